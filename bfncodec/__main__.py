@@ -1,0 +1,5 @@
+"""python -m bfncodec."""
+
+from bfncodec.cli.main import run
+
+run()

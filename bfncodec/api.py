@@ -1,0 +1,328 @@
+"""The Python API behind `bfncodec.encode`, `decode` and `info`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bfncodec import container
+from bfncodec.container import Block, File, Layout, Mode, Source
+from bfncodec.errors import CorruptFile, UnsupportedFeature
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from bfncodec.media.image import Picture
+
+MAX_PIXELS = 1 << 28
+MAX_OUTPUT = 1 << 34
+OVERHEAD = 64  # a .bfn file is never larger than its input by more bytes than this
+
+
+def kernel_name(device: str) -> str:
+    """The kernel for --device auto, cpu or cuda."""
+    from bfncodec.exact import kernels
+
+    return kernels.for_device(device).name
+
+
+def encode(
+    item: bytes | np.ndarray[Any, Any] | Image,
+    *,
+    device: str = "auto",
+    model: str | None = None,
+    as_bytes: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> bytes:
+    """Encode one item as a .bfn file.
+
+    item: a file's bytes; or pixels uint8 [height, width] or [height, width, 1 to 4] (grey,
+    grey and alpha, RGB, RGBA); or a Pillow image of mode L, LA, RGB or RGBA.
+    as_bytes codes an image file's bytes, not its pixels. model: a name or a .safetensors path.
+    Raises UnsupportedFeature for other items, MissingModel, LimitExceeded.
+    """
+    if isinstance(item, bytes | bytearray | memoryview):
+        data = bytes(item)
+        return container.write(File([_smallest(data, None if as_bytes else _parsed(data, max_pixels), device, model)]))
+    picture = _from_array(item) if isinstance(item, np.ndarray) else _from_pillow(item, max_pixels)
+    return container.write(File([_picture_block([picture], device, model)]))
+
+
+def decode(data: bytes, *, device: str = "auto") -> Any:
+    """What `encode` was given: bytes, an array uint8 [height, width, channels] or a Pillow image.
+
+    A PNG file comes back as a PNG of the same pixels and chunks; all other bytes as they
+    were. Archives: use `decode_items`.
+    """
+    file = container.read(data, max_output=MAX_OUTPUT)
+    if file.names is not None:
+        raise UnsupportedFeature("this is an archive of several items: use bfncodec.decode_items")
+    block = file.blocks[0]
+    content = next(decode_block(block, device))
+    if isinstance(content, bytes):
+        return content
+    if content.source is Source.ARRAY:
+        return content.pixels
+    from bfncodec.media import image
+
+    made = image.build(content)
+    if content.source is Source.PILLOW:
+        from PIL import Image
+
+        opened = Image.open(io.BytesIO(made))
+        opened.load()
+        return opened
+    return made
+
+
+def decode_items(data: bytes, *, device: str = "auto") -> dict[str, bytes]:
+    """All items of an archive as file bytes, by name."""
+    file = container.read(data, max_output=MAX_OUTPUT)
+    if file.names is None:
+        raise UnsupportedFeature("this is not an archive: use bfncodec.decode")
+    contents = (content for block in file.blocks for content in decode_block(block, device))
+    return {name: file_bytes(content) for name, content in zip(file.names, contents, strict=True)}
+
+
+def file_bytes(content: bytes | Picture) -> bytes:
+    """The file that decoded content stands for."""
+    if isinstance(content, bytes):
+        return content
+    from bfncodec.media import image
+
+    return image.build(content)
+
+
+def decode_block(block: Block, device: str) -> Iterator[bytes | Picture]:
+    """The items of a block, checked."""
+    from bfncodec import codec
+
+    if block.mode is not Mode.IMAGE:
+        yield codec.decode_bytes(block)
+        return
+    with _damage():
+        pictures = codec.decode_pictures(block, kernel_name(device))
+    yield from pictures
+
+
+def verify(encoded: bytes, originals: dict[str, bytes], device: str) -> None:
+    """Decode and compare with the files that were encoded, by name; CorruptFile if anything differs.
+
+    A file that is no archive is compared with the only original.
+    """
+    from bfncodec.media import image
+
+    file = container.read(encoded)
+    contents = [content for block in file.blocks for content in decode_block(block, device)]
+    names = file.names or list(originals)
+    if sorted(names) != sorted(originals):
+        raise CorruptFile("the encoded archive lost an item; nothing was written. Please report this")
+    for name, content in zip(names, contents, strict=True):
+        original = originals[name]
+        if isinstance(content, bytes):
+            good = content == original
+        else:
+            wanted = image.parse(original, MAX_PIXELS)
+            good = wanted is not None and _same(content, wanted)
+        if not good:
+            raise CorruptFile("the encoded file does not decode to the input; nothing was written. Please report this")
+
+
+def _same(one: Picture, other: Picture) -> bool:
+    return (
+        one.source is other.source
+        and one.layout is other.layout
+        and one.metadata == other.metadata
+        and np.array_equal(one.pixels, other.pixels)
+    )
+
+
+def preview(file: File, device: str) -> Picture:
+    """The thumbnail of a file's only image, from its first group."""
+    from bfncodec import codec
+    from bfncodec.media.image import Picture
+
+    block = file.blocks[0]
+    if block.image is None or len(file.blocks) != 1 or block.items != 1:
+        raise UnsupportedFeature("there is no preview: this is not a single image")
+    with _damage():
+        small = codec.decode_thumbnail(block, kernel_name(device))
+    return Picture(Source.ARRAY, block.image.layout, small[0])
+
+
+def select(file: File, wanted: tuple[str, ...]) -> dict[int, str]:
+    """Positions and names of the wanted items of an archive (names or numbers from 0); all if none is named."""
+    names = file.names or []
+    if not wanted:
+        return dict(enumerate(names))
+    chosen = {}
+    for item in wanted:
+        if item in names:
+            chosen[names.index(item)] = item
+        elif item.isdecimal() and int(item) < len(names):
+            chosen[int(item)] = names[int(item)]
+        else:
+            raise UnsupportedFeature(f"the archive holds no item {item!r}")
+    return chosen
+
+
+def decode_chosen(file: File, chosen: dict[int, str], device: str) -> Iterator[tuple[str, bytes | Picture]]:
+    """Names and contents of chosen items; blocks without any are skipped."""
+    start = 0
+    for block in file.blocks:
+        if any(start <= number < start + block.items for number in chosen):
+            for number, content in enumerate(decode_block(block, device), start):
+                if number in chosen:
+                    yield chosen[number], content
+        start += block.items
+
+
+def converted(content: Picture, made: bytes, suffix: str) -> bytes:
+    """The file in the format that an output's suffix names; other suffixes leave it as it is."""
+    from bfncodec.media import image
+
+    own = {image.SUFFIX[content.source]} | ({".pgm", ".pnm"} if content.source is Source.PNM else set())
+    return made if suffix in own or not suffix else image.convert(made, suffix)
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Damaged payloads can break any rule of the decoder: one error for all of them."""
+    try:
+        yield
+    except (ValueError, IndexError, OverflowError, AssertionError) as error:
+        raise CorruptFile("the payload is damaged") from error
+
+
+def encode_archive(
+    items: list[tuple[str, bytes]], *, device: str = "auto", model: str | None = None, as_bytes: bool = False
+) -> bytes:
+    """Encode named files as one archive; images of one size, layout and source share blocks."""
+    from bfncodec import codec
+
+    parsed = [(name, data, None if as_bytes else _parsed(data, MAX_PIXELS)) for name, data in items]
+    groups: dict[Any, list[tuple[str, bytes, Picture | None]]] = {}
+    for number, entry in enumerate(parsed):
+        picture = entry[2]
+        key = number if picture is None else (picture.source, picture.layout, picture.pixels.shape)
+        groups.setdefault(key, []).append(entry)
+    blocks, names = [], []
+    for group in groups.values():
+        picture = group[0][2]
+        size = 1 if picture is None else codec.items_per_block(picture.pixels.shape)
+        for start in range(0, len(group), size):
+            part = group[start : start + size]
+            blocks += _archive_blocks(part, device, model)
+            names += [name for name, _, _ in part]
+    return container.write(File(blocks, names))
+
+
+def info(data: bytes) -> dict[str, Any]:
+    """What the header tells, without decoding and without a model; keys are stable."""
+    file = container.read(data)
+    blocks = []
+    for block in file.blocks:
+        entry: dict[str, Any] = {"mode": block.mode.name.lower(), "items": block.items, "content_bytes": block.size}
+        if block.image is not None:
+            image = block.image
+            entry |= {
+                "width": image.width,
+                "height": image.height,
+                "layout": image.layout.name,
+                "source": image.source.name.lower(),
+                "schedule": image.schedule.name.lower(),
+                "model": image.model.hex(),
+                "lossless": "bytes" if image.source in (Source.PNM, Source.BMP) else "pixels and metadata",
+                "bits_per_subpixel": round(8 * block_bytes(block) / block.size, 4),
+            }
+        else:
+            entry["lossless"] = "bytes"
+        blocks.append(entry)
+    return {
+        "format_version": container.VERSION,
+        "file_bytes": len(data),
+        "content_bytes": sum(block.size for block in file.blocks),
+        "items": sum(block.items for block in file.blocks),
+        "names": file.names,
+        "blocks": blocks,
+    }
+
+
+def block_bytes(block: Block) -> int:
+    """Payload bytes of a block."""
+    if block.image is None:
+        return len(block.data)
+    pieces = [block.image.metadata]
+    for part in block.image.passes:
+        pieces += [part.base, part.changes, part.stream]
+    return sum(map(len, pieces))
+
+
+def _parsed(data: bytes, max_pixels: int) -> Picture | None:
+    from bfncodec.media import image
+
+    return image.parse(data, max_pixels)
+
+
+def _smallest(data: bytes, picture: Picture | None, device: str, model: str | None) -> Block:
+    """The picture's block, or the bytes' if that is smaller."""
+    from bfncodec import codec
+
+    if picture is None:
+        return codec.encode_bytes(data)
+    modelled = _picture_block([picture], device, model)
+    if block_bytes(modelled) < len(data) // 2:
+        return modelled
+    plain = codec.encode_bytes(data)
+    return modelled if block_bytes(modelled) <= block_bytes(plain) else plain
+
+
+def _archive_blocks(part: list[tuple[str, bytes, Picture | None]], device: str, model: str | None) -> list[Block]:
+    from bfncodec import codec
+
+    pictures = [picture for _, _, picture in part if picture is not None]
+    if len(part) == 1 or not pictures:
+        return [_smallest(data, picture, device, model) for _, data, picture in part]
+    modelled = _picture_block(pictures, device, model)
+    plain = [codec.encode_bytes(data) for _, data, _ in part]
+    return [modelled] if block_bytes(modelled) <= sum(map(block_bytes, plain)) else plain
+
+
+def _picture_block(pictures: list[Picture], device: str, model: str | None) -> Block:
+    from bfncodec import codec
+    from bfncodec.models import zoo
+
+    path: Path | None = zoo.find(model) if model else None
+    return codec.encode_pictures(pictures, kernel_name(device), path)
+
+
+def _from_array(array: np.ndarray[Any, Any]) -> Picture:
+    from bfncodec.media.image import Picture
+
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.dtype != np.uint8 or array.shape[2] not in (1, 2, 3, 4) or not array.size:
+        raise UnsupportedFeature(
+            f"cannot encode an array of {array.dtype} {array.shape}; pixels are uint8 [height, width, 1 to 4]"
+        )
+    return Picture(Source.ARRAY, Layout(array.shape[2] - 1), np.ascontiguousarray(array))
+
+
+def _from_pillow(image: Image, max_pixels: int) -> Picture:
+    from bfncodec.media.image import parse
+
+    if getattr(image, "mode", None) not in ("L", "LA", "RGB", "RGBA"):
+        raise UnsupportedFeature("cannot encode this item; images must be of mode L, LA, RGB or RGBA")
+    buffer = io.BytesIO()
+    known = {key: image.info[key] for key in ("icc_profile", "exif", "dpi") if image.info.get(key)}
+    image.save(buffer, "PNG", compress_level=1, **known)
+    picture = parse(buffer.getvalue(), max_pixels)
+    if picture is None:
+        raise UnsupportedFeature("cannot encode this image: its PNG form is not modelled")
+    picture.source = Source.PILLOW
+    return picture

@@ -1,0 +1,47 @@
+"""bfncodec info."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from bfncodec.cli import files, options
+
+
+@click.command(short_help="Show what .bfn files hold.")
+@click.argument("names", metavar="[FILE]...", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@options.loudness
+def info(names: tuple[str, ...], as_json: bool, quiet: int, verbose: int, debug: bool) -> None:
+    """Show size, kind and model of each FILE from its header, without decoding."""
+    messages = files.Messages(1 - quiet + verbose)
+    from bfncodec import api
+
+    def one(name: str) -> None:
+        told = api.info(files.read(name, binary_wanted=True, force=False))
+        if as_json:
+            click.echo(json.dumps({"file": name, **told}))
+        else:
+            click.echo(_table(name, told, verbose > 0))
+
+    files.each(names, one, messages, debug)
+
+
+def _table(name: str, told: dict[str, Any], details: bool) -> str:
+    lines = [f"{files.printable(name)}: {files.with_unit(told['file_bytes'])}, {told['items']} item(s)"]
+    for block in told["blocks"][: None if details else 8]:
+        if "width" in block:
+            size = f"{block['width']}x{block['height']} {block['layout']}"
+            rate = f"{block['bits_per_subpixel']:.3f} bits per subpixel"
+            lines.append(f"  {block['items']} x {size} ({block['source']}), {block['schedule']}, {rate}")
+            lines.append(f"    model {block['model']}; lossless: {block['lossless']}")
+        else:
+            lines.append(f"  {block['content_bytes']} bytes, {block['mode']}; lossless: {block['lossless']}")
+    hidden = len(told["blocks"]) - (len(lines) - 1)
+    if not details and len(told["blocks"]) > 8:
+        lines.append(f"  ... {hidden} more blocks (-v shows all)" if hidden > 0 else "  ... (-v shows all)")
+    if details and told["names"]:
+        lines += [f"  {number}: {files.printable(item)}" for number, item in enumerate(told["names"])]
+    return "\n".join(lines)

@@ -1,0 +1,69 @@
+"""bfncodec train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from bfncodec.cli import files, options
+
+
+@click.group()
+def train() -> None:
+    """Train models. Checkpoints resume exactly."""
+
+
+@train.command()
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="Folder, or .npy array.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Model file (.safetensors).")
+@click.option("--work", type=click.Path(path_type=Path), help="Folder of checkpoints. Default: OUTPUT.work")
+@click.option("--part", "parts", multiple=True, help="Train only this network: wavefront, T, D, H or V.")
+@click.option("--steps", type=click.IntRange(1), help="Steps instead of the preset's.")
+@click.option("--rate", type=float, help="Learning rate instead of the preset's.")
+@click.option("--width", type=click.IntRange(1), help="Width instead of the preset's.")
+@click.option("--blocks", type=click.IntRange(0), help="Residual blocks instead of the preset's.")
+@click.option("--pixels", type=click.IntRange(1), help="Pixels a step instead of the preset's.")
+@click.option("--skip", type=click.File(), help="List of images to leave out, one path ending a line.")
+@options.compute
+@options.loudness
+def images(
+    data: Path,
+    output: Path,
+    work: Path | None,
+    parts: tuple[str, ...],
+    steps: int | None,
+    rate: float | None,
+    width: int | None,
+    blocks: int | None,
+    pixels: int | None,
+    skip: TextIO | None,
+    threads: int,
+    device: str,
+    quiet: int,
+    verbose: int,
+    debug: bool,
+) -> None:
+    """Train an image model from a folder of images, or from an array uint8 [N, side, side, 3].
+
+    Stop at any time; the same command goes on from the last checkpoint.
+    """
+    messages = files.Messages(1 - quiet + verbose)
+    options.set_threads(threads)
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    from bfncodec.train.images import train as train_images
+
+    where = "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
+    given = {"steps": steps, "rate": rate, "width": width, "blocks": blocks, "pixels": pixels}
+    changes = {name: value for name, value in given.items() if value is not None}
+    names = frozenset(line.strip() for line in skip) - {""} if skip else frozenset[str]()
+
+    def work_on(_: str) -> None:
+        folder = work or output.with_name(output.name + ".work")
+        train_images(data, output, folder, parts=parts, changes=changes, skip=names, device=where, log=messages.note)
+
+    files.each([str(output)], work_on, messages, debug)

@@ -1,0 +1,200 @@
+"""Blocks of a file <-> their content: which mode, which passes, which model."""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec import container
+from bfncodec.coding import protocol
+from bfncodec.coding.ans import Coder
+from bfncodec.container import Block, Image, Layout, Mode, Pass, Schedule
+from bfncodec.errors import CorruptFile
+from bfncodec.exact import kernels
+from bfncodec.flow.loss import Ledger
+from bfncodec.media.image import Picture
+from bfncodec.models import base, context, image, zoo
+
+Pixels = NDArray[np.uint8]
+_FILTERS: list[dict[str, int]] = [{"id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME}]
+_ORDER = [1, 0, 2]  # RGB <-> GRB
+BLOCK_PIXELS = 1 << 17
+BLOCK_ITEMS = 256
+SMALL_SIDE = 64  # images up to this size use the model for small ones
+METADATA_LIMIT = 1 << 28
+
+
+def pack(data: bytes) -> bytes:
+    """LZMA without a container of its own."""
+    return lzma.compress(data, lzma.FORMAT_RAW, filters=_FILTERS)
+
+
+def unpack(data: bytes, limit: int) -> bytes:
+    """The inverse of `pack`; CorruptFile if it is damaged or gives more than `limit` bytes."""
+    decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_FILTERS)
+    try:
+        out = decompressor.decompress(data, limit + 1)
+    except (lzma.LZMAError, EOFError, MemoryError) as error:
+        raise CorruptFile("the LZMA data is damaged") from error
+    if len(out) > limit:
+        raise CorruptFile("the LZMA data gives more than it should")
+    return out
+
+
+def encode_bytes(data: bytes) -> Block:
+    """One item as LZMA, or stored if that is no larger."""
+    packed = pack(data)
+    mode = Mode.LZMA if len(packed) < len(data) else Mode.STORED
+    return Block(mode, 1, len(data), container.digest(data), packed if mode is Mode.LZMA else data)
+
+
+def decode_bytes(block: Block) -> bytes:
+    """The content of a stored or LZMA block."""
+    data = block.data if block.mode is Mode.STORED else unpack(block.data, block.size)
+    if len(data) != block.size or container.digest(data) != block.digest:
+        raise CorruptFile("the decoded content does not match its checksum")
+    return data
+
+
+@cache
+def networks(path: Path, kernel: str) -> image.Networks:
+    """The networks of a model file, made once per kernel."""
+    return image.load(kernels.kernel(kernel), zoo.tensors(path))
+
+
+def default_model(width: int, height: int) -> Path:
+    """The packaged model for images of a size."""
+    return zoo.find("small" if max(width, height) <= SMALL_SIDE else "photo")
+
+
+def items_per_block(shape: tuple[int, ...]) -> int:
+    """How many pictures of a shape [height, width, channels] share a block."""
+    return max(1, min(BLOCK_ITEMS, BLOCK_PIXELS // (shape[0] * shape[1])))
+
+
+def encode_pictures(
+    pictures: list[Picture], kernel: str, model: Path | None = None, ledger: Ledger | None = None
+) -> Block:
+    """Pictures of one size, layout and source as one block."""
+    first = pictures[0]
+    height, width, _ = first.pixels.shape
+    path = model or default_model(width, height)
+    nets = networks(path, kernel)
+    pixels = np.stack([picture.pixels for picture in pictures])
+    made = Image(first.source, first.layout, Schedule.WAVEFRONT, width, height, zoo.digest(path))
+    made.metadata = _pack_metadata(pictures)
+    for planes in split(pixels, first.layout):
+        made.passes.append(_encode_pass(nets, planes, ledger))
+    return Block(Mode.IMAGE, len(pictures), pixels.size, _digest(pictures), image=made)
+
+
+def decode_pictures(block: Block, kernel: str) -> list[Picture]:
+    """The pictures of an image block; CorruptFile unless everything matches."""
+    made = block.image
+    assert made is not None
+    passes: list[Pixels] = []
+    nets = None
+    for part, channels in zip(made.passes, container.pass_channels(made.layout), strict=True):
+        shape = (block.items, made.height, made.width, channels)
+        if part.constant is not None:
+            passes.append(np.broadcast_to(np.frombuffer(part.constant, np.uint8), shape)[..., _order(channels)])
+            continue
+        nets = nets or networks(zoo.find_hash(made.model), kernel)
+        passes.append(_decode_pass(nets, part, shape))
+    pixels = merge(passes, made.layout)
+    metadata = _unpack_metadata(made.metadata, block.items)
+    pictures = [Picture(made.source, made.layout, p, m) for p, m in zip(pixels, metadata, strict=True)]
+    if _digest(pictures) != block.digest:
+        raise CorruptFile("the decoded pixels do not match their checksum")
+    return pictures
+
+
+def decode_thumbnail(block: Block, kernel: str) -> list[Pixels]:
+    """Small versions uint8 [h, w, channels] of a block's images, from the first group alone."""
+    made = block.image
+    assert made is not None
+    nets = networks(zoo.find_hash(made.model), kernel)
+    passes = []
+    for part, channels in zip(made.passes, container.pass_channels(made.layout), strict=True):
+        shape = (block.items, made.height, made.width, channels)
+        if part.constant is not None:
+            small = (shape[0], -(-shape[1] // context.STRIDE), -(-shape[2] // context.STRIDE), channels)
+            passes.append(np.broadcast_to(np.frombuffer(part.constant, np.uint8), small)[..., _order(channels)])
+            continue
+        model = image.Wavefront(nets, shape, base.unpack(part.base, nets.coefficients))
+        protocol.decode(Coder(part.stream), model, _silent(part.silent), last=1)
+        passes.append(model.thumbnails())
+    return list(merge(passes, made.layout))
+
+
+def split(pixels: Pixels, layout: Layout) -> list[Pixels]:
+    """Pixels [N, H, W, C] -> passes: alpha, then grey or G, R, B."""
+    passes = []
+    if layout in (Layout.LA, Layout.RGBA):
+        passes.append(pixels[..., -1:])
+    colour = pixels[..., : 3 if layout in (Layout.RGB, Layout.RGBA) else 1]
+    passes.append(colour[..., _order(colour.shape[3])])
+    return passes
+
+
+def merge(passes: list[Pixels], layout: Layout) -> Pixels:
+    """The inverse of `split`."""
+    colour = passes[-1][..., _order(passes[-1].shape[3])]
+    parts = [colour, passes[0]] if layout in (Layout.LA, Layout.RGBA) else [colour]
+    return np.concatenate(parts, axis=3)
+
+
+def _order(channels: int) -> list[int]:
+    return _ORDER if channels == 3 else [0]
+
+
+def _encode_pass(nets: image.Networks, planes: Pixels, ledger: Ledger | None) -> Pass:
+    colour = planes[0, 0, 0]
+    if (planes == colour).all():
+        return Pass(constant=colour[_order(len(colour))].tobytes())
+    coefficients = base.choose(planes, nets.coefficients)
+    model = image.Wavefront(nets, planes.shape, coefficients, planes)
+    coder = Coder()
+    silent = protocol.encode(coder, model, ledger)
+    mask = sum(1 << group for group in silent)
+    return Pass(None, mask, base.pack(coefficients, nets.coefficients), b"", coder.data())
+
+
+def _decode_pass(nets: image.Networks, part: Pass, shape: tuple[int, int, int, int]) -> Pixels:
+    model = image.Wavefront(nets, shape, base.unpack(part.base, nets.coefficients))
+    coder = Coder(part.stream)
+    protocol.decode(coder, model, _silent(part.silent))
+    if not coder.empty:
+        raise CorruptFile("the payload is damaged: something is left after the last pixel")
+    return model.images()
+
+
+def _silent(mask: int) -> set[int]:
+    return {group for group in range(mask.bit_length()) if mask >> group & 1}
+
+
+def _digest(pictures: Iterable[Picture]) -> bytes:
+    return container.digest(b"".join(part for p in pictures for part in (p.pixels.tobytes(), p.metadata)))
+
+
+def _pack_metadata(pictures: list[Picture]) -> bytes:
+    if not any(picture.metadata for picture in pictures):
+        return b""
+    pieces: list[Any] = [container.varint(len(picture.metadata)) + picture.metadata for picture in pictures]
+    return pack(b"".join(pieces))
+
+
+def _unpack_metadata(packed: bytes, items: int) -> list[bytes]:
+    if not packed:
+        return [b""] * items
+    reader = container.Reader(unpack(packed, METADATA_LIMIT))
+    metadata = [reader.take(reader.varint()) for _ in range(items)]
+    if reader.position != len(reader.data):
+        raise CorruptFile("the images' metadata is damaged")
+    return metadata

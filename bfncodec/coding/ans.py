@@ -1,0 +1,67 @@
+"""The entropy coder: a stack of symbols. The only module that imports constriction.
+
+constriction's Categorical model reproduces integer weights w >= 1 with sum 2**24 when it
+is given float64(w - 1); its Python interface takes floats, but nothing is rounded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.errors import CorruptFile
+
+TOTAL_BITS = 24
+TOTAL = 1 << TOTAL_BITS
+
+Weights = NDArray[np.int64]
+Symbols = NDArray[np.int32]
+
+
+class Coder:
+    """An ANS stack. `push` and `pop` are each other's inverse, to the last bit."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        """Start from the bytes of `data()`, or empty. CorruptFile if they are no stack."""
+        self._model = constriction.stream.model.Categorical(perfect=False)
+        padded = data + b"\0" * (-len(data) % 4)
+        words = np.frombuffer(padded, "<u4").astype(np.uint32)
+        if data and data[-1] == 0:
+            raise CorruptFile("the payload has a redundant zero byte at its end")
+        self._stack = constriction.stream.stack.AnsCoder(words) if len(words) else constriction.stream.stack.AnsCoder()
+
+    @property
+    def bits(self) -> int:
+        """Bits on the stack."""
+        return int(self._stack.num_valid_bits())
+
+    @property
+    def empty(self) -> bool:
+        """True if every pushed symbol has been popped."""
+        return bool(self._stack.is_empty())
+
+    def push(self, symbols: NDArray[Any], weights: Weights) -> None:
+        """Push symbols int [n] with pmfs [n, k] so that `pop` returns them in this order."""
+        if len(symbols):
+            self._stack.encode_reverse(symbols.astype(np.int32), self._model, _checked(weights))
+
+    def pop(self, weights: Weights) -> Symbols:
+        """Pop one symbol for each of the pmfs [n, k]: int32 [n]."""
+        if not len(weights):
+            return np.empty(0, np.int32)
+        symbols: Symbols = self._stack.decode(self._model, _checked(weights))
+        return symbols
+
+    def data(self) -> bytes:
+        """The stack as bytes: little-endian words without trailing zero bytes."""
+        words: bytes = self._stack.get_compressed().astype("<u4").tobytes()
+        return words.rstrip(b"\0")
+
+
+def _checked(weights: Weights) -> NDArray[np.float64]:
+    if weights.min() < 1 or (weights.sum(axis=1) != TOTAL).any():
+        raise ValueError("a pmf must have integer weights of at least 1 that sum to 2**24")
+    return (weights - 1).astype(np.float64)

@@ -1,0 +1,142 @@
+"""Probability mass functions as integer weights >= 1 that sum to 2**24.
+
+Values of 0..255 are coded in two symbols, the upper and the lower four bits: two rows of
+16 cost less time than one of 256. The encoder needs only the bounds of the symbol itself
+and pushes three-entry rows (below, symbol, above); the coder cannot tell the difference.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.coding.ans import TOTAL, TOTAL_BITS, Coder
+from bfncodec.exact import tables
+
+Ints = NDArray[Any]
+
+LEVELS = 256
+HALF = 16  # symbols of either half
+MEAN_BITS = 10  # means are in units of 2**-10 level
+SCALE_MIN, SCALE_MAX = -32, 207  # 1/16 octave relative to 1/16 level
+_PRODUCT_BITS = 16
+_INNER = TOTAL - HALF - 2  # what the lower half's weights share beyond one each
+
+
+def normalise(sums: Ints, total_bits: int) -> NDArray[np.int64]:
+    """Cumulative sums int64 [..., k] with last entry 2**total_bits -> weights [..., k].
+
+    Cumulatives are cut to 24 bits, scaled by 1 - k / 2**24 and given one extra unit a symbol.
+    """
+    count = sums.shape[-1]
+    cut = (sums >> (total_bits - TOTAL_BITS)) * (TOTAL - count) >> TOTAL_BITS
+    cut[..., -1] = TOTAL - count
+    return np.diff(cut + np.arange(1, count + 1), axis=-1, prepend=0)
+
+
+class Mixtures:
+    """n mixtures of logistics over levels 0..255.
+
+    logits: int [n, k], 1/16 nat; means: int32 [n, k], 2**-10 level; scales: int [n, k], 1/16
+    octave relative to 1/16 level, clipped to [SCALE_MIN, SCALE_MAX].
+    """
+
+    _limits = tables.octaves(SCALE_MIN, SCALE_MAX + 1, tables.OCTAVE_STEPS, MEAN_BITS)  # 16 scales, 2**-10 level
+    _inverses = tables.octaves(-SCALE_MAX, 1 - SCALE_MIN, tables.OCTAVE_STEPS, _PRODUCT_BITS + 4)[::-1]
+
+    def __init__(self, logits: Ints, means: Ints, scales: Ints) -> None:
+        index = scales.T.clip(SCALE_MIN, SCALE_MAX) - SCALE_MIN
+        self.means = np.ascontiguousarray(means.T)[:, :, None].astype(np.int32)
+        self.limits = self._limits.astype(np.int32)[index][:, :, None]
+        self.inverses = self._inverses.astype(np.int32)[index][:, :, None]
+        distance = logits.max(axis=1, keepdims=True) - logits
+        table = tables.exp_weights()
+        raw = table[np.minimum(distance, len(table) - 1)]
+        shares = (raw << tables.WEIGHT_BITS) // raw.sum(axis=1, keepdims=True)
+        shares[:, 0] += (1 << tables.WEIGHT_BITS) - shares.sum(axis=1)
+        self.shares = np.ascontiguousarray(shares.T)[:, :, None].astype(np.int32)
+        self.logistic = _logistic32()
+
+    def __len__(self) -> int:
+        return int(self.means.shape[1])
+
+    def below(self, points: Ints) -> NDArray[np.int32]:
+        """Cumulative weight below levels `points` [n or 1, p] in 0..256: int32 [n, p].
+
+        1 at level 0 and 2**24 - 1 at level 256: a unit stays free at either end.
+        """
+        offset = ((points << MEAN_BITS) - (1 << MEAN_BITS - 1)).astype(np.int32)[None] - self.means
+        np.maximum(offset, -self.limits, out=offset)
+        np.minimum(offset, self.limits, out=offset)
+        offset *= self.inverses
+        offset >>= _PRODUCT_BITS
+        offset += tables.LOGISTIC_HALF
+        np.minimum(offset, 2 * tables.LOGISTIC_HALF - 1, out=offset)
+        masses = self.logistic.take(offset, mode="clip")
+        masses *= self.shares
+        total = masses.sum(axis=0, dtype=np.int32)
+        total >>= tables.LOGISTIC_BITS + tables.WEIGHT_BITS - TOTAL_BITS
+        total -= total >> 15
+        total += points.astype(np.int32) + 1
+        total[np.broadcast_to(points == 0, total.shape)] = 1
+        total[np.broadcast_to(points == LEVELS, total.shape)] = TOTAL - 1
+        return total
+
+    def weights(self) -> NDArray[np.int64]:
+        """The whole pmf, int64 [n, 256], sum 2**24 (the free units go to the end levels)."""
+        bounds = self.below(np.arange(LEVELS + 1)[None]).astype(np.int64)
+        bounds[:, 0], bounds[:, -1] = 0, TOTAL
+        return np.diff(bounds, axis=1)
+
+    def triples(self, values: Ints) -> NDArray[np.int64]:
+        """Rows (below, symbol, above) of the upper and lower half: int64 [n, 2, 3]."""
+        values = values.astype(np.int64)[:, None]
+        start = values // HALF * HALF
+        points = np.concatenate([start, start + HALF, values, values + 1], axis=1)
+        low, high, inner, outer = self.below(points).astype(np.int64).T
+        width = high - low
+        lower = 1 + values[:, 0] % HALF + (inner - low) * _INNER // width
+        upper = 2 + values[:, 0] % HALF + (outer - low) * _INNER // width
+        rows = [low, high - low, TOTAL - high, lower, upper - lower, TOTAL - upper]
+        return np.stack(rows, axis=1).reshape(-1, 2, 3)
+
+    def pop(self, coder: Coder) -> NDArray[np.int32]:
+        """Pop values int32 [n]: all upper halves, then all lower halves."""
+        bounds = self.below(np.arange(0, LEVELS + 1, HALF)[None])
+        upper = coder.pop(_with_ends(bounds)) - 1
+        upper = upper.clip(0, HALF - 1)
+        start = upper[:, None] * HALF
+        inner = self.below(start + np.arange(HALF + 1)).astype(np.int64)
+        inner -= inner[:, :1].copy()
+        bounds = np.arange(1, HALF + 2) + inner * _INNER // inner[:, -1:]
+        lower = coder.pop(_with_ends(bounds)) - 1
+        values: NDArray[np.int32] = start[:, 0] + lower.clip(0, HALF - 1)
+        return values
+
+    def push(self, coder: Coder, values: Ints) -> None:
+        """Push values int [n] so that `pop` returns them."""
+        rows = self.triples(values).transpose(1, 0, 2).reshape(-1, 3)
+        coder.push(np.ones(len(rows), np.int32), rows)
+
+    def cost(self, values: Ints) -> float:
+        """Bits of values int [n]."""
+        return float((TOTAL_BITS - np.log2(self.triples(values)[:, :, 1])).sum())
+
+
+def _with_ends(bounds: Ints) -> NDArray[np.int64]:
+    """Bounds 1 .. 2**24 - 1 [n, k + 1] -> weights [n, k + 2] with the free units as symbols."""
+    rows = np.empty((len(bounds), bounds.shape[1] + 1), np.int64)
+    rows[:, 0] = rows[:, -1] = 1
+    np.subtract(bounds[:, 1:], bounds[:, :-1], out=rows[:, 1:-1])
+    return rows
+
+
+_table: list[NDArray[np.int32]] = []
+
+
+def _logistic32() -> NDArray[np.int32]:
+    if not _table:
+        _table.append(tables.logistic().astype(np.int32))
+    return _table[0]

@@ -1,0 +1,315 @@
+"""The .bfn file: magic, version, header with its own CRC, then payload. See docs/format.md."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from bfncodec.errors import BadMagic, CorruptFile, LimitExceeded, TruncatedFile, UnsupportedFeature
+
+MAGIC = b"\x89BFN\r\n\x1a\n"
+VERSION = 1
+DIGEST_BYTES = 8
+HEADER_LIMIT = 1 << 26
+ARCHIVE = 1  # flag: several items, with names
+
+
+class Mode(IntEnum):
+    """How a block is coded."""
+
+    STORED = 0
+    LZMA = 1
+    IMAGE = 2
+
+
+class Source(IntEnum):
+    """What an image block is turned back into."""
+
+    PNG = 0
+    PNM = 1
+    BMP = 2
+    ARRAY = 3
+    PILLOW = 4
+
+
+class Layout(IntEnum):
+    """Channels of an image."""
+
+    L = 0
+    LA = 1
+    RGB = 2
+    RGBA = 3
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return (1, 2, 3, 4)[self]
+
+
+class Schedule(IntEnum):
+    """The groups of an image block."""
+
+    WAVEFRONT = 0
+    LATTICE = 1
+
+
+@dataclass
+class Pass:
+    """One coded plane set of an image block (alpha, or grey, or the three colours).
+
+    `constant` holds one byte a channel where every pixel is the same; then nothing else is used.
+    """
+
+    constant: bytes | None = None
+    silent: int = 0  # bit g: group g has no noisy steps
+    base: bytes = b""
+    changes: bytes = b""
+    stream: bytes = b""
+
+
+@dataclass
+class Image:
+    """The part of a block's header that only images have."""
+
+    source: Source
+    layout: Layout
+    schedule: Schedule
+    width: int
+    height: int
+    model: bytes
+    metadata: bytes = b""  # LZMA of the sources' metadata; empty if there is none
+    passes: list[Pass] = field(default_factory=list)
+
+
+@dataclass
+class Block:
+    """Some items that are coded together; stored and LZMA blocks hold one item."""
+
+    mode: Mode
+    items: int
+    size: int  # bytes of the decoded content
+    digest: bytes
+    data: bytes = b""  # stored and LZMA
+    image: Image | None = None
+
+
+@dataclass
+class File:
+    """A whole file; `names` is None for a single item without a name."""
+
+    blocks: list[Block]
+    names: list[str] | None = None
+
+
+def digest(content: bytes) -> bytes:
+    """Digest of decoded content: BLAKE2b, DIGEST_BYTES bytes."""
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
+def varint(value: int) -> bytes:
+    """Seven bits a byte, low bits first, bit 7 set on all but the last byte."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+class Reader:
+    """Reads fields off bytes; TruncatedFile at their end."""
+
+    def __init__(self, data: bytes, position: int = 0) -> None:
+        self.data, self.position = data, position
+
+    def take(self, count: int) -> bytes:
+        """The next bytes."""
+        if count > len(self.data) - self.position:
+            raise TruncatedFile("the file ends too early")
+        self.position += count
+        return self.data[self.position - count : self.position]
+
+    def byte(self) -> int:
+        """The next byte."""
+        return self.take(1)[0]
+
+    def varint(self) -> int:
+        """The next varint; CorruptFile unless it is minimal and below 2**63."""
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+            if shift > 56:
+                raise CorruptFile("a number in the header is too large")
+        if byte == 0 and shift > 7:
+            raise CorruptFile("a number in the header is not minimal")
+        return value
+
+
+def write(file: File) -> bytes:
+    """The file's bytes."""
+    header = bytearray()
+    if file.names is not None:
+        packed = zlib.compress("\0".join(file.names).encode("utf-8", "surrogateescape"), 9)
+        header += varint(len(file.blocks)) + varint(len(packed)) + packed
+    payload = bytearray()
+    for block in file.blocks:
+        header += bytes([block.mode])
+        if file.names is not None:
+            header += varint(block.items)
+        header += varint(block.size) + block.digest
+        if block.image is None:
+            header += varint(len(block.data))
+            payload += block.data
+        else:
+            _write_image(header, payload, block.image)
+    start = MAGIC + bytes([VERSION, ARCHIVE if file.names is not None else 0]) + varint(len(header)) + header
+    return start + zlib.crc32(start).to_bytes(4, "little") + payload
+
+
+def _write_image(header: bytearray, payload: bytearray, image: Image) -> None:
+    header += bytes([image.source << 4 | image.layout, image.schedule])
+    header += varint(image.width) + varint(image.height) + image.model + varint(len(image.metadata))
+    payload += image.metadata
+    for part in image.passes:
+        if part.constant is not None:
+            header += b"\1" + part.constant
+            continue
+        header += b"\0" + varint(part.silent)
+        for piece in (part.base, part.changes, part.stream):
+            header += varint(len(piece))
+            payload += piece
+
+
+def is_bfn(data: bytes) -> bool:
+    """True if the data begins with the magic."""
+    return data.startswith(MAGIC)
+
+
+def _check_magic(data: bytes) -> None:
+    if len(data) < len(MAGIC):
+        if MAGIC.startswith(data):
+            raise TruncatedFile("the file ends within its first bytes")
+        raise BadMagic("this is not a .bfn file")
+    if is_bfn(data):
+        return
+    damaged = (
+        b"\x89BFN\n\x1a\n",
+        b"\x89BFN\r\n\x1a\r\n",
+        b"\x89BFN\r\r\n\x1a\r\n",
+        b"\x09BFN\r\n\x1a\n",
+        b"\xef\xbf\xbdBFN",
+    )
+    if data.startswith(damaged):
+        raise BadMagic("this .bfn file was damaged by a transfer in text mode; transfer it again in binary mode")
+    raise BadMagic("this is not a .bfn file")
+
+
+def read(data: bytes, *, max_output: int | None = None, max_pixels: int | None = None) -> File:
+    """Parse and check everything but the payload's content.
+
+    Raises BadMagic, TruncatedFile, CorruptFile, UnsupportedFeature, and LimitExceeded where
+    the header claims more than `max_output` bytes in all or `max_pixels` pixels an image.
+    """
+    _check_magic(data)
+    reader = Reader(data, len(MAGIC))
+    version = reader.byte()
+    if version != VERSION:
+        raise UnsupportedFeature(f"format version {version} is not supported; this bfncodec reads version {VERSION}")
+    flags = reader.byte()
+    if flags & ~ARCHIVE:
+        raise UnsupportedFeature(f"the file needs features unknown to this version (flags {flags:#04x})")
+    length = reader.varint()
+    if length > HEADER_LIMIT:
+        raise LimitExceeded(f"the header claims {length} bytes; the limit is {HEADER_LIMIT}")
+    header = Reader(reader.take(length))
+    checked = data[: reader.position]
+    if reader.take(4) != zlib.crc32(checked).to_bytes(4, "little"):
+        raise CorruptFile("the header's checksum is wrong")
+    names = None
+    count = 1
+    if flags & ARCHIVE:
+        count = header.varint()
+        names = _names(header.take(header.varint()))
+    blocks = []
+    total = 0
+    for _ in range(count):
+        block = _read_block(header, reader, names is not None, max_pixels)
+        blocks.append(block)
+        total += block.size
+        if max_output is not None and total > max_output:
+            raise LimitExceeded(f"the file claims {total} bytes of output; the limit is {max_output} (--max-output)")
+    if header.position != len(header.data):
+        raise CorruptFile("the header holds more than its fields")
+    if reader.position != len(data):
+        raise CorruptFile(f"{len(data) - reader.position} bytes follow the end of the file")
+    if names is not None and len(names) != sum(block.items for block in blocks):
+        raise CorruptFile("the archive's names do not match its items")
+    return File(blocks, names)
+
+
+def _names(packed: bytes) -> list[str]:
+    decompressor = zlib.decompressobj()
+    try:
+        text = decompressor.decompress(packed, HEADER_LIMIT)
+    except zlib.error as error:
+        raise CorruptFile("the archive's names are damaged") from error
+    if not decompressor.eof or decompressor.unused_data:
+        raise CorruptFile("the archive's names are damaged")
+    return text.decode("utf-8", "surrogateescape").split("\0")
+
+
+def _read_block(header: Reader, payload: Reader, archive: bool, max_pixels: int | None) -> Block:
+    number = header.byte()
+    if number not in list(Mode):
+        raise UnsupportedFeature(f"coding mode {number} is not supported by this version")
+    mode = Mode(number)
+    items = header.varint() if archive else 1
+    size = header.varint()
+    block = Block(mode, items, size, header.take(DIGEST_BYTES))
+    if mode is not Mode.IMAGE:
+        if items != 1:
+            raise CorruptFile("a stored block holds more than one item")
+        block.data = payload.take(header.varint())
+        if mode is Mode.STORED and len(block.data) != size:
+            raise CorruptFile("a stored block has the wrong length")
+        return block
+    block.image = _read_image(header, payload)
+    pixels = block.image.width * block.image.height
+    if max_pixels is not None and pixels > max_pixels:
+        raise LimitExceeded(f"the image claims {pixels} pixels; the limit is {max_pixels} (--max-pixels)")
+    if not items or not pixels or size != items * pixels * block.image.layout.channels:
+        raise CorruptFile("the image's sizes contradict each other")
+    return block
+
+
+def _read_image(header: Reader, payload: Reader) -> Image:
+    kind = header.byte()
+    schedule = header.byte()
+    if kind >> 4 not in list(Source) or kind & 15 not in list(Layout) or schedule not in list(Schedule):
+        raise UnsupportedFeature(f"image kind {kind:#04x}, schedule {schedule} is not supported by this version")
+    layout = Layout(kind & 15)
+    width, height = header.varint(), header.varint()
+    image = Image(Source(kind >> 4), layout, Schedule(schedule), width, height, header.take(4))
+    image.metadata = payload.take(header.varint())
+    for channels in pass_channels(layout):
+        flag = header.byte()
+        if flag == 1:
+            image.passes.append(Pass(constant=header.take(channels)))
+        elif flag == 0:
+            silent = header.varint()
+            lengths = [header.varint() for _ in range(3)]
+            image.passes.append(Pass(None, silent, *(payload.take(length) for length in lengths)))
+        else:
+            raise UnsupportedFeature(f"pass kind {flag} is not supported by this version")
+    return image
+
+
+def pass_channels(layout: Layout) -> list[int]:
+    """Channels of the passes of a layout, in coding order: alpha first, then grey or colour."""
+    return {Layout.L: [1], Layout.LA: [1, 1], Layout.RGB: [3], Layout.RGBA: [1, 3]}[layout]

@@ -1,0 +1,32 @@
+"""Float layers -> the integers of `layers.Linear`. Floats are allowed here: nothing here runs when coding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.errors import BfnError
+
+WEIGHT_MAX = 127
+EXPONENT_MAX = 20
+
+
+def freeze(name: str, weight: NDArray[Any], bias: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """int8 weights, int32 bias and shifts of one layer.
+
+    weight [out, in] and bias [out] are float and act between integer grids: the layer's
+    integer output is about weight @ input + bias. Each row gets the largest power of two
+    that lets it fit int8.
+    """
+    peak = np.maximum(abs(weight).max(axis=1), 1e-9)
+    exponent = np.floor(np.log2(WEIGHT_MAX / peak)).clip(max=EXPONENT_MAX)
+    if exponent.min() < 0:
+        raise BfnError(f"layer {name} has weights too large for int8: {peak.max():.0f}")
+    power = np.exp2(exponent)
+    return {
+        f"{name}.weight": np.floor(weight * power[:, None] + 0.5).astype(np.int8),
+        f"{name}.bias": np.floor(bias * power + 0.5).astype(np.int32),
+        f"{name}.shift": exponent.astype(np.int8),
+    }

@@ -1,0 +1,185 @@
+"""Where integer arrays live and how integer matrix products are done.
+
+A kernel never changes a result: every product that the models ask for has sums below
+2**24 in magnitude (proved when a model is loaded, see `layers.Linear`), so float32 and
+float64 products of integers are exact whatever the order of summation.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+
+from bfncodec.errors import BfnError, UnsupportedFeature
+
+SUM_LIMIT = 1 << 24
+Array = Any  # numpy.ndarray or torch.Tensor, as the kernel says
+
+
+class Kernel(Protocol):
+    """The operations in which NumPy and torch differ; all else is shared operators."""
+
+    name: str
+
+    def array(self, values: Any) -> Array:
+        """An integer array in the kernel's home; int8 and int16 become int32."""
+
+    def numpy(self, values: Array) -> np.ndarray[Any, Any]:
+        """The array as NumPy."""
+
+    def weights(self, values: np.ndarray[Any, Any]) -> Any:
+        """A matrix [out, in] made ready for `matmul`."""
+
+    def matmul(self, values: Array, weights: Any) -> Array:
+        """values [n, in] times weights [out, in]: int32 [n, out], sums below 2**24."""
+
+    def gather(self, canvas: Array, index: Array) -> Array:
+        """Rows of a canvas [m, 4] of int16: int16 [*index.shape, 4]."""
+
+    def canvas(self, values: np.ndarray[Any, Any]) -> Array:
+        """An int16 canvas in the kernel's home, its dtype kept."""
+
+    def concat(self, parts: list[Array]) -> Array:
+        """Arrays joined along the last axis."""
+
+    def stack(self, parts: list[Array]) -> Array:
+        """Arrays joined along a new last axis."""
+
+
+class NumpyKernel:
+    """NumPy; products in float32 BLAS (exact below 2**24)."""
+
+    name = "float32"
+    dtype: Any = np.float32
+
+    def array(self, values: Any) -> Array:
+        values = np.asarray(values)
+        return values if values.dtype == np.int64 else values.astype(np.int32)
+
+    def numpy(self, values: Array) -> np.ndarray[Any, Any]:
+        return np.asarray(values)
+
+    def weights(self, values: np.ndarray[Any, Any]) -> Any:
+        return np.ascontiguousarray(values.T.astype(self.dtype))
+
+    def matmul(self, values: Array, weights: Any) -> Array:
+        return (values.astype(self.dtype) @ weights).astype(np.int32)
+
+    def canvas(self, values: np.ndarray[Any, Any]) -> Array:
+        return values
+
+    def gather(self, canvas: Array, index: Array) -> Array:
+        packed = canvas.view(np.int64).reshape(-1).take(index)
+        return packed.view(np.int16).reshape(*index.shape, 4)
+
+    def concat(self, parts: list[Array]) -> Array:
+        return np.concatenate(parts, axis=-1)
+
+    def stack(self, parts: list[Array]) -> Array:
+        return np.stack(parts, axis=-1)
+
+
+class NumpyDoubleKernel(NumpyKernel):
+    """NumPy; products in float64 BLAS (exact below 2**53)."""
+
+    name = "float64"
+    dtype = np.float64
+
+
+class NumpyIntegerKernel(NumpyKernel):
+    """NumPy; products in int64: the slow reference."""
+
+    name = "int64"
+    dtype = np.int64
+
+
+class TorchKernel:
+    """torch on any device; products in float32 (exact below 2**24, TF32 off)."""
+
+    def __init__(self, device: str) -> None:
+        import torch
+
+        self._torch = torch
+        self.device = torch.device(device)
+        self.name = f"torch-{self.device.type}"
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+    def array(self, values: Any) -> Array:
+        tensor = self._torch.as_tensor(values, device=self.device)
+        return tensor if tensor.dtype == self._torch.int64 else tensor.to(self._torch.int32)
+
+    def numpy(self, values: Array) -> np.ndarray[Any, Any]:
+        result: np.ndarray[Any, Any] = values.cpu().numpy()
+        return result
+
+    def weights(self, values: np.ndarray[Any, Any]) -> Any:
+        return self._torch.as_tensor(values.T.astype(np.float32), device=self.device).contiguous()
+
+    def matmul(self, values: Array, weights: Any) -> Array:
+        return (values.to(self._torch.float32) @ weights).to(self._torch.int32)
+
+    def canvas(self, values: np.ndarray[Any, Any]) -> Array:
+        return self._torch.as_tensor(values, device=self.device)
+
+    def gather(self, canvas: Array, index: Array) -> Array:
+        packed = canvas.view(self._torch.int64).reshape(-1)[index]
+        return packed.view(self._torch.int16).reshape(*index.shape, 4)
+
+    def concat(self, parts: list[Array]) -> Array:
+        return self._torch.cat(parts, dim=-1)
+
+    def stack(self, parts: list[Array]) -> Array:
+        return self._torch.stack(parts, dim=-1)
+
+
+def self_check(kernel: Kernel) -> None:
+    """Compare the kernel with exact sums at the extremes of its range; BfnError if it differs."""
+    columns = 256
+    values = np.full((3, columns), 255, np.int32)
+    values[1, ::2] = 0
+    values[2] = np.arange(columns) % 256
+    weights = np.full((4, columns), 127, np.int64)
+    weights[1] = -128
+    weights[2, ::2] = -128
+    weights[3] = np.arange(columns) % 255 - 127
+    got = kernel.numpy(kernel.matmul(kernel.array(values), kernel.weights(weights)))
+    if not np.array_equal(got, values.astype(np.int64) @ weights.T):
+        raise BfnError(f"kernel {kernel.name} failed its self-check on this machine")
+
+
+NAMES = ("float32", "float64", "int64", "torch-cpu", "torch-cuda")
+
+
+@cache
+def kernel(name: str) -> Kernel:
+    """The kernel of that name (one of NAMES), checked once."""
+    made: Kernel
+    if name == "float32":
+        made = NumpyKernel()
+    elif name == "float64":
+        made = NumpyDoubleKernel()
+    elif name == "int64":
+        made = NumpyIntegerKernel()
+    elif name in ("torch-cpu", "torch-cuda"):
+        made = TorchKernel(name.removeprefix("torch-"))
+    else:
+        raise UnsupportedFeature(f"no kernel is called {name!r}; there are {', '.join(NAMES)}")
+    self_check(made)
+    return made
+
+
+def for_device(device: str) -> Kernel:
+    """Kernel for --device auto, cpu or cuda; UnsupportedFeature where CUDA is asked for and absent."""
+    if device == "cpu":
+        return kernel("float32")
+    if device not in ("auto", "cuda"):
+        raise UnsupportedFeature(f"no device is called {device!r}; there are auto, cpu, cuda")
+    if device == "auto":
+        return kernel("float32")
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UnsupportedFeature("no CUDA device is available; use --device cpu")
+    return kernel("torch-cuda")

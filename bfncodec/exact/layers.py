@@ -1,0 +1,84 @@
+"""Integer layers: int8 weights, int32 sums, requantisation by shifts, and the proof of their range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.errors import CorruptFile
+from bfncodec.exact.kernels import SUM_LIMIT, Array, Kernel
+
+Tensors = Mapping[str, NDArray[Any]]
+
+ACTIVATION_MAX = 255
+INPUT_MAX = 127
+STREAM_BITS = 4  # extra fraction bits of the residual stream
+STREAM_MAX = 1 << 20
+
+
+class Linear:
+    """y = (x @ weight.T + bias) >> shift, rounded to nearest.
+
+    weight: int8 [out, in]; bias: int32 [out], in units of the sum; shift: int8 [out].
+    `bounds` [in] are the largest input magnitudes: CorruptFile if a sum could reach 2**24.
+    """
+
+    def __init__(self, kernel: Kernel, tensors: Tensors, name: str, bounds: NDArray[np.int64]) -> None:
+        weight = tensors[f"{name}.weight"].astype(np.int64)
+        shift = tensors[f"{name}.shift"].astype(np.int64)
+        bias = tensors[f"{name}.bias"].astype(np.int64) + ((1 << shift) >> 1)
+        if weight.shape != (len(bias), len(bounds)) or shift.min() < 0 or shift.max() > 23:
+            raise CorruptFile(f"layer {name} of the model has wrong shapes or shifts")
+        if (abs(weight) @ bounds + abs(bias)).max() >= SUM_LIMIT:
+            raise CorruptFile(f"layer {name} of the model could overflow")
+        self.kernel = kernel
+        self.weight = kernel.weights(weight)
+        self.bias = kernel.array(bias.astype(np.int32))
+        self.shift = kernel.array(shift.astype(np.int32))
+
+    def __call__(self, values: Array) -> Array:
+        """int32 [n, in] -> int32 [n, out]."""
+        return self.kernel.matmul(values, self.weight) + self.bias >> self.shift
+
+
+class LocalNetwork:
+    """The exported form of `train.networks.LocalNetwork`: features -> mixture parameters.
+
+    `extra` tells how many cross-channel inputs the heads of the three channels have.
+    """
+
+    def __init__(self, kernel: Kernel, tensors: Tensors) -> None:
+        features = tensors["inner.weight"].shape[1]
+        width = tensors["inner.weight"].shape[0]
+        blocks = sum(1 for name in tensors if name.startswith("first.") and name.endswith(".weight"))
+        positive = np.full(width, ACTIVATION_MAX, np.int64)
+        self.inner = Linear(kernel, tensors, "inner", np.full(features, INPUT_MAX, np.int64))
+        self.first = [Linear(kernel, tensors, f"first.{i}", positive) for i in range(blocks)]
+        hidden = [len(tensors[f"first.{i}.bias"]) for i in range(blocks)]
+        self.second = [
+            Linear(kernel, tensors, f"second.{i}", np.full(hidden[i], ACTIVATION_MAX, np.int64)) for i in range(blocks)
+        ]
+        self.extra = [tensors[f"heads.{i}.weight"].shape[1] - width for i in range(3)]
+        bounds = [np.append(positive, np.full(more, INPUT_MAX, np.int64)) for more in self.extra]
+        self.heads = [Linear(kernel, tensors, f"heads.{i}", bounds[i]) for i in range(3)]
+        head = np.full(len(tensors["heads.0.bias"]), ACTIVATION_MAX, np.int64)
+        self.outs = [Linear(kernel, tensors, f"outs.{i}", head) for i in range(3)]
+        self.kernel = kernel
+
+    def trunk(self, features: Array) -> Array:
+        """int32 [n, features] in [-127, 127] -> activations int32 [n, width] in [0, 255]."""
+        half = 1 << (STREAM_BITS - 1)
+        stream = self.inner(features)
+        for first, second in zip(self.first, self.second, strict=True):
+            hidden = (stream + half >> STREAM_BITS).clip(0, ACTIVATION_MAX)
+            stream = stream + second(first(hidden).clip(0, ACTIVATION_MAX))
+        return (stream + half >> STREAM_BITS).clip(0, ACTIVATION_MAX)
+
+    def head(self, channel: int, activations: Array, cross: Array | None) -> Array:
+        """Mixture parameters int32 [n, 3 * mixtures] of a channel: logits, means, log-scales."""
+        if self.extra[channel]:
+            activations = self.kernel.concat([activations, cross[:, : self.extra[channel]]])  # type: ignore[index]
+        return self.outs[channel](self.heads[channel](activations).clip(0, ACTIVATION_MAX))

@@ -1,0 +1,59 @@
+"""Integer tables of exp, the logistic function and powers of two.
+
+Each table is made by integer arithmetic from a few constants that `decimal` rounds
+correctly, so every machine builds the same table.
+"""
+
+from decimal import Decimal, localcontext
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+_ONE = 1 << 30  # fixed point of the products below
+
+LOGISTIC_STEPS = 1024  # table steps per unit of the logistic function's argument
+LOGISTIC_HALF = 16 * LOGISTIC_STEPS  # the table spans [-16, 16)
+LOGISTIC_BITS = 18  # F is in units of 2**-18
+LOGIT_STEPS = 16  # steps per nat of mixture logits
+WEIGHT_BITS = 12  # mixture weights sum to 2**12
+OCTAVE_STEPS = 16  # steps per octave of scales
+
+
+def exp_negative(index: Ints, unit: Decimal) -> Ints:
+    """exp(-index * unit) in units of 2**-30, for integers index >= 0."""
+    value = np.full(index.shape, _ONE, np.int64)
+    with localcontext() as context:
+        context.prec = 40
+        for bit in range(int(index.max()).bit_length()):
+            factor = int(((-unit * (1 << bit)).exp() * _ONE).to_integral_value())
+            value = np.where(index >> bit & 1, (value * factor + _ONE // 2) >> 30, value)
+    return value
+
+
+@cache
+def logistic() -> Ints:
+    """F(z) = 1 / (1 + exp(-z)) at z = (i - LOGISTIC_HALF) / LOGISTIC_STEPS, units of 2**-18."""
+    index = np.arange(LOGISTIC_HALF + 1, dtype=np.int64)
+    tail = exp_negative(index, Decimal(1) / LOGISTIC_STEPS)
+    upper = (_ONE << LOGISTIC_BITS) // (_ONE + tail)
+    lower = (1 << LOGISTIC_BITS) - upper
+    return np.concatenate([lower[:0:-1], upper[:-1]])
+
+
+@cache
+def exp_weights() -> Ints:
+    """exp(-i / LOGIT_STEPS) in units of 2**-15; the last entry is 0."""
+    index = np.arange(LOGIT_STEPS * 12, dtype=np.int64)
+    return np.append(exp_negative(index, Decimal(1) / LOGIT_STEPS) >> 15, 0)
+
+
+def octaves(first: int, last: int, steps: int, fraction: int) -> Ints:
+    """round(2**(i / steps + fraction)) for i = first .. last - 1."""
+    with localcontext() as context:
+        context.prec = 40
+        two = Decimal(2)
+        values = [int((two ** (Decimal(i) / steps + fraction)).to_integral_value()) for i in range(first, last)]
+    return np.array(values, np.int64)

@@ -1,0 +1,54 @@
+"""The theory of what was coded: path loss and n-step loss, in bits. Floats belong here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOTAL_BITS = 24
+
+
+@dataclass
+class GroupLoss:
+    """Costs of one group in bits: for each noisy step its path cost and its KL, and the reconstruction."""
+
+    path: list[float] = field(default_factory=list)
+    divergence: list[float] = field(default_factory=list)
+    reconstruction: float = 0.0
+
+
+@dataclass
+class Ledger:
+    """Costs of all groups in coding order; a span of groups coded at once is one entry."""
+
+    groups: list[GroupLoss] = field(default_factory=list)
+
+    @property
+    def path_loss(self) -> float:
+        """Bits along the noise really drawn: what the coder must spend."""
+        return sum(sum(group.path) + group.reconstruction for group in self.groups)
+
+    @property
+    def n_step_loss(self) -> float:
+        """Sum of KL(p_S || p_R) along the path, plus reconstruction (arXiv:2308.07037, L^n + L^r)."""
+        return sum(sum(group.divergence) + group.reconstruction for group in self.groups)
+
+
+def surprise(weights: NDArray[Any], symbols: NDArray[Any]) -> float:
+    """Sum of -log2 of the weights [n, k] of symbols [n], in bits."""
+    chosen = np.take_along_axis(weights, symbols.astype(np.int64)[:, None], axis=1)
+    return float((TOTAL_BITS - np.log2(chosen.astype(np.float64))).sum())
+
+
+def divergence(sender: NDArray[Any], receiver: NDArray[Any], offsets: NDArray[Any]) -> float:
+    """KL(p_S || p_R) in bits, summed over n variables.
+
+    sender: weights [n, k]; receiver: weights [n, m]; sender symbol 0 is receiver symbol offsets [n].
+    """
+    index = offsets.astype(np.int64)[:, None] + np.arange(sender.shape[1])
+    matched = np.take_along_axis(receiver, index, axis=1).astype(np.float64)
+    weights = sender.astype(np.float64)
+    return float((weights * np.log2(weights / matched)).sum() / 2.0**TOTAL_BITS)

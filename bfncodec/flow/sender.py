@@ -1,0 +1,88 @@
+"""The Gaussian sender of discretised values, and the receiver that it implies, in integers.
+
+Sender p_S(y | x; a) (arXiv:2308.07037, section 4): y = x + noise, on a grid of a
+power-of-two spacing, so that its pmf depends on x modulo the spacing alone.
+Receiver p_R(y | theta; a): the sender averaged over the output distribution.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.coding.ans import TOTAL_BITS
+from bfncodec.coding.pmf import LEVELS, normalise
+from bfncodec.exact.tables import exp_negative
+from bfncodec.flow.schedule import Step
+
+TAIL = 6  # the noise is cut at so many deviations
+
+
+class GaussianSender:
+    """The sender of one step over values 0..255."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        spacing = step.spacing
+        reach = TAIL * step.deviation // spacing + 1
+        index = np.arange(-reach, reach + 2)
+        distance = index[None] * spacing - np.arange(spacing)[:, None]
+        unit = Decimal(1) / (2 * step.deviation**2)
+        mass = exp_negative(distance.astype(np.int64) ** 2, unit)
+        sums = mass.cumsum(axis=1)
+        # Bring every row to one total of 2**24 before the common rule.
+        scaled = (sums << TOTAL_BITS) // sums[:, -1:]
+        self.table = normalise(scaled, TOTAL_BITS)
+        self.first = -reach
+
+    def weights(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        """p_S(. | x) for values int [n]: weights [n, symbols]."""
+        return self.table[values % self.step.spacing]
+
+    def noisy(self, values: NDArray[Any], symbols: NDArray[Any]) -> NDArray[np.int64]:
+        """The views y in levels, int64 [n], that sender symbols stand for."""
+        grid = values.astype(np.int64) // self.step.spacing + self.first + symbols
+        return grid * self.step.spacing
+
+    def symbols(self, values: NDArray[Any], views: NDArray[Any]) -> NDArray[np.int64]:
+        """The inverse of `noisy`."""
+        return views // self.step.spacing - values.astype(np.int64) // self.step.spacing - self.first
+
+    @property
+    def origin(self) -> int:
+        """Receiver symbol 0 stands for the view origin * spacing."""
+        return self.first
+
+    def receiver_symbols(self, views: NDArray[Any]) -> NDArray[np.int64]:
+        """Receiver symbols of views."""
+        return views // self.step.spacing - self.first
+
+    def receiver_views(self, symbols: NDArray[Any]) -> NDArray[np.int64]:
+        """Views of receiver symbols."""
+        return (symbols.astype(np.int64) + self.first) * self.step.spacing
+
+    @cache  # noqa: B019 - senders live as long as the process
+    def _matrix(self) -> NDArray[np.float64]:
+        """p_S over the whole receiver grid, exact integers in float64 [256, symbols]."""
+        width = self.table.shape[1]
+        blocks = (LEVELS - 1) // self.step.spacing
+        matrix = np.zeros((LEVELS, blocks + width))
+        for value in range(LEVELS):
+            block = value // self.step.spacing
+            matrix[value, block : block + width] = self.table[value % self.step.spacing]
+        return matrix
+
+    def receiver(self, output: NDArray[np.int64]) -> NDArray[np.int64]:
+        """p_R from output weights [n, 256]: weights [n, symbols]; sums of 48 bits, exact in float64."""
+        mixed = (output.astype(np.float64) @ self._matrix()).astype(np.int64)
+        return normalise(mixed.cumsum(axis=1), 2 * TOTAL_BITS)
+
+
+@cache
+def sender(step: Step) -> GaussianSender:
+    """The sender of a step, made once."""
+    return GaussianSender(step)

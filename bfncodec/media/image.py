@@ -1,0 +1,236 @@
+"""Image files <-> pixels and metadata.
+
+`parse` gives pixels only for files that `build` can make again: PNM and BMP to the last
+byte, PNG to the last pixel and chunk. Everything else is left to be coded as bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.container import Layout, Source
+from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
+
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_PNG_LAYOUTS = {0: Layout.L, 4: Layout.LA, 2: Layout.RGB, 6: Layout.RGBA}
+_UNMODELLED = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}
+_LENGTHS = struct.Struct("<II")
+
+
+@dataclass
+class Picture:
+    """Pixels uint8 [height, width, channels], and what else `build` needs to know."""
+
+    source: Source
+    layout: Layout
+    pixels: NDArray[np.uint8]
+    metadata: bytes = b""
+
+
+def parse(data: bytes, max_pixels: int) -> Picture | None:
+    """The picture in a file's bytes, or None if it has to be coded as bytes.
+
+    LimitExceeded if a file that would be modelled has more than `max_pixels` pixels.
+    """
+    for magic, parser in ((PNG_MAGIC, _parse_png), (b"P5", _parse_pnm), (b"P6", _parse_pnm), (b"BM", _parse_bmp)):
+        if data.startswith(magic):
+            return parser(data, max_pixels)
+    return None
+
+
+def build(picture: Picture) -> bytes:
+    """The file that a picture came from (for arrays: a PNG)."""
+    if picture.source in (Source.PNM, Source.BMP):
+        return _joined(picture)
+    return _build_png(picture)
+
+
+def _checked_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise LimitExceeded(f"the image has {width * height} pixels; the limit is {max_pixels} (--max-pixels)")
+
+
+def _chunks(data: bytes) -> list[tuple[bytes, bytes]] | None:
+    """Type and content of every PNG chunk; None unless all is in order."""
+    chunks = []
+    position = len(PNG_MAGIC)
+    while position < len(data):
+        if position + 12 > len(data):
+            return None
+        length, kind = struct.unpack_from(">I4s", data, position)
+        content = data[position + 8 : position + 8 + length]
+        check = data[position + 8 + length : position + 12 + length]
+        if len(check) < 4 or check != zlib.crc32(kind + content).to_bytes(4, "big"):
+            return None
+        chunks.append((kind, content))
+        position += 12 + length
+        if kind == b"IEND":
+            break
+    return chunks if position == len(data) and chunks and chunks[-1][0] == b"IEND" else None
+
+
+def _parse_png(data: bytes, max_pixels: int) -> Picture | None:
+    chunks = _chunks(data)
+    if chunks is None or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
+        return None
+    width, height, depth, colour, method, filters, _ = struct.unpack(">IIBBBBB", chunks[0][1])
+    kinds = [kind for kind, _ in chunks]
+    unknown = [k for k in kinds if not k[0] & 32 and k not in (b"IHDR", b"PLTE", b"IDAT", b"IEND")]
+    if depth != 8 or colour not in _PNG_LAYOUTS or method or filters or unknown or _UNMODELLED & set(kinds):
+        return None
+    if b"IDAT" not in kinds or kinds.count(b"IHDR") != 1 or not width or not height:
+        return None
+    _checked_size(width, height, max_pixels)
+    layout = _PNG_LAYOUTS[colour]
+    pixels = _pillow_pixels(data, layout.name)
+    if pixels is None or pixels.shape != (height, width, layout.channels):
+        return None
+    first = kinds.index(b"IDAT")
+    before = b"".join(struct.pack(">I", len(c)) + k + c for k, c in chunks[1:first])
+    after = b"".join(struct.pack(">I", len(c)) + k + c for k, c in chunks[first:-1] if k != b"IDAT")
+    return Picture(Source.PNG, layout, pixels, _with_lengths(before, after))
+
+
+def _pillow_pixels(data: bytes, mode: str) -> NDArray[np.uint8] | None:
+    """Pixels as Pillow reads them; None if it cannot, or reads another mode."""
+    from PIL import Image
+
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+                if image.mode != mode:
+                    return None
+                pixels: NDArray[np.uint8] = np.asarray(image)
+    except (OSError, ValueError, SyntaxError, Warning, zlib.error, struct.error):
+        return None
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _build_png(picture: Picture) -> bytes:
+    from PIL import Image
+
+    shown = picture.pixels[..., 0] if picture.layout is Layout.L else picture.pixels
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(shown)).save(buffer, "PNG")
+    made = _chunks(buffer.getvalue())
+    assert made is not None
+    before, after = _parts(picture.metadata)
+    body = [chunk for chunk in made if chunk[0] == b"IDAT"]
+    out = bytearray(PNG_MAGIC)
+    for kind, content in [made[0], *_unpacked(before), *body, *_unpacked(after), (b"IEND", b"")]:
+        out += struct.pack(">I", len(content)) + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+    return bytes(out)
+
+
+def _unpacked(packed: bytes) -> list[tuple[bytes, bytes]]:
+    chunks = []
+    position = 0
+    while position < len(packed):
+        if position + 8 > len(packed):
+            raise CorruptFile("the image's metadata is damaged")
+        length, kind = struct.unpack_from(">I4s", packed, position)
+        chunks.append((kind, packed[position + 8 : position + 8 + length]))
+        position += 8 + length
+    return chunks
+
+
+def _with_lengths(before: bytes, after: bytes) -> bytes:
+    return _LENGTHS.pack(len(before), len(after)) + before + after if before or after else b""
+
+
+def _parts(metadata: bytes) -> tuple[bytes, bytes]:
+    if not metadata:
+        return b"", b""
+    if len(metadata) < _LENGTHS.size or len(metadata) != _LENGTHS.size + sum(_LENGTHS.unpack_from(metadata)):
+        raise CorruptFile("the image's metadata is damaged")
+    first = _LENGTHS.unpack_from(metadata)[0]
+    return metadata[_LENGTHS.size :][:first], metadata[_LENGTHS.size + first :]
+
+
+def _parse_pnm(data: bytes, max_pixels: int) -> Picture | None:
+    comment = rb"(?:[ \t\r\n]|#[^\n]*\n)+"
+    match = re.match(rb"P([56])" + comment + rb"(\d{1,10})" + comment + rb"(\d{1,10})" + comment + rb"255\s", data)
+    if match is None:
+        return None
+    layout = Layout.L if match[1] == b"5" else Layout.RGB
+    width, height = int(match[2]), int(match[3])
+    size = width * height * layout.channels
+    if not size or len(data) < match.end() + size:
+        return None
+    _checked_size(width, height, max_pixels)
+    pixels = np.frombuffer(data, np.uint8, size, match.end()).reshape(height, width, layout.channels)
+    metadata = _with_lengths(data[: match.end()], data[match.end() + size :])
+    return Picture(Source.PNM, layout, pixels, metadata)
+
+
+def _parse_bmp(data: bytes, max_pixels: int) -> Picture | None:
+    """Uncompressed 24-bit BMP, rows from the bottom, padding of zeros."""
+    if len(data) < 54:
+        return None
+    offset, header, width, height, planes, depth, compression = struct.unpack_from("<I I i i H H I", data, 10)
+    if header < 40 or planes != 1 or depth != 24 or compression or width <= 0 or height <= 0 or offset < 54:
+        return None
+    stride = -(-3 * width // 4) * 4
+    if len(data) < offset + stride * height:
+        return None
+    _checked_size(width, height, max_pixels)
+    rows = np.frombuffer(data, np.uint8, stride * height, offset).reshape(height, stride)
+    if rows[:, 3 * width :].any():
+        return None
+    pixels = rows[::-1, : 3 * width].reshape(height, width, 3)[..., ::-1]
+    metadata = _with_lengths(data[:offset], data[offset + stride * height :])
+    return Picture(Source.BMP, Layout.RGB, np.ascontiguousarray(pixels), metadata)
+
+
+def _joined(picture: Picture) -> bytes:
+    before, after = _parts(picture.metadata)
+    pixels = picture.pixels
+    if picture.source is Source.BMP:
+        padding = np.zeros((pixels.shape[0], -3 * pixels.shape[1] % 4), np.uint8)
+        rows = pixels[::-1, :, ::-1].reshape(pixels.shape[0], -1)
+        return before + np.concatenate([rows, padding], axis=1).tobytes() + after
+    return before + pixels.tobytes() + after
+
+
+_LOSSLESS: dict[str, dict[str, Any]] = {
+    ".png": {},
+    ".ppm": {},
+    ".pgm": {},
+    ".pnm": {},
+    ".bmp": {},
+    ".tif": {"compression": "tiff_lzw"},
+    ".tiff": {"compression": "tiff_lzw"},
+    ".webp": {"lossless": True, "exact": True},
+}
+SUFFIX = {Source.PNG: ".png", Source.PNM: ".ppm", Source.BMP: ".bmp", Source.ARRAY: ".png", Source.PILLOW: ".png"}
+
+
+def convert(file: bytes, suffix: str) -> bytes:
+    """An image file's pixels in another lossless format, by suffix; UnsupportedFeature if it cannot hold them."""
+    from PIL import Image
+
+    if suffix not in _LOSSLESS:
+        known = " ".join(_LOSSLESS)
+        raise UnsupportedFeature(f"cannot write an image losslessly as {suffix!r}; known suffixes: {known}")
+    with Image.open(io.BytesIO(file)) as image:
+        image.load()
+        fits = {".ppm": ("RGB", "L"), ".pnm": ("RGB", "L"), ".pgm": ("L",), ".bmp": ("RGB", "L")}
+        if image.mode not in fits.get(suffix, (image.mode,)):
+            raise UnsupportedFeature(f"{suffix} cannot hold an image of mode {image.mode}")
+        buffer = io.BytesIO()
+        format_name = {".tif": "TIFF", ".tiff": "TIFF", ".pgm": "PPM", ".pnm": "PPM"}.get(suffix, suffix[1:].upper())
+        image.save(buffer, format_name, **_LOSSLESS[suffix])
+    return buffer.getvalue()

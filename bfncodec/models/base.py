@@ -1,0 +1,67 @@
+"""Base coefficients in a file: whether they pay, and their bytes (Rice code of the change from the model's)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.errors import CorruptFile
+from bfncodec.models import context, linear
+
+_SIZE = linear.REGRESSORS * 3 + 3
+_FLOOR = 12  # 1/16 level: errors below this scale tell little
+
+
+def choose(planes: NDArray[Any], prior: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Coefficients [74, 3] fitted to images [N, H, W, C], or the prior where they would not pay."""
+    three = np.repeat(planes, 3, axis=3) if planes.shape[3] == 1 else planes
+    if three.shape[0] * three.shape[1] * three.shape[2] < 4096:
+        return prior
+    canvas = context.filled(three)
+    fitted = linear.solve(linear.normal_equations(canvas), prior)
+    sample = canvas[:, : context.RADIUS + 512, : 2 * context.RADIUS + 512]
+    sample = np.ascontiguousarray(sample)
+    sizes = [abs(linear.base_errors(sample, c).astype(np.int64)) + _FLOOR for c in (prior, fitted)]
+    share = np.log2(sizes[0] / sizes[1]).mean()
+    # About half of the difference in log-size survives the network, which corrects its base.
+    gain = 0.5 * share * planes.size
+    return fitted if gain > 8 * len(pack(fitted, prior)) else prior
+
+
+def pack(coefficients: NDArray[np.int64], prior: NDArray[np.int64]) -> bytes:
+    """Bytes of coefficients [74, 3]; none if they are the prior's. First byte: the Rice parameter."""
+    change = (coefficients - prior).reshape(-1)
+    if not change.any():
+        return b""
+    folded = np.where(change < 0, -2 * change - 1, 2 * change)
+    costs = [int((folded >> k).sum()) + _SIZE * (k + 1) for k in range(17)]
+    k = int(np.argmin(costs))
+    text = "".join("1" * (int(v) >> k) + "0" + (format(int(v) & (1 << k) - 1, f"0{k}b") if k else "") for v in folded)
+    return bytes([k]) + np.packbits(np.frombuffer(text.encode(), np.uint8) - ord("0")).tobytes()
+
+
+def unpack(data: bytes, prior: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The inverse of `pack`; CorruptFile if the bytes are damaged."""
+    if not data:
+        return prior
+    k = data[0]
+    if k > 16:
+        raise CorruptFile("the base coefficients are damaged")
+    bits = "".join(map(str, np.unpackbits(np.frombuffer(data, np.uint8)[1:])))
+    values = []
+    position = 0
+    for _ in range(_SIZE):
+        stop = bits.find("0", position)
+        if stop < 0 or stop + 1 + k > len(bits) or stop - position > 1 << 17:
+            raise CorruptFile("the base coefficients are damaged")
+        low = int(bits[stop + 1 : stop + 1 + k], 2) if k else 0
+        values.append((stop - position) << k | low)
+        position = stop + 1 + k
+    folded = np.array(values, np.int64)
+    change = np.where(folded & 1, -(folded + 1) // 2, folded // 2)
+    result = prior + change.reshape(prior.shape)
+    if len(bits) - position > 7 or "1" in bits[position:] or abs(result).max() > linear.LIMIT:
+        raise CorruptFile("the base coefficients are damaged")
+    return result

@@ -1,0 +1,308 @@
+"""Images as `wavefront`: a thumbnail with noisy steps, then the diagonals x + 4y, exactly.
+
+One group is the thumbnail (every STRIDE-th pixel in both directions); each group after it
+is a diagonal of all images of a block, predicted in one batch from causal neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.coding.ans import Coder
+from bfncodec.coding.pmf import Mixtures
+from bfncodec.errors import BfnError
+from bfncodec.exact.kernels import Array, Kernel
+from bfncodec.exact.layers import LocalNetwork, Tensors
+from bfncodec.flow.schedule import Group
+from bfncodec.flow.theta import Theta
+from bfncodec.models import context, lattice, linear
+from bfncodec.models.context import SLOPE, STRIDE
+
+SPAN_PIXELS = 1 << 14  # pixels predicted at once when encoding
+
+Pixels = NDArray[Any]
+
+
+@dataclass
+class Networks:
+    """The integer networks of one model file, in one kernel's home."""
+
+    kernel: Kernel
+    scales: context.Scales
+    pixel: LocalNetwork
+    thumbnail: LocalNetwork
+    deviations: list[int]
+    coefficients: NDArray[np.int64]
+
+
+def load(kernel: Kernel, tensors: Tensors) -> Networks:
+    """Networks from the tensors of a model file; names begin with `wavefront.` and `T.`."""
+    pixel, thumbnail = part(tensors, "wavefront"), part(tensors, "T")
+    return Networks(
+        kernel,
+        context.Scales(kernel),
+        LocalNetwork(kernel, pixel),
+        LocalNetwork(kernel, thumbnail),
+        [int(deviation) for deviation in thumbnail["deviations"]],
+        pixel["coefficients"].astype(np.int64),
+    )
+
+
+def part(tensors: Tensors, name: str) -> dict[str, NDArray[Any]]:
+    """The tensors below a prefix, without it."""
+    return {key.removeprefix(name + "."): value for key, value in tensors.items() if key.startswith(name + ".")}
+
+
+class DiagonalsOutput:
+    """Output distribution of consecutive diagonals: G, then R given G, then B given both."""
+
+    def __init__(self, model: Wavefront, span: range) -> None:
+        self.model = model
+        self.sizes = [len(model.diagonals[number - 1]) for number in span]
+        self.pixels = np.concatenate([model.diagonals[number - 1] for number in span])
+        self.hidden, self.base, self.step = model.look(self.pixels)
+
+    def weights(self) -> NDArray[np.int64]:
+        """Diagonals have no noisy steps."""
+        raise BfnError("diagonals are sent without noisy steps")
+
+    def _channel(self, channel: int, errors: NDArray[Any]) -> Mixtures:
+        """Mixtures of a channel, the errors int [n, 3] of those before it known."""
+        networks = self.model.networks
+        kernel = networks.kernel
+        cross, shifts = context.cross_channel(
+            kernel, networks.scales, kernel.array(errors), self.step, self.model.cross
+        )
+        raw = networks.pixel.head(channel, self.hidden, cross)
+        return lattice.mixtures(
+            kernel, networks.scales, raw, self.base[:, channel], self.step[:, channel], shifts[:, channel]
+        )
+
+    def _known(self, values: Pixels) -> list[Mixtures]:
+        base = self.model.networks.kernel.numpy(self.base)
+        errors = 16 * values.reshape(-1, self.model.channels).astype(np.int32) - base[:, : self.model.channels]
+        if self.model.channels == 1:
+            errors = np.repeat(errors, 3, axis=1)
+        return [self._channel(channel, errors) for channel in range(self.model.channels)]
+
+    def push(self, coder: Coder, values: Pixels) -> None:
+        """Push values int [n * channels], pixel by pixel."""
+        channels = self.model.channels
+        table = values.reshape(-1, channels)
+        triples = [mixture.triples(table[:, c]) for c, mixture in enumerate(self._known(values))]
+        rows = np.stack(triples, axis=1).reshape(len(table), 2 * channels, 3)
+        # Coding order: diagonal, then channel and half, then pixel.
+        parts = np.split(rows, np.cumsum(self.sizes)[:-1])
+        ordered = np.concatenate([part.transpose(1, 0, 2).reshape(-1, 3) for part in parts])
+        coder.push(np.ones(len(ordered), np.int32), ordered)
+
+    def pop(self, coder: Coder) -> Pixels:
+        """Pop values int32 [n * channels] of one diagonal."""
+        channels = self.model.channels
+        base = self.model.networks.kernel.numpy(self.base)
+        values = np.zeros((len(self.pixels), channels), np.int32)
+        errors = np.zeros((len(self.pixels), 3), np.int32)
+        for channel in range(channels):
+            values[:, channel] = self._channel(channel, errors).pop(coder)
+            errors[:, channel] = 16 * values[:, channel] - base[:, channel]
+        return values.reshape(-1)
+
+    def cost(self, values: Pixels) -> float:
+        """Bits of values int [n * channels]."""
+        table = values.reshape(-1, self.model.channels)
+        return sum(mixture.cost(table[:, c]) for c, mixture in enumerate(self._known(values)))
+
+
+class Wavefront:
+    """The schedule and its predictor for N images of one size, as `coding.protocol` wants it.
+
+    shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks
+    as three equal channels); coefficients: the base's [74, 3]; pixels: the images when
+    encoding, None when decoding.
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        shape: tuple[int, int, int, int],
+        coefficients: NDArray[Any],
+        pixels: Pixels | None = None,
+    ) -> None:
+        self.networks = networks
+        self.shape = shape
+        self.count, self.height, self.width, self.channels = shape
+        self.coefficients = coefficients
+        kernel = networks.kernel
+        self.cross = kernel.array(coefficients[linear.REGRESSORS][None].astype(np.int32))
+        self.row = self.width + 2 * context.RADIUS
+        self.neighbours = context.addresses(context.NEIGHBOURS, self.row)
+        self.near = context.addresses(context.PAST, self.row)
+        self.before = context.addresses(context.TREND, self.row)
+        self.thumbnail_shape = (self.count, -(-self.height // STRIDE), -(-self.width // STRIDE))
+        self.encoding = pixels is not None
+        area = (self.count, self.height, self.width)
+        if pixels is None:
+            self.pixels = np.zeros(context.canvas_shape(area), np.int16)
+            self.innovations, self.trends = context.blank_errors(area), context.blank_errors(area)
+        else:
+            three = np.repeat(pixels, 3, axis=3) if self.channels == 1 else pixels
+            self.pixels = context.filled(three)
+            fields = linear.fields(self.pixels, coefficients)
+            self.innovations, self.trends = fields.innovations, fields.trends
+        self.diagonals = self._diagonals()
+        steps, self.scale_steps = lattice.thumbnail_steps(networks.deviations)
+        size = int(np.prod(self.thumbnail_shape)) * self.channels
+        self.groups = [Group(size, steps), *(Group(len(d) * self.channels) for d in self.diagonals)]
+        self.current: DiagonalsOutput | None = None
+
+    def _diagonals(self) -> list[NDArray[np.int64]]:
+        """Canvas addresses of the pixels of every diagonal, those of the thumbnail left out.
+
+        Sets `settled`: for each diagonal the thumbnail's pixels that come before it and
+        after the diagonal before it.
+        """
+        y, x = np.divmod(np.arange(self.height * self.width), self.width)
+        number = x + SLOPE * y
+        order = np.argsort(number, kind="stable")
+        y, x, number = y[order], x[order], number[order]
+        address = (y + context.RADIUS) * self.row + x + context.RADIUS
+        image = (np.arange(self.count) * (self.height + context.RADIUS) * self.row)[:, None]
+        thumbnail = (y % STRIDE == 0) & (x % STRIDE == 0)
+        kept = number[~thumbnail]
+        starts = np.flatnonzero(np.diff(kept, prepend=-1))
+        diagonals = [(part[None] + image).reshape(-1) for part in np.split(address[~thumbnail], starts[1:])]
+        ends = np.searchsorted(number[thumbnail], kept[starts]) if len(kept) else np.zeros(0, np.int64)
+        pieces = np.split(address[thumbnail], ends)
+        self.settled = [(piece[None] + image).reshape(-1) for piece in pieces]
+        return diagonals if len(kept) else []
+
+    def spans(self) -> Iterable[range]:
+        """The thumbnail, then runs of diagonals of about SPAN_PIXELS pixels."""
+        yield range(0, 1)
+        first, size = 1, 0
+        for number, group in enumerate(self.groups[1:], 1):
+            size += group.size
+            if size >= SPAN_PIXELS * self.channels or number == len(self.groups) - 1:
+                yield range(first, number + 1)
+                first, size = number + 1, 0
+
+    def values(self, span: range) -> Pixels:
+        """Values int [n * channels] of a span."""
+        if span[0] == 0:
+            return self._thumbnail().transpose(3, 0, 1, 2).reshape(-1)
+        index = np.concatenate([self.diagonals[number - 1] for number in span])
+        return self.pixels.reshape(-1, 4)[index, : self.channels].reshape(-1)
+
+    def _thumbnail(self) -> Pixels:
+        inner = self.pixels[:, context.RADIUS :: STRIDE, context.RADIUS : self.row - context.RADIUS : STRIDE]
+        return inner[..., : self.channels].astype(np.int64)
+
+    def output(self, span: range, theta: Theta | None) -> Any:
+        """See `coding.protocol.Model`."""
+        if span[0]:
+            if not self.encoding:
+                self._settle(self.settled[span[0] - 1])
+            self.current = DiagonalsOutput(self, span)
+            return self.current
+        means = np.zeros((*self.thumbnail_shape, 3), np.int64)
+        steps = 0
+        if theta is not None:
+            steps = theta.steps
+            means[:] = theta.means().reshape(self.channels, *self.thumbnail_shape).transpose(1, 2, 3, 0)
+        networks = self.networks
+        kind = lattice.KINDS["T"]
+        cosets = lattice.Cosets(networks.kernel, networks.scales, kind, networks.thumbnail)
+        states = (steps, steps, steps)
+        return cosets.predict(means, means, states, 0, self.scale_steps[steps], list(range(self.channels)))
+
+    def _base(self, pixels: NDArray[np.int64]) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
+        """Neighbours in levels [n, 24, 3] and base in 1/16 level [n, 3] of pixels at canvas addresses."""
+        seen = _gather(self.pixels, pixels, self.neighbours)
+        differences = seen.reshape(len(pixels), -1) - np.int16(context.CENTRE)
+        return seen, context.base_prediction(differences, self.coefficients[: linear.REGRESSORS])
+
+    def look(self, pixels: NDArray[np.int64]) -> tuple[Array, Array, Array]:
+        """Trunk activations, base (1/16 level) and scale steps of pixels at canvas addresses."""
+        networks = self.networks
+        kernel = networks.kernel
+        seen, base = self._base(pixels)
+        y, x = self._position(pixels)
+        home = kernel.array(base)
+        inputs, steps = context.features(
+            kernel,
+            networks.scales,
+            kernel.array(seen),
+            kernel.array(_gather(self.innovations, pixels, self.near)),
+            kernel.array(_gather(self.trends, pixels, self.before)),
+            home,
+            self.cross,
+            kernel.array(context.place_flags(x, y, self.width)),
+        )
+        return networks.pixel.trunk(inputs), home, steps
+
+    def _position(self, pixels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        y, x = np.divmod(pixels, self.row)
+        return y % (self.height + context.RADIUS) - context.RADIUS, x - context.RADIUS
+
+    def reveal(self, group: int, values: Pixels) -> None:
+        """Write decoded values to the canvases."""
+        if group == 0:
+            shape = (self.channels, *self.thumbnail_shape)
+            thumbnail = values.reshape(shape).transpose(1, 2, 3, 0)
+            context.margins(self.pixels, np.broadcast_to(thumbnail, (*self.thumbnail_shape, 3)))
+            image, y, x = np.indices(self.thumbnail_shape).reshape(3, -1)
+            rows = image * (self.height + context.RADIUS) + y * STRIDE + context.RADIUS
+            self._write(
+                self.pixels, rows * self.row + x * STRIDE + context.RADIUS, thumbnail.reshape(-1, self.channels)
+            )
+            return
+        index = self.diagonals[group - 1]
+        table = values.reshape(-1, self.channels)
+        self._write(self.pixels, index, table)
+        assert self.current is not None
+        self._reveal_errors(index, 16 * table - self.networks.kernel.numpy(self.current.base))
+
+    def _reveal_errors(self, index: NDArray[np.int64], errors: NDArray[np.int32]) -> None:
+        """Write innovations and trends of pixels whose base errors int32 [n, 3] are known."""
+        cross = self.coefficients[linear.REGRESSORS].astype(np.int32)
+        innovations = np.stack(context.decorrelated(errors, cross), axis=-1)
+        self._write(self.innovations, index, innovations)
+        before = _gather(self.trends, index, self.before)
+        trends = context.next_trend(before[:, 0], before[:, 1], before[:, 2], abs(innovations))
+        self._write(self.trends, index, trends)
+
+    def _settle(self, index: NDArray[np.int64]) -> None:
+        """Write the base errors of known pixels whose neighbours have all come."""
+        if len(index):
+            base = self._base(index)[1]
+            self._reveal_errors(index, 16 * self.pixels.reshape(-1, 4)[index, :3] - base)
+
+    def _write(self, canvas: NDArray[np.int16], index: NDArray[np.int64], values: NDArray[Any]) -> None:
+        """Put values [n, channels] at addresses and into the margins that repeat them."""
+        flat = canvas.reshape(-1, 4)
+        flat[index, :3] = values
+        y, x = self._position(index)
+        for edge, first in ((x == self.width - 1, 1), ((x == 0) & (y < self.height - 1), self.row - context.RADIUS)):
+            where = np.flatnonzero(edge)
+            for distance in range(first, first + context.RADIUS):
+                flat[index[where] + distance, :3] = values[where]
+
+    def images(self) -> Pixels:
+        """The decoded images uint8 [N, height, width, channels]."""
+        inner = self.pixels[:, context.RADIUS :, context.RADIUS : -context.RADIUS, : self.channels]
+        return inner.astype(np.uint8)
+
+    def thumbnails(self) -> Pixels:
+        """The decoded thumbnails uint8 [N, h, w, channels], known after group 0."""
+        return self._thumbnail().astype(np.uint8)
+
+
+def _gather(canvas: NDArray[np.int16], pixels: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int16]:
+    """Canvas values int16 [n, len(offsets), 3] around addresses; four channels move as one 64-bit word."""
+    words = canvas.view(np.int64).reshape(-1).take(pixels[:, None] + offsets)
+    return words.view(np.int16).reshape(*words.shape, 4)[..., :3]

@@ -1,0 +1,150 @@
+"""The linear base prediction of an image: weighted least squares, the same on every machine.
+
+The encoder solves it and sends the coefficients; the decoder only applies them
+(`context.base_prediction`). The normal equations are integers below 2**53 and are summed
+exactly; the solution uses elementwise float64 operations in one fixed order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.models import context
+
+REGRESSORS = context.DIFFERENCES + 1
+ROWS = REGRESSORS + 1  # the last row holds the cross-channel coefficients
+LIMIT = 1 << 15
+FIT_PIXELS = 1 << 20
+RIDGE = 2.0**-13
+_CHUNK = 1 << 16
+
+
+def normal_equations(canvas: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Weighted sums of products of [72 neighbours, 1, G, R, B] over a canvas, [76, 76].
+
+    Weights fall with local activity, since bits depend on the logarithm of the scale.
+    Rows of pixels are skipped evenly in images of more than about FIT_PIXELS pixels.
+    """
+    count, height, width, _ = canvas.shape
+    height, width = height - context.RADIUS, width - 2 * context.RADIUS
+    row = canvas.shape[2]
+    skip = max(1, count * height * width // FIT_PIXELS)
+    images, rows = np.divmod(np.arange(0, count * height, skip), height)
+    starts = (images * canvas.shape[1] + rows + context.RADIUS) * row + context.RADIUS
+    pixels = (starts[:, None] + np.arange(width)).reshape(-1)
+    flat = canvas.reshape(-1, 4)
+    offsets = context.addresses(context.NEIGHBOURS, row)
+    total = np.zeros((REGRESSORS + 3, REGRESSORS + 3))
+    packed = np.ascontiguousarray(flat).view(np.int64).reshape(-1)
+    for start in range(0, len(pixels), _CHUNK):
+        part = pixels[start : start + _CHUNK]
+        seen = packed.take(part[:, None] + offsets).view(np.int16).reshape(len(part), -1, 4)[..., :3]
+        green = seen[..., 0].astype(np.int32)
+        west, north, northwest, northeast, far = (green[:, i] for i in (23, 17, 16, 18, 22))
+        activity = abs(west - northwest) + abs(north - northwest) + abs(north - northeast) + abs(west - far)
+        table = np.empty((len(part), REGRESSORS + 3))
+        table[:, : context.DIFFERENCES] = seen.reshape(len(part), -1) - np.int16(context.CENTRE)
+        table[:, context.DIFFERENCES] = 1
+        table[:, REGRESSORS:] = flat[part, :3] - np.int16(context.CENTRE)
+        total += (table * (1024 // (4 + activity))[:, None]).T @ table
+    return total
+
+
+def solve(equations: NDArray[np.float64], prior: NDArray[Any] | None = None) -> NDArray[np.int64]:
+    """Fixed-point coefficients [74, 3] that minimise the weighted error, drawn to `prior`.
+
+    Rows 0-71 neighbours, 72 bias, 73 what the errors of G (for R and B) and the innovation
+    of R (for B) tell of the channels after them. Units of 2**-12.
+    """
+    unit = 1 << context.COEFFICIENT_BITS
+    size = REGRESSORS
+    ridge = RIDGE * equations[0, 0] + 1.0
+    start = np.zeros((size, 3)) if prior is None else prior[:size].astype(np.float64) / unit
+    matrix = equations.copy()
+    diagonal = np.arange(size)
+    # Solve for the change from the prior: targets become what the prior leaves.
+    matrix[:size, size:] = equations[:size, size:] - _product(equations[:size, :size], start)
+    matrix[diagonal, diagonal] += ridge
+    left = _eliminate(matrix[:size])
+    change = np.zeros((size, 3))
+    for index in range(size - 1, -1, -1):
+        change[index] = left[index, size:] / left[index, index]
+        left[:index, size:] = left[:index, size:] - left[:index, index : index + 1] * change[index]
+    values = start + change
+    errors = _error_products(equations, values)
+    cross = [errors[0, 1] / errors[0, 0], errors[0, 2] / errors[0, 0]]
+    innovation = errors[1, 1] - cross[0] * errors[0, 1]
+    cross.append((errors[1, 2] - cross[0] * errors[0, 2]) / innovation if innovation > 1 else 0.0)
+    rows = np.concatenate([values, [cross]])
+    return np.rint(rows * unit).clip(-LIMIT, LIMIT - 1).astype(np.int64)
+
+
+def _product(matrix: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """matrix @ columns with one order of summation on every machine."""
+    total = np.zeros((matrix.shape[0], columns.shape[1]))
+    for index in range(matrix.shape[1]):
+        total = total + matrix[:, index : index + 1] * columns[index]
+    return total
+
+
+def _eliminate(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Upper triangular form of a symmetric positive system with right-hand sides."""
+    size = len(matrix)
+    for index in range(size - 1):
+        factors = matrix[index + 1 :, index : index + 1] / matrix[index, index]
+        matrix[index + 1 :] = matrix[index + 1 :] - factors * matrix[index]
+    return matrix
+
+
+def _error_products(equations: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weighted products of the three channels' errors under `values`, [3, 3], diagonal at least 1."""
+    size = REGRESSORS
+    cross = _product(values.T.copy(), equations[:size, size:].copy())
+    square = _product(values.T.copy(), _product(equations[:size, :size], values))
+    errors = equations[size:, size:] - cross - cross.T + square
+    errors[np.arange(3), np.arange(3)] = np.maximum(errors[np.arange(3), np.arange(3)], 1.0)
+    return errors
+
+
+@dataclass
+class Fields:
+    """Filled canvases of what a base prediction leaves, int16, 1/16 level."""
+
+    errors: NDArray[np.int16]
+    innovations: NDArray[np.int16]
+    trends: NDArray[np.int16]
+
+
+def fields(canvas: NDArray[np.int16], coefficients: NDArray[Any]) -> Fields:
+    """Errors, innovations and their trends of filled canvases."""
+    errors = base_errors(canvas, coefficients)
+    cross = coefficients[REGRESSORS].astype(np.int32)
+    innovations = np.stack(context.decorrelated(errors.astype(np.int32), cross), axis=-1).astype(np.int16)
+    filled = context.filled_errors(innovations)
+    return Fields(context.filled_errors(errors), filled, context.trends(filled))
+
+
+def base_errors(canvas: NDArray[np.int16], coefficients: NDArray[Any]) -> NDArray[np.int16]:
+    """Errors of the base prediction, 1/16 level, int16 [N, H, W, 3], of filled canvases."""
+    count, height, width, _ = canvas.shape
+    height, width = height - context.RADIUS, width - 2 * context.RADIUS
+    row = canvas.shape[2]
+    packed = np.ascontiguousarray(canvas).view(np.int64).reshape(-1)
+    offsets = context.addresses(context.NEIGHBOURS, row)
+    starts = ((np.arange(count) * canvas.shape[1])[:, None] + np.arange(height) + context.RADIUS).reshape(
+        -1
+    ) * row + context.RADIUS
+    pixels = (starts[:, None] + np.arange(width)).reshape(-1)
+    errors = np.empty((len(pixels), 3), np.int16)
+    for start in range(0, len(pixels), _CHUNK):
+        part = pixels[start : start + _CHUNK]
+        seen = packed.take(part[:, None] + offsets).view(np.int16).reshape(len(part), -1, 4)[..., :3]
+        base = context.base_prediction(
+            seen.reshape(len(part), -1) - np.int16(context.CENTRE), coefficients[:REGRESSORS]
+        )
+        errors[start : start + _CHUNK] = 16 * canvas.reshape(-1, 4)[part, :3] - base
+    return errors.reshape(count, height, width, 3)

@@ -1,0 +1,77 @@
+"""Model files: where they are looked for, how they are named, how they are read.
+
+A model is one safetensors file of integer tensors. Files in the wild name it by the first
+four bytes of the SHA-256 of the whole file, so weights and configuration count alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.errors import CorruptFile, MissingModel
+
+HASH_BYTES = 4
+PACKAGED = Path(__file__).with_name("weights")
+SUFFIX = ".safetensors"
+DIRECTORY_VARIABLE = "BFNCODEC_MODEL_DIR"
+
+Tensors = dict[str, NDArray[Any]]
+
+
+def directories() -> list[Path]:
+    """Folders in which models are looked for: $BFNCODEC_MODEL_DIR, then the package's own."""
+    extra = os.environ.get(DIRECTORY_VARIABLE)
+    return [Path(extra), PACKAGED] if extra else [PACKAGED]
+
+
+@cache
+def digest(path: Path) -> bytes:
+    """The name that .bfn files know a model by: HASH_BYTES bytes."""
+    return hashlib.sha256(path.read_bytes()).digest()[:HASH_BYTES]
+
+
+def find(name: str) -> Path:
+    """A model by its file's path or by its name; MissingModel if there is none."""
+    if name.endswith(SUFFIX):
+        if Path(name).is_file():
+            return Path(name).resolve()
+        raise MissingModel(f"there is no model file {name}")
+    for directory in directories():
+        if (directory / (name + SUFFIX)).is_file():
+            return directory / (name + SUFFIX)
+    looked = ", ".join(map(str, directories()))
+    raise MissingModel(f"no model is called {name!r}; looked in {looked}")
+
+
+def find_hash(wanted: bytes) -> Path:
+    """The model that a .bfn file names; MissingModel tells where it was looked for."""
+    for directory in directories():
+        for path in sorted(directory.glob("*" + SUFFIX)):
+            if digest(path) == wanted:
+                return path
+    looked = ", ".join(map(str, directories()))
+    raise MissingModel(
+        f"needs the model {wanted.hex()}, which is not in {looked}; put its file there or set {DIRECTORY_VARIABLE}"
+    )
+
+
+@cache
+def tensors(path: Path) -> Tensors:
+    """All tensors of a model file; CorruptFile if it is not one."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        loaded: Tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CorruptFile(f"{path} cannot be read as a model: {error}") from error
+    if any(not np.issubdtype(tensor.dtype, np.integer) for tensor in loaded.values()):
+        raise CorruptFile(f"{path} is not an integer model")
+    return loaded

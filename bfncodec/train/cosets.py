@@ -1,0 +1,125 @@
+"""The task of `models.lattice`: targets of one kind from known pixels and noisy views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bfncodec.exact.kernels import for_device
+from bfncodec.models import context, lattice
+from bfncodec.train.data import Batch, Photographs, Pixels, SmallImages
+
+ROWS = 1 << 18  # of the pool, and of what one fill brings an eighth of it
+FILLS = 32
+STEPS_PER_FILL = 12
+
+
+class Cosets:
+    """Random targets of one kind on planes of random photographs, in a random state."""
+
+    cross = False
+
+    def __init__(
+        self, data: Photographs | SmallImages, kind: str, deviations: list[int], pixels: int, seed: int, device: str
+    ) -> None:
+        self.data, self.kind, self.pixels, self.seed = data, lattice.KINDS[kind], pixels, seed
+        self.features = self.kind.features
+        self.kernel = for_device(device)
+        self.scales = context.Scales(self.kernel)
+        self.steps, self.scale_steps = lattice.thumbnail_steps(deviations)
+        self.deviations = [0.0] + [float((2.0**20 / a) ** 0.5) for a in np.cumsum([s.accuracy for s in self.steps])]
+        self.known = np.zeros((ROWS, max(1, len(self.kind.known)), 3), np.uint8)
+        self.own = np.zeros((ROWS, len(self.kind.own), 3), np.uint8)
+        self.level = np.zeros(FILLS, np.int64)
+        self.filled = -1
+
+    def batch(self, step: int, draw: int) -> Batch:
+        """Targets in one state, from one fill of the pool."""
+        upto = FILLS + step // STEPS_PER_FILL
+        for number in range(upto - FILLS if self.filled < 0 else self.filled, upto):
+            self._fill(number)
+        self.filled = upto
+        random = np.random.default_rng([self.seed, 2, step, draw])
+        fill = int(random.integers(FILLS))
+        rows = fill * (ROWS // FILLS) + random.integers(0, ROWS // FILLS, self.pixels)
+        return self._prepared(self.known[rows], self.own[rows], int(self.level[fill]), random)
+
+    def held_out(self) -> Iterator[Batch]:
+        """Targets of held-out images in every state that coding uses."""
+        random = np.random.default_rng([self.seed, 3])
+        for image in self.data.held_out[:200]:
+            for level in range(1 if self.kind.name == "T" else lattice.LEVELS):
+                known, own = self._targets(image, level, 2048, random)
+                yield self._prepared(known, own, level, random)
+
+    def constants(self) -> dict[str, NDArray[Any]]:
+        """The noise of the thumbnail."""
+        return {"deviations": np.array([step.deviation for step in self.steps], np.int32)}
+
+    def _fill(self, number: int) -> None:
+        size = ROWS // FILLS
+        image, random = self._variant(number)
+        level = int(random.integers(1 if self.kind.name == "T" else lattice.LEVELS))
+        window = slice(number % FILLS * size, (number % FILLS + 1) * size)
+        self.known[window], self.own[window] = self._targets(image, level, size, random)
+        self.level[number % FILLS] = level
+
+    def _variant(self, number: int) -> tuple[Pixels, np.random.Generator]:
+        return self.data.variant(number)
+
+    def _targets(self, image: Pixels, level: int, count: int, random: np.random.Generator) -> tuple[Pixels, Pixels]:
+        """Known neighbours and the own coset around random targets of one plane."""
+        stride = context.STRIDE if self.kind.name == "T" else 1 << level
+        y, x = random.integers(0, stride, 2)
+        if self.kind.name != "T" or min(image.shape[:2]) < 4 * context.STRIDE:
+            y = x = 0  # the grid of a small image or of a coset starts at its corner
+        plane = image[None, y::stride, x::stride]
+        period, (top, left) = self.kind.period, self.kind.offset
+        rows = random.integers(0, max(1, (plane.shape[1] - top + period - 1) // period), count) * period + top
+        columns = random.integers(0, max(1, (plane.shape[2] - left + period - 1) // period), count) * period + left
+        known = lattice.around(plane, rows, columns, list(self.kind.known) or [(0, 0)])
+        own_plane = plane[:, top::period, left::period]
+        offsets = [(dy // period, dx // period) for dy, dx in self.kind.own]
+        own = lattice.around(own_plane, (rows - top) // period, (columns - left) // period, offsets)
+        return known.astype(np.uint8), own.astype(np.uint8)
+
+    def _prepared(self, known: Pixels, own: Pixels, level: int, random: np.random.Generator) -> Batch:
+        """Draw a state, and noise to go with it."""
+        noisy = int(random.integers(len(self.steps) + 1))
+        if self.kind.name == "T":
+            channels: tuple[int, ...] = (0, 1, 2)
+            states = (noisy, noisy, noisy)
+            step: int | None = self.scale_steps[noisy]
+        else:
+            target = int(random.integers(3))
+            channels, step = (target,), None
+            noisy = noisy if random.random() < 0.5 else 0
+            states = tuple([lattice.KNOWN] * target + [noisy] + [0] * (2 - target))  # type: ignore[assignment]
+        means = own.astype(np.float64) * 16
+        for channel, state in enumerate(states):
+            if state < lattice.KNOWN:
+                noise = random.standard_normal(means.shape[:2]) * 16 * self.deviations[state]
+                means[:, :, channel] = np.rint(means[:, :, channel] + noise) if state else 0
+        kernel = self.kernel
+        inputs, steps, base = lattice.features(
+            kernel,
+            self.scales,
+            self.kind,
+            kernel.array(known.astype(np.int32) * 16),
+            kernel.array(means.astype(np.int32)),
+            states,
+            level,
+            step,
+        )
+        return Batch(
+            torch.as_tensor(inputs, dtype=torch.bfloat16),
+            None,
+            torch.as_tensor(base, dtype=torch.float32) / 16,
+            torch.exp2(torch.as_tensor(steps, dtype=torch.float32) / 8 - 4)[:, None].expand(-1, 3),
+            torch.as_tensor(own[:, lattice.centre(self.kind)].astype(np.float32)),
+            channels,
+        )

@@ -1,0 +1,175 @@
+"""The training loop: float first, then with the integer network's rounding; resumes exactly.
+
+Everything random follows from (seed, step), so a checkpoint holds weights, optimiser
+state and the step, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bfncodec.errors import BfnError
+from bfncodec.exact.freeze import freeze
+from bfncodec.train.data import Batch
+from bfncodec.train.networks import LocalNetwork, mixture_bits
+
+
+class Task(Protocol):
+    """What a network is trained on. Batches follow from the step alone."""
+
+    features: int
+    cross: bool
+
+    def batch(self, step: int, draw: int) -> Batch:
+        """The batch of a step; other draws give other batches of the same data."""
+
+    def held_out(self) -> Iterator[Batch]:
+        """Held-out data, every pixel once."""
+
+    def constants(self) -> dict[str, NDArray[Any]]:
+        """Integer tensors that the exported model needs beside the network."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained and for how long; stored in every checkpoint."""
+
+    width: int = 192
+    blocks: int = 2
+    head: int = 64
+    mixtures: int = 4
+    steps: int = 20000
+    rate: float = 2e-3
+    decay: float = 0.5  # the last part of the steps, over which the rate falls to zero
+    rounded: float = 0.15  # the last part of the steps, trained with integer rounding
+    pixels: int = 8192  # a step
+    seed: int = 0
+
+
+def pixel_bits(network: LocalNetwork, batch: Batch) -> Tensor:
+    """Bits of each pixel's predicted channels, [n, channels]."""
+    mixtures = network(batch.features, batch.cross, batch.channels)
+    pairs = zip(batch.channels, mixtures, strict=True)
+    return torch.stack([mixture_bits(m, batch.means[:, i], batch.scale[:, i], batch.values[:, i]) for i, m in pairs], 1)
+
+
+def rate_factor(plan: Plan, step: int) -> float:
+    """Share of the full learning rate at a step: a short warm-up, a plateau, a fall to zero."""
+    left = (plan.steps - step) / (plan.steps * plan.decay)
+    return min(1.0, (step + 1) / 200, left)
+
+
+class Trainer:
+    """One network, its data and its optimisers."""
+
+    def __init__(self, task: Task, plan: Plan, device: str, log: Callable[[str], None]) -> None:
+        self.task, self.plan, self.log = task, plan, log
+        torch.manual_seed(plan.seed)
+        self.network = LocalNetwork(task.features, plan.width, plan.blocks, plan.head, plan.mixtures, task.cross)
+        self.network.to(device)
+        self.step = 0
+        network = self.network
+        trunk = [network.inner, *network.first, *network.second, *network.heads]
+        matrices = [layer.weight for layer in trunk]
+        known = {id(matrix) for matrix in matrices}
+        others = [parameter for parameter in network.parameters() if id(parameter) not in known]
+        self.optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(matrices, lr=5 * plan.rate, weight_decay=0.01),
+            torch.optim.AdamW(others, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.0),
+        ]
+
+    def run(self, checkpoint: Path, every: float) -> None:
+        """Train to the plan's end; write a checkpoint every `every` seconds and at the end."""
+        plan = self.plan
+        rounded_from = int(plan.steps * (1 - plan.rounded))
+        started = saved = told = time.monotonic()
+        first, bits = self.step, []
+        while self.step < plan.steps:
+            if self.step >= rounded_from and self.network.grids is None:
+                draws = [self.task.batch(self.step, draw) for draw in range(1, 25)]
+                self.network.calibrate([(batch.features, batch.cross) for batch in draws])
+                self.log("calibrated; training goes on with integer rounding")
+            for optimiser, rate in zip(self.optimisers, (5 * plan.rate, plan.rate), strict=True):
+                optimiser.param_groups[0]["lr"] = rate * rate_factor(plan, self.step)
+                optimiser.zero_grad()
+            loss = pixel_bits(self.network, self.task.batch(self.step, 0)).mean()
+            loss.backward()  # type: ignore[no-untyped-call]
+            for optimiser in self.optimisers:
+                optimiser.step()
+            bits.append(loss.item())
+            if not math.isfinite(bits[-1]):
+                raise BfnError(f"training diverged at step {self.step}: the loss is not finite")
+            self.step += 1
+            now = time.monotonic()
+            if now - told > 30:
+                speed = (self.step - first) * plan.pixels / (now - started) / 1e3
+                self.log(f"step {self.step}/{plan.steps}  {np.mean(bits[-500:]):.4f} bpsp  {speed:.0f} kpixel/s")
+                told = now
+            if now - saved > every:
+                self.save(checkpoint)
+                saved = now
+        self.save(checkpoint)
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """Bits per subpixel over the held-out data."""
+        bits = [pixel_bits(self.network, batch).double() for batch in self.task.held_out()]
+        return float(sum(part.sum() for part in bits) / sum(part.numel() for part in bits))
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """The integer network, as `exact.layers.LocalNetwork` reads it. Needs calibrated grids."""
+        if self.network.grids is None:
+            raise BfnError("the network has not been trained with integer rounding yet")
+        layers: dict[str, NDArray[Any]] = {}
+        for name in self.network.layer_names():
+            weight, bias = self.network.folded(name)
+            layers |= freeze(name, weight.detach().cpu().double().numpy(), bias.detach().cpu().double().numpy())
+        return layers | self.task.constants()
+
+    def save(self, path: Path) -> None:
+        """Write weights, optimiser state, grids and step; the file is whole at any time."""
+        tensors = {f"weight.{name}": value for name, value in self.network.state_dict().items()}
+        for number, optimiser in enumerate(self.optimisers):
+            for index, state in optimiser.state_dict()["state"].items():
+                tensors |= {f"state.{number}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
+        tensors |= {f"grid.{name}": value for name, value in (self.network.grids or {}).items()}
+        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+        temporary = path.with_name(path.name + ".part")
+        save_file(tensors, temporary, {"plan": json.dumps(asdict(self.plan)), "step": str(self.step)})
+        os.replace(temporary, path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint of the same network; another length or rate is allowed."""
+        with safe_open(path, "pt") as file:
+            stored = json.loads(file.metadata()["plan"])
+            self.step = int(file.metadata()["step"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        self.network.load_state_dict(_part(tensors, "weight."))
+        for number, optimiser in enumerate(self.optimisers):
+            entries: dict[int, dict[str, Tensor]] = {}
+            for name, value in _part(tensors, f"state.{number}.").items():
+                index, key = name.split(".", 1)
+                entries.setdefault(int(index), {})[key] = value
+            optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
+        self.network.grids = _part(tensors, "grid.") or None
+        self.log(f"going on from step {self.step} of {path}")
+        if stored != asdict(self.plan):
+            self.log(f"its plan was another one: {stored}")
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,197 @@
+"""Float networks and their loss, in the form that `exact.layers` runs in integers.
+
+While `grids` is None the network is plain float. Once `calibrate` has set the grids of
+its activations, `forward` rounds weights and activations just as the exported integer
+network does, with straight-through gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bfncodec.exact import tables
+
+ACTIVATION_MAX = 255.0
+STREAM_BITS = 4  # extra fraction bits of the residual stream
+WEIGHT_MAX = 127.0
+MEAN_STEPS = 64  # steps per local scale of mixture means
+
+
+def round_through(values: Tensor) -> Tensor:
+    """Round to integers; the gradient passes as if nothing had happened."""
+    return values + (torch.floor(values + 0.5) - values).detach()
+
+
+def row_exponents(weights: Tensor) -> Tensor:
+    """Largest exponents n [rows, 1] such that weights * 2**n fit int8, at most 30."""
+    peak = weights.abs().amax(1, keepdim=True).clamp(min=1e-9)
+    return torch.floor(torch.log2(WEIGHT_MAX / peak)).clamp(max=20.0)
+
+
+class _Layers(nn.ModuleList):
+    """A list of linear layers, for the type checker."""
+
+    def __getitem__(self, index: int) -> nn.Linear:  # type: ignore[override]
+        layer = super().__getitem__(index)
+        assert isinstance(layer, nn.Linear)
+        return layer
+
+    def __iter__(self) -> Iterator[nn.Linear]:
+        return (self[index] for index in range(len(self)))
+
+
+class LocalNetwork(nn.Module):
+    """Local features -> a mixture of logistics for each of three channels.
+
+    features: number of int8 inputs (units of 1/16); width of the trunk; residual blocks;
+    head width; mixtures. With `cross`, the heads of R and B also see the errors of the
+    channels before them.
+    """
+
+    def __init__(self, features: int, width: int, blocks: int, head: int, mixtures: int, cross: bool) -> None:
+        super().__init__()
+        self.config = {
+            "features": features,
+            "width": width,
+            "blocks": blocks,
+            "head": head,
+            "mixtures": mixtures,
+            "cross": cross,
+        }
+        self.mixtures = mixtures
+        self.inner = nn.Linear(features, width)
+        self.first = _Layers(nn.Linear(width, width) for _ in range(blocks))
+        self.second = _Layers(nn.Linear(width, width) for _ in range(blocks))
+        extra = (0, 2, 4) if cross else (0, 0, 0)
+        self.extra = extra
+        self.heads = _Layers(nn.Linear(width + more, head) for more in extra)
+        self.outs = _Layers(nn.Linear(head, 3 * mixtures) for _ in range(3))
+        with torch.no_grad():
+            for layer in self.second:
+                layer.weight.zero_()
+                layer.bias.zero_()
+            for layer in self.outs:
+                layer.weight.mul_(0.1)
+                parts = layer.bias.view(3, mixtures)
+                parts[0] = 0
+                parts[1] = torch.linspace(-0.3, 0.3, mixtures)
+                parts[2] = torch.linspace(-2, 0, mixtures)
+        self.grids: dict[str, Tensor] | None = None
+        self.peaks: dict[str, Tensor] | None = None
+
+    def _seen(self, name: str, values: Tensor) -> None:
+        """Remember how large activations get, channel by channel, while calibrating."""
+        if self.peaks is not None:
+            peak = torch.quantile(values.detach().float()[:8192], 0.9998, dim=0).clamp(min=1e-3)
+            self.peaks[name] = torch.maximum(self.peaks.get(name, peak), peak)
+
+    def calibrate(self, batches: list[tuple[Tensor, Tensor | None]]) -> None:
+        """Choose the grid of every activation from float batches of (features, cross errors)."""
+        self.grids, self.peaks = None, {}
+        with torch.no_grad():
+            for features, cross in batches:
+                self(features, cross)
+        # A unit that is hardly ever active gets the grid of one that is.
+        self.grids = {
+            name: ACTIVATION_MAX / peak.clamp(min=float(peak.max()) / 32) for name, peak in self.peaks.items()
+        }
+        self.peaks = None
+
+    def layer_names(self) -> list[str]:
+        """Names of all linear layers, as `folded` takes them."""
+        blocks = range(len(self.first))
+        names = [f"{kind}.{i}" for i in blocks for kind in ("first", "second")]
+        return ["inner", *names, *(f"{kind}.{i}" for kind in ("heads", "outs") for i in range(3))]
+
+    def folded(self, name: str) -> tuple[Tensor, Tensor]:
+        """Weights and bias of a layer between integer grids (before rounding)."""
+        assert self.grids is not None
+        kind, _, index = name.partition(".")
+        grid = self.grids
+        stream = grid["stream"] * (1 << STREAM_BITS)
+        if kind == "inner":
+            layer, scale_in, scale_out = self.inner, torch.full((self.config["features"],), 16.0), stream
+        elif kind == "first":
+            layer, scale_in, scale_out = self.first[int(index)], grid["stream"], grid[f"first.{index}"]
+        elif kind == "second":
+            layer, scale_in, scale_out = self.second[int(index)], grid[f"first.{index}"], stream
+        elif kind == "heads":
+            extra = torch.full((self.extra[int(index)],), 16.0, device=stream.device)
+            layer = self.heads[int(index)]
+            scale_in, scale_out = torch.cat([grid["stream"], extra]), grid[f"heads.{index}"]
+        else:
+            layer, scale_in = self.outs[int(index)], grid[f"heads.{index}"]
+            steps = [tables.LOGIT_STEPS, MEAN_STEPS, tables.OCTAVE_STEPS / math.log(2)]
+            scale_out = torch.tensor(steps).repeat_interleave(self.mixtures)
+        weight: Tensor = layer.weight
+        scale_in, scale_out = scale_in.to(weight.device), scale_out.to(weight.device)
+        return weight * scale_out[:, None] / scale_in, layer.bias * scale_out
+
+    def _linear(self, name: str, layer: nn.Module, values: Tensor) -> Tensor:
+        if self.grids is None:
+            return functional.linear(values, *(tensor.bfloat16() for tensor in (layer.weight, layer.bias)))
+        weight, bias = self.folded(name)
+        power = torch.exp2(row_exponents(weight.detach()))
+        rounded = round_through(weight * power) / power
+        # int8 weights times powers of two and activations up to 255 are exact in bfloat16.
+        return round_through(functional.linear(values, rounded.bfloat16()).float() + bias)
+
+    def _relu(self, name: str, values: Tensor, shift: int = 0) -> Tensor:
+        if self.grids is None:
+            values = functional.relu(values)
+            self._seen(name, values)
+            return values
+        if shift:
+            values = round_through(values / (1 << shift))
+        return values.clamp(0.0, ACTIVATION_MAX).bfloat16()
+
+    def forward(self, features: Tensor, cross: Tensor | None, channels: tuple[int, ...] = (0, 1, 2)) -> list[Tensor]:
+        """Mixtures of the channels: float [n, 3 (logit in nats, mean, log-scale), mixtures] each.
+
+        features: int8-valued [n, features]; cross: int8-valued errors [n, 4] as
+        (G, |G|, innovation of R, |innovation of R|), or None. Means and scales are relative to
+        the local scale.
+        """
+        unit = 1.0 if self.grids is not None else 1 / 16
+        stream = self._linear("inner", self.inner, features.bfloat16() * unit)
+        for index, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
+            hidden = self._relu("stream", stream, STREAM_BITS)
+            hidden = self._relu(f"first.{index}", self._linear(f"first.{index}", first, hidden))
+            stream = stream + self._linear(f"second.{index}", second, hidden)
+        last = self._relu("stream", stream, STREAM_BITS)
+        outputs = []
+        for index in channels:
+            seen = last
+            if self.extra[index]:
+                assert cross is not None
+                seen = torch.cat([last, cross[:, : self.extra[index]].bfloat16() * unit], 1)
+            hidden = self._relu(f"heads.{index}", self._linear(f"heads.{index}", self.heads[index], seen))
+            out = self._linear(f"outs.{index}", self.outs[index], hidden).float().view(-1, 3, self.mixtures)
+            if self.grids is not None:
+                steps = [tables.LOGIT_STEPS, MEAN_STEPS, tables.OCTAVE_STEPS / math.log(2)]
+                out = out / torch.tensor(steps, device=out.device)[:, None]
+            outputs.append(out)
+        return outputs
+
+
+def mixture_bits(mixture: Tensor, mean: Tensor, scale: Tensor, values: Tensor) -> Tensor:
+    """Bits [n] of integer levels under mixtures of logistics discretised to 0..255.
+
+    mixture: [n, 3, mixtures] as from LocalNetwork; mean: base in levels [n]; scale: local
+    scale in levels [n]; values: levels [n].
+    """
+    means = mean[:, None] + scale[:, None] * mixture[:, 1].clamp(-16, 16)
+    logs = (scale.log()[:, None] + mixture[:, 2]).clamp(min=math.log(1 / 64))
+    inverse = torch.exp(-logs)
+    offset = values[:, None] - means
+    upper = torch.sigmoid((offset + 0.5) * inverse)
+    lower = torch.sigmoid((offset - 0.5) * inverse)
+    upper = torch.where(values[:, None] > 254.5, torch.ones_like(upper), upper)
+    lower = torch.where(values[:, None] < 0.5, torch.zeros_like(lower), lower)
+    mass = (torch.softmax(mixture[:, 0], 1) * (upper - lower)).sum(1)
+    return -torch.log2(mass * (1 - 2.0**-15) + 2.0**-24)

@@ -1,0 +1,32 @@
+"""Shared fixtures: a tiny committed model, and small images of every kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+DATA = Path(__file__).with_name("data")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Path:
+    """The tiny model file that goldens are made with."""
+    return DATA / "tiny.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def tiny_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files made with the tiny model find it."""
+    monkeypatch.setenv("BFNCODEC_MODEL_DIR", str(DATA))
+
+
+@pytest.fixture(scope="session")
+def photo() -> np.ndarray:
+    """A smooth noisy colour image uint8 [48, 56, 3]."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:48, :56]
+    waves = 128 + 60 * np.sin(x / 9) + 50 * np.cos(y / 7)
+    noise = random.normal(0, 3, (48, 56, 1)) + random.normal(0, 1, (48, 56, 3))
+    return (waves[..., None] * [0.9, 1.0, 0.8] + noise).clip(0, 255).astype(np.uint8)
