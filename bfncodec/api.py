@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 1 << 28
 MAX_OUTPUT = 1 << 34
-OVERHEAD = 64  # a .bfn file is never larger than its input by more bytes than this
+EFFORTS = ("lattice", "default")
 
 
 def kernel_name(device: str) -> str:
@@ -36,6 +36,7 @@ def encode(
     *,
     device: str = "auto",
     model: str | None = None,
+    effort: str = "default",
     as_bytes: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> bytes:
@@ -43,14 +44,17 @@ def encode(
 
     item: a file's bytes; or pixels uint8 [height, width] or [height, width, 1 to 4] (grey,
     grey and alpha, RGB, RGBA); or a Pillow image of mode L, LA, RGB or RGBA.
+    effort: see EFFORTS.
     as_bytes codes an image file's bytes, not its pixels. model: a name or a .safetensors path.
     Raises UnsupportedFeature for other items, MissingModel, LimitExceeded.
     """
     if isinstance(item, bytes | bytearray | memoryview):
         data = bytes(item)
-        return container.write(File([_smallest(data, None if as_bytes else _parsed(data, max_pixels), device, model)]))
+        return container.write(
+            File([_smallest(data, None if as_bytes else _parsed(data, max_pixels), device, model, effort)])
+        )
     picture = _from_array(item) if isinstance(item, np.ndarray) else _from_pillow(item, max_pixels)
-    return container.write(File([_picture_block([picture], device, model)]))
+    return container.write(File([_picture_block([picture], device, model, effort)]))
 
 
 def decode(data: bytes, *, device: str = "auto") -> Any:
@@ -200,7 +204,12 @@ def _damage() -> Iterator[None]:
 
 
 def encode_archive(
-    items: list[tuple[str, bytes]], *, device: str = "auto", model: str | None = None, as_bytes: bool = False
+    items: list[tuple[str, bytes]],
+    *,
+    device: str = "auto",
+    model: str | None = None,
+    effort: str = "default",
+    as_bytes: bool = False,
 ) -> bytes:
     """Encode named files as one archive; images of one size, layout and source share blocks."""
     from bfncodec import codec
@@ -217,7 +226,7 @@ def encode_archive(
         size = 1 if picture is None else codec.items_per_block(picture.pixels.shape)
         for start in range(0, len(group), size):
             part = group[start : start + size]
-            blocks += _archive_blocks(part, device, model)
+            blocks += _archive_blocks(part, device, model, effort)
             names += [name for name, _, _ in part]
     return container.write(File(blocks, names))
 
@@ -269,36 +278,38 @@ def _parsed(data: bytes, max_pixels: int) -> Picture | None:
     return image.parse(data, max_pixels)
 
 
-def _smallest(data: bytes, picture: Picture | None, device: str, model: str | None) -> Block:
+def _smallest(data: bytes, picture: Picture | None, device: str, model: str | None, effort: str) -> Block:
     """The picture's block, or the bytes' if that is smaller."""
     from bfncodec import codec
 
     if picture is None:
         return codec.encode_bytes(data)
-    modelled = _picture_block([picture], device, model)
+    modelled = _picture_block([picture], device, model, effort)
     if block_bytes(modelled) < len(data) // 2:
         return modelled
     plain = codec.encode_bytes(data)
     return modelled if block_bytes(modelled) <= block_bytes(plain) else plain
 
 
-def _archive_blocks(part: list[tuple[str, bytes, Picture | None]], device: str, model: str | None) -> list[Block]:
+def _archive_blocks(
+    part: list[tuple[str, bytes, Picture | None]], device: str, model: str | None, effort: str
+) -> list[Block]:
     from bfncodec import codec
 
     pictures = [picture for _, _, picture in part if picture is not None]
     if len(part) == 1 or not pictures:
-        return [_smallest(data, picture, device, model) for _, data, picture in part]
-    modelled = _picture_block(pictures, device, model)
+        return [_smallest(data, picture, device, model, effort) for _, data, picture in part]
+    modelled = _picture_block(pictures, device, model, effort)
     plain = [codec.encode_bytes(data) for _, data, _ in part]
     return [modelled] if block_bytes(modelled) <= sum(map(block_bytes, plain)) else plain
 
 
-def _picture_block(pictures: list[Picture], device: str, model: str | None) -> Block:
+def _picture_block(pictures: list[Picture], device: str, model: str | None, effort: str) -> Block:
     from bfncodec import codec
     from bfncodec.models import zoo
 
     path: Path | None = zoo.find(model) if model else None
-    return codec.encode_pictures(pictures, kernel_name(device), path)
+    return codec.encode_pictures(pictures, kernel_name(device), path, effort)
 
 
 def _from_array(array: np.ndarray[Any, Any]) -> Picture:

@@ -19,7 +19,10 @@ from bfncodec.errors import CorruptFile
 from bfncodec.exact import kernels
 from bfncodec.flow.loss import Ledger
 from bfncodec.media.image import Picture
-from bfncodec.models import base, context, image, zoo
+from bfncodec.models import base, context, zoo
+from bfncodec.models.lattice import Lattice
+from bfncodec.models.networks import Networks, load
+from bfncodec.models.wavefront import Wavefront
 
 Pixels = NDArray[np.uint8]
 _FILTERS: list[dict[str, int]] = [{"id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME}]
@@ -63,9 +66,9 @@ def decode_bytes(block: Block) -> bytes:
 
 
 @cache
-def networks(path: Path, kernel: str) -> image.Networks:
+def networks(path: Path, kernel: str) -> Networks:
     """The networks of a model file, made once per kernel."""
-    return image.load(kernels.kernel(kernel), zoo.tensors(path))
+    return load(kernels.kernel(kernel), zoo.tensors(path))
 
 
 def default_model(width: int, height: int) -> Path:
@@ -79,18 +82,23 @@ def items_per_block(shape: tuple[int, ...]) -> int:
 
 
 def encode_pictures(
-    pictures: list[Picture], kernel: str, model: Path | None = None, ledger: Ledger | None = None
+    pictures: list[Picture],
+    kernel: str,
+    model: Path | None = None,
+    effort: str = "default",
+    ledger: Ledger | None = None,
 ) -> Block:
     """Pictures of one size, layout and source as one block."""
     first = pictures[0]
     height, width, _ = first.pixels.shape
     path = model or default_model(width, height)
     nets = networks(path, kernel)
+    schedule = Schedule.LATTICE if effort == "lattice" else Schedule.WAVEFRONT
     pixels = np.stack([picture.pixels for picture in pictures])
-    made = Image(first.source, first.layout, Schedule.WAVEFRONT, width, height, zoo.digest(path))
+    made = Image(first.source, first.layout, schedule, width, height, zoo.digest(path))
     made.metadata = _pack_metadata(pictures)
     for planes in split(pixels, first.layout):
-        made.passes.append(_encode_pass(nets, planes, ledger))
+        made.passes.append(_encode_pass(nets, planes, schedule, ledger))
     return Block(Mode.IMAGE, len(pictures), pixels.size, _digest(pictures), image=made)
 
 
@@ -106,7 +114,7 @@ def decode_pictures(block: Block, kernel: str) -> list[Picture]:
             passes.append(np.broadcast_to(np.frombuffer(part.constant, np.uint8), shape)[..., _order(channels)])
             continue
         nets = nets or networks(zoo.find_hash(made.model), kernel)
-        passes.append(_decode_pass(nets, part, shape))
+        passes.append(_decode_pass(nets, part, shape, made.schedule))
     pixels = merge(passes, made.layout)
     metadata = _unpack_metadata(made.metadata, block.items)
     pictures = [Picture(made.source, made.layout, p, m) for p, m in zip(pixels, metadata, strict=True)]
@@ -127,7 +135,7 @@ def decode_thumbnail(block: Block, kernel: str) -> list[Pixels]:
             small = (shape[0], -(-shape[1] // context.STRIDE), -(-shape[2] // context.STRIDE), channels)
             passes.append(np.broadcast_to(np.frombuffer(part.constant, np.uint8), small)[..., _order(channels)])
             continue
-        model = image.Wavefront(nets, shape, base.unpack(part.base, nets.coefficients))
+        model = _model(nets, part, shape, made.schedule)
         protocol.decode(Coder(part.stream), model, _silent(part.silent), last=1)
         passes.append(model.thumbnails())
     return list(merge(passes, made.layout))
@@ -154,20 +162,33 @@ def _order(channels: int) -> list[int]:
     return _ORDER if channels == 3 else [0]
 
 
-def _encode_pass(nets: image.Networks, planes: Pixels, ledger: Ledger | None) -> Pass:
+def _model(nets: Networks, part: Pass, shape: tuple[int, int, int, int], schedule: Schedule) -> Wavefront | Lattice:
+    """The predictor that decodes a pass."""
+    if schedule is Schedule.LATTICE:
+        return Lattice(nets, shape)
+    return Wavefront(nets, shape, base.unpack(part.base, nets.coefficients))
+
+
+def _encode_pass(nets: Networks, planes: Pixels, schedule: Schedule, ledger: Ledger | None) -> Pass:
     colour = planes[0, 0, 0]
     if (planes == colour).all():
         return Pass(constant=colour[_order(len(colour))].tobytes())
-    coefficients = base.choose(planes, nets.coefficients)
-    model = image.Wavefront(nets, planes.shape, coefficients, planes)
+    made = Pass()
+    model: Wavefront | Lattice
+    if schedule is Schedule.LATTICE:
+        model = Lattice(nets, planes.shape, planes)
+    else:
+        coefficients = base.choose(planes, nets.coefficients)
+        made.base = base.pack(coefficients, nets.coefficients)
+        model = Wavefront(nets, planes.shape, coefficients, planes)
     coder = Coder()
-    silent = protocol.encode(coder, model, ledger)
-    mask = sum(1 << group for group in silent)
-    return Pass(None, mask, base.pack(coefficients, nets.coefficients), b"", coder.data())
+    made.silent = sum(1 << group for group in protocol.encode(coder, model, ledger))
+    made.stream = coder.data()
+    return made
 
 
-def _decode_pass(nets: image.Networks, part: Pass, shape: tuple[int, int, int, int]) -> Pixels:
-    model = image.Wavefront(nets, shape, base.unpack(part.base, nets.coefficients))
+def _decode_pass(nets: Networks, part: Pass, shape: tuple[int, int, int, int], schedule: Schedule) -> Pixels:
+    model = _model(nets, part, shape, schedule)
     coder = Coder(part.stream)
     protocol.decode(coder, model, _silent(part.silent))
     if not coder.empty:

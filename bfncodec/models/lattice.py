@@ -1,237 +1,146 @@
-"""Groups that are cosets of the pixel grid: the thumbnail, and the cosets between known pixels.
+"""The `lattice` schedule: the thumbnail, then coset after coset, each in a few network calls.
 
-Kinds of target, on a plane P whose even rows and columns (coset A) are known:
-  T  every pixel of a plane of which nothing is known (the thumbnail), three channels at once;
-  D  odd row, odd column, from A;
-  H  even row, odd column, from A and D;
-  V  odd row, even column, from A, D and H.
-D, H and V come channel by channel (G, R, B). A target sees the nearest known pixels and the
-state of its own coset around it: unknown, seen through noisy steps, or known.
-
-Units as in `context`: base and means in 1/16 level, features in 1/16 of the local scale.
+The plane of every fourth, say, pixel becomes the plane of every second one through three
+cosets (D, H, V), channel by channel; four such levels lead from the thumbnail to the image.
+The number of groups does not depend on the image's size.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.ans import Coder
-from bfncodec.coding.pmf import Mixtures
-from bfncodec.exact.kernels import Array, Kernel
-from bfncodec.exact.layers import LocalNetwork
-from bfncodec.flow.schedule import Step, geometric
-from bfncodec.models import context
+from bfncodec.flow.schedule import Group, Step
+from bfncodec.flow.theta import Theta
+from bfncodec.models import cosets
+from bfncodec.models.networks import Networks
 
-RADIUS = 3
-STATES = 10  # 0 unknown, 1 .. 8 that many noisy steps seen, 9 known
-KNOWN = STATES - 1
-LEVELS = 4
-
-_RING = [(0, 0), (0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)]
+Pixels = NDArray[Any]
+NOISY_LEVELS = (3, 2)  # levels whose first channel is sent through noisy steps
+NOISY_STEPS = 0
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Where a target of one kind looks, in pixels of its plane; the first four of `known` give the base."""
+class Target:
+    """What a group codes: channels of a coset of the plane of every 2**level-th pixel."""
 
-    name: str
-    offset: tuple[int, int]  # of the coset on the plane
-    period: int
-    known: tuple[tuple[int, int], ...]
-    own: tuple[tuple[int, int], ...]
-
-    @property
-    def features(self) -> int:
-        """Number of network inputs."""
-        return 3 * (len(self.known) + len(self.own)) + 3 * STATES + LEVELS + context.LEVEL_INPUTS + 3
+    kind: str
+    level: int
+    channels: tuple[int, ...]
 
 
-def _own(spacing: int) -> tuple[tuple[int, int], ...]:
-    return tuple((spacing * dy, spacing * dx) for dy, dx in _RING)
+class Lattice:
+    """The schedule and its predictor for N images of one size, as `coding.protocol` wants it.
 
-
-def _crosses(*offsets: tuple[int, int]) -> tuple[tuple[int, int], ...]:
-    """Every offset with all its signs, in a fixed order."""
-    seen: dict[tuple[int, int], None] = {}
-    for dy, dx in offsets:
-        for sy, sx in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-            seen[(sy * dy, sx * dx)] = None
-    return tuple(seen)
-
-
-KINDS = {
-    kind.name: kind
-    for kind in (
-        Kind("T", (0, 0), 1, (), tuple((dy, dx) for dy in range(-2, 3) for dx in range(-2, 3))),
-        Kind("D", (1, 1), 2, _crosses((1, 1), (1, 3), (3, 1), (3, 3)), _own(2)),
-        Kind("H", (0, 1), 2, _crosses((0, 1), (1, 0), (0, 3), (1, 2), (2, 1), (3, 0)), _own(2)),
-        Kind("V", (1, 0), 2, _crosses((1, 0), (0, 1), (3, 0), (2, 1), (1, 2), (0, 3), (1, 1), (3, 1), (1, 3)), _own(2)),
-    )
-}
-
-
-def centre(kind: Kind) -> int:
-    """Index of the target itself in `kind.own`."""
-    return kind.own.index((0, 0))
-
-
-def thumbnail_steps(deviations: list[int]) -> tuple[tuple[Step, ...], list[int]]:
-    """Noisy steps of the thumbnail, and the scale step (1/8 octave of 1/16 level) before each and after all."""
-    steps = geometric(deviations)
-    scales, accuracy = [8 * 10], 0
-    for step in steps:
-        accuracy += step.accuracy
-        # sigma_total = sqrt(2**20 / accuracy) levels; 8 * log2(16 * sigma) = 4 * log2(2**28 / accuracy)
-        scales.append(_eighth_octaves((1 << 28) // accuracy))
-    return steps, scales
-
-
-def _eighth_octaves(square: int) -> int:
-    """floor(4 * log2(square)), at least 8."""
-    return max(8, (square**4).bit_length() - 1)
-
-
-def features(
-    kernel: Kernel,
-    scales: context.Scales,
-    kind: Kind,
-    known: Array,
-    own: Array,
-    states: tuple[int, int, int],
-    level: int,
-    step: int | None,
-) -> tuple[Array, Array, Array]:
-    """Network inputs int32 [n, kind.features], scale steps [n] and base [n, 3].
-
-    known: 1/16 level [n, K, 3]; own: values or means, 1/16 level [n, O, 3]; states of the
-    own coset's channels; level of the plane (0 finest); step: scale step, None to measure
-    it from the known pixels.
+    shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks
+    as three equal channels); pixels: the images when encoding, None when decoding.
     """
-    count = len(own)
-    available = kernel.array(np.array([state > 0 for state in states], np.int32))
-    if kind.known:
-        base = known[:, 0] + known[:, 1] + known[:, 2] + known[:, 3] + 2 >> 2
-        spread = abs(known[:, :4] - base[:, None])
-        steps = scales.steps(spread.sum(2).sum(1) * 4 // 3)
-    else:
-        base = own[:, centre(kind)] * available + (1 - available) * (16 * context.CENTRE)
-        steps = own[:, 0, 0] * 0 + step
-    reciprocal = scales.reciprocal[steps]
-    limit = context.DIFFERENCE_LIMIT
-    around = context.scaled((own - base[:, None]).clip(-limit, limit), reciprocal[:, None, None])
-    parts = [(around.clip(-127, 127) * available).reshape(count, -1)]
-    if kind.known:
-        differences = context.scaled(known - base[:, None], reciprocal[:, None, None])
-        parts.insert(0, differences.reshape(count, -1))
-    flags = np.zeros(3 * STATES + LEVELS, np.int32)
-    for channel, state in enumerate(states):
-        flags[channel * STATES + state] = 16
-    flags[3 * STATES + level] = 16
-    parts.append(kernel.array(np.broadcast_to(flags, (count, len(flags))).copy()))
-    parts.append((2 * steps[:, None] - scales.levels).clip(-16, 16))
-    parts.append((base >> 7) - 16)
-    return kernel.concat(parts).clip(-context.FEATURE_LIMIT, context.FEATURE_LIMIT), steps, base
 
+    def __init__(self, networks: Networks, shape: tuple[int, int, int, int], pixels: Pixels | None = None) -> None:
+        self.networks = networks
+        self.shape = shape
+        self.channels = shape[3]
+        self.original = pixels
+        self.known = np.zeros((*shape[:3], 3), np.int32)
+        thumbnail, self.scale_steps = cosets.thumbnail_steps(networks.deviations)
+        self.targets = [Target("T", 4, tuple(range(self.channels)))]
+        self.groups = [Group(self._size(self.targets[0]), thumbnail)]
+        for level in reversed(range(cosets.LEVELS)):
+            for kind in "DHV":
+                for channel in range(self.channels):
+                    target = Target(kind, level, (channel,))
+                    if self._size(target):
+                        self.targets.append(target)
+                        self.groups.append(Group(self._size(target), self._steps(target, thumbnail)))
 
-def mixtures(
-    kernel: Kernel, scales: context.Scales, raw: Array, base: Array, steps: Array, shift: Array | None
-) -> Mixtures:
-    """Mixture parameters of one channel from a network's int32 [n, 3k] outputs.
+    def _steps(self, target: Target, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        return steps[:NOISY_STEPS] if target.level in NOISY_LEVELS and target.channels == (0,) else ()
 
-    base: 1/16 level [n]; steps: scale steps [n]; shift: 1/1024 level [n] or None.
-    """
-    count = raw.shape[1] // 3
-    offset = raw[:, count : 2 * count].clip(-1024, 1024) * scales.scale[steps][:, None] + 8 >> 4
-    means = (base * 64)[:, None] + offset
-    if shift is not None:
-        means = means + shift[:, None]
-    logs = raw[:, 2 * count :] + 2 * steps[:, None]
-    return Mixtures(kernel.numpy(raw[:, :count]), kernel.numpy(means), kernel.numpy(logs))
+    def _slices(self, target: Target) -> tuple[slice, slice]:
+        stride = 1 << target.level
+        kind = cosets.KINDS[target.kind]
+        top, left = (offset * stride for offset in kind.offset)
+        return slice(top, None, stride * kind.period), slice(left, None, stride * kind.period)
 
+    def _view(self, target: Target, source: Pixels | None = None) -> Pixels:
+        rows, columns = self._slices(target)
+        return (self.known if source is None else source)[:, rows, columns]
 
-class IndependentOutput:
-    """Output distribution of variables that are independent given theta: channel after channel."""
+    def _size(self, target: Target) -> int:
+        return int(np.prod(self._view(target).shape[:3])) * len(target.channels)
 
-    def __init__(self, channels: list[Mixtures]) -> None:
-        self.channels = channels
+    def spans(self) -> Iterable[range]:
+        """Every group by itself."""
+        return (range(number, number + 1) for number in range(len(self.groups)))
 
-    def weights(self) -> NDArray[np.int64]:
-        """Pmfs int64 [n, 256]."""
-        return np.concatenate([channel.weights() for channel in self.channels])
+    def values(self, span: range) -> Pixels:
+        """Values int [variables] of a group, channel after channel."""
+        target = self.targets[span[0]]
+        assert self.original is not None
+        view = self._view(target, self.original)[..., list(target.channels)]
+        return view.transpose(3, 0, 1, 2).reshape(-1).astype(np.int64)
 
-    def push(self, coder: Coder, values: NDArray[Any]) -> None:
-        """Push values int [n]."""
-        parts = np.split(values, len(self.channels))
-        for channel, part in reversed(list(zip(self.channels, parts, strict=True))):
-            channel.push(coder, part)
-
-    def pop(self, coder: Coder) -> NDArray[Any]:
-        """Pop values int32 [n]."""
-        return np.concatenate([channel.pop(coder) for channel in self.channels])
-
-    def cost(self, values: NDArray[Any]) -> float:
-        """Bits of values int [n]."""
-        parts = np.split(values, len(self.channels))
-        return sum(channel.cost(part) for channel, part in zip(self.channels, parts, strict=True))
-
-
-class Cosets:
-    """Predicts targets of one kind on planes of N images, whatever the schedule."""
-
-    def __init__(self, kernel: Kernel, scales: context.Scales, kind: Kind, network: LocalNetwork) -> None:
-        self.kernel, self.scales, self.kind, self.network = kernel, scales, kind, network
-
-    def predict(
-        self,
-        plane: NDArray[Any],
-        means: NDArray[Any],
-        states: tuple[int, int, int],
-        level: int,
-        step: int | None,
-        channels: list[int],
-    ) -> IndependentOutput:
-        """Output distribution of every target, channel after channel, images and rows in order.
-
-        plane: known pixels in levels [N, H, W, 3]; means: 1/16 level, what is known of the own
-        coset [N, h, w, 3] (known values times 16).
-        """
-        kind, kernel = self.kind, self.kernel
-        count, height, width, _ = means.shape
-        y, x = np.divmod(np.arange(height * width), width)
-        own = around(means, y, x, [(dy // kind.period, dx // kind.period) for dy, dx in kind.own])
-        y, x = y * kind.period + kind.offset[0], x * kind.period + kind.offset[1]
-        known = around(plane * 16, y, x, list(kind.known))
-        inputs, steps, base = features(
-            kernel, self.scales, kind, kernel.array(known), kernel.array(own), states, level, step
+    def output(self, span: range, theta: Theta | None) -> cosets.CosetOutput:
+        """See `coding.protocol.Model`. When encoding, `known` is first put back to what the group may see."""
+        number = span[0]
+        target = self.targets[number]
+        if self.original is not None:
+            self._restore(number)
+        means = self._view(target) * 16
+        steps = 0
+        if theta is not None:
+            steps = theta.steps
+            shape = (len(target.channels), *means.shape[:3])
+            means[..., list(target.channels)] = theta.means().reshape(shape).transpose(1, 2, 3, 0)
+        states = [0, 0, 0]
+        states[: target.channels[0]] = [cosets.KNOWN] * target.channels[0]
+        for channel in range(3) if target.kind == "T" else target.channels:
+            states[channel] = steps
+        if target.kind == "T" and self.channels == 1:
+            means = np.repeat(means[..., :1], 3, axis=3)
+        networks = self.networks
+        predictor = cosets.Cosets(
+            networks.kernel, networks.scales, cosets.KINDS[target.kind], networks.coset(target.kind)
         )
-        hidden = self.network.trunk(inputs)
-        return IndependentOutput(
-            [
-                mixtures(kernel, self.scales, self.network.head(c, hidden, None), base[:, c], steps, None)
-                for c in channels
-            ]
+        stride = 1 << target.level
+        thumbnail = target.kind == "T"
+        return predictor.output(
+            means if thumbnail else self.known[:, ::stride, ::stride],
+            means,
+            (states[0], states[1], states[2]),
+            0 if thumbnail else target.level,
+            self.scale_steps[steps] if thumbnail else None,
+            list(target.channels),
         )
 
+    def _restore(self, number: int) -> None:
+        """Make `known` hold the groups before `number` and zeros elsewhere."""
+        assert self.original is not None
+        self.known[:] = 0
+        for target in self.targets[:number]:
+            for channel in target.channels if self.channels == 3 else range(3):
+                source = channel if self.channels == 3 else 0
+                self._view(target)[..., channel] = self._view(target, self.original)[..., source]
 
-def around(plane: NDArray[Any], y: NDArray[Any], x: NDArray[Any], offsets: list[tuple[int, int]]) -> NDArray[np.int32]:
-    """Pixels [N * n, K, 3] around positions of every plane [N, H, W, 3]; mirrored at the edges."""
-    count, height, width, _ = plane.shape
-    dy = np.array([o[0] for o in offsets], np.int64)
-    dx = np.array([o[1] for o in offsets], np.int64)
-    rows = mirror(y[:, None] + dy, height)
-    columns = mirror(x[:, None] + dx, width)
-    seen: NDArray[np.int32] = plane[:, rows, columns].astype(np.int32)
-    return seen.reshape(count * len(y), len(offsets), 3)
+    def reveal(self, group: int, values: Pixels) -> None:
+        """Write decoded values."""
+        target = self.targets[group]
+        view = self._view(target)
+        shape = (len(target.channels), *view.shape[:3])
+        table = values.reshape(shape).transpose(1, 2, 3, 0)
+        if self.channels == 1:
+            view[:] = table
+        else:
+            view[..., list(target.channels)] = table
 
+    def images(self) -> Pixels:
+        """The decoded images uint8 [N, height, width, channels]."""
+        return self.known[..., : self.channels].astype(np.uint8)
 
-def mirror(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Reflect indices at 0 and size - 1; parity is kept."""
-    if size == 1:
-        return index * 0
-    period = 2 * (size - 1)
-    index = index % period
-    return np.minimum(index, period - index)
+    def thumbnails(self) -> Pixels:
+        """The decoded thumbnails uint8 [N, h, w, channels], known after group 0."""
+        return self._view(self.targets[0])[..., : self.channels].astype(np.uint8)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from bfncodec.exact.kernels import for_device
-from bfncodec.models import context, lattice
+from bfncodec.models import context, cosets
 from bfncodec.train.data import Batch, Photographs, Pixels, SmallImages
 
 ROWS = 1 << 18  # of the pool, and of what one fill brings an eighth of it
@@ -18,7 +18,7 @@ FILLS = 32
 STEPS_PER_FILL = 12
 
 
-class Cosets:
+class CosetTask:
     """Random targets of one kind on planes of random photographs, in a random state."""
 
     cross = False
@@ -26,11 +26,11 @@ class Cosets:
     def __init__(
         self, data: Photographs | SmallImages, kind: str, deviations: list[int], pixels: int, seed: int, device: str
     ) -> None:
-        self.data, self.kind, self.pixels, self.seed = data, lattice.KINDS[kind], pixels, seed
+        self.data, self.kind, self.pixels, self.seed = data, cosets.KINDS[kind], pixels, seed
         self.features = self.kind.features
         self.kernel = for_device(device)
         self.scales = context.Scales(self.kernel)
-        self.steps, self.scale_steps = lattice.thumbnail_steps(deviations)
+        self.steps, self.scale_steps = cosets.thumbnail_steps(deviations)
         self.deviations = [0.0] + [float((2.0**20 / a) ** 0.5) for a in np.cumsum([s.accuracy for s in self.steps])]
         self.known = np.zeros((ROWS, max(1, len(self.kind.known)), 3), np.uint8)
         self.own = np.zeros((ROWS, len(self.kind.own), 3), np.uint8)
@@ -52,7 +52,7 @@ class Cosets:
         """Targets of held-out images in every state that coding uses."""
         random = np.random.default_rng([self.seed, 3])
         for image in self.data.held_out[:200]:
-            for level in range(1 if self.kind.name == "T" else lattice.LEVELS):
+            for level in range(1 if self.kind.name == "T" else cosets.LEVELS):
                 known, own = self._targets(image, level, 2048, random)
                 yield self._prepared(known, own, level, random)
 
@@ -63,7 +63,7 @@ class Cosets:
     def _fill(self, number: int) -> None:
         size = ROWS // FILLS
         image, random = self._variant(number)
-        level = int(random.integers(1 if self.kind.name == "T" else lattice.LEVELS))
+        level = int(random.integers(1 if self.kind.name == "T" else cosets.LEVELS))
         window = slice(number % FILLS * size, (number % FILLS + 1) * size)
         self.known[window], self.own[window] = self._targets(image, level, size, random)
         self.level[number % FILLS] = level
@@ -81,10 +81,11 @@ class Cosets:
         period, (top, left) = self.kind.period, self.kind.offset
         rows = random.integers(0, max(1, (plane.shape[1] - top + period - 1) // period), count) * period + top
         columns = random.integers(0, max(1, (plane.shape[2] - left + period - 1) // period), count) * period + left
-        known = lattice.around(plane, rows, columns, list(self.kind.known) or [(0, 0)])
+        image_index = np.zeros(count, np.int64)
+        known = cosets.around(plane, image_index, rows, columns, list(self.kind.known) or [(0, 0)])
         own_plane = plane[:, top::period, left::period]
         offsets = [(dy // period, dx // period) for dy, dx in self.kind.own]
-        own = lattice.around(own_plane, (rows - top) // period, (columns - left) // period, offsets)
+        own = cosets.around(own_plane, image_index, (rows - top) // period, (columns - left) // period, offsets)
         return known.astype(np.uint8), own.astype(np.uint8)
 
     def _prepared(self, known: Pixels, own: Pixels, level: int, random: np.random.Generator) -> Batch:
@@ -98,14 +99,14 @@ class Cosets:
             target = int(random.integers(3))
             channels, step = (target,), None
             noisy = noisy if random.random() < 0.5 else 0
-            states = tuple([lattice.KNOWN] * target + [noisy] + [0] * (2 - target))  # type: ignore[assignment]
+            states = tuple([cosets.KNOWN] * target + [noisy] + [0] * (2 - target))  # type: ignore[assignment]
         means = own.astype(np.float64) * 16
         for channel, state in enumerate(states):
-            if state < lattice.KNOWN:
+            if state < cosets.KNOWN:
                 noise = random.standard_normal(means.shape[:2]) * 16 * self.deviations[state]
                 means[:, :, channel] = np.rint(means[:, :, channel] + noise) if state else 0
         kernel = self.kernel
-        inputs, steps, base = lattice.features(
+        inputs, steps, base = cosets.features(
             kernel,
             self.scales,
             self.kind,
@@ -120,6 +121,6 @@ class Cosets:
             None,
             torch.as_tensor(base, dtype=torch.float32) / 16,
             torch.exp2(torch.as_tensor(steps, dtype=torch.float32) / 8 - 4)[:, None].expand(-1, 3),
-            torch.as_tensor(own[:, lattice.centre(self.kind)].astype(np.float32)),
+            torch.as_tensor(own[:, cosets.centre(self.kind)].astype(np.float32)),
             channels,
         )

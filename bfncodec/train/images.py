@@ -12,7 +12,7 @@ from typing import Any
 from safetensors.numpy import save_file
 
 from bfncodec.errors import BfnError
-from bfncodec.train.cosets import Cosets
+from bfncodec.train.cosets import CosetTask
 from bfncodec.train.data import Photographs, SmallImages, Wavefront
 from bfncodec.train.loop import Plan, Task, Trainer
 
@@ -72,4 +72,4 @@ def train(
 def _task(images: Photographs | SmallImages, part: str, plan: Plan, device: str) -> Task:
     if part == "wavefront":
         return Wavefront(images, plan.pixels, plan.seed, device)
-    return Cosets(images, part, DEVIATIONS, plan.pixels, plan.seed, device)
+    return CosetTask(images, part, DEVIATIONS, plan.pixels, plan.seed, device)

@@ -134,7 +134,7 @@ class LocalNetwork(nn.Module):
 
     def _linear(self, name: str, layer: nn.Module, values: Tensor) -> Tensor:
         if self.grids is None:
-            return functional.linear(values, *(tensor.bfloat16() for tensor in (layer.weight, layer.bias)))
+            return functional.linear(values, layer.weight.to(torch.bfloat16), layer.bias.to(torch.bfloat16))
         weight, bias = self.folded(name)
         power = torch.exp2(row_exponents(weight.detach()))
         rounded = round_through(weight * power) / power

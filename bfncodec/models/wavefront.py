@@ -1,4 +1,4 @@
-"""Images as `wavefront`: a thumbnail with noisy steps, then the diagonals x + 4y, exactly.
+"""The `wavefront` schedule: a thumbnail with noisy steps, then the diagonals x + 4y, exactly.
 
 One group is the thumbnail (every STRIDE-th pixel in both directions); each group after it
 is a diagonal of all images of a block, predicted in one batch from causal neighbours.
@@ -7,7 +7,6 @@ is a diagonal of all images of a block, predicted in one batch from causal neigh
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,46 +15,16 @@ from numpy.typing import NDArray
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.pmf import Mixtures
 from bfncodec.errors import BfnError
-from bfncodec.exact.kernels import Array, Kernel
-from bfncodec.exact.layers import LocalNetwork, Tensors
+from bfncodec.exact.kernels import Array
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import Theta
-from bfncodec.models import context, lattice, linear
+from bfncodec.models import context, cosets, linear
 from bfncodec.models.context import SLOPE, STRIDE
+from bfncodec.models.networks import Networks
 
 SPAN_PIXELS = 1 << 14  # pixels predicted at once when encoding
 
 Pixels = NDArray[Any]
-
-
-@dataclass
-class Networks:
-    """The integer networks of one model file, in one kernel's home."""
-
-    kernel: Kernel
-    scales: context.Scales
-    pixel: LocalNetwork
-    thumbnail: LocalNetwork
-    deviations: list[int]
-    coefficients: NDArray[np.int64]
-
-
-def load(kernel: Kernel, tensors: Tensors) -> Networks:
-    """Networks from the tensors of a model file; names begin with `wavefront.` and `T.`."""
-    pixel, thumbnail = part(tensors, "wavefront"), part(tensors, "T")
-    return Networks(
-        kernel,
-        context.Scales(kernel),
-        LocalNetwork(kernel, pixel),
-        LocalNetwork(kernel, thumbnail),
-        [int(deviation) for deviation in thumbnail["deviations"]],
-        pixel["coefficients"].astype(np.int64),
-    )
-
-
-def part(tensors: Tensors, name: str) -> dict[str, NDArray[Any]]:
-    """The tensors below a prefix, without it."""
-    return {key.removeprefix(name + "."): value for key, value in tensors.items() if key.startswith(name + ".")}
 
 
 class DiagonalsOutput:
@@ -79,7 +48,7 @@ class DiagonalsOutput:
             kernel, networks.scales, kernel.array(errors), self.step, self.model.cross
         )
         raw = networks.pixel.head(channel, self.hidden, cross)
-        return lattice.mixtures(
+        return cosets.mixtures(
             kernel, networks.scales, raw, self.base[:, channel], self.step[:, channel], shifts[:, channel]
         )
 
@@ -155,7 +124,7 @@ class Wavefront:
             fields = linear.fields(self.pixels, coefficients)
             self.innovations, self.trends = fields.innovations, fields.trends
         self.diagonals = self._diagonals()
-        steps, self.scale_steps = lattice.thumbnail_steps(networks.deviations)
+        steps, self.scale_steps = cosets.thumbnail_steps(networks.deviations)
         size = int(np.prod(self.thumbnail_shape)) * self.channels
         self.groups = [Group(size, steps), *(Group(len(d) * self.channels) for d in self.diagonals)]
         self.current: DiagonalsOutput | None = None
@@ -215,10 +184,9 @@ class Wavefront:
             steps = theta.steps
             means[:] = theta.means().reshape(self.channels, *self.thumbnail_shape).transpose(1, 2, 3, 0)
         networks = self.networks
-        kind = lattice.KINDS["T"]
-        cosets = lattice.Cosets(networks.kernel, networks.scales, kind, networks.thumbnail)
+        predictor = cosets.Cosets(networks.kernel, networks.scales, cosets.KINDS["T"], networks.cosets["T"])
         states = (steps, steps, steps)
-        return cosets.predict(means, means, states, 0, self.scale_steps[steps], list(range(self.channels)))
+        return predictor.output(means, means, states, 0, self.scale_steps[steps], list(range(self.channels)))
 
     def _base(self, pixels: NDArray[np.int64]) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
         """Neighbours in levels [n, 24, 3] and base in 1/16 level [n, 3] of pixels at canvas addresses."""

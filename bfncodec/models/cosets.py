@@ -1,0 +1,254 @@
+"""Cosets of the pixel grid: what a network sees of the thumbnail, and of pixels between known ones.
+
+Kinds of target, on a plane P whose even rows and columns (coset A) are known:
+  T  every pixel of a plane of which nothing is known (the thumbnail), three channels at once;
+  D  odd row, odd column, from A;
+  H  even row, odd column, from A and D;
+  V  odd row, even column, from A, D and H.
+D, H and V come channel by channel (G, R, B). A target sees the nearest known pixels and the
+state of its own coset around it: unknown, seen through noisy steps, or known.
+
+Units as in `context`: base and means in 1/16 level, features in 1/16 of the local scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.coding.ans import Coder
+from bfncodec.coding.pmf import Mixtures
+from bfncodec.exact.kernels import Array, Kernel
+from bfncodec.exact.layers import LocalNetwork
+from bfncodec.flow.schedule import Step, geometric
+from bfncodec.models import context
+
+CHUNK = 1 << 15  # targets predicted at once
+STATES = 10  # 0 unknown, 1 .. 8 that many noisy steps seen, 9 known
+KNOWN = STATES - 1
+LEVELS = 4
+
+_RING = [(0, 0), (0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where a target of one kind looks, in pixels of its plane; the first four of `known` give the base."""
+
+    name: str
+    offset: tuple[int, int]  # of the coset on the plane
+    period: int
+    known: tuple[tuple[int, int], ...]
+    own: tuple[tuple[int, int], ...]
+
+    @property
+    def features(self) -> int:
+        """Number of network inputs."""
+        return 3 * (len(self.known) + len(self.own)) + 3 * STATES + LEVELS + context.LEVEL_INPUTS + 3
+
+
+def _own(spacing: int) -> tuple[tuple[int, int], ...]:
+    return tuple((spacing * dy, spacing * dx) for dy, dx in _RING)
+
+
+def _crosses(*offsets: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Every offset with all its signs, in a fixed order."""
+    seen: dict[tuple[int, int], None] = {}
+    for dy, dx in offsets:
+        for sy, sx in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+            seen[(sy * dy, sx * dx)] = None
+    return tuple(seen)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("T", (0, 0), 1, (), tuple((dy, dx) for dy in range(-2, 3) for dx in range(-2, 3))),
+        Kind("D", (1, 1), 2, _crosses((1, 1), (1, 3), (3, 1), (3, 3)), _own(2)),
+        Kind("H", (0, 1), 2, _crosses((0, 1), (1, 0), (0, 3), (1, 2), (2, 1), (3, 0)), _own(2)),
+        Kind("V", (1, 0), 2, _crosses((1, 0), (0, 1), (3, 0), (2, 1), (1, 2), (0, 3), (1, 1), (3, 1), (1, 3)), _own(2)),
+    )
+}
+
+
+def centre(kind: Kind) -> int:
+    """Index of the target itself in `kind.own`."""
+    return kind.own.index((0, 0))
+
+
+def thumbnail_steps(deviations: list[int]) -> tuple[tuple[Step, ...], list[int]]:
+    """Noisy steps of the thumbnail, and the scale step (1/8 octave of 1/16 level) before each and after all."""
+    steps = geometric(deviations)
+    scales, accuracy = [8 * 10], 0
+    for step in steps:
+        accuracy += step.accuracy
+        # sigma_total = sqrt(2**20 / accuracy) levels; 8 * log2(16 * sigma) = 4 * log2(2**28 / accuracy)
+        scales.append(_eighth_octaves((1 << 28) // accuracy))
+    return steps, scales
+
+
+def _eighth_octaves(square: int) -> int:
+    """floor(4 * log2(square)), at least 8."""
+    return max(8, (square**4).bit_length() - 1)
+
+
+def features(
+    kernel: Kernel,
+    scales: context.Scales,
+    kind: Kind,
+    known: Array,
+    own: Array,
+    states: tuple[int, int, int],
+    level: int,
+    step: int | None,
+) -> tuple[Array, Array, Array]:
+    """Network inputs int32 [n, kind.features], scale steps [n] and base [n, 3].
+
+    known: 1/16 level [n, K, 3]; own: values or means, 1/16 level [n, O, 3]; states of the
+    own coset's channels; level of the plane (0 finest); step: scale step, None to measure
+    it from the known pixels.
+    """
+    count = len(own)
+    available = kernel.array(np.array([state > 0 for state in states], np.int32))
+    if kind.known:
+        base = known[:, 0] + known[:, 1] + known[:, 2] + known[:, 3] + 2 >> 2
+        spread = abs(known[:, :4] - base[:, None])
+        steps = scales.steps(spread.sum(2).sum(1) * 4 // 3)
+    else:
+        base = own[:, centre(kind)] * available + (1 - available) * (16 * context.CENTRE)
+        steps = own[:, 0, 0] * 0 + step
+    reciprocal = scales.reciprocal[steps]
+    limit = context.DIFFERENCE_LIMIT
+    around = context.scaled((own - base[:, None]).clip(-limit, limit), reciprocal[:, None, None])
+    parts = [(around.clip(-127, 127) * available).reshape(count, -1)]
+    if kind.known:
+        differences = context.scaled(known - base[:, None], reciprocal[:, None, None])
+        parts.insert(0, differences.reshape(count, -1))
+    flags = np.zeros(3 * STATES + LEVELS, np.int32)
+    for channel, state in enumerate(states):
+        flags[channel * STATES + state] = 16
+    flags[3 * STATES + level] = 16
+    parts.append(kernel.array(np.broadcast_to(flags, (count, len(flags))).copy()))
+    parts.append((2 * steps[:, None] - scales.levels).clip(-16, 16))
+    parts.append((base >> 7) - 16)
+    return kernel.concat(parts).clip(-context.FEATURE_LIMIT, context.FEATURE_LIMIT), steps, base
+
+
+def mixtures(
+    kernel: Kernel, scales: context.Scales, raw: Array, base: Array, steps: Array, shift: Array | None
+) -> Mixtures:
+    """Mixture parameters of one channel from a network's int32 [n, 3k] outputs.
+
+    base: 1/16 level [n]; steps: scale steps [n]; shift: 1/1024 level [n] or None.
+    """
+    count = raw.shape[1] // 3
+    offset = raw[:, count : 2 * count].clip(-1024, 1024) * scales.scale[steps][:, None] + 8 >> 4
+    means = (base * 64)[:, None] + offset
+    if shift is not None:
+        means = means + shift[:, None]
+    logs = raw[:, 2 * count :] + 2 * steps[:, None]
+    return Mixtures(kernel.numpy(raw[:, :count]), kernel.numpy(means), kernel.numpy(logs))
+
+
+class CosetOutput:
+    """Output distribution of the targets of a coset: all variables independent given theta.
+
+    `chunk(start, stop)` gives the mixtures of every coded channel for some of `size`
+    targets; variables are ordered channel after channel.
+    """
+
+    def __init__(self, chunk: Callable[[int, int], list[Mixtures]], size: int) -> None:
+        self.chunk, self.size = chunk, size
+
+    def _bounds(self) -> list[tuple[int, int]]:
+        return [(start, min(start + CHUNK, self.size)) for start in range(0, self.size, CHUNK)]
+
+    def weights(self) -> NDArray[np.int64]:
+        """Pmfs int64 [variables, 256]."""
+        parts = [[mixture.weights() for mixture in self.chunk(*bounds)] for bounds in self._bounds()]
+        return np.concatenate([part[c] for c in range(len(parts[0])) for part in parts])
+
+    def push(self, coder: Coder, values: NDArray[Any]) -> None:
+        """Push values int [variables]."""
+        table = values.reshape(-1, self.size)
+        for start, stop in reversed(self._bounds()):
+            for channel, mixture in reversed(list(enumerate(self.chunk(start, stop)))):
+                mixture.push(coder, table[channel, start:stop])
+
+    def pop(self, coder: Coder) -> NDArray[Any]:
+        """Pop values int32 [variables]."""
+        parts = [[mixture.pop(coder) for mixture in self.chunk(*bounds)] for bounds in self._bounds()]
+        return np.concatenate([part[c] for c in range(len(parts[0])) for part in parts])
+
+    def cost(self, values: NDArray[Any]) -> float:
+        """Bits of values int [variables]."""
+        table = values.reshape(-1, self.size)
+        return sum(
+            mixture.cost(table[channel, start:stop])
+            for start, stop in self._bounds()
+            for channel, mixture in enumerate(self.chunk(start, stop))
+        )
+
+
+class Cosets:
+    """Predicts targets of one kind on planes of N images, whatever the schedule."""
+
+    def __init__(self, kernel: Kernel, scales: context.Scales, kind: Kind, network: LocalNetwork) -> None:
+        self.kernel, self.scales, self.kind, self.network = kernel, scales, kind, network
+
+    def output(
+        self,
+        plane: NDArray[Any],
+        means: NDArray[Any],
+        states: tuple[int, int, int],
+        level: int,
+        step: int | None,
+        channels: list[int],
+    ) -> CosetOutput:
+        """Output distribution of every target, images and rows in order.
+
+        plane: known pixels in levels [N, H, W, 3]; means: 1/16 level, what is known of the own
+        coset [N, h, w, 3] (known values times 16).
+        """
+        kind, kernel = self.kind, self.kernel
+        count, height, width, _ = means.shape
+        own_offsets = [(dy // kind.period, dx // kind.period) for dy, dx in kind.own]
+
+        def chunk(start: int, stop: int) -> list[Mixtures]:
+            image, y, x = np.unravel_index(np.arange(start, stop), (count, height, width))
+            own = around(means, image, y, x, own_offsets)
+            y, x = y * kind.period + kind.offset[0], x * kind.period + kind.offset[1]
+            known = around(plane, image, y, x, list(kind.known)) * 16
+            inputs, steps, base = features(
+                kernel, self.scales, kind, kernel.array(known), kernel.array(own), states, level, step
+            )
+            hidden = self.network.trunk(inputs)
+            return [
+                mixtures(kernel, self.scales, self.network.head(c, hidden, None), base[:, c], steps, None)
+                for c in channels
+            ]
+
+        return CosetOutput(chunk, count * height * width)
+
+
+def around(
+    plane: NDArray[Any], image: NDArray[Any], y: NDArray[Any], x: NDArray[Any], offsets: list[tuple[int, int]]
+) -> NDArray[np.int32]:
+    """Pixels [n, K, 3] around positions (image, y, x) of planes [N, H, W, 3]; mirrored at the edges."""
+    _, height, width, _ = plane.shape
+    rows = mirror(y[:, None] + np.array([o[0] for o in offsets], np.int64), height)
+    columns = mirror(x[:, None] + np.array([o[1] for o in offsets], np.int64), width)
+    return plane[image[:, None], rows, columns].astype(np.int32)
+
+
+def mirror(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Reflect indices at 0 and size - 1; parity is kept."""
+    if size == 1:
+        return index * 0
+    period = 2 * (size - 1)
+    index = index % period
+    return np.minimum(index, period - index)

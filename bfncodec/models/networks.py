@@ -1,0 +1,54 @@
+"""The integer networks of an image model, read from the tensors of one model file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.errors import UnsupportedFeature
+from bfncodec.exact.kernels import Kernel
+from bfncodec.exact.layers import LocalNetwork, Tensors
+from bfncodec.models import context
+
+
+@dataclass
+class Networks:
+    """Networks in one kernel's home, and the constants that come with them.
+
+    cosets: networks of the kinds T, D, H and V (T alone in models without `lattice`);
+    deviations: noise of the thumbnail's steps, levels; coefficients: the base's prior [74, 3].
+    """
+
+    kernel: Kernel
+    scales: context.Scales
+    pixel: LocalNetwork
+    cosets: dict[str, LocalNetwork]
+    deviations: list[int]
+    coefficients: NDArray[np.int64]
+
+    def coset(self, kind: str) -> LocalNetwork:
+        """The network of a kind; UnsupportedFeature if the model has none."""
+        if kind not in self.cosets:
+            raise UnsupportedFeature("this model has no networks for the lattice schedule")
+        return self.cosets[kind]
+
+
+def load(kernel: Kernel, tensors: Tensors) -> Networks:
+    """Networks from a model file's tensors, whose names begin with `wavefront.`, `T.`, `D.`, `H.` and `V.`"""
+    pixel = _part(tensors, "wavefront")
+    kinds = [kind for kind in "TDHV" if f"{kind}.inner.weight" in tensors]
+    return Networks(
+        kernel,
+        context.Scales(kernel),
+        LocalNetwork(kernel, pixel),
+        {kind: LocalNetwork(kernel, _part(tensors, kind)) for kind in kinds},
+        [int(deviation) for deviation in tensors["T.deviations"]],
+        pixel["coefficients"].astype(np.int64),
+    )
+
+
+def _part(tensors: Tensors, name: str) -> dict[str, NDArray[Any]]:
+    return {key.removeprefix(name + "."): value for key, value in tensors.items() if key.startswith(name + ".")}
