@@ -12,7 +12,8 @@ from bfncodec.errors import BadMagic, CorruptFile, LimitExceeded, TruncatedFile,
 MAGIC = b"\x89BFN\r\n\x1a\n"
 VERSION = 1
 DIGEST_BYTES = 8
-HEADER_LIMIT = 1 << 26
+HEADER_LIMIT = 1 << 26  # bytes of the header, and of an archive's names
+ITEM_LIMIT = 1 << 20
 ARCHIVE = 1  # flag: several items, with names
 
 
@@ -152,9 +153,11 @@ class Reader:
 
 
 def write(file: File) -> bytes:
-    """The file's bytes."""
+    """The file's bytes. UnsupportedFeature for an archive that could not be read again."""
     header = bytearray()
     if file.names is not None:
+        if not 0 < len(file.names) <= ITEM_LIMIT or any("\0" in name for name in file.names):
+            raise UnsupportedFeature(f"an archive holds 1 to {ITEM_LIMIT} items, and no name with a NUL in it")
         packed = zlib.compress("\0".join(file.names).encode("utf-8", "surrogateescape"), 9)
         header += varint(len(file.blocks)) + varint(len(packed)) + packed
     payload = bytearray()
@@ -200,10 +203,12 @@ def _check_magic(data: bytes) -> None:
         return
     damaged = (
         b"\x89BFN\n\x1a\n",
+        b"\x89BFN\n\n\x1a\n",
         b"\x89BFN\r\n\x1a\r\n",
         b"\x89BFN\r\r\n\x1a\r\n",
-        b"\x09BFN\r\n\x1a\n",
+        b"\x09BFN",
         b"\xef\xbf\xbdBFN",
+        b"\xc2\x89BFN",
     )
     if data.startswith(damaged):
         raise BadMagic("this .bfn file was damaged by a transfer in text mode; transfer it again in binary mode")
@@ -231,29 +236,28 @@ def read(data: bytes, *, max_output: int | None = None, max_pixels: int | None =
     checked = data[: reader.position]
     if reader.take(4) != zlib.crc32(checked).to_bytes(4, "little"):
         raise CorruptFile("the header's checksum is wrong")
-    names = None
-    count = 1
-    if flags & ARCHIVE:
-        count = header.varint()
-        names = _names(header.take(header.varint()))
+    archive = bool(flags & ARCHIVE)
+    count = header.varint() if archive else 1
+    packed = header.take(header.varint()) if archive else b""
     blocks = []
-    total = 0
+    total = items = 0
     for _ in range(count):
-        block = _read_block(header, reader, names is not None, max_pixels)
+        block = _read_block(header, reader, archive, max_pixels)
         blocks.append(block)
         total += block.size
+        items += block.items
+        if items > ITEM_LIMIT:
+            raise LimitExceeded(f"the archive claims {items} items or more; the limit is {ITEM_LIMIT}")
         if max_output is not None and total > max_output:
             raise LimitExceeded(f"the file claims {total} bytes of output; the limit is {max_output} (--max-output)")
     if header.position != len(header.data):
         raise CorruptFile("the header holds more than its fields")
     if reader.position != len(data):
         raise CorruptFile(f"{len(data) - reader.position} bytes follow the end of the file")
-    if names is not None and len(names) != sum(block.items for block in blocks):
-        raise CorruptFile("the archive's names do not match its items")
-    return File(blocks, names)
+    return File(blocks, _names(packed, items) if archive else None)
 
 
-def _names(packed: bytes) -> list[str]:
+def _names(packed: bytes, items: int) -> list[str]:
     decompressor = zlib.decompressobj()
     try:
         text = decompressor.decompress(packed, HEADER_LIMIT)
@@ -261,6 +265,8 @@ def _names(packed: bytes) -> list[str]:
         raise CorruptFile("the archive's names are damaged") from error
     if not decompressor.eof or decompressor.unused_data:
         raise CorruptFile("the archive's names are damaged")
+    if text.count(b"\0") + 1 != items:
+        raise CorruptFile("the archive's names do not match its items")
     return text.decode("utf-8", "surrogateescape").split("\0")
 
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bfncodec.cli import files, options
 from bfncodec.errors import UnsupportedFeature
+
+if TYPE_CHECKING:
+    from bfncodec import container
+    from bfncodec.media.image import Picture
+
+IMAGE_SUFFIXES = (".png", ".ppm", ".pgm", ".pnm", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @click.command(short_help="Decode .bfn files.")
@@ -45,65 +52,82 @@ def decode(
     """
     messages = files.Messages(1 - quiet + verbose)
     options.set_threads(threads)
-    if stdout:
-        output = files.STANDARD
+    output = options.destination(output, stdout, output_dir, keep, remove)
     if output and len(names) > 1:
-        raise click.UsageError("-o takes only one FILE when decoding")
-    if keep and remove:
-        raise click.UsageError("--keep and --rm contradict each other")
-    if output and output_dir:
-        raise click.UsageError("--output and --output-dir contradict each other")
+        raise click.UsageError("-o and -c take only one FILE when decoding")
+    if preview and items:
+        raise click.UsageError("--preview and --item contradict each other")
+    if remove and (preview or items):
+        raise click.UsageError("--rm would lose what --preview or --item leaves out")
+    if output_dir:
+        files.distinct(str(Path(output_dir) / Path(name).name) for name in names)
     from bfncodec import api, container
+
+    def bare(name: str, hint: str) -> str:
+        if not name.endswith(files.SUFFIX) or Path(name).name == files.SUFFIX:
+            raise UnsupportedFeature(f"does not end in .bfn; say with {hint} where the output goes")
+        return name.removesuffix(files.SUFFIX)
 
     def target_of(name: str) -> str:
         if output:
             return output
         if name == files.STANDARD:
+            if output_dir:
+                raise UnsupportedFeature("has no name of its own; say with -o where the output goes")
             return files.STANDARD
-        if not name.endswith(files.SUFFIX) or Path(name).name == files.SUFFIX:
-            raise UnsupportedFeature("does not end in .bfn; say with -o where the output goes")
-        bare = name.removesuffix(files.SUFFIX)
-        if preview:
-            bare += ".preview.png"
-        return str(Path(output_dir) / Path(bare).name) if output_dir else bare
+        made = bare(name, "-o") + (".preview.png" if preview else "")
+        return str(Path(output_dir) / Path(made).name) if output_dir else made
 
     def one(name: str) -> None:
+        messages.progress(files.printable(name))
         data = files.read(name, binary_wanted=True, force=force)
         file = container.read(data, max_output=max_output, max_pixels=max_pixels)
         if file.names is not None and not preview:
             unpack(name, file)
         else:
+            if items:
+                raise UnsupportedFeature("is not an archive; it has no --item")
             target = target_of(name)
-            if target != files.STANDARD:
-                files.check_target(target, name, force)
-            content = api.preview(file, device) if preview else next(api.decode_block(file.blocks[0], device))
-            made = api.file_bytes(content)
-            if output and not isinstance(content, bytes):
-                made = api.converted(content, made, Path(output).suffix.lower())
-            files.write(target, made, source=name, force=force, preserve=not no_preserve)
+            files.check_target(target, [name], force)
+            made = shaped(api.preview(file, device) if preview else next(api.decode_block(file.blocks[0], device)))
+            if output_dir:
+                Path(output_dir).mkdir(parents=True, exist_ok=True)
+            messages.clear()
+            taken = files.Keep.NOTHING if no_preserve else files.Keep.ALL
+            files.write(target, made, sources=[name], force=force, keep=taken)
             messages.detail(f"{files.printable(name)}: {files.with_unit(len(data))} -> {files.with_unit(len(made))}")
         if remove and output != files.STANDARD:
             files.remove(name, messages)
 
+    def shaped(content: bytes | Picture) -> bytes:
+        made = api.file_bytes(content)
+        suffix = Path(output or "").suffix.lower()
+        picture: bytes | Picture | None = content
+        if isinstance(content, bytes) and suffix in IMAGE_SUFFIXES:
+            from bfncodec.media import image
+
+            picture = image.parse(content, max_pixels)
+        return made if picture is None or isinstance(picture, bytes) else api.converted(picture, made, suffix)
+
     def unpack(name: str, file: container.File) -> None:
         chosen = api.select(file, items)
-        if output:
-            if len(chosen) != 1:
-                raise UnsupportedFeature("is an archive; -o needs one --item, or use --output-dir")
-        elif name == files.STANDARD and not output_dir:
+        taken = files.Keep.NOTHING if no_preserve else files.Keep.RIGHTS
+        if output and len(chosen) != 1:
+            raise UnsupportedFeature("is an archive; -o needs one --item, or use --output-dir")
+        if name == files.STANDARD and not output and not output_dir:
             raise UnsupportedFeature("is an archive; use --output-dir, or --item with -o")
-        folder = Path(output_dir) if output_dir else Path(name.removesuffix(files.SUFFIX))
-        if not output and not output_dir and not name.endswith(files.SUFFIX):
-            raise UnsupportedFeature("does not end in .bfn; say with --output-dir where its items go")
-        if not output:
-            for item in chosen.values():
+        folder = Path(output_dir or output or bare(name, "--output-dir"))
+        for item in chosen.values():
+            if not output:
                 files.check_member(item)
-            folder.mkdir(parents=True, exist_ok=True)
-            for item in chosen.values():
-                files.check_target(str(folder / item), files.STANDARD, force)
+            files.check_target(output or str(folder / item), [name], force)
         for item, content in api.decode_chosen(file, chosen, device):
-            target = output or str(folder / item)
-            files.write(target, api.file_bytes(content), source=files.STANDARD, force=force, preserve=False)
+            messages.progress(files.printable(item))
+            made = shaped(content)
+            if not output:
+                folder.mkdir(parents=True, exist_ok=True)
+            messages.clear()
+            files.write(output or str(folder / item), made, sources=[name], force=force, keep=taken)
             messages.detail(f"{files.printable(item)}: unpacked")
 
     files.each(names, one, messages, debug)
@@ -130,6 +154,7 @@ def check(
     from bfncodec import api, container
 
     def one(name: str) -> None:
+        messages.progress(files.printable(name))
         data = files.read(name, binary_wanted=True, force=False)
         file = container.read(data, max_output=max_output, max_pixels=max_pixels)
         for block in file.blocks:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from bfncodec.cli import files, options
+from bfncodec.errors import BfnError
+
+EFFORTS = ("lattice", "default")  # api.EFFORTS, which --help need not import
 
 
 @click.command(short_help="Encode files as .bfn.")
 @click.argument("names", metavar="[FILE]...", nargs=-1)
 @options.output
-@click.option("--effort", type=click.Choice(["default"]), default="default", help="How hard to try.")
+@click.option("--effort", type=click.Choice(EFFORTS), default="default", help="How hard to try.")
 @click.option("-m", "--model", metavar="MODEL", help="A model's name or .safetensors file.")
 @click.option("--bytes", "as_bytes", is_flag=True, help="Keep an image file's bytes, not its pixels.")
 @click.option("--no-verify", is_flag=True, help="Do not decode the result to check it.")
@@ -47,56 +50,59 @@ def encode(
     """
     messages = files.Messages(1 - quiet + verbose)
     options.set_threads(threads)
-    if stdout:
-        output = files.STANDARD
-    if keep and remove:
-        raise click.UsageError("--keep and --rm contradict each other")
-    if output and output_dir:
-        raise click.UsageError("--output and --output-dir contradict each other")
-    to_stdout = output == files.STANDARD or (not output and not output_dir and names in ((), ("-",)))
+    output = options.destination(output, stdout, output_dir, keep, remove)
+    if remove and no_verify:
+        raise click.UsageError("--rm needs the check that --no-verify leaves out")
+    if output_dir and (not names or files.STANDARD in names):
+        raise click.UsageError("standard input has no name in --output-dir; use -o")
+
+    def target_of(name: str) -> str:
+        if output or name == files.STANDARD:
+            return output or files.STANDARD
+        return str(Path(output_dir) / (Path(name).name + files.SUFFIX)) if output_dir else name + files.SUFFIX
+
+    if output_dir:
+        files.distinct(map(target_of, names))
     from bfncodec import api
 
-    def settings() -> dict[str, object]:
-        return {"device": device, "model": model, "as_bytes": as_bytes}
-
-    def finish(name: str, data: bytes, encoded: bytes, target: str) -> None:
-        files.write(target, encoded, source=name, force=force, preserve=not no_preserve)
-        share = f"{len(encoded) / len(data):.1%}" if data else "-"
-        sizes = f"{files.with_unit(len(data))} -> {files.with_unit(len(encoded))} ({share})"
-        messages.detail(f"{files.printable(name)}: {sizes}")
-        if remove and target != files.STANDARD:
-            files.remove(name, messages)
-
     def one(name: str) -> None:
-        target = output or ("-" if to_stdout else name + files.SUFFIX)
-        if output_dir and name != files.STANDARD:
-            target = str(Path(output_dir) / (Path(name).name + files.SUFFIX))
-        if target != files.STANDARD:
-            files.check_target(target, name, force)
+        target = target_of(name)
+        files.check_target(target, [name], force)
+        messages.progress(files.printable(name))
         data = files.read(name, binary_wanted=False, force=force)
-        encoded = api.encode(data, max_pixels=max_pixels, **settings())  # type: ignore[arg-type]
+        encoded = api.encode(data, device=device, model=model, effort=effort, as_bytes=as_bytes, max_pixels=max_pixels)
         if not no_verify:
             api.verify(encoded, {name: data}, device)
-        finish(name, data, encoded, target)
+        finish(target, len(data), encoded, [name], files.Keep.ALL)
 
     def archive(target: str) -> None:
-        if target != files.STANDARD:
-            files.check_target(target, files.STANDARD, force)
+        files.check_target(target, names, force)
         items = []
         for name in names:
-            if os.path.exists(target) and os.path.samefile(name, target):
-                raise files.Refused(f"{files.printable(name)} is the output itself")
-            items.append((Path(name).name, files.read(name, binary_wanted=False, force=force)))
+            messages.progress(files.printable(name))
+            try:
+                items.append((Path(name).name, files.read(name, binary_wanted=False, force=force)))
+            except (BfnError, OSError) as error:
+                raise files.Refused(f"{files.printable(name)}: {files.reason(error)}") from error
         if len({name for name, _ in items}) < len(items):
             raise files.Refused("two inputs have the same name")
-        encoded = api.encode_archive(items, **settings())  # type: ignore[arg-type]
+        messages.progress(files.printable(target))
+        encoded = api.encode_archive(items, device=device, model=model, effort=effort, as_bytes=as_bytes)
         if not no_verify:
             api.verify(encoded, dict(items), device)
-        files.write(target, encoded, source=files.STANDARD, force=force, preserve=False)
-        total = sum(len(data) for _, data in items)
-        messages.detail(f"{files.printable(target)}: {files.with_unit(total)} -> {files.with_unit(len(encoded))}")
+        finish(target, sum(len(data) for _, data in items), encoded, names, files.Keep.RIGHTS)
+
+    def finish(target: str, size: int, encoded: bytes, sources: Sequence[str], taken: files.Keep) -> None:
+        if output_dir:
+            Path(output_dir).mkdir(parents=True, exist_ok=True)
+        messages.clear()
+        taken = files.Keep.NOTHING if no_preserve else taken
+        files.write(target, encoded, sources=sources, force=force, keep=taken)
+        share = f"{len(encoded) / size:.1%}" if size else "-"
+        shown = files.printable(target if len(sources) > 1 else sources[0])
+        messages.detail(f"{shown}: {files.with_unit(size)} -> {files.with_unit(len(encoded))} ({share})")
         if remove and target != files.STANDARD:
-            for name in names:
+            for name in sources:
                 files.remove(name, messages)
 
     if output and len(names) > 1:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import sys
-import tempfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 import click
 
+from bfncodec.cli import atomic
 from bfncodec.errors import BfnError
 
 SUFFIX = ".bfn"
@@ -22,26 +24,56 @@ class Refused(BfnError):
     """The request would do harm: exit code 1."""
 
 
+class Keep(Enum):
+    """What an output takes over from its inputs."""
+
+    ALL = "permissions, group and time of the only input"
+    RIGHTS = "no more permissions than every input grants"
+    NOTHING = "nothing"
+
+
 @dataclass
 class Messages:
     """Where messages go: stderr, as loud as asked for."""
 
     loudness: int = 1
+    _shown: int = field(default=0, init=False)
 
     def error(self, name: str, error: object) -> None:
         """An error, unless -qq."""
         if self.loudness > -1:
-            click.echo(f"bfncodec: {printable(name)}: {error}", err=True)
+            self._say(f"bfncodec: {printable(name)}: {printable(str(error))}")
 
     def note(self, text: str) -> None:
         """A result, unless -q."""
         if self.loudness > 0:
-            click.echo(text, err=True)
+            self._say(text)
 
     def detail(self, text: str) -> None:
         """More, with -v."""
         if self.loudness > 1:
+            self._say(text)
+
+    def progress(self, text: str) -> None:
+        """What is being done, on a terminal only; the next message takes its place."""
+        if self.loudness > 0 and sys.stderr is not None and sys.stderr.isatty():
+            self.clear()
+            text = text[: shutil.get_terminal_size().columns - 1]
+            click.echo(text, err=True, nl=False)
+            self._shown = len(text)
+
+    def clear(self) -> None:
+        """Wipe the line of progress."""
+        if self._shown:
+            click.echo("\r" + " " * self._shown + "\r", err=True, nl=False)
+            self._shown = 0
+
+    def _say(self, text: str) -> None:
+        try:
+            self.clear()
             click.echo(text, err=True)
+        except BrokenPipeError:  # nobody listens: the work goes on
+            self.loudness = -2
 
 
 def printable(name: str) -> str:
@@ -55,6 +87,8 @@ def read(name: str, *, binary_wanted: bool, force: bool) -> bytes:
     Refused for folders, devices and sockets, and for a terminal unless forced or text is welcome.
     """
     if name == STANDARD:
+        if sys.stdin is None:
+            raise Refused("standard input is closed")
         if binary_wanted and sys.stdin.isatty() and not force:
             raise click.UsageError("standard input is a terminal; name a file, pipe data in, or use -f")
         return sys.stdin.buffer.read()
@@ -67,43 +101,38 @@ def read(name: str, *, binary_wanted: bool, force: bool) -> bytes:
     return path.read_bytes()
 
 
-def write(target: str, data: bytes, *, source: str, force: bool, preserve: bool) -> None:
+def write(target: str, data: bytes, *, sources: Sequence[str], force: bool, keep: Keep) -> None:
     """Write whole or not at all; '-' is standard output.
 
-    An existing target is replaced only if forced, the source itself never.
+    An existing target is replaced only if forced, one of its sources never.
     """
+    check_target(target, sources, force)
     if target == STANDARD:
-        if sys.stdout.isatty() and not force:
-            raise click.UsageError("standard output is a terminal; use -o FILE, or -f to write to it all the same")
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    check_target(target, source, force)
     path = Path(target)
     if path.is_symlink():
         path = path.resolve()
-    handle, temporary = tempfile.mkstemp(prefix=path.name[:100] + ".", suffix=".part", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        _take_over(source if preserve else STANDARD, temporary)
-        if force:
-            os.replace(temporary, path)
-        else:
-            _place_new(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        atomic.write(path, data, replace=force, dress=lambda handle: _take_over(handle, sources, keep))
+    except FileExistsError:
+        raise Refused(f"{printable(target)} exists already; use -f to replace it") from None
 
 
-def check_target(target: str, source: str, force: bool) -> None:
-    """Refuse an existing target unless forced, and the source itself always."""
+def check_target(target: str, sources: Sequence[str], force: bool) -> None:
+    """Refuse a terminal and an existing target unless forced, and a source always."""
+    if target == STANDARD:
+        if sys.stdout is None:
+            raise Refused("standard output is closed")
+        if sys.stdout.isatty() and not force:
+            raise click.UsageError("standard output is a terminal; use -o FILE, or -f to write to it all the same")
+        return
     path = Path(target)
     if not os.path.lexists(path):
         return
-    if source != STANDARD and path.exists() and path.samefile(source):
+    others = [source for source in sources if source != STANDARD and os.path.exists(source)]
+    if path.exists() and any(path.samefile(source) for source in others):
         raise Refused(f"{printable(target)} is the input itself")
     if path.exists() and not path.is_file():
         raise Refused(f"{printable(target)} is not a regular file")
@@ -117,28 +146,37 @@ def check_member(name: str) -> None:
         raise Refused(f"the item {printable(name)!r} has a name that is not safe to write; use --item with -o")
 
 
-def _place_new(temporary: str, path: Path) -> None:
-    """Give the file its name, unless somebody else took it meanwhile."""
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise Refused(f"{printable(str(path))} exists already; use -f to replace it") from None
-    except OSError:  # a file system without links
-        os.rename(temporary, path)
+def _take_over(handle: int, sources: Sequence[str], keep: Keep) -> None:
+    """Set the mode of any new file, or what is to be kept of the sources."""
+    mask = os.umask(0)
+    os.umask(mask)
+    mode = 0o666 & ~mask
+    statuses = [os.stat(source) for source in sources if source != STANDARD and keep is not Keep.NOTHING]
+    if keep is Keep.ALL and len(statuses) == 1 and stat.S_ISREG(statuses[0].st_mode):
+        status = statuses[0]
+        own = os.fstat(handle).st_gid
+        if status.st_gid != own:
+            try:
+                os.fchown(handle, -1, status.st_gid)
+                own = status.st_gid
+            except OSError:
+                pass
+        os.fchmod(handle, _rights(status, own))
+        os.utime(handle, ns=(status.st_atime_ns, status.st_mtime_ns))
         return
-    os.unlink(temporary)
+    own = os.fstat(handle).st_gid
+    for status in statuses:
+        mode &= _rights(status, own)
+    os.fchmod(handle, mode)
 
 
-def _take_over(source: str, temporary: str) -> None:
-    """Copy mode and time of the source; otherwise the mode of any new file."""
-    if source == STANDARD:
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        return
-    status = os.stat(source)
-    os.chmod(temporary, stat.S_IMODE(status.st_mode) & 0o777)
-    os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
+def _rights(status: os.stat_result, group: int) -> int:
+    """A file's mode as it may be with another group: that may do what both the old one and all others might."""
+    mode = status.st_mode & 0o777
+    if status.st_gid == group:
+        return mode
+    both = mode >> 3 & mode & 0o7
+    return mode & 0o700 | both << 3 | both
 
 
 def remove(name: str, messages: Messages) -> None:
@@ -150,7 +188,7 @@ def remove(name: str, messages: Messages) -> None:
     path.unlink()
 
 
-def each(names: Iterable[str], work: Callable[[str], None], messages: Messages, debug: bool) -> None:
+def each(names: Sequence[str], work: Callable[[str], None], messages: Messages, debug: bool) -> None:
     """Do the work for every name; go on after a failure; exit with 1 at the end if there was one."""
     failed = False
     for name in names or (STANDARD,):
@@ -159,19 +197,32 @@ def each(names: Iterable[str], work: Callable[[str], None], messages: Messages, 
         except BrokenPipeError:
             # The reader has seen enough. Nothing may be flushed into the pipe at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
+            break
         except (BfnError, OSError, MemoryError) as error:
             if debug:
                 raise
             failed = True
-            if isinstance(error, OSError):
-                messages.error(name, error.strerror or error)
-            elif isinstance(error, MemoryError):
-                messages.error(name, "not enough memory")
-            else:
-                messages.error(name, error)
+            messages.error(name, reason(error))
+        finally:
+            messages.clear()
     if failed:
         sys.exit(1)
+
+
+def reason(error: BaseException) -> str:
+    """What to tell of an error."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "not enough memory" if isinstance(error, MemoryError) else str(error)
+
+
+def distinct(targets: Iterable[str]) -> None:
+    """Wrong usage if two inputs would be written to one file."""
+    seen: set[str] = set()
+    for target in targets:
+        if target != STANDARD and target in seen:
+            raise click.UsageError(f"two inputs would be written to {printable(target)}")
+        seen.add(target)
 
 
 def with_unit(size: float) -> str:

@@ -31,7 +31,8 @@ def info(names: tuple[str, ...], as_json: bool, quiet: int, verbose: int, debug:
 
 def _table(name: str, told: dict[str, Any], details: bool) -> str:
     lines = [f"{files.printable(name)}: {files.with_unit(told['file_bytes'])}, {told['items']} item(s)"]
-    for block in told["blocks"][: None if details else 8]:
+    shown = told["blocks"] if details else told["blocks"][:8]
+    for block in shown:
         if "width" in block:
             size = f"{block['width']}x{block['height']} {block['layout']}"
             rate = f"{block['bits_per_subpixel']:.3f} bits per subpixel"
@@ -39,9 +40,8 @@ def _table(name: str, told: dict[str, Any], details: bool) -> str:
             lines.append(f"    model {block['model']}; lossless: {block['lossless']}")
         else:
             lines.append(f"  {block['content_bytes']} bytes, {block['mode']}; lossless: {block['lossless']}")
-    hidden = len(told["blocks"]) - (len(lines) - 1)
-    if not details and len(told["blocks"]) > 8:
-        lines.append(f"  ... {hidden} more blocks (-v shows all)" if hidden > 0 else "  ... (-v shows all)")
+    if len(shown) < len(told["blocks"]):
+        lines.append(f"  ... {len(told['blocks']) - len(shown)} more (-v shows all)")
     if details and told["names"]:
         lines += [f"  {number}: {files.printable(item)}" for number, item in enumerate(told["names"])]
     return "\n".join(lines)

@@ -64,7 +64,8 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 def run() -> None:
     """Entry point: click's errors as exit codes, nothing printed after a broken pipe."""
-    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, _stop)
     try:
         main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):

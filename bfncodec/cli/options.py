@@ -46,6 +46,19 @@ limits = _all(
 )
 
 
+def destination(output: str | None, stdout: bool, output_dir: str | None, keep: bool, remove: bool) -> str | None:
+    """What -o or -c name, or None; wrong usage if options contradict each other."""
+    if output == "":
+        raise click.UsageError("-o needs a file's name")
+    if keep and remove:
+        raise click.UsageError("--keep and --rm contradict each other")
+    if stdout and output not in (None, "-"):
+        raise click.UsageError("--stdout and --output contradict each other")
+    if output_dir and (output or stdout):
+        raise click.UsageError("--output-dir contradicts --output and --stdout")
+    return "-" if stdout else output
+
+
 def set_threads(threads: int) -> None:
     """Use so many threads; 0 leaves all cores to the libraries."""
     if threads:

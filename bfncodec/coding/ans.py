@@ -64,4 +64,5 @@ class Coder:
 def _checked(weights: Weights) -> NDArray[np.float64]:
     if weights.min() < 1 or (weights.sum(axis=1) != TOTAL).any():
         raise ValueError("a pmf must have integer weights of at least 1 that sum to 2**24")
-    return (weights - 1).astype(np.float64)
+    # constriction reads the memory row by row, whatever the strides say.
+    return (weights - 1).astype(np.float64, order="C")

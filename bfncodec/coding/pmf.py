@@ -7,6 +7,8 @@ and pushes three-entry rows (below, symbol, above); the coder cannot tell the di
 
 from __future__ import annotations
 
+from copy import copy
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -67,14 +69,7 @@ class Mixtures:
 
         1 at level 0 and 2**24 - 1 at level 256: a unit stays free at either end.
         """
-        offset = ((points << MEAN_BITS) - (1 << MEAN_BITS - 1)).astype(np.int32)[None] - self.means
-        np.maximum(offset, -self.limits, out=offset)
-        np.minimum(offset, self.limits, out=offset)
-        offset *= self.inverses
-        offset >>= _PRODUCT_BITS
-        offset += tables.LOGISTIC_HALF
-        np.minimum(offset, 2 * tables.LOGISTIC_HALF - 1, out=offset)
-        masses = self.logistic.take(offset, mode="clip")
+        masses = self.logistic.take(self._arguments(points))
         masses *= self.shares
         total = masses.sum(axis=0, dtype=np.int32)
         total >>= tables.LOGISTIC_BITS + tables.WEIGHT_BITS - TOTAL_BITS
@@ -83,6 +78,51 @@ class Mixtures:
         total[np.broadcast_to(points == 0, total.shape)] = 1
         total[np.broadcast_to(points == LEVELS, total.shape)] = TOTAL - 1
         return total
+
+    def _arguments(self, points: Ints) -> NDArray[np.int32]:
+        """Indices into the logistic table of the lower edges of levels `points`: int32 [k, n, p]."""
+        offset = ((points << MEAN_BITS) - (1 << MEAN_BITS - 1)).astype(np.int32)[None] - self.means
+        np.maximum(offset, -self.limits, out=offset)
+        np.minimum(offset, self.limits, out=offset)
+        offset *= self.inverses
+        offset >>= _PRODUCT_BITS
+        offset += tables.LOGISTIC_HALF
+        np.maximum(offset, 0, out=offset)
+        np.minimum(offset, 2 * tables.LOGISTIC_HALF - 1, out=offset)
+        return offset
+
+    def gradients(self, values: Ints, logs: Ints) -> NDArray[np.int64]:
+        """Gradients of the cost of values int [n]: int64 [n, 3k], logits, means, log-scales.
+
+        logs: int [n, k], log-scales relative to the scale that means are measured in, 1/16
+        octave. Units: 2**-12 (log-scales: 2**-10) nat per nat of logit, scale of mean, nat of
+        log-scale. Computed from the same table as the weights, in the closed form of the
+        logistic function's derivatives.
+        """
+        one = 1 << tables.LOGISTIC_BITS
+        points = values.astype(np.int64)[:, None] + np.arange(2)
+        arguments = self._arguments(points).astype(np.int64)
+        edges = self.logistic.take(arguments).astype(np.int64)
+        edges[:, :, 0][:, values == 0] = 0
+        edges[:, :, 1][:, values == LEVELS - 1] = one
+        shares = self.shares[:, :, 0].astype(np.int64)
+        masses = shares * (edges[:, :, 1] - edges[:, :, 0])
+        total = masses.sum(axis=0) + 64
+        parts = (masses << 12) // total
+        logits = (shares * parts.sum(axis=0) >> tables.WEIGHT_BITS) - parts
+        ratio = _ratios().take(logs.T + _RATIO_RANGE, mode="clip")
+        means = -(parts * (edges[:, :, 1] + edges[:, :, 0] - one) >> tables.LOGISTIC_BITS) * ratio >> 8
+        slopes = (arguments - tables.LOGISTIC_HALF) * (edges * (one - edges) >> tables.LOGISTIC_BITS)
+        scales = shares * (slopes[:, :, 1] - slopes[:, :, 0]) // total
+        return np.concatenate([logits, means, scales]).T
+
+    @staticmethod
+    def joined(parts: list[Mixtures]) -> Mixtures:
+        """Several batches of mixtures as one."""
+        whole = copy(parts[0])
+        for name in ("means", "limits", "inverses", "shares"):
+            setattr(whole, name, np.concatenate([getattr(part, name) for part in parts], axis=1))
+        return whole
 
     def weights(self) -> NDArray[np.int64]:
         """The whole pmf, int64 [n, 256], sum 2**24 (the free units go to the end levels)."""
@@ -131,6 +171,15 @@ def _with_ends(bounds: Ints) -> NDArray[np.int64]:
     rows[:, 0] = rows[:, -1] = 1
     np.subtract(bounds[:, 1:], bounds[:, :-1], out=rows[:, 1:-1])
     return rows
+
+
+_RATIO_RANGE = 80  # ratios of scales up to 2**5 either way
+
+
+@cache
+def _ratios() -> NDArray[np.int64]:
+    """2**(8 - i / 16) for i = -_RATIO_RANGE .. _RATIO_RANGE."""
+    return tables.octaves(-_RATIO_RANGE, _RATIO_RANGE + 1, tables.OCTAVE_STEPS, 8)[::-1]
 
 
 _table: list[NDArray[np.int32]] = []

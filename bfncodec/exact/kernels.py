@@ -35,14 +35,17 @@ class Kernel(Protocol):
     def matmul(self, values: Array, weights: Any) -> Array:
         """values [n, in] times weights [out, in]: int32 [n, out], sums below 2**24."""
 
-    def gather(self, canvas: Array, index: Array) -> Array:
-        """Rows of a canvas [m, 4] of int16: int16 [*index.shape, 4]."""
+    def real(self, values: Array) -> Array:
+        """Integers below 2**53 made ready for `wide`."""
 
-    def canvas(self, values: np.ndarray[Any, Any]) -> Array:
-        """An int16 canvas in the kernel's home, its dtype kept."""
+    def wide(self, values: Array, weights: Array) -> Array:
+        """values [n, k] times weights [k, m]: int64 [n, m], sums below 2**53."""
 
     def concat(self, parts: list[Array]) -> Array:
         """Arrays joined along the last axis."""
+
+    def rows(self, parts: list[Array]) -> Array:
+        """Arrays joined along the first axis."""
 
     def stack(self, parts: list[Array]) -> Array:
         """Arrays joined along a new last axis."""
@@ -67,15 +70,18 @@ class NumpyKernel:
     def matmul(self, values: Array, weights: Any) -> Array:
         return (values.astype(self.dtype) @ weights).astype(np.int32)
 
-    def canvas(self, values: np.ndarray[Any, Any]) -> Array:
-        return values
+    def real(self, values: Array) -> Array:
+        return np.ascontiguousarray(values, np.float64)
 
-    def gather(self, canvas: Array, index: Array) -> Array:
-        packed = canvas.view(np.int64).reshape(-1).take(index)
-        return packed.view(np.int16).reshape(*index.shape, 4)
+    def wide(self, values: Array, weights: Array) -> Array:
+        product = values.astype(np.float64, copy=False) @ weights.astype(np.float64, copy=False)
+        return product.astype(np.int64)
 
     def concat(self, parts: list[Array]) -> Array:
         return np.concatenate(parts, axis=-1)
+
+    def rows(self, parts: list[Array]) -> Array:
+        return np.concatenate(parts)
 
     def stack(self, parts: list[Array]) -> Array:
         return np.stack(parts, axis=-1)
@@ -93,6 +99,12 @@ class NumpyIntegerKernel(NumpyKernel):
 
     name = "int64"
     dtype = np.int64
+
+    def real(self, values: Array) -> Array:
+        return values
+
+    def wide(self, values: Array, weights: Array) -> Array:
+        return values.astype(np.int64) @ weights.astype(np.int64)
 
 
 class TorchKernel:
@@ -120,15 +132,18 @@ class TorchKernel:
     def matmul(self, values: Array, weights: Any) -> Array:
         return (values.to(self._torch.float32) @ weights).to(self._torch.int32)
 
-    def canvas(self, values: np.ndarray[Any, Any]) -> Array:
-        return self._torch.as_tensor(values, device=self.device)
+    def real(self, values: Array) -> Array:
+        return values.to(self._torch.float64).contiguous()
 
-    def gather(self, canvas: Array, index: Array) -> Array:
-        packed = canvas.view(self._torch.int64).reshape(-1)[index]
-        return packed.view(self._torch.int16).reshape(*index.shape, 4)
+    def wide(self, values: Array, weights: Array) -> Array:
+        product = values.to(self._torch.float64) @ weights.to(self._torch.float64)
+        return product.to(self._torch.int64)
 
     def concat(self, parts: list[Array]) -> Array:
         return self._torch.cat(parts, dim=-1)
+
+    def rows(self, parts: list[Array]) -> Array:
+        return self._torch.cat(parts)
 
     def stack(self, parts: list[Array]) -> Array:
         return self._torch.stack(parts, dim=-1)

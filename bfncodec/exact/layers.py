@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,15 @@ ACTIVATION_MAX = 255
 INPUT_MAX = 127
 STREAM_BITS = 4  # extra fraction bits of the residual stream
 STREAM_MAX = 1 << 20
+
+
+@dataclass(frozen=True)
+class Integers:
+    """A layer's numbers as int64 NumPy arrays: weight [out, in], bias with rounding [out], shift [out]."""
+
+    weight: NDArray[np.int64]
+    bias: NDArray[np.int64]
+    shift: NDArray[np.int64]
 
 
 class Linear:
@@ -35,6 +45,7 @@ class Linear:
         if (abs(weight) @ bounds + abs(bias)).max() >= SUM_LIMIT:
             raise CorruptFile(f"layer {name} of the model could overflow")
         self.kernel = kernel
+        self.integers = Integers(weight, bias, shift)
         self.weight = kernel.weights(weight)
         self.bias = kernel.array(bias.astype(np.int32))
         self.shift = kernel.array(shift.astype(np.int32))

@@ -4,7 +4,7 @@ Each table is made by integer arithmetic from a few constants that `decimal` rou
 correctly, so every machine builds the same table.
 """
 
-from decimal import Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from functools import cache
 
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
+# Not the caller's context: what a program sets for its own sums must not change a table.
+_CONTEXT = Context(prec=40, rounding=ROUND_HALF_EVEN, Emin=-999999, Emax=999999, traps=[])
 _ONE = 1 << 30  # fixed point of the products below
 
 LOGISTIC_STEPS = 1024  # table steps per unit of the logistic function's argument
@@ -22,13 +24,12 @@ WEIGHT_BITS = 12  # mixture weights sum to 2**12
 OCTAVE_STEPS = 16  # steps per octave of scales
 
 
-def exp_negative(index: Ints, unit: Decimal) -> Ints:
-    """exp(-index * unit) in units of 2**-30, for integers index >= 0."""
+def exp_negative(index: Ints, divisor: int) -> Ints:
+    """exp(-index / divisor) in units of 2**-30, for integers index >= 0."""
     value = np.full(index.shape, _ONE, np.int64)
-    with localcontext() as context:
-        context.prec = 40
+    with localcontext(_CONTEXT):
         for bit in range(int(index.max()).bit_length()):
-            factor = int(((-unit * (1 << bit)).exp() * _ONE).to_integral_value())
+            factor = int(((Decimal(-1 << bit) / divisor).exp() * _ONE).to_integral_value())
             value = np.where(index >> bit & 1, (value * factor + _ONE // 2) >> 30, value)
     return value
 
@@ -37,7 +38,7 @@ def exp_negative(index: Ints, unit: Decimal) -> Ints:
 def logistic() -> Ints:
     """F(z) = 1 / (1 + exp(-z)) at z = (i - LOGISTIC_HALF) / LOGISTIC_STEPS, units of 2**-18."""
     index = np.arange(LOGISTIC_HALF + 1, dtype=np.int64)
-    tail = exp_negative(index, Decimal(1) / LOGISTIC_STEPS)
+    tail = exp_negative(index, LOGISTIC_STEPS)
     upper = (_ONE << LOGISTIC_BITS) // (_ONE + tail)
     lower = (1 << LOGISTIC_BITS) - upper
     return np.concatenate([lower[:0:-1], upper[:-1]])
@@ -47,13 +48,12 @@ def logistic() -> Ints:
 def exp_weights() -> Ints:
     """exp(-i / LOGIT_STEPS) in units of 2**-15; the last entry is 0."""
     index = np.arange(LOGIT_STEPS * 12, dtype=np.int64)
-    return np.append(exp_negative(index, Decimal(1) / LOGIT_STEPS) >> 15, 0)
+    return np.append(exp_negative(index, LOGIT_STEPS) >> 15, 0)
 
 
 def octaves(first: int, last: int, steps: int, fraction: int) -> Ints:
     """round(2**(i / steps + fraction)) for i = first .. last - 1."""
-    with localcontext() as context:
-        context.prec = 40
+    with localcontext(_CONTEXT):
         two = Decimal(2)
         values = [int((two ** (Decimal(i) / steps + fraction)).to_integral_value()) for i in range(first, last)]
     return np.array(values, np.int64)

@@ -7,7 +7,6 @@ Receiver p_R(y | theta; a): the sender averaged over the output distribution.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -31,8 +30,7 @@ class GaussianSender:
         reach = TAIL * step.deviation // spacing + 1
         index = np.arange(-reach, reach + 2)
         distance = index[None] * spacing - np.arange(spacing)[:, None]
-        unit = Decimal(1) / (2 * step.deviation**2)
-        mass = exp_negative(distance.astype(np.int64) ** 2, unit)
+        mass = exp_negative(distance.astype(np.int64) ** 2, 2 * step.deviation**2)
         sums = mass.cumsum(axis=1)
         # Bring every row to one total of 2**24 before the common rule.
         scaled = (sums << TOTAL_BITS) // sums[:, -1:]

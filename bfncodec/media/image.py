@@ -11,6 +11,8 @@ import re
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,7 @@ PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_LAYOUTS = {0: Layout.L, 4: Layout.LA, 2: Layout.RGB, 6: Layout.RGBA}
 _UNMODELLED = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}
 _LENGTHS = struct.Struct("<II")
+METADATA_LIMIT = 1 << 26  # of one picture; files with more are coded as bytes
 
 
 @dataclass
@@ -43,7 +46,8 @@ def parse(data: bytes, max_pixels: int) -> Picture | None:
     """
     for magic, parser in ((PNG_MAGIC, _parse_png), (b"P5", _parse_pnm), (b"P6", _parse_pnm), (b"BM", _parse_bmp)):
         if data.startswith(magic):
-            return parser(data, max_pixels)
+            picture = parser(data, max_pixels)
+            return picture if picture is not None and len(picture.metadata) <= METADATA_LIMIT else None
     return None
 
 
@@ -75,7 +79,15 @@ def _chunks(data: bytes) -> list[tuple[bytes, bytes]] | None:
         position += 12 + length
         if kind == b"IEND":
             break
-    return chunks if position == len(data) and chunks and chunks[-1][0] == b"IEND" else None
+    return chunks if position == len(data) and chunks and chunks[-1] == (b"IEND", b"") else None
+
+
+def _png(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    """The PNG file of chunks, IEND left out."""
+    out = bytearray(PNG_MAGIC)
+    for kind, content in [*chunks, (b"IEND", b"")]:
+        out += struct.pack(">I", len(content)) + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+    return bytes(out)
 
 
 def _parse_png(data: bytes, max_pixels: int) -> Picture | None:
@@ -87,26 +99,39 @@ def _parse_png(data: bytes, max_pixels: int) -> Picture | None:
     unknown = [k for k in kinds if not k[0] & 32 and k not in (b"IHDR", b"PLTE", b"IDAT", b"IEND")]
     if depth != 8 or colour not in _PNG_LAYOUTS or method or filters or unknown or _UNMODELLED & set(kinds):
         return None
-    if b"IDAT" not in kinds or kinds.count(b"IHDR") != 1 or not width or not height:
+    body = [chunk for chunk in chunks if chunk[0] == b"IDAT"]
+    if not body or kinds.count(b"IHDR") != 1 or not width or not height:
+        return None
+    first = kinds.index(b"IDAT")
+    if chunks[first : first + len(body)] != body:
         return None
     _checked_size(width, height, max_pixels)
     layout = _PNG_LAYOUTS[colour]
-    pixels = _pillow_pixels(data, layout.name)
+    pixels = _pillow_pixels(_png([chunks[0], *body]), layout.name)
     if pixels is None or pixels.shape != (height, width, layout.channels):
         return None
-    first = kinds.index(b"IDAT")
-    before = b"".join(struct.pack(">I", len(c)) + k + c for k, c in chunks[1:first])
-    after = b"".join(struct.pack(">I", len(c)) + k + c for k, c in chunks[first:-1] if k != b"IDAT")
+    before, after = _packed(chunks[1:first]), _packed(chunks[first + len(body) : -1])
     return Picture(Source.PNG, layout, pixels, _with_lengths(before, after))
+
+
+@contextmanager
+def _large_images() -> Iterator[None]:
+    """Lift Pillow's own limit on sizes, which are checked here."""
+    from PIL import Image
+
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _pillow_pixels(data: bytes, mode: str) -> NDArray[np.uint8] | None:
     """Pixels as Pillow reads them; None if it cannot, or reads another mode."""
     from PIL import Image
 
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        with warnings.catch_warnings():
+        with _large_images(), warnings.catch_warnings():
             warnings.simplefilter("error")
             with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
                 if image.mode != mode:
@@ -114,8 +139,6 @@ def _pillow_pixels(data: bytes, mode: str) -> NDArray[np.uint8] | None:
                 pixels: NDArray[np.uint8] = np.asarray(image)
     except (OSError, ValueError, SyntaxError, Warning, zlib.error, struct.error):
         return None
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
@@ -129,10 +152,11 @@ def _build_png(picture: Picture) -> bytes:
     assert made is not None
     before, after = _parts(picture.metadata)
     body = [chunk for chunk in made if chunk[0] == b"IDAT"]
-    out = bytearray(PNG_MAGIC)
-    for kind, content in [made[0], *_unpacked(before), *body, *_unpacked(after), (b"IEND", b"")]:
-        out += struct.pack(">I", len(content)) + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
-    return bytes(out)
+    return _png([made[0], *_unpacked(before), *body, *_unpacked(after)])
+
+
+def _packed(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(struct.pack(">I", len(content)) + kind + content for kind, content in chunks)
 
 
 def _unpacked(packed: bytes) -> list[tuple[bytes, bytes]]:
@@ -144,6 +168,8 @@ def _unpacked(packed: bytes) -> list[tuple[bytes, bytes]]:
         length, kind = struct.unpack_from(">I4s", packed, position)
         chunks.append((kind, packed[position + 8 : position + 8 + length]))
         position += 8 + length
+    if position != len(packed):
+        raise CorruptFile("the image's metadata is damaged")
     return chunks
 
 
@@ -225,12 +251,16 @@ def convert(file: bytes, suffix: str) -> bytes:
     if suffix not in _LOSSLESS:
         known = " ".join(_LOSSLESS)
         raise UnsupportedFeature(f"cannot write an image losslessly as {suffix!r}; known suffixes: {known}")
-    with Image.open(io.BytesIO(file)) as image:
+    with _large_images(), Image.open(io.BytesIO(file)) as image:
         image.load()
         fits = {".ppm": ("RGB", "L"), ".pnm": ("RGB", "L"), ".pgm": ("L",), ".bmp": ("RGB", "L")}
         if image.mode not in fits.get(suffix, (image.mode,)):
             raise UnsupportedFeature(f"{suffix} cannot hold an image of mode {image.mode}")
         buffer = io.BytesIO()
         format_name = {".tif": "TIFF", ".tiff": "TIFF", ".pgm": "PPM", ".pnm": "PPM"}.get(suffix, suffix[1:].upper())
-        image.save(buffer, format_name, **_LOSSLESS[suffix])
+        known = {key: image.info[key] for key in ("icc_profile", "exif", "dpi") if image.info.get(key)}
+        try:
+            image.save(buffer, format_name, **_LOSSLESS[suffix], **known)
+        except (OSError, ValueError) as error:
+            raise UnsupportedFeature(f"cannot write this image as {suffix}: {error}") from error
     return buffer.getvalue()

@@ -6,85 +6,115 @@ is a diagonal of all images of a block, predicted in one batch from causal neigh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.ans import Coder
+from bfncodec.coding.ans import TOTAL, Coder
 from bfncodec.coding.pmf import Mixtures
 from bfncodec.errors import BfnError
 from bfncodec.exact.kernels import Array
+from bfncodec.flow.loss import TOTAL_BITS
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import Theta
 from bfncodec.models import context, cosets, linear
 from bfncodec.models.context import SLOPE, STRIDE
 from bfncodec.models.networks import Networks
-
-SPAN_PIXELS = 1 << 14  # pixels predicted at once when encoding
+from bfncodec.models.online import LEARN_PIXELS, OnlineHeads
 
 Pixels = NDArray[Any]
 
 
-class DiagonalsOutput:
-    """Output distribution of consecutive diagonals: G, then R given G, then B given both."""
+@dataclass
+class Seen:
+    """What the learning heads keep of coded pixels, channel by channel, until their next step."""
 
-    def __init__(self, model: Wavefront, span: range) -> None:
+    inputs: list[list[Array]]
+    hidden: list[list[Array]]
+    mixtures: list[list[Mixtures]]
+    logs: list[list[NDArray[Any]]]
+    values: list[list[Pixels]]
+
+    @classmethod
+    def none(cls) -> Seen:
+        """Nothing yet."""
+        return cls([[], [], []], [[], [], []], [[], [], []], [[], [], []], [[], [], []])
+
+
+class DiagonalOutput:
+    """Output distribution of diagonals: G, then R given G, then B given both."""
+
+    def __init__(self, model: Wavefront, pixels: NDArray[np.int64]) -> None:
         self.model = model
-        self.sizes = [len(model.diagonals[number - 1]) for number in span]
-        self.pixels = np.concatenate([model.diagonals[number - 1] for number in span])
-        self.hidden, self.base, self.step = model.look(self.pixels)
+        self.count = len(pixels)
+        self.hidden, self.base, self.steps = model.look(pixels)
 
     def weights(self) -> NDArray[np.int64]:
         """Diagonals have no noisy steps."""
         raise BfnError("diagonals are sent without noisy steps")
 
-    def _channel(self, channel: int, errors: NDArray[Any]) -> Mixtures:
+    def channel(self, channel: int, errors: NDArray[Any]) -> Mixtures:
         """Mixtures of a channel, the errors int [n, 3] of those before it known."""
-        networks = self.model.networks
+        model = self.model
+        networks, seen = model.networks, model.seen
         kernel = networks.kernel
-        cross, shifts = context.cross_channel(
-            kernel, networks.scales, kernel.array(errors), self.step, self.model.cross
-        )
-        raw = networks.pixel.head(channel, self.hidden, cross)
-        return cosets.mixtures(
-            kernel, networks.scales, raw, self.base[:, channel], self.step[:, channel], shifts[:, channel]
-        )
-
-    def _known(self, values: Pixels) -> list[Mixtures]:
-        base = self.model.networks.kernel.numpy(self.base)
-        errors = 16 * values.reshape(-1, self.model.channels).astype(np.int32) - base[:, : self.model.channels]
-        if self.model.channels == 1:
-            errors = np.repeat(errors, 3, axis=1)
-        return [self._channel(channel, errors) for channel in range(self.model.channels)]
-
-    def push(self, coder: Coder, values: Pixels) -> None:
-        """Push values int [n * channels], pixel by pixel."""
-        channels = self.model.channels
-        table = values.reshape(-1, channels)
-        triples = [mixture.triples(table[:, c]) for c, mixture in enumerate(self._known(values))]
-        rows = np.stack(triples, axis=1).reshape(len(table), 2 * channels, 3)
-        # Coding order: diagonal, then channel and half, then pixel.
-        parts = np.split(rows, np.cumsum(self.sizes)[:-1])
-        ordered = np.concatenate([part.transpose(1, 0, 2).reshape(-1, 3) for part in parts])
-        coder.push(np.ones(len(ordered), np.int32), ordered)
+        cross, shifts = context.cross_channel(kernel, networks.scales, kernel.array(errors), self.steps, model.cross)
+        inputs = model.heads.inputs(channel, self.hidden, cross)
+        hidden = model.heads.hidden(channel, inputs)
+        raw = model.heads.output(channel, hidden)
+        steps = self.steps[:, channel]
+        made = cosets.mixtures(kernel, networks.scales, raw, self.base[:, channel], steps, shifts[:, channel])
+        seen.inputs[channel].append(inputs)
+        seen.hidden[channel].append(hidden)
+        seen.mixtures[channel].append(made)
+        seen.logs[channel].append(kernel.numpy(raw[:, 2 * (raw.shape[1] // 3) :]))
+        return made
 
     def pop(self, coder: Coder) -> Pixels:
-        """Pop values int32 [n * channels] of one diagonal."""
-        channels = self.model.channels
+        """Pop values int32 [n * channels] of one diagonal, pixel by pixel."""
         base = self.model.networks.kernel.numpy(self.base)
-        values = np.zeros((len(self.pixels), channels), np.int32)
-        errors = np.zeros((len(self.pixels), 3), np.int32)
-        for channel in range(channels):
-            values[:, channel] = self._channel(channel, errors).pop(coder)
+        values = np.zeros((self.count, self.model.channels), np.int32)
+        errors = np.zeros((self.count, 3), np.int32)
+        for channel in range(self.model.channels):
+            values[:, channel] = self.channel(channel, errors).pop(coder)
             errors[:, channel] = 16 * values[:, channel] - base[:, channel]
+            self.model.seen.values[channel].append(values[:, channel])
         return values.reshape(-1)
 
+    def push(self, coder: Coder, values: Pixels) -> None:
+        """The encoder pushes `Rows` instead."""
+        raise BfnError("diagonals are encoded as rows")
+
     def cost(self, values: Pixels) -> float:
-        """Bits of values int [n * channels]."""
-        table = values.reshape(-1, self.model.channels)
-        return sum(mixture.cost(table[:, c]) for c, mixture in enumerate(self._known(values)))
+        """The encoder costs `Rows` instead."""
+        raise BfnError("diagonals are encoded as rows")
+
+
+class Rows:
+    """A span whose three-entry rows the encoder has already computed: uint32 [n, 2] (below, width)."""
+
+    def __init__(self, table: NDArray[np.uint32]) -> None:
+        self.table = table
+
+    def weights(self) -> NDArray[np.int64]:
+        """Diagonals have no noisy steps."""
+        raise BfnError("diagonals are sent without noisy steps")
+
+    def push(self, coder: Coder, values: Pixels) -> None:
+        """Push the values that the rows were made for."""
+        below, width = self.table.astype(np.int64).T
+        coder.push(np.ones(len(below), np.int32), np.stack([below, width, TOTAL - below - width], axis=1))
+
+    def pop(self, coder: Coder) -> Pixels:
+        """The decoder has no rows."""
+        raise BfnError("rows are for encoding")
+
+    def cost(self, values: Pixels) -> float:
+        """Bits of the values that the rows were made for."""
+        return float((TOTAL_BITS - np.log2(self.table[:, 1])).sum())
 
 
 class Wavefront:
@@ -127,7 +157,12 @@ class Wavefront:
         steps, self.scale_steps = cosets.thumbnail_steps(networks.deviations)
         size = int(np.prod(self.thumbnail_shape)) * self.channels
         self.groups = [Group(size, steps), *(Group(len(d) * self.channels) for d in self.diagonals)]
-        self.current: DiagonalsOutput | None = None
+        self.heads = OnlineHeads(kernel, networks.pixel)
+        self.seen = Seen.none()
+        self.chunks = list(self._chunks())
+        self.lasts = {chunk[-1] for chunk in self.chunks}
+        self.current: DiagonalOutput | None = None
+        self.rows: list[NDArray[np.uint32]] = []
 
     def _diagonals(self) -> list[NDArray[np.int64]]:
         """Canvas addresses of the pixels of every diagonal, those of the thumbnail left out.
@@ -150,15 +185,47 @@ class Wavefront:
         self.settled = [(piece[None] + image).reshape(-1) for piece in pieces]
         return diagonals if len(kept) else []
 
-    def spans(self) -> Iterable[range]:
-        """The thumbnail, then runs of diagonals of about SPAN_PIXELS pixels."""
-        yield range(0, 1)
+    def _chunks(self) -> Iterator[range]:
+        """Runs of diagonals between two learning steps: at least LEARN_PIXELS pixels each, but for the last."""
         first, size = 1, 0
         for number, group in enumerate(self.groups[1:], 1):
             size += group.size
-            if size >= SPAN_PIXELS * self.channels or number == len(self.groups) - 1:
+            if size >= LEARN_PIXELS * self.channels or number == len(self.groups) - 1:
                 yield range(first, number + 1)
                 first, size = number + 1, 0
+
+    def spans(self) -> Iterable[range]:
+        """The thumbnail, then the chunks."""
+        return [range(0, 1), *self.chunks]
+
+    def _learn(self) -> None:
+        """One learning step of the heads from what was seen since the last one."""
+        seen, kernel = self.seen, self.networks.kernel
+        for channel in range(self.channels):
+            values = np.concatenate(seen.values[channel])
+            mixtures = Mixtures.joined(seen.mixtures[channel])
+            gradient = mixtures.gradients(values, np.concatenate(seen.logs[channel]))
+            inputs = kernel.rows(seen.inputs[channel])
+            self.heads.learn(channel, inputs, kernel.rows(seen.hidden[channel]), kernel.array(gradient))
+        self.seen = Seen.none()
+
+    def _chunk_rows(self, chunk: range) -> NDArray[np.uint32]:
+        """Rows (below, width) of a chunk's values in coding order, and a learning step after it."""
+        diagonals = [self.diagonals[number - 1] for number in chunk]
+        pixels = np.concatenate(diagonals)
+        output = DiagonalOutput(self, pixels)
+        values = self.pixels.reshape(-1, 4)[pixels, :3].astype(np.int32)
+        errors = 16 * values - self.networks.kernel.numpy(output.base)
+        parts = []
+        for channel in range(self.channels):
+            mixture = output.channel(channel, errors)
+            parts.append(mixture.triples(values[:, channel])[:, :, :2])
+            self.seen.values[channel].append(values[:, channel])
+        self._learn()
+        rows = np.stack(parts, axis=1).reshape(len(pixels), 2 * self.channels, 2).astype(np.uint32)
+        # Coding order: diagonal, then channel and half, then pixel.
+        cut = np.split(rows, np.cumsum([len(diagonal) for diagonal in diagonals])[:-1])
+        return np.concatenate([part.transpose(1, 0, 2).reshape(-1, 2) for part in cut])
 
     def values(self, span: range) -> Pixels:
         """Values int [n * channels] of a span."""
@@ -174,9 +241,13 @@ class Wavefront:
     def output(self, span: range, theta: Theta | None) -> Any:
         """See `coding.protocol.Model`."""
         if span[0]:
-            if not self.encoding:
-                self._settle(self.settled[span[0] - 1])
-            self.current = DiagonalsOutput(self, span)
+            if self.encoding:
+                # Learning goes forward and pushing backward: all rows are made before the first push.
+                if not self.rows:
+                    self.rows = [self._chunk_rows(chunk) for chunk in self.chunks]
+                return Rows(self.rows[self.chunks.index(span)])
+            self._settle(self.settled[span[0] - 1])
+            self.current = DiagonalOutput(self, self.diagonals[span[0] - 1])
             return self.current
         means = np.zeros((*self.thumbnail_shape, 3), np.int64)
         steps = 0
@@ -234,6 +305,8 @@ class Wavefront:
         self._write(self.pixels, index, table)
         assert self.current is not None
         self._reveal_errors(index, 16 * table - self.networks.kernel.numpy(self.current.base))
+        if group in self.lasts:
+            self._learn()
 
     def _reveal_errors(self, index: NDArray[np.int64], errors: NDArray[np.int32]) -> None:
         """Write innovations and trends of pixels whose base errors int32 [n, 3] are known."""

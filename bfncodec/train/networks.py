@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -134,7 +135,8 @@ class LocalNetwork(nn.Module):
 
     def _linear(self, name: str, layer: nn.Module, values: Tensor) -> Tensor:
         if self.grids is None:
-            return functional.linear(values, layer.weight.to(torch.bfloat16), layer.bias.to(torch.bfloat16))
+            weight, bias = cast(Tensor, layer.weight), cast(Tensor, layer.bias)
+            return functional.linear(values, weight.bfloat16(), bias.bfloat16())
         weight, bias = self.folded(name)
         power = torch.exp2(row_exponents(weight.detach()))
         rounded = round_through(weight * power) / power

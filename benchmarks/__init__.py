@@ -1,0 +1,1 @@
+"""Measurements of bfncodec beside its peers. Results are kept in `benchmarks/results/`."""

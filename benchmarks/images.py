@@ -1,0 +1,247 @@
+"""Images: sizes, times and memory of bfncodec and its peers, as JSON and as tables.
+
+    python -m benchmarks.images --data DIR
+
+DIR holds kodak/*.png, cifar10/test.npy (uint8 [N, 32, 32, 3]) and photos/**/*.png. Every
+file that is counted is decoded again and compared. Times include the start of the process.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from PIL import Image
+
+import bfncodec
+from benchmarks import image_tables, measure, peers, theory
+from benchmarks.measure import installed, run
+
+Part = dict[str, Any]
+REPEATS = 3
+CIFAR_IMAGES, CIFAR_PEER_IMAGES = 2000, 200
+TILE, COLUMNS, ROWS = 500, 12, 8  # the large photograph: 6000 x 4000 pixels of 96 photographs
+
+
+def kodak(data: Path, limit: int | None) -> Part:
+    """Every effort but max, and all peers, on the Kodak images."""
+    ours = [peers.bfncodec(effort) for effort in peers.efforts() if effort != "max"]
+    return compare(kodak_images(data, limit), (*ours, *peers.PEERS))
+
+
+def adapted(data: Path, limit: int | None) -> Part:
+    """Effort max on the Kodak images."""
+    return compare(kodak_images(data, limit), (peers.bfncodec("max"), peers.CJXL_9))
+
+
+def kodak_images(data: Path, limit: int | None) -> list[Path]:
+    """The Kodak images in order."""
+    return sorted((data / "kodak").glob("*.png"))[:limit]
+
+
+def compare(images: list[Path], codecs: tuple[peers.Codec, ...]) -> Part:
+    """Whole files of every image by every codec: bytes, seconds, peak memory in bytes, a list each."""
+    if not images:
+        raise RuntimeError("the data folder lacks the images of this part")
+    good, notes = peers.available(codecs)
+    part: Part = {"images": [path.name for path in images], "subpixels": [], "codecs": {}, "notes": notes}
+    part["versions"] = [text for text in map(peers.version, good) if text]
+    for path in images:
+        with Image.open(path) as image:
+            part["subpixels"].append(image.width * image.height * len(image.getbands()))
+    for codec in good:
+        coded = []
+        for path in images:
+            click.echo(f"{codec.name}: {path.name}", err=True)
+            coded.append(peers.code(codec, path))
+        decoded = [one.decode for one in coded if one.decode]
+        part["codecs"][codec.name] = {
+            "bytes": [one.size for one in coded],
+            "encode_seconds": [round(one.encode.seconds, 3) for one in coded],
+            "encode_peak": [one.encode.peak for one in coded],
+            "decode_seconds": [round(one.seconds, 3) for one in decoded],
+            "decode_peak": [one.peak for one in decoded],
+        }
+    return part
+
+
+def cifar(data: Path, limit: int | None) -> Part:
+    """CIFAR-10 test images as PNG files: one archive, one file each, and cjxl one file each."""
+    pixels = np.load(data / "cifar10" / "test.npy", mmap_mode="r")[: limit or CIFAR_IMAGES]
+    with tempfile.TemporaryDirectory() as folder:
+        files = []
+        for number, image in enumerate(pixels):
+            files.append(Path(folder) / f"{number:04}.png")
+            Image.fromarray(image).save(files[-1])
+        click.echo("bfncodec: one archive", err=True)
+        rows = {"bfncodec, one archive": _archive(files, Path(folder))}
+        click.echo("bfncodec: one file each", err=True)
+        sizes, seconds = _one_file_each(files)
+        rows["bfncodec, one file each"] = _cifar_row(sizes, *seconds)
+        few = files[:CIFAR_PEER_IMAGES]
+        rows["bfncodec, one file each, the peer's images"] = _cifar_row(sizes[: len(few)], None, None)
+        good, notes = peers.available((peers.CJXL_9,))
+        for codec in good:
+            click.echo(codec.name, err=True)
+            coded = [peers.code(codec, path) for path in few]
+            encoding = sum(one.encode.seconds for one in coded)
+            decoding = sum(one.decode.seconds for one in coded if one.decode)
+            rows[f"{codec.name}, one file each"] = _cifar_row([one.size for one in coded], encoding, decoding)
+    return {"rows": rows, "notes": notes, "versions": [peers.version(codec) for codec in good]}
+
+
+def _cifar_row(sizes: list[int], encoding: float | None, decoding: float | None, images: int | None = None) -> Part:
+    """Bytes of all files; seconds for all images; bits per subpixel."""
+    count = images or len(sizes)
+    return {
+        "images": count,
+        "bytes": sum(sizes),
+        "bits_per_subpixel": 8 * sum(sizes) / (count * 32 * 32 * 3),
+        "encode_seconds": encoding and round(encoding, 3),
+        "decode_seconds": decoding and round(decoding, 3),
+    }
+
+
+def _archive(files: list[Path], folder: Path) -> Part:
+    """One call for all files, as a user would; seconds of the process."""
+    archive, unpacked = folder / "set.bfn", folder / "unpacked"
+    encoding = run([installed(), "encode", "--no-verify", *map(str, files), "-o", str(archive)])
+    decoding = run([installed(), "decode", str(archive), "--output-dir", str(unpacked)])
+    for path in files:
+        if not peers.same_pixels(path, unpacked / path.name):
+            raise RuntimeError(f"the archive changed the pixels of {path.name}")
+    return _cifar_row([archive.stat().st_size], encoding.seconds, decoding.seconds, len(files))
+
+
+def _one_file_each(files: list[Path]) -> tuple[list[int], tuple[float, float]]:
+    """By the Python API in this process: bytes of every file, seconds for all (encode, decode)."""
+    sizes, encoding, decoding = [], 0.0, 0.0
+    for path in files:
+        original = path.read_bytes()
+        start = time.perf_counter()
+        coded = bfncodec.encode(original)
+        middle = time.perf_counter()
+        decoded = bfncodec.decode(coded)
+        decoding += time.perf_counter() - middle
+        encoding += middle - start
+        if not peers.same_pixels(path, io.BytesIO(decoded)):
+            raise RuntimeError(f"bfncodec changed the pixels of {path.name}")
+        sizes.append(len(coded))
+    return sizes, (encoding, decoding)
+
+
+def speed(data: Path, limit: int | None) -> Part:
+    """Median seconds of whole processes on one image of 768 x 512."""
+    image = next(path for path in kodak_images(data, None) if _size(path) == (768, 512))
+    repeats = min(limit or REPEATS, REPEATS)
+    ours = peers.bfncodec(peers.efforts()[0])
+    good, notes = peers.available((ours, peers.CJXL_9))
+    with tempfile.TemporaryDirectory() as folder:
+        coded, decoded = Path(folder) / "coded.bfn", Path(folder) / "decoded.png"
+        rows = {}
+        for codec in good:
+            target = coded.with_suffix(codec.suffix)
+            rows[f"{codec.name}, encode"] = _median(peers.filled(codec.encode, image, target), target, repeats)
+            rows[f"{codec.name}, decode"] = _median(peers.filled(codec.decode, target, decoded), decoded, repeats)
+        rows["bfncodec info"] = _median([installed(), "info", str(coded)], None, repeats)
+        rows["bfncodec --help"] = _median([installed(), "--help"], None, repeats)
+    versions = [text for text in map(peers.version, good) if text]
+    return {"image": image.name, "repeats": repeats, "seconds": rows, "notes": notes, "versions": versions}
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def _median(command: list[str], target: Path | None, repeats: int) -> float:
+    """Median seconds of a command, whose target is removed before each run."""
+    click.echo(f"{Path(command[0]).name} {command[1]}", err=True)
+    seconds = []
+    for _ in range(repeats):
+        if target is not None:
+            target.unlink(missing_ok=True)
+        seconds.append(run(command).seconds)
+    return round(statistics.median(seconds), 3)
+
+
+def large(data: Path, limit: int | None) -> Part:
+    """One large photograph, by bfncodec and cjxl -e 7."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mosaic.png"
+        width, height, tiles = mosaic(data / "photos", path, limit)
+        part = compare([path], (peers.bfncodec(peers.efforts()[0]), peers.CJXL_7))
+    return part | {"width": width, "height": height, "tiles": tiles}
+
+
+def mosaic(photos: Path, target: Path, limit: int | None) -> tuple[int, int, int]:
+    """Write the centres of the first photographs, by path, side by side. Width, height, photographs.
+
+    RuntimeError if there are too few of at least TILE x TILE pixels.
+    """
+    columns, rows = (COLUMNS, ROWS) if limit is None else (min(limit, COLUMNS), 1)
+    canvas = Image.new("RGB", (columns * TILE, rows * TILE))
+    used = 0
+    for path in sorted(photos.rglob("*.png")):
+        with Image.open(path) as photo:
+            if photo.mode != "RGB" or min(photo.size) < TILE:
+                continue
+            left, top = (photo.width - TILE) // 2, (photo.height - TILE) // 2
+            tile = photo.crop((left, top, left + TILE, top + TILE))
+        canvas.paste(tile, (used % columns * TILE, used // columns * TILE))
+        used += 1
+        if used == columns * rows:
+            canvas.save(target, compress_level=1)
+            return canvas.width, canvas.height, used
+    raise RuntimeError(f"{photos} holds only {used} RGB photographs of at least {TILE}x{TILE}")
+
+
+def theoretical(data: Path, limit: int | None) -> Part:
+    """Payload against theory on the Kodak images, for every effort but max."""
+    images = kodak_images(data, limit)
+    rows = {}
+    for effort in peers.efforts():
+        if effort != "max":
+            click.echo(f"theory: {effort}", err=True)
+            rows[effort] = theory.compare(images, effort)
+    return {"images": len(images), "efforts": rows}
+
+
+PARTS = {"kodak": kodak, "max": adapted, "cifar": cifar, "speed": speed, "large": large, "theory": theoretical}
+
+
+@click.command(help=__doc__)
+@click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--only", multiple=True, type=click.Choice(list(PARTS)), help="Only this part; may be repeated.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(__file__).with_name("results"),
+    help="Folder of images.json and images.md. Parts that are not run are kept.",
+)
+@click.option("--limit", type=click.IntRange(1), hidden=True, help="Fewer images, to try the benchmark out.")
+def main(data: Path, only: tuple[str, ...], out: Path, limit: int | None) -> None:
+    """Run the parts; results are written after each."""
+    stored = out / "images.json"
+    results: dict[str, Part] = json.loads(stored.read_text()) if stored.exists() else {}
+    out.mkdir(parents=True, exist_ok=True)
+    for name in only or PARTS:
+        if name == "max" and "max" not in peers.efforts():
+            click.echo("max: skipped, bfncodec has no such effort", err=True)
+            continue
+        before = measure.record()
+        results[name] = PARTS[name](data, limit) | {"record": before | {"limit": limit}}
+        results = {part: results[part] for part in PARTS if part in results}
+        stored.write_text(json.dumps(results, indent=1) + "\n")
+        (out / "images.md").write_text(image_tables.render(results))
+
+
+if __name__ == "__main__":
+    main()

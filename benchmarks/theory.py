@@ -1,0 +1,63 @@
+"""Bits really written against the losses of the same integer network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bfncodec import api, codec
+from bfncodec.coding import protocol
+from bfncodec.coding.ans import Coder
+from bfncodec.container import Block
+from bfncodec.flow.loss import Ledger
+from bfncodec.media import image
+from bfncodec.models import zoo
+
+Bits = dict[str, float]
+
+
+def compare(images: list[Path], effort: str) -> dict[str, Bits]:
+    """Bits over all images: of the payload, of the n-step loss, of the path loss.
+
+    Each for the groups with noisy steps, for the others, and for the whole payload, whose
+    bytes are counted as written. RGB images only.
+    """
+    kernel = api.kernel_name("auto")
+    kinds = ("noisy", "exact", "whole")
+    sums = {kind: {"payload": 0.0, "n_step_loss": 0.0, "path_loss": 0.0} for kind in kinds}
+    for path in images:
+        picture = image.parse(path.read_bytes(), api.MAX_PIXELS)
+        assert picture is not None
+        ledger = Ledger()
+        block = codec.encode_pictures([picture], kernel, effort=effort, ledger=ledger)
+        for kind, bits in _coded_bits(block, kernel).items():
+            sums[kind]["payload"] += bits
+        for group in ledger.groups:
+            for kind in ("noisy" if group.path else "exact", "whole"):
+                sums[kind]["n_step_loss"] += sum(group.divergence) + group.reconstruction
+                sums[kind]["path_loss"] += sum(group.path) + group.reconstruction
+    return sums
+
+
+def _coded_bits(block: Block, kernel: str) -> Bits:
+    """Bits of the payload by kind of group: what the stack loses while each is decoded."""
+    made = block.image
+    assert made is not None and len(made.passes) == 1
+    part = made.passes[0]
+    silent = codec._silent(part.silent)
+    nets = codec.networks(zoo.find_hash(made.model), kernel)
+    model = codec._model(nets, part, (1, made.height, made.width, 3), made.schedule)
+    coder = Coder(part.stream)
+    levels = [coder.bits]
+    reveal = model.reveal
+
+    def watched(group: int, values: protocol.Values) -> None:
+        levels.append(coder.bits)
+        reveal(group, values)
+
+    model.reveal = watched  # type: ignore[method-assign]
+    protocol.decode(coder, model, silent)
+    bits = {"noisy": 0.0, "exact": 0.0, "whole": 8.0 * len(part.stream)}
+    for number, group in enumerate(model.groups):
+        noisy = bool(group.steps) and number not in silent
+        bits["noisy" if noisy else "exact"] += levels[number] - levels[number + 1]
+    return bits

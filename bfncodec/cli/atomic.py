@@ -1,0 +1,67 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+
+def write(path: Path, data: bytes, *, replace: bool, dress: Callable[[int], None]) -> None:
+    """Write a file; FileExistsError if it is there already, unless it may be replaced.
+
+    `dress` is called with the file's handle once all is written, while only the owner can
+    read it. Where the system has files without a name (Linux), nothing is left behind even
+    by SIGKILL; elsewhere a temporary file stands in the same folder, and goes on every
+    error and every signal that can be caught.
+    """
+    temporary = path.with_name(f".bfncodec-{secrets.token_hex(6)}.part")
+    try:
+        handle, named = _open(temporary)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            dress(handle)
+            os.fsync(handle)
+            if not named:
+                _name(handle, temporary if replace else path)
+        if replace:
+            os.replace(temporary, path)
+        elif named:
+            _move_new(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _open(temporary: Path) -> tuple[int, bool]:
+    """A handle for writing, and whether the file has a name yet."""
+    if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):
+        try:
+            return os.open(temporary.parent, os.O_TMPFILE | os.O_WRONLY, 0o600), False
+        except OSError:  # not every file system can
+            pass
+    return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), True
+
+
+def _name(handle: int, path: Path) -> None:
+    # Only with a folder's handle does Python use the system call that follows the link in /proc.
+    folder = os.open(path.parent, os.O_PATH)
+    try:
+        os.link(f"/proc/self/fd/{handle}", path.name, dst_dir_fd=folder, follow_symlinks=True)
+    finally:
+        os.close(folder)
+
+
+def _move_new(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(path):
+            raise FileExistsError(path) from None
+        os.rename(temporary, path)
+        return
+    os.unlink(temporary)

@@ -1,0 +1,360 @@
+"""The .bfn container: every field is checked before anything is allocated or decoded."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bfncodec import container
+from bfncodec.container import Block, File, Image, Layout, Mode, Pass, Reader, Schedule, Source
+from bfncodec.errors import BadMagic, BfnError, CorruptFile, LimitExceeded, TruncatedFile, UnsupportedFeature
+
+HUGE = 1 << 40
+
+
+def stored(data: bytes) -> Block:
+    """A stored block."""
+    return Block(Mode.STORED, 1, len(data), container.digest(data), data)
+
+
+def sealed(header: bytes, payload: bytes = b"", *, version: int = 1, flags: int = 0) -> bytes:
+    """A file around any header, with the right length and CRC."""
+    start = container.MAGIC + bytes([version, flags]) + container.varint(len(header)) + header
+    return start + zlib.crc32(start).to_bytes(4, "little") + payload
+
+
+def image_header(
+    kind: int = 2, schedule: int = 0, width: int = 2, height: int = 2, size: int = 12, rest: bytes = b"\0\1abc"
+) -> bytes:
+    """The header of an RGB image block of one colour; `rest` follows the model's hash."""
+    sizes = container.varint(width) + container.varint(height)
+    return b"\2" + container.varint(size) + bytes(8) + bytes([kind, schedule]) + sizes + b"hash" + rest
+
+
+# Row 19: magic
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data.replace(b"\r\n", b"\n"),
+        lambda data: data.replace(b"\n", b"\r\n"),
+        lambda data: data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"),
+        lambda data: data.replace(b"\r", b"\n"),
+        lambda data: bytes(byte & 0x7F for byte in data),
+        lambda data: data.decode("utf-8", "replace").encode(),
+        lambda data: data.decode("latin-1").encode(),
+    ],
+    ids=["crlf-to-lf", "lf-to-crlf", "normalised", "cr-to-lf", "seven-bits", "utf-8", "latin-1"],
+)
+def test_text_mode_damage_gives_a_hint(damage) -> None:
+    with pytest.raises(BadMagic, match="text mode"):
+        container.read(damage(container.write(File([stored(b"x")]))))
+
+
+@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n", b"hello", b"\x89BFX", b"\0" * 100])
+def test_other_files_are_not_bfn(data: bytes) -> None:
+    assert not container.is_bfn(data)
+    with pytest.raises(BadMagic, match="not a .bfn"):
+        container.read(data)
+
+
+@pytest.mark.parametrize("length", range(8))
+def test_a_part_of_the_magic_is_truncated(length: int) -> None:
+    with pytest.raises(TruncatedFile):
+        container.read(container.MAGIC[:length])
+
+
+# Row 20: versions, flags, modes, kinds
+
+
+@pytest.mark.parametrize("version", [0, 2, 255])
+def test_unknown_version(version: int) -> None:
+    with pytest.raises(UnsupportedFeature, match=f"version {version} "):
+        container.read(sealed(b"", version=version))
+
+
+@pytest.mark.parametrize("bit", range(1, 8))
+def test_every_reserved_flag(bit: int) -> None:
+    with pytest.raises(UnsupportedFeature, match="flags"):
+        container.read(sealed(b"", flags=1 << bit))
+
+
+def test_the_plain_image_header_is_good() -> None:
+    """The headers below differ from it by one field each."""
+    image = container.read(sealed(image_header())).blocks[0].image
+    assert image is not None and image.passes == [Pass(constant=b"abc")]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        bytes([max(Mode) + 1]) + bytes(10),
+        b"\xff" + bytes(10),
+        image_header(kind=max(Layout) + 1),
+        image_header(kind=max(Source) + 1 << 4 | Layout.RGB),
+        image_header(schedule=max(Schedule) + 1),
+        image_header(rest=b"\0\2abc"),
+    ],
+    ids=["mode", "mode-255", "layout", "source", "schedule", "pass"],
+)
+def test_unknown_values(header: bytes) -> None:
+    with pytest.raises(UnsupportedFeature, match="not supported"):
+        container.read(sealed(header))
+
+
+# Row 22: header check, varints, lengths
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_varint_round_trip(value: int) -> None:
+    data = container.varint(value)
+    assert len(data) == max(1, -(-value.bit_length() // 7))
+    reader = Reader(data + b"\xff")
+    assert reader.varint() == value
+    assert reader.position == len(data)
+
+
+@given(st.integers(0, 2**50))
+def test_varints_must_be_minimal(value: int) -> None:
+    data = bytearray(container.varint(value))
+    data[-1] |= 0x80
+    with pytest.raises(CorruptFile, match="minimal"):
+        Reader(bytes(data) + b"\0").varint()
+
+
+@pytest.mark.parametrize("data", [container.varint(2**63), b"\xff" * 9 + b"\1", b"\xff" * 1000])
+def test_varints_must_be_below_2_to_63(data: bytes) -> None:
+    with pytest.raises(CorruptFile, match="too large"):
+        Reader(data).varint()
+
+
+def test_header_crc() -> None:
+    """Every flip of a bit between the magic and the CRC's end is an error, and so is a missing byte."""
+    data = container.write(File([stored(b"payload")]))
+    end = len(data) - len(b"payload")
+    for position in range(8, end):
+        for bit in range(8):
+            damaged = bytearray(data)
+            damaged[position] ^= 1 << bit
+            with pytest.raises(BfnError):
+                container.read(bytes(damaged))
+    with pytest.raises(CorruptFile, match="checksum"):
+        container.read(data[: end - 1] + bytes([data[end - 1] ^ 1]) + b"payload")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        container.MAGIC + b"\1\0" + container.varint(HUGE) + bytes(100),
+        sealed(b"\0" + container.varint(HUGE) + bytes(8) + container.varint(HUGE)),
+        sealed(b"\1" + container.varint(HUGE) + bytes(8) + b"\0"),
+        sealed(image_header(width=HUGE, height=1, size=3 * HUGE)),
+        sealed(image_header(width=1 << 20, height=1 << 20, size=3 * HUGE)),
+        sealed(image_header(width=HUGE, height=HUGE, size=12)),
+        sealed(image_header(rest=container.varint(HUGE) + b"\1abc")),
+        sealed(image_header(rest=b"\0\0\0" + container.varint(HUGE) + b"\0\0")),
+        sealed(container.varint(HUGE) + b"\0", flags=1),
+        sealed(b"\1" + container.varint(HUGE), flags=1),
+        sealed(b"\1\0" + b"\2" + container.varint(HUGE) + image_header(size=12 * HUGE)[1:], flags=1),
+    ],
+    ids=[
+        "header",
+        "stored",
+        "lzma",
+        "width",
+        "pixels",
+        "area",
+        "metadata",
+        "base",
+        "blocks",
+        "names",
+        "items",
+    ],
+)
+def test_huge_claims_cost_nothing(data: bytes) -> None:
+    tracemalloc.start()
+    start = time.perf_counter()
+    try:
+        with pytest.raises(BfnError):
+            container.read(data, max_output=1 << 34, max_pixels=1 << 28)
+        assert time.perf_counter() - start < 0.1
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_names_cannot_be_a_bomb() -> None:
+    """64 MiB of separators fit 64 kB; they are counted before they become 64 million strings."""
+    packed = zlib.compress(bytes(container.HEADER_LIMIT - 1), 9)
+    header = b"\1" + container.varint(len(packed)) + packed + b"\0\1\0" + container.digest(b"") + b"\0"
+    tracemalloc.start()
+    try:
+        with pytest.raises(CorruptFile, match="names"):
+            container.read(sealed(header, flags=1))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 28
+    finally:
+        tracemalloc.stop()
+
+
+@given(st.binary(max_size=200), st.integers(0, 1), st.binary(max_size=20))
+def test_any_header_gives_a_file_or_an_error(header: bytes, flags: int, payload: bytes) -> None:
+    try:
+        container.read(sealed(header, payload, flags=flags))
+    except BfnError:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("header", "payload"),
+    [
+        (b"\0\3" + bytes(8) + b"\2", b"ab"),
+        (image_header(size=11), b""),
+        (image_header(width=0, size=0), b""),
+        (image_header() + b"\0", b""),
+        (image_header()[:-1], b""),
+        (b"", b""),
+    ],
+    ids=["stored-length", "image-size", "no-pixels", "header-too-long", "header-too-short", "empty"],
+)
+def test_contradictions(header: bytes, payload: bytes) -> None:
+    with pytest.raises((CorruptFile, TruncatedFile)):
+        container.read(sealed(header, payload))
+
+
+# Rows 24 and 25: the end
+
+
+def test_prefixes_and_trailing_bytes() -> None:
+    data = container.write(File([stored(b"some payload")]))
+    for length in range(len(data)):
+        with pytest.raises(TruncatedFile):
+            container.read(data[:length])
+    for more in (b"\0", data):
+        with pytest.raises(CorruptFile, match="follow the end"):
+            container.read(data + more)
+
+
+# Row 27: limits
+
+
+def test_limits() -> None:
+    file = File([stored(bytes(60)), stored(bytes(40))], ["a", "b"])
+    assert container.read(container.write(file), max_output=100) == file
+    with pytest.raises(LimitExceeded, match="--max-output"):
+        container.read(container.write(file), max_output=99)
+    image = sealed(image_header(width=10, height=10, size=300))
+    container.read(image, max_pixels=100)
+    with pytest.raises(LimitExceeded, match="--max-pixels"):
+        container.read(image, max_pixels=99)
+
+
+def test_item_limit() -> None:
+    items = container.ITEM_LIMIT + 1
+    header = b"\1\0" + b"\2" + container.varint(items) + image_header(size=12 * items)[1:]
+    with pytest.raises(LimitExceeded, match="items"):
+        container.read(sealed(header, flags=1))
+
+
+# Row 28: names, and nothing else about the source
+
+
+def test_names_are_kept() -> None:
+    names = ["plain.png", "ünï.png", "\udcff\udc80 no utf-8", "new\nline", "a/b", "", "same", "same"]
+    file = File([stored(bytes([number])) for number in range(len(names))], names)
+    assert container.read(container.write(file)).names == names
+
+
+def test_single_files_hold_no_name() -> None:
+    assert container.read(container.write(File([stored(b"x")]))).names is None
+
+
+@pytest.mark.parametrize("names", [[], ["a\0b"]])
+def test_impossible_archives_are_not_written(names: list[str]) -> None:
+    with pytest.raises(UnsupportedFeature):
+        container.write(File([stored(b"") for _ in names], names))
+
+
+@pytest.mark.parametrize("packed", [b"", b"no zlib", zlib.compress(b"a")[:-1], zlib.compress(b"a") + b"\0"])
+def test_damaged_names(packed: bytes) -> None:
+    header = b"\1" + container.varint(len(packed)) + packed + b"\0\1\0" + container.digest(b"") + b"\0"
+    with pytest.raises(CorruptFile, match="names"):
+        container.read(sealed(header, flags=1))
+
+
+def test_names_must_match_the_items() -> None:
+    packed = zlib.compress(b"a\0b")
+    header = b"\1" + container.varint(len(packed)) + packed + b"\0\1\0" + container.digest(b"") + b"\0"
+    with pytest.raises(CorruptFile, match="names"):
+        container.read(sealed(header, flags=1))
+
+
+# Row 29: bytes
+
+
+def test_layout_in_bytes() -> None:
+    """A stored file, byte by byte as docs/format.md has it."""
+    digest = bytes.fromhex("d8bb14d833d59559")
+    expected = b"\x89BFN\r\n\x1a\n" + b"\1" + b"\0" + b"\x0b" + b"\0" + b"\3" + digest + b"\3"
+    assert container.write(File([stored(b"abc")])) == expected + zlib.crc32(expected).to_bytes(4, "little") + b"abc"
+
+
+# Write and read
+
+_bytes = st.binary(max_size=40)
+_numbers = st.integers(0, 2**20)
+_name = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+
+
+@st.composite
+def images(draw: st.DrawFn) -> Image:
+    """Any image header that `read` takes."""
+    layout = draw(st.sampled_from(Layout))
+    image = Image(
+        draw(st.sampled_from(Source)),
+        layout,
+        draw(st.sampled_from(Schedule)),
+        draw(st.integers(1, 2**20)),
+        draw(st.integers(1, 2**20)),
+        draw(st.binary(min_size=4, max_size=4)),
+        draw(_bytes),
+    )
+    for channels in container.pass_channels(layout):
+        if draw(st.booleans()):
+            image.passes.append(Pass(constant=draw(st.binary(min_size=channels, max_size=channels))))
+        else:
+            image.passes.append(Pass(None, draw(_numbers), draw(_bytes), draw(_bytes), draw(_bytes)))
+    return image
+
+
+@st.composite
+def files(draw: st.DrawFn) -> File:
+    """Any file, archive or not."""
+    archive = draw(st.booleans())
+    blocks = []
+    for _ in range(draw(st.integers(1, 4)) if archive else 1):
+        mode = draw(st.sampled_from(Mode))
+        digest = draw(st.binary(min_size=8, max_size=8))
+        if mode is Mode.IMAGE:
+            image = draw(images())
+            items = draw(st.integers(1, 20)) if archive else 1
+            size = items * image.width * image.height * image.layout.channels
+            blocks.append(Block(mode, items, size, digest, image=image))
+        else:
+            data = draw(_bytes)
+            blocks.append(Block(mode, 1, len(data) if mode is Mode.STORED else draw(_numbers), digest, data))
+    items = sum(block.items for block in blocks)
+    return File(blocks, draw(st.lists(_name, min_size=items, max_size=items)) if archive else None)
+
+
+@given(files())
+def test_write_and_read(file: File) -> None:
+    data = container.write(file)
+    assert container.is_bfn(data)
+    assert container.read(data) == file
+    assert container.write(container.read(data)) == data

@@ -1,0 +1,136 @@
+"""Damaged files: every prefix and every flipped bit gives the exact original or one BfnError."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import bfncodec
+from bfncodec import api, container
+from bfncodec.errors import BfnError, CorruptFile, TruncatedFile
+
+FLIPS = 14  # bits flipped in each payload besides those at its ends; those of the header are all flipped
+
+
+def waves(side: int, seed: int) -> np.ndarray:
+    """A smooth noisy colour image uint8 [side, side, 3]."""
+    source = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side]
+    shade = 128 + 60 * np.sin(x / 5 + seed) + 40 * np.cos(y / 4)
+    return (shade[..., None] + source.normal(0, 2, (side, side, 3))).clip(0, 255).astype(np.uint8)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """A PNG file with a physical size."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", dpi=(72, 72))
+    return buffer.getvalue()
+
+
+def rgba() -> np.ndarray:
+    """An image with an alpha channel of its own."""
+    alpha = np.add.outer(np.arange(16), np.arange(16)).astype(np.uint8) * 8
+    return np.concatenate([waves(16, 3), alpha[..., None]], axis=2)
+
+
+def archive() -> bytes:
+    """Two PNGs that share a block, and a text."""
+    items = [("a.png", png(waves(16, 1))), ("b.png", png(waves(16, 2))), ("c.txt", b"some text, some text, some text")]
+    return api.encode_archive(items, model="tiny")
+
+
+MAKERS: dict[str, Callable[[], bytes]] = {
+    "image": lambda: bfncodec.encode(waves(17, 0), model="tiny"),
+    "png": lambda: bfncodec.encode(png(waves(18, 0)), model="tiny"),
+    "grey": lambda: bfncodec.encode(waves(20, 0)[..., :1], model="tiny"),
+    "alpha": lambda: bfncodec.encode(rgba(), model="tiny"),
+    "constant": lambda: bfncodec.encode(np.full((16, 16, 3), 7, np.uint8), model="tiny"),
+    "archive": archive,
+    "lzma": lambda: bfncodec.encode(b"a text that repeats, " * 12),
+    "stored": lambda: bfncodec.encode(bytes(range(100))),
+}
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def encoded(request: pytest.FixtureRequest) -> bytes:
+    """One file of every kind."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BFNCODEC_MODEL_DIR", str(request.path.with_name("data")))
+        return MAKERS[request.param]()
+
+
+def decoded(data: bytes) -> Any:
+    """What a file holds, comparable with ==."""
+    if container.read(data).names is not None:
+        return bfncodec.decode_items(data)
+    content = bfncodec.decode(data)
+    return content if isinstance(content, bytes) else (content.shape, content.tobytes())
+
+
+def payload_start(data: bytes) -> int:
+    """Where the payload begins: after the header's CRC."""
+    reader = container.Reader(data, len(container.MAGIC) + 2)
+    reader.take(reader.varint())
+    return reader.position + 4
+
+
+def check(damaged: bytes, original: Any) -> None:
+    """The original or a BfnError; anything else fails the test."""
+    try:
+        result = decoded(damaged)
+    except BfnError:
+        return
+    assert result == original
+
+
+def test_every_prefix_is_an_error(encoded: bytes) -> None:
+    for length in range(len(encoded)):
+        with pytest.raises((TruncatedFile, CorruptFile)):
+            decoded(encoded[:length])
+
+
+def test_every_bit_of_the_header(encoded: bytes) -> None:
+    for position in range(payload_start(encoded)):
+        for bit in range(8):
+            damaged = bytearray(encoded)
+            damaged[position] ^= 1 << bit
+            with pytest.raises(BfnError):
+                decoded(bytes(damaged))
+
+
+def test_bits_of_the_payload(encoded: bytes) -> None:
+    """The first and last bytes, which the coder treats apart, and a sample of the rest."""
+    original = decoded(encoded)
+    start = payload_start(encoded)
+    bits = range(8 * start, 8 * len(encoded))
+    ends = {bit for bit in bits if bit < 8 * start + 8 or bit >= 8 * len(encoded) - 8}
+    sample = random.Random(0).sample(bits, min(FLIPS, len(bits)))
+    for bit in sorted(ends.union(sample)):
+        damaged = bytearray(encoded)
+        damaged[bit // 8] ^= 1 << bit % 8
+        check(bytes(damaged), original)
+
+
+def test_random_payloads(encoded: bytes) -> None:
+    """Whole payloads of noise, zeros and ones behind a good header."""
+    original = decoded(encoded)
+    start = payload_start(encoded)
+    length = len(encoded) - start
+    source = random.Random(1)
+    for noise in (source.randbytes(length), source.randbytes(length), bytes(length), b"\xff" * length):
+        check(encoded[:start] + noise, original)
+
+
+def test_another_digest_is_an_error() -> None:
+    """Content that differs from what was encoded is never returned."""
+    for content in (waves(16, 0), b"some bytes", b"some bytes " * 20):
+        file = container.read(bfncodec.encode(content, model="tiny"))
+        file.blocks[0].digest = bytes(8)
+        with pytest.raises(CorruptFile, match="checksum"):
+            bfncodec.decode(container.write(file))

@@ -1,0 +1,288 @@
+"""Kernels agree to the last bit; layers prove their range; the integer network is the rounded float network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bfncodec.errors import BfnError, CorruptFile, UnsupportedFeature
+from bfncodec.exact import kernels
+from bfncodec.exact.freeze import EXPONENT_MAX, freeze
+from bfncodec.exact.kernels import SUM_LIMIT, NumpyKernel, TorchKernel, self_check
+from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Linear, LocalNetwork
+from bfncodec.train import networks
+
+NAMES = [name for name in kernels.NAMES if name != "torch-cuda"]
+
+every = pytest.mark.parametrize("name", NAMES)
+
+
+# Kernels
+
+
+@every
+def test_products_are_exact(name: str) -> None:
+    kernel = kernels.kernel(name)
+    random = np.random.default_rng(0)
+    for rows, columns, outputs in ((1, 1, 1), (3, 157, 16), (200, 256, 33), (17, 500, 64)):
+        values = random.integers(-127, 256, (rows, columns))
+        weights = random.integers(-128, 128, (outputs, columns))
+        assert (abs(weights) @ np.full(columns, 255)).max() < SUM_LIMIT
+        got = kernel.numpy(kernel.matmul(kernel.array(values.astype(np.int32)), kernel.weights(weights)))
+        assert got.dtype == np.int32
+        assert np.array_equal(got, values @ weights.T)
+
+
+@every
+def test_products_are_exact_at_the_limit(name: str) -> None:
+    """Sums near 2**24 that only come right if no partial sum loses its last bit."""
+    kernel = kernels.kernel(name)
+    columns = 518
+    weights = np.full((3, columns), 127)
+    weights[1] = -127
+    weights[2, ::2] = -127
+    values = np.full((4, columns), 255)
+    values[0, -1] = 254
+    values[1, ::2] = 1
+    values[2] = np.arange(columns) % 256
+    assert SUM_LIMIT > abs(values @ weights.T).max() > SUM_LIMIT - (1 << 15)
+    got = kernel.numpy(kernel.matmul(kernel.array(values.astype(np.int32)), kernel.weights(weights)))
+    assert np.array_equal(got, values @ weights.T)
+
+
+@every
+def test_shared_operators(name: str) -> None:
+    """What models do between products: shifts of negative numbers round down, canvases keep their dtype."""
+    kernel = kernels.kernel(name)
+    random = np.random.default_rng(1)
+    values = random.integers(-(2**20), 2**20, (5, 7)).astype(np.int32)
+    home = kernel.array(values)
+    assert np.array_equal(kernel.numpy(home + 8 >> 4), (values + 8) // 16)
+    assert np.array_equal(kernel.numpy(kernel.concat([home, home[:, :2]])), np.concatenate([values, values[:, :2]], 1))
+    assert np.array_equal(kernel.numpy(kernel.stack([home[:, 0], home[:, 1]])), values[:, :2])
+    assert kernel.numpy(kernel.array(values.astype(np.int16))).dtype == np.int32
+    assert kernel.numpy(kernel.array(values.astype(np.int64))).dtype == np.int64
+    canvas = random.integers(-(2**15), 2**15, (50, 4)).astype(np.int16)
+    index = random.integers(0, 50, (6, 3))
+    got = kernel.numpy(kernel.gather(kernel.canvas(canvas), kernel.array(index)))
+    assert got.dtype == np.int16
+    assert np.array_equal(got, canvas[index])
+
+
+class _Saturating(NumpyKernel):
+    """Pairs of products saturate at 16 bits, as some CPUs' int8 instructions do."""
+
+    def matmul(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        products = values[:, :, None] * weights.astype(np.int32)
+        pairs = products.reshape(len(values), -1, 2, weights.shape[1]).sum(axis=2)
+        return pairs.clip(-(2**15), 2**15 - 1).sum(axis=1).astype(np.int32)
+
+
+class _HalfPrecision(NumpyKernel):
+    """Sums kept in float16."""
+
+    dtype = np.float16
+
+    def matmul(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.nan_to_num(values.astype(self.dtype) @ weights, posinf=0, neginf=0).astype(np.int32)
+
+
+class _BrainFloat(TorchKernel):
+    """Sums rounded to bfloat16."""
+
+    def __init__(self) -> None:
+        super().__init__("cpu")
+
+    def matmul(self, values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        return (values.bfloat16() @ weights.bfloat16()).to(torch.int32)
+
+
+class _LastPlace(NumpyKernel):
+    """Float products one unit in the last place too small, and cut to integers."""
+
+    def matmul(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return np.nextafter(values.astype(np.float32) @ weights, np.float32(0)).astype(np.int32)
+
+
+@pytest.mark.parametrize("wrong", [_Saturating, _HalfPrecision, _BrainFloat, _LastPlace])
+def test_self_check_catches_wrong_kernels(wrong: type) -> None:
+    with pytest.raises(BfnError, match="self-check"):
+        self_check(wrong())
+
+
+@every
+def test_self_check_passes(name: str) -> None:
+    self_check(kernels.kernel(name))
+    assert kernels.kernel(name).name == name
+
+
+def test_unknown_kernels_and_devices() -> None:
+    with pytest.raises(UnsupportedFeature):
+        kernels.kernel("int4")
+    with pytest.raises(UnsupportedFeature):
+        kernels.for_device("tpu")
+    assert kernels.for_device("cpu").name == "float32"
+
+
+# Layers
+
+
+def layer(weight: list[list[int]], bias: list[int], shift: list[int]) -> dict[str, np.ndarray]:
+    return {
+        "a.weight": np.array(weight, np.int8),
+        "a.bias": np.array(bias, np.int32),
+        "a.shift": np.array(shift, np.int8),
+    }
+
+
+def test_linear_rounds_to_nearest() -> None:
+    tensors = layer([[3, -5], [127, 1]], [7, -100], [3, 0])
+    linear = Linear(kernels.kernel("int64"), tensors, "a", np.array([255, 255]))
+    values = np.random.default_rng(2).integers(-255, 256, (50, 2)).astype(np.int32)
+    wanted = np.floor((values @ [3, -5] + 7) / 8 + 0.5)
+    assert np.array_equal(linear(values)[:, 0], wanted)
+    assert np.array_equal(linear(values)[:, 1], values @ [127, 1] - 100)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_linear_refuses_what_could_overflow(sign: int) -> None:
+    """The largest sum may be 2**24 - 1, counting the bias and the half unit of rounding, and not one more."""
+    kernel = kernels.kernel("float32")
+    columns, shift = 400, 5
+    bounds = np.full(columns, 255)
+    room = SUM_LIMIT - 1 - columns * 127 * 255
+    weight = [[sign * 127] * columns]
+    bias = room - 16 if sign > 0 else -room - 16
+    linear = Linear(kernel, layer(weight, [bias], [shift]), "a", bounds)
+    extreme = np.full((1, columns), 255, np.int32)
+    assert linear(extreme)[0, 0] == sign * (SUM_LIMIT - 1) >> shift
+    with pytest.raises(CorruptFile, match="overflow"):
+        Linear(kernel, layer(weight, [bias + sign], [shift]), "a", bounds)
+    with pytest.raises(CorruptFile, match="overflow"):
+        Linear(kernel, layer(weight, [bias], [shift]), "a", bounds + (np.arange(columns) == 7))
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        layer([[1, 2, 3]], [0], [0]),
+        layer([[1, 2], [3, 4]], [0], [0]),
+        layer([[1, 2]], [0], [-1]),
+        layer([[1, 2]], [0], [24]),
+    ],
+    ids=["columns", "rows", "negative shift", "large shift"],
+)
+def test_linear_refuses_wrong_shapes_and_shifts(tensors: dict[str, np.ndarray]) -> None:
+    with pytest.raises(CorruptFile):
+        Linear(kernels.kernel("int64"), tensors, "a", np.array([1, 1]))
+
+
+# Freezing
+
+
+def test_freeze_rounds_to_the_finest_grid_of_int8() -> None:
+    random = np.random.default_rng(3)
+    weight = random.normal(0, 1, (20, 30)) * np.exp2(random.integers(-30, 5, (20, 1)))
+    bias = random.normal(0, 1, 20)
+    frozen = freeze("a", weight, bias)
+    unit = np.exp2(-frozen["a.shift"].astype(float))
+    assert [frozen[f"a.{key}"].dtype for key in ("weight", "bias", "shift")] == [np.int8, np.int32, np.int8]
+    assert (abs(frozen["a.weight"] * unit[:, None] - weight) <= unit[:, None] / 2).all()
+    assert (abs(frozen["a.bias"] * unit - bias) <= unit / 2).all()
+    peak = abs(frozen["a.weight"].astype(int)).max(axis=1)
+    assert ((peak >= 63) | (frozen["a.shift"] == EXPONENT_MAX)).all()
+
+
+@pytest.mark.parametrize("value", [127.01, -200.0, 1e9, np.inf, np.nan])
+def test_freeze_refuses_weights_that_do_not_fit(value: float) -> None:
+    weight = np.array([[0.5, 0.25], [value, 0.1]])
+    with pytest.raises(BfnError, match="layer a"):
+        freeze("a", weight, np.zeros(2))
+    assert freeze("a", np.array([[127.0]]), np.zeros(1))["a.weight"] == 127
+
+
+@pytest.mark.parametrize("value", [1e9, -1e9, np.inf, np.nan])
+def test_freeze_refuses_biases_that_do_not_fit(value: float) -> None:
+    with pytest.raises(BfnError, match="layer a"):
+        freeze("a", np.array([[0.5]]), np.array([value]))
+
+
+# Networks
+
+
+def calibrated(cross: bool, seed: int = 0) -> tuple[networks.LocalNetwork, torch.Tensor, torch.Tensor | None]:
+    """A random float network on its integer grids, and inputs."""
+    torch.manual_seed(seed)
+    network = networks.LocalNetwork(features=40, width=24, blocks=2, head=16, mixtures=3, cross=cross)
+    with torch.no_grad():
+        for part in network.second:
+            part.weight.normal_(0, 0.2)
+        for part in network.outs:
+            part.weight.normal_(0, 0.2)
+    features = torch.randint(-INPUT_MAX, INPUT_MAX + 1, (600, 40)).float()
+    errors = torch.randint(-INPUT_MAX, INPUT_MAX + 1, (600, 4)).float() if cross else None
+    network.calibrate([(features, errors)])
+    return network, features, errors
+
+
+def frozen(network: networks.LocalNetwork) -> dict[str, np.ndarray]:
+    tensors: dict[str, np.ndarray] = {}
+    for name in network.layer_names():
+        weight, bias = network.folded(name)
+        tensors |= freeze(name, weight.detach().double().numpy(), bias.detach().double().numpy())
+    return tensors
+
+
+def integer_outputs(
+    name: str, tensors: dict[str, np.ndarray], features: torch.Tensor, errors: torch.Tensor | None
+) -> list[np.ndarray]:
+    kernel = kernels.kernel(name)
+    network = LocalNetwork(kernel, tensors)
+    activations = network.trunk(kernel.array(features.numpy().astype(np.int32)))
+    assert 0 <= kernel.numpy(activations).min() and kernel.numpy(activations).max() <= ACTIVATION_MAX
+    cross = None if errors is None else kernel.array(errors.numpy().astype(np.int32))
+    return [kernel.numpy(network.head(channel, activations, cross)) for channel in range(3)]
+
+
+def float_outputs(
+    network: networks.LocalNetwork, features: torch.Tensor, errors: torch.Tensor | None
+) -> list[np.ndarray]:
+    """The network's outputs in the units of the integer network."""
+    steps = torch.tensor([16, networks.MEAN_STEPS, 16 / np.log(2)])[:, None]
+    with torch.no_grad():
+        return [(out * steps).flatten(1).double().numpy() for out in network(features, errors)]
+
+
+@pytest.mark.parametrize("cross", [True, False])
+def test_integer_network_is_the_rounded_float_network(cross: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float32 they part only where the bias' own rounding tips a sum, and then by one unit or two."""
+    network, features, errors = calibrated(cross)
+    integer = integer_outputs("float32", frozen(network), features, errors)
+    coarse = float_outputs(network, features, errors)
+    monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.float)
+    fine = float_outputs(network, features, errors)
+    for got, near, far in zip(integer, fine, coarse, strict=True):
+        assert got.std() > 10
+        assert np.mean(abs(got - near) > 0.01) < 0.02
+        assert abs(got - near).max() < 3
+        # Training rounds products to bfloat16, eight bits.
+        assert abs(got - far).mean() < 0.02 * abs(got).mean()
+
+
+@pytest.mark.parametrize("cross", [True, False])
+def test_integer_network_is_the_same_on_every_kernel(cross: bool) -> None:
+    network, features, errors = calibrated(cross, seed=1)
+    tensors = frozen(network)
+    wanted = integer_outputs("int64", tensors, features, errors)
+    for name in NAMES:
+        for got, right in zip(integer_outputs(name, tensors, features, errors), wanted, strict=True):
+            assert np.array_equal(got, right)
+
+
+def test_network_refuses_a_layer_that_could_overflow() -> None:
+    tensors = frozen(calibrated(True)[0])
+    tensors["heads.1.bias"] = tensors["heads.1.bias"] + np.int32(SUM_LIMIT)
+    with pytest.raises(CorruptFile, match="heads.1"):
+        LocalNetwork(kernels.kernel("int64"), tensors)

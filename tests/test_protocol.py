@@ -1,0 +1,272 @@
+"""The protocol with toy models: groups and steps, and nothing about images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+
+from bfncodec.coding import protocol
+from bfncodec.coding.ans import TOTAL, Coder
+from bfncodec.errors import CorruptFile
+from bfncodec.flow.loss import Ledger
+from bfncodec.flow.schedule import Group, geometric
+from bfncodec.flow.theta import Theta
+
+K = 256
+SPREAD = 12.0  # of the prior
+LEVELS = np.arange(K)
+
+
+def pmf(logarithms: np.ndarray) -> np.ndarray:
+    """Weights int64 [n, K] of densities given by their logarithms."""
+    raw = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
+    weights = np.floor(raw / raw.sum(axis=1, keepdims=True) * (TOTAL - K)).astype(np.int64) + 1
+    weights[np.arange(len(weights)), weights.argmax(axis=1)] += TOTAL - weights.sum(axis=1)
+    return weights
+
+
+class ToyOutput:
+    """Independent variables with the given pmfs."""
+
+    def __init__(self, weights: np.ndarray) -> None:
+        self._weights = weights
+
+    def weights(self) -> np.ndarray:
+        return self._weights
+
+    def push(self, coder: Coder, values: np.ndarray) -> None:
+        coder.push(values, self._weights)
+
+    def pop(self, coder: Coder) -> np.ndarray:
+        return coder.pop(self._weights)
+
+    def cost(self, values: np.ndarray) -> float:
+        return float(-np.log2(self._weights[np.arange(len(values)), values] / TOTAL).sum())
+
+
+class Toy:
+    """Gaussian variables around the first value of the group before, and Bayes' rule for a network.
+
+    The output distribution is the exact posterior given the noisy views, so it sharpens with
+    theta, and the path loss of any noise whatever is -log2 of the prior.
+    """
+
+    def __init__(self, groups: list[Group], data: np.ndarray | None = None) -> None:
+        self.groups = groups
+        self.ends = np.cumsum([group.size for group in groups])
+        self.known = np.zeros(self.ends[-1], np.int64) if data is None else data
+        self.seen: list[int] = []
+
+    def spans(self) -> Iterable[range]:
+        """Neighbouring groups without noise share a span."""
+        first = 0
+        for number in range(1, len(self.groups) + 1):
+            if number == len(self.groups) or self.groups[number].steps or self.groups[first].steps:
+                yield range(first, number)
+                first = number
+
+    def _where(self, group: int) -> slice:
+        return slice(self.ends[group] - self.groups[group].size, self.ends[group])
+
+    def values(self, span: range) -> np.ndarray:
+        return np.concatenate([self.known[self._where(group)] for group in span])
+
+    def centre(self, group: int) -> float:
+        return 128.0 if group == 0 else 64 + float(self.known[self._where(group - 1)][0]) / 2
+
+    def prior(self, group: int) -> np.ndarray:
+        """Logarithms [size, K] of the prior, up to a constant."""
+        logarithms = -((LEVELS - self.centre(group)) ** 2) / (2 * SPREAD**2)
+        return np.broadcast_to(logarithms, (self.groups[group].size, K))
+
+    def output(self, span: range, theta: Theta | None) -> ToyOutput:
+        logarithms = np.concatenate([self.prior(group) for group in span])
+        if theta is not None and theta.accuracy:
+            precision = theta.accuracy / 2**20
+            mean = theta.sums / theta.accuracy
+            logarithms = logarithms - precision * (LEVELS - mean[:, None]) ** 2 / 2
+        return ToyOutput(pmf(logarithms))
+
+    def reveal(self, group: int, values: np.ndarray) -> None:
+        self.known[self._where(group)] = values
+        self.seen.append(group)
+
+    def prior_bits(self) -> float:
+        """-log2 of the data's probability."""
+        groups = range(len(self.groups))
+        return sum(ToyOutput(pmf(self.prior(g))).cost(self.known[self._where(g)]) for g in groups)
+
+
+def draw(groups: list[Group], seed: int) -> np.ndarray:
+    """Data from the toy's own prior."""
+    random = np.random.default_rng(seed)
+    toy = Toy(groups)
+    for group in range(len(groups)):
+        noise = random.normal(0, SPREAD, groups[group].size)
+        toy.known[toy._where(group)] = np.rint(toy.centre(group) + noise).clip(0, K - 1)
+    return toy.known
+
+
+def random_coder(size: int, seed: int = 0) -> Coder:
+    return Coder(np.random.default_rng(seed).bytes(size - 1) + b"\1")
+
+
+# Powers of two have exact accuracies, so the toy's posterior is the true one.
+SINGLE = [Group(500, geometric([64, 32, 32, 16, 8, 4]))]
+MIXED = [
+    Group(40, geometric([64, 16])),
+    Group(1),
+    Group(7),
+    Group(60, geometric([32])),
+    Group(25, geometric([4, 4, 8, 2])),
+    Group(300),
+    Group(3),
+    Group(30, geometric([128, 1])),
+]
+schedules = pytest.mark.parametrize("groups", [SINGLE, MIXED], ids=["single", "mixed"])
+
+
+def decoded(groups: list[Group], data: bytes, silent: Iterable[int]) -> tuple[np.ndarray, Coder]:
+    coder, model = Coder(data), Toy(groups)
+    protocol.decode(coder, model, set(silent))
+    assert model.seen == list(range(len(groups)))
+    return model.known, coder
+
+
+@schedules
+@pytest.mark.parametrize("seed", range(3))
+def test_decoding_restores_data_and_stack(groups: list[Group], seed: int) -> None:
+    x = draw(groups, seed)
+    coder = random_coder(4000, seed)
+    before = coder.data()
+    assert protocol.encode(coder, Toy(groups, x)) == set()
+    got, left = decoded(groups, coder.data(), ())
+    assert np.array_equal(got, x)
+    assert left.data() == before
+
+
+@schedules
+@pytest.mark.parametrize("seed", range(3))
+def test_coded_bits_are_the_path_loss(groups: list[Group], seed: int) -> None:
+    coder = random_coder(4000, seed)
+    before = coder.bits
+    ledger = Ledger()
+    model = Toy(groups, draw(groups, seed))
+    protocol.encode(coder, model, ledger)
+    assert coder.bits - before == pytest.approx(ledger.path_loss, abs=64)
+    spans = list(model.spans())
+    assert [len(entry.path) for entry in ledger.groups] == [len(groups[span[0]].steps) for span in spans]
+
+
+@schedules
+def test_path_loss_is_the_price_of_the_data(groups: list[Group]) -> None:
+    """With the exact posterior as network, p_R(y) p_O(x | y) / p_S(y | x) is p(x), whatever the noise."""
+    for seed in range(3):
+        ledger = Ledger()
+        model = Toy(groups, draw(groups, 5))
+        protocol.encode(random_coder(4000, seed), model, ledger)
+        assert ledger.path_loss == pytest.approx(model.prior_bits(), rel=1e-3)
+
+
+@schedules
+def test_n_step_loss_is_the_mean_of_the_path_loss(groups: list[Group]) -> None:
+    """L^n + L^r is what a transmission costs on average over the noise."""
+    x = draw(groups, 6)
+    differences, path = [], []
+    for seed in range(12):
+        ledger = Ledger()
+        protocol.encode(random_coder(4000, seed), Toy(groups, x), ledger)
+        differences.append(ledger.n_step_loss - ledger.path_loss)
+        path.append(ledger.path_loss)
+    error = np.std(differences, ddof=1) / math.sqrt(len(differences))
+    assert abs(np.mean(differences)) < 4 * error
+    assert error < 0.02 * np.mean(path)
+
+
+def test_theta_sharpens_the_output() -> None:
+    """Every step takes bits off the reconstruction and pays for them."""
+    x = draw([Group(500)], 7)
+    reconstruction = []
+    for count in range(5):
+        ledger = Ledger()
+        groups = [Group(500, geometric([64, 32, 16, 8][:count]))]
+        protocol.encode(random_coder(4000), Toy(groups, x), ledger)
+        assert all(cost > 0 for cost in ledger.groups[0].divergence)
+        reconstruction.append(ledger.groups[0].reconstruction)
+    assert (np.diff(reconstruction) < 0).all()
+
+
+def test_groups_are_silent_where_the_stack_is_empty() -> None:
+    x = draw(MIXED, 8)
+    coder, ledger = Coder(), Ledger()
+    silent = protocol.encode(coder, Toy(MIXED, x), ledger)
+    assert 7 in silent  # coded first, on nothing
+    assert 0 not in silent  # coded last, on all the rest
+    assert all(MIXED[group].steps for group in silent)
+    assert coder.bits == pytest.approx(ledger.path_loss, abs=64)
+    got, left = decoded(MIXED, coder.data(), silent)
+    assert np.array_equal(got, x)
+    assert left.empty
+
+
+def test_single_group_on_an_empty_stack_is_sent_without_noise() -> None:
+    x = draw(SINGLE, 9)
+    coder = Coder()
+    assert protocol.encode(coder, Toy(SINGLE, x)) == {0}
+    assert coder.bits == pytest.approx(Toy(SINGLE, x).prior_bits(), abs=64)
+    got, left = decoded(SINGLE, coder.data(), {0})
+    assert np.array_equal(got, x)
+    assert left.empty
+
+
+def test_noise_is_drawn_only_where_the_stack_can_feed_it() -> None:
+    """Whatever lies on the stack, the noise is random: the stack never runs out of bits on the way."""
+    x = draw(SINGLE, 10)
+    for size in (1, 1500, 1700, 1800, 1900, 2500):
+        coder, ledger = random_coder(size), Ledger()
+        before, bits = coder.data(), coder.bits
+        silent = protocol.encode(coder, Toy(SINGLE, x), ledger)
+        assert coder.bits - bits == pytest.approx(ledger.path_loss, abs=64)
+        got, left = decoded(SINGLE, coder.data(), silent)
+        assert np.array_equal(got, x)
+        assert left.data() == before
+
+
+def test_archives_chain_items_on_one_stack() -> None:
+    """Later items find their noise in what earlier ones left; they come back in reverse order."""
+    items = [draw(MIXED, seed) for seed in range(3)]
+    coder = Coder()
+    silent = [protocol.encode(coder, Toy(MIXED, x)) for x in items]
+    assert silent[0] and not silent[1] and not silent[2]
+    for x, quiet in zip(reversed(items), reversed(silent), strict=True):
+        model = Toy(MIXED)
+        protocol.decode(coder, model, quiet)
+        assert np.array_equal(model.known, x)
+    assert coder.empty
+
+
+def test_first_groups_alone() -> None:
+    x = draw(MIXED, 11)
+    coder = random_coder(4000)
+    protocol.encode(coder, Toy(MIXED, x))
+    model = Toy(MIXED)
+    protocol.decode(coder, model, last=3)
+    assert model.seen == [0, 1, 2]
+    assert np.array_equal(model.known[:48], x[:48])
+
+
+class _Liar(Toy):
+    """Sure of one value before the noisy step, and of one far away after it."""
+
+    def output(self, span: range, theta: Theta | None) -> ToyOutput:
+        logarithms = np.zeros((self.groups[0].size, K))
+        logarithms[:, 0 if theta is None or not theta.steps else K - 1] = 1000
+        return ToyOutput(pmf(logarithms))
+
+
+def test_impossible_views_are_refused() -> None:
+    with pytest.raises(CorruptFile):
+        protocol.decode(random_coder(4000), _Liar([Group(20, geometric([4]))]))

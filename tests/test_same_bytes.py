@@ -1,0 +1,128 @@
+"""The same bytes with any number of threads, any kernel and any device; a kernel that is off by a bit is caught."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bfncodec import codec, container
+from bfncodec.container import Block, File, Layout, Source
+from bfncodec.errors import CorruptFile
+from bfncodec.exact import kernels
+from bfncodec.exact.kernels import NumpyKernel
+from bfncodec.media.image import Picture
+
+NAMES = [name for name in kernels.NAMES if name != "torch-cuda"]
+
+CHILD = """
+import sys
+from pathlib import Path
+import numpy as np
+from bfncodec import codec, container
+from bfncodec.container import File, Layout, Source
+from bfncodec.media.image import Picture
+
+pixels, wanted = np.load(sys.argv[1]), Path(sys.argv[2]).read_bytes()
+pictures = [Picture(Source.ARRAY, Layout.RGBA, part) for part in pixels]
+for kernel in sys.argv[4:]:
+    block = codec.encode_pictures(pictures, kernel, Path(sys.argv[3]))
+    assert container.write(File([block], list("abcdefgh"))) == wanted, f"{kernel} encodes other bytes"
+    decoded = [picture.pixels for picture in codec.decode_pictures(block, kernel)]
+    assert np.array_equal(decoded, pixels), f"{kernel} decodes other pixels"
+print("same")
+"""
+
+
+@pytest.fixture
+def pixels(photo: np.ndarray) -> np.ndarray:
+    """Eight pieces of a photograph, with alpha: both kinds of passes; uint8 [8, 16, 24, 4]."""
+    corners = [(y, x) for y in (0, 10, 21, 32) for x in (0, 32)]
+    pieces = np.stack([photo[y : y + 16, x : x + 24] for y, x in corners])
+    return np.concatenate([pieces, pieces[..., :1] // 2 + np.arange(24, dtype=np.uint8)[:, None]], axis=3)
+
+
+def encoded(pixels: np.ndarray, kernel: str, model: Path) -> Block:
+    return codec.encode_pictures([Picture(Source.ARRAY, Layout.RGBA, part) for part in pixels], kernel, model)
+
+
+def file_bytes(block: Block) -> bytes:
+    return container.write(File([block], list("abcdefgh")))
+
+
+def decoded(block: Block, kernel: str) -> np.ndarray:
+    return np.stack([picture.pixels for picture in codec.decode_pictures(block, kernel)])
+
+
+def test_every_kernel_writes_the_same_bytes_and_reads_them(pixels: np.ndarray, tiny: Path) -> None:
+    blocks = {name: encoded(pixels, name, tiny) for name in NAMES}
+    assert len({file_bytes(block) for block in blocks.values()}) == 1
+    for name in NAMES:
+        assert np.array_equal(decoded(blocks["int64"], name), pixels)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_fresh_processes_with_any_number_of_threads(
+    pixels: np.ndarray, tiny: Path, tmp_path: Path, threads: int
+) -> None:
+    np.save(tmp_path / "pixels.npy", pixels)
+    (tmp_path / "file.bfn").write_bytes(file_bytes(encoded(pixels, "int64", tiny)))
+    variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD, tmp_path / "pixels.npy", tmp_path / "file.bfn", tiny, *NAMES],
+        env=os.environ | dict.fromkeys(variables, str(threads)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert child.stdout == "same\n", child.stderr
+
+
+class _LastPlaceKernel(NumpyKernel):
+    """Float products one unit in the last place too small, cut to integers."""
+
+    def matmul(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return np.nextafter(values.astype(np.float32) @ weights, np.float32(0)).astype(np.int32)
+
+
+class _SlippingKernel(NumpyKernel):
+    """One sum in a thousand has lost bit 12."""
+
+    def __init__(self) -> None:
+        self.random = np.random.default_rng(0)
+
+    def matmul(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        exact = super().matmul(values, weights)
+        lost = self.random.random(exact.shape) < 1e-3
+        return np.where(lost, exact & ~(1 << 12), exact)
+
+
+@pytest.mark.parametrize("wrong", [_LastPlaceKernel, _SlippingKernel])
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+def test_a_kernel_off_by_a_bit_is_caught(
+    pixels: np.ndarray, tiny: Path, monkeypatch: pytest.MonkeyPatch, wrong: type, side: str
+) -> None:
+    """Never other pixels: wrong networks on either side end in CorruptFile."""
+    right = kernels.kernel("float32")
+    monkeypatch.setattr(kernels, "kernel", lambda name: wrong() if name == "wrong" else right)
+    codec.networks.cache_clear()
+    good = encoded(pixels, "float32", tiny)
+    block = good if side == "decoder" else encoded(pixels, "wrong", tiny)
+    with pytest.raises(CorruptFile):
+        decoded(block, "wrong" if side == "decoder" else "float32")
+    codec.networks.cache_clear()
+    assert np.array_equal(decoded(good, "float32"), pixels)
+
+
+@pytest.mark.gpu
+def test_cuda_writes_the_same_bytes_and_reads_them(pixels: np.ndarray, tiny: Path) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device: its bytes were not compared")
+    block = encoded(pixels, "float32", tiny)
+    assert file_bytes(encoded(pixels, "torch-cuda", tiny)) == file_bytes(block)
+    assert np.array_equal(decoded(block, "torch-cuda"), pixels)

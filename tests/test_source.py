@@ -1,0 +1,215 @@
+"""Rules of the source: no floats where bits are decided, and imports that point one way."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "bfncodec"
+
+FLOAT_DTYPES = {
+    "float",
+    "float16",
+    "float32",
+    "float64",
+    "longdouble",
+    "bfloat16",
+    "complex",
+}
+FLOAT_METHODS = {"half", "single", "double"}
+FLOAT_FUNCTIONS = {
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "logaddexp",
+    "softmax",
+    "log_softmax",
+    "sigmoid",
+    "tanh",
+    "erf",
+    "sqrt",
+    "true_divide",
+    "divide",
+    "mean",
+    "std",
+}
+
+# Files whose floats never decide a bit that is coded.
+FREE = {"flow/loss.py", "exact/freeze.py"}
+
+# Lines that may use floats: file -> patterns, each with its reason.
+EXCEPTIONS = {
+    # constriction takes integers as float64
+    "coding/ans.py": [r"return \(weights - 1\)\.astype\(np\.float64"],
+    # a report of costs
+    "coding/pmf.py": [r"return float\(\(TOTAL_BITS - np\.log2\(self\.triples"],
+    # a product whose sums stay below 2**53
+    "flow/sender.py": [r"mixed = \(output\.astype\(np\.float64\) @ self\._matrix\(\)\)\.astype\(np\.int64\)"],
+    # products whose sums are proved to stay below 2**24
+    "exact/kernels.py": [
+        r"dtype: Any = np\.float32",
+        r"dtype = np\.float64",
+        r"values\.T\.astype\(np\.float32\)",
+        r"values\.to\(self\._torch\.float32\) @ weights\)\.to\(self\._torch\.int32\)",
+    ],
+    # constants that decimal rounds correctly to integers
+    "exact/tables.py": [
+        r"factor = int\(\(\(Decimal\(-1 << bit\) / divisor\)\.exp\(\) \* _ONE\)\.to_integral_value\(\)\)",
+        r"int\(\(two \*\* \(Decimal\(i\) / steps \+ fraction\)\)\.to_integral_value\(\)\)",
+    ],
+}
+
+
+def sources(*folders: str) -> list[str]:
+    """Python files below folders of the package, relative to it."""
+    return sorted(str(path.relative_to(PACKAGE)) for name in folders for path in (PACKAGE / name).rglob("*.py"))
+
+
+def float_lines(source: str) -> dict[int, str]:
+    """Lines that use a float dtype or function, a float literal or a true division; annotations do not count."""
+    tree = ast.parse(source)
+    annotations = {
+        id(part)
+        for node in ast.walk(tree)
+        for name in ("annotation", "returns")
+        if getattr(node, name, None) is not None
+        for part in ast.walk(getattr(node, name))
+    }
+    found = {}
+    for node in ast.walk(tree):
+        what = None
+        if isinstance(node, ast.Name | ast.Attribute):
+            attribute = isinstance(node, ast.Attribute)
+            name = node.attr if attribute else node.id
+            if name in FLOAT_DTYPES or attribute and name in FLOAT_METHODS:
+                what = name
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            if name in FLOAT_FUNCTIONS:
+                what = name
+        if isinstance(node, ast.ImportFrom):
+            names = {alias.name for alias in node.names}
+            if node.module == "math" or names & (FLOAT_FUNCTIONS | FLOAT_DTYPES):
+                what = ", ".join(sorted(names))
+        if isinstance(node, ast.Constant) and isinstance(node.value, float):
+            what = repr(node.value)
+        if isinstance(node, ast.keyword) and node.arg == "dtype" and isinstance(node.value, ast.Constant):
+            what = repr(node.value.value)
+        if isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Div):
+            what = "/"
+        if what is not None and id(node) not in annotations:
+            found[node.lineno if hasattr(node, "lineno") else node.value.lineno] = what
+    return found
+
+
+def imports(name: str) -> set[str]:
+    """Everything that a file imports anywhere in it, as dotted names."""
+    found = set()
+    for node in ast.walk(ast.parse((PACKAGE / name).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def parts(name: str) -> set[str]:
+    """The parts of bfncodec that a file imports: "coding", "errors", ..."""
+    return {found.split(".")[1] for found in imports(name) if found.startswith("bfncodec.")}
+
+
+@pytest.mark.parametrize("name", [name for name in sources("coding", "flow", "exact") if name not in FREE])
+def test_no_floats_where_bits_are_decided(name: str) -> None:
+    source = (PACKAGE / name).read_text()
+    lines = source.splitlines()
+    patterns = EXCEPTIONS.get(name, [])
+    found = {lines[number - 1].strip(): what for number, what in float_lines(source).items()}
+    wrong = {line: what for line, what in found.items() if not any(re.search(p, line) for p in patterns)}
+    assert not wrong
+    unused = [pattern for pattern in patterns if not any(re.search(pattern, line) for line in found)]
+    assert not unused, "exceptions that are no longer needed"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = np.exp(y)",
+        "x = torch.log(y)",
+        "x = math.sqrt(y)",
+        "x = y.softmax(1)",
+        "from math import exp",
+        "from numpy import float32",
+        "x = y.astype(np.float32)",
+        "x = y.astype(float)",
+        "x = y.sum(dtype=float)",
+        "x = np.zeros(3, dtype='f4')",
+        "x = y.double()",
+        "x = 0.5 * y",
+        "x = y / 2",
+        "x /= 2",
+    ],
+)
+def test_the_rule_sees_floats(line: str) -> None:
+    assert float_lines(line) == {1: float_lines(line)[1]}
+
+
+def test_the_rule_leaves_integers_alone() -> None:
+    assert not float_lines("def f(x: float) -> float:\n    '''exp(-x) / 2.0'''\n    return x // 2 + 1 << 3\n")
+
+
+def test_only_the_coder_imports_constriction() -> None:
+    users = [name for name in sources(".") if any(found.startswith("constriction") for found in imports(name))]
+    assert users == ["coding/ans.py"]
+
+
+@pytest.mark.parametrize("name", ["container.py", *sources("coding", "flow", "media")])
+def test_no_torch_below_the_models(name: str) -> None:
+    assert not any(found.split(".")[0] == "torch" for found in imports(name))
+
+
+ALLOWED = {
+    "errors.py": set(),
+    "container.py": {"errors"},
+    "media": {"errors", "container"},
+    "exact": {"errors", "exact"},
+    "flow": {"errors", "exact", "flow", "coding"},
+    "coding": {"errors", "exact", "flow", "coding"},
+    "models": {"errors", "exact", "flow", "coding", "models"},
+}
+# What senders share with the coder: constants and the rule for weights.
+SHARED = {
+    "bfncodec.coding.ans.TOTAL_BITS",
+    "bfncodec.coding.pmf.LEVELS",
+    "bfncodec.coding.pmf.normalise",
+}
+
+
+@pytest.mark.parametrize("layer", ALLOWED)
+def test_arrows_point_one_way(layer: str) -> None:
+    names = [layer] if layer.endswith(".py") else sources(layer)
+    assert names
+    for name in names:
+        assert parts(name) <= ALLOWED[layer], name
+        if layer == "flow":
+            assert {found for found in imports(name) if found.startswith("bfncodec.coding")} <= SHARED, name
+
+
+def test_nothing_below_the_command_imports_it() -> None:
+    for name in sources("."):
+        if not name.startswith("cli/") and name != "__main__.py":
+            assert "cli" not in parts(name), name
+
+
+def test_importing_the_package_and_the_command_loads_neither_torch_nor_numpy() -> None:
+    code = "import sys, bfncodec, bfncodec.cli.main; print({'torch', 'numpy', 'PIL', 'constriction'} & set(sys.modules))"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert child.stdout == "set()\n", child.stderr
