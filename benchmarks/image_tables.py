@@ -134,8 +134,8 @@ def _speed(part: Part) -> list[str]:
 
 def _large(part: Part) -> list[str]:
     return [
-        f"{part['width']}x{part['height']} pixels: the centres of {part['tiles']} photographs side by side. "
-        "They may be training images, so the size says less than the time and the peak memory. "
+        f"{part['width']}x{part['height']} pixels: the centres of {part['tiles']} files of photos/ side by side. "
+        "Some are graphics, and all may be training images, so the size says less than the time and the peak memory. "
         "bfncodec encodes with `--no-verify`.",
         _comparison(part, "cjxl -d 0 -e 7"),
     ]

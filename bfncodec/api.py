@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 1 << 28
 MAX_OUTPUT = 1 << 34
-EFFORTS = ("lattice", "default")
+EFFORTS = ("lattice", "default", "max")
 
 
 def kernel_name(device: str) -> str:

@@ -19,7 +19,7 @@ from bfncodec.errors import CorruptFile
 from bfncodec.exact import kernels
 from bfncodec.flow.loss import Ledger
 from bfncodec.media.image import Picture
-from bfncodec.models import base, context, zoo
+from bfncodec.models import base, changes, context, zoo
 from bfncodec.models.lattice import Lattice
 from bfncodec.models.networks import Networks, load
 from bfncodec.models.wavefront import Wavefront
@@ -31,6 +31,7 @@ BLOCK_PIXELS = 1 << 17
 BLOCK_ITEMS = 256
 SMALL_SIDE = 64  # images up to this size use the model for small ones
 METADATA_LIMIT = 1 << 28
+ADAPT_PIXELS = 1 << 12  # smaller images are not worth changes of the network
 
 
 def pack(data: bytes) -> bytes:
@@ -98,7 +99,7 @@ def encode_pictures(
     made = Image(first.source, first.layout, schedule, width, height, zoo.digest(path))
     made.metadata = _pack_metadata(pictures)
     for planes in split(pixels, first.layout):
-        made.passes.append(_encode_pass(nets, planes, schedule, ledger))
+        made.passes.append(_encode_pass(nets, planes, effort, ledger))
     return Block(Mode.IMAGE, len(pictures), pixels.size, _digest(pictures), image=made)
 
 
@@ -166,25 +167,33 @@ def _model(nets: Networks, part: Pass, shape: tuple[int, int, int, int], schedul
     """The predictor that decodes a pass."""
     if schedule is Schedule.LATTICE:
         return Lattice(nets, shape)
-    return Wavefront(nets, shape, base.unpack(part.base, nets.coefficients))
+    return Wavefront(nets.changed(part.changes), shape, base.unpack(part.base, nets.coefficients))
 
 
-def _encode_pass(nets: Networks, planes: Pixels, schedule: Schedule, ledger: Ledger | None) -> Pass:
+def _encode_pass(nets: Networks, planes: Pixels, effort: str, ledger: Ledger | None) -> Pass:
     colour = planes[0, 0, 0]
     if (planes == colour).all():
         return Pass(constant=colour[_order(len(colour))].tobytes())
-    made = Pass()
-    model: Wavefront | Lattice
-    if schedule is Schedule.LATTICE:
-        model = Lattice(nets, planes.shape, planes)
-    else:
-        coefficients = base.choose(planes, nets.coefficients)
-        made.base = base.pack(coefficients, nets.coefficients)
-        model = Wavefront(nets, planes.shape, coefficients, planes)
+    if effort == "lattice":
+        return _pushed(Lattice(nets, planes.shape, planes), b"", b"", ledger)
+    coefficients = base.choose(planes, nets.coefficients)
+    packed = base.pack(coefficients, nets.coefficients)
+    plain = _pushed(Wavefront(nets, planes.shape, coefficients, planes), packed, b"", ledger)
+    if effort != "max" or planes[..., 0].size < ADAPT_PIXELS:
+        return plain
+    from bfncodec.train import adapt
+
+    changed = changes.pack(adapt.fit(nets.tensors, planes, coefficients), nets.tensors)
+    model = Wavefront(nets.changed(changed), planes.shape, coefficients, planes)
+    adapted = _pushed(model, packed, changed, ledger)
+    return min(adapted, plain, key=lambda made: len(made.stream) + len(made.changes))
+
+
+def _pushed(model: Wavefront | Lattice, packed: bytes, changed: bytes, ledger: Ledger | None) -> Pass:
+    """A pass with all that its model's groups push."""
     coder = Coder()
-    made.silent = sum(1 << group for group in protocol.encode(coder, model, ledger))
-    made.stream = coder.data()
-    return made
+    silent = sum(1 << group for group in protocol.encode(coder, model, ledger))
+    return Pass(None, silent, packed, changed, coder.data())
 
 
 def _decode_pass(nets: Networks, part: Pass, shape: tuple[int, int, int, int], schedule: Schedule) -> Pixels:

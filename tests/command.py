@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 
 from bfncodec.cli.main import main
 
+SIDE = 24
 MODULE = [sys.executable, "-m", "bfncodec"]
 
 
@@ -27,32 +29,32 @@ class Result:
     exception: BaseException | None = None
 
 
-def call(*arguments: str | Path, given: bytes = b"") -> Result:
+def call(*arguments: str | int | Path, given: bytes = b"") -> Result:
     """Run the command in this process, which is fast."""
     result = CliRunner().invoke(main, [str(argument) for argument in arguments], input=given)
     return Result(result.exit_code, result.stdout_bytes, result.stderr, result.exception)
 
 
-def good(*arguments: str | Path, given: bytes = b"") -> Result:
+def good(*arguments: str | int | Path, given: bytes = b"") -> Result:
     """`call`, and insist on success."""
     result = call(*arguments, given=given)
     assert result.code == 0, result.err
     return result
 
 
-def spawn(*arguments: str | Path, given: bytes = b"", **options: object) -> Result:
+def spawn(*arguments: str | int | Path, given: bytes = b"", **options: object) -> Result:
     """Run the command in a process of its own."""
     command = [*MODULE, *map(str, arguments)]
     done = subprocess.run(command, input=given, capture_output=True, timeout=60, **options)  # type: ignore[call-overload]
     return Result(done.returncode, done.stdout, done.stderr.decode())
 
 
-def pixels(seed: int = 0, side: int = 32) -> np.ndarray:
-    """A smooth noisy colour image uint8 [side, side, 3] that the tiny model codes smaller than any other mode."""
+def pixels(seed: int = 0) -> np.ndarray:
+    """A smooth noisy colour image uint8 [SIDE, SIDE, 3] that the tiny model codes smaller than any other mode."""
     random = np.random.default_rng(seed)
-    y, x = np.mgrid[:side, :side]
+    y, x = np.mgrid[:SIDE, :SIDE]
     waves = 128 + 60 * np.sin(x / 9) + 50 * np.cos(y / 7)
-    noise = random.normal(0, 3, (side, side, 1)) + random.normal(0, 1, (side, side, 3))
+    noise = random.normal(0, 3, (SIDE, SIDE, 1)) + random.normal(0, 1, (SIDE, SIDE, 3))
     return (waves[..., None] * [0.9, 1.0, 0.8] + noise).clip(0, 255).astype(np.uint8)
 
 
@@ -61,6 +63,12 @@ def png(seed: int = 0) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels(seed)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+@cache
+def encoded_png() -> bytes:
+    """`png` as a .bfn file of the tiny model."""
+    return good("encode", "-m", "tiny", given=png()).out
 
 
 def shown(file: bytes) -> np.ndarray:

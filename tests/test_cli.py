@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from command import call, good, listing, png, shown, spawn
+from command import SIDE, call, encoded_png, good, listing, png, shown, spawn
 
 import bfncodec
 from bfncodec import api, container
@@ -31,7 +31,7 @@ def image(folder: Path) -> Path:
     """An image coded as pixels: image.png, image.png.bfn."""
     path = folder / "image.png"
     path.write_bytes(png())
-    good("encode", "-m", "tiny", path)
+    (folder / "image.png.bfn").write_bytes(encoded_png())
     return path
 
 
@@ -87,21 +87,21 @@ def test_info_as_json(folder: Path, image: Path) -> None:
     pixels, text, archive = map(json.loads, lines)
     size = (folder / "image.png.bfn").stat().st_size
     rate = pixels["blocks"][0].pop("bits_per_subpixel")
-    assert 0 < rate < 8 * size / 3072
+    assert 0 < rate < 8 * size / (3 * SIDE**2)
     assert pixels == {
         "file": "image.png.bfn",
         "format_version": container.VERSION,
         "file_bytes": size,
-        "content_bytes": 3072,
+        "content_bytes": 3 * SIDE**2,
         "items": 1,
         "names": None,
         "blocks": [
             {
                 "mode": "image",
                 "items": 1,
-                "content_bytes": 3072,
-                "width": 32,
-                "height": 32,
+                "content_bytes": 3 * SIDE**2,
+                "width": SIDE,
+                "height": SIDE,
                 "layout": "RGB",
                 "source": "png",
                 "schedule": "wavefront",
@@ -127,7 +127,7 @@ def test_info_for_people(folder: Path, image: Path) -> None:
     assert "12 item(s)" in short and short.count("lossless: bytes") == 8 and "4 more" in short
     assert long.count("lossless: bytes") == 12 and "0: a\\x1b[31m\\nb\n" in long and "\x1b" not in long
     told = good("info", "image.png.bfn").out.decode()
-    assert "32x32 RGB (png)" in told and "lossless: pixels and metadata" in told
+    assert f"{SIDE}x{SIDE} RGB (png)" in told and "lossless: pixels and metadata" in told
 
 
 @pytest.mark.parametrize("options", [["info", "image.png.bfn"], ["info", "--json", "image.png.bfn"], ["--help"]])

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import call, good, listing, pixels, png, shown
+from command import SIDE, call, encoded_png, good, listing, pixels, png, shown
 from PIL import Image
 
 from bfncodec import codec, container
 from bfncodec.container import Block, File, Layout, Mode, Pass, Schedule, Source
+from bfncodec.models.context import STRIDE
 
 TEXT = b"some words\n" * 20
 
@@ -124,13 +125,13 @@ def test_claims_are_refused_at_once(folder: Path, command: str) -> None:
 def test_limits_can_be_set(folder: Path) -> None:
     """Row 27: exactly the limit passes, one less does not."""
     (folder / "a.png").write_bytes(png())
-    assert "--max-pixels" in call("encode", "-m", "tiny", "--max-pixels", "1023", "a.png").err
+    assert "--max-pixels" in call("encode", "-m", "tiny", "--max-pixels", SIDE**2 - 1, "a.png").err
     assert sorted(listing(folder)) == ["a.png"]
-    good("encode", "-m", "tiny", "--max-pixels", "1024", "a.png")
-    for option, size in (("--max-pixels", 1024), ("--max-output", 3072)):
+    good("encode", "-m", "tiny", "--max-pixels", SIDE**2, "a.png")
+    for option, size in (("--max-pixels", SIDE**2), ("--max-output", 3 * SIDE**2)):
         assert option in call("decode", "a.png.bfn", option, size - 1, "-o", "out").err
         assert not (folder / "out").exists()
-        good("test", "a.png.bfn", option, str(size))
+        good("test", "a.png.bfn", option, size)
 
 
 def test_no_name_no_time(folder: Path) -> None:
@@ -176,7 +177,7 @@ def test_archive_items(folder: Path, inputs: dict[str, bytes]) -> None:
     number = str(names.index("a.png")) if names.index("a.png") else "a.png"
     assert (shown(good("decode", "set.bfn", "--item", number, "-o", "-").out) == pixels(1)).all()
     good("decode", "set.bfn", "--item", "b.png", "-o", "out.ppm")
-    assert (folder / "out.ppm").read_bytes() == b"P6\n32 32\n255\n" + pixels(2).tobytes()
+    assert (folder / "out.ppm").read_bytes() == b"P6\n%d %d\n255\n" % (SIDE, SIDE) + pixels(2).tobytes()
     before = listing(folder)
     for options in (["--item", "nothing"], ["--item", "3"], ["-o", "out"], ["-c"], ["-o", "out", "--item", "-1"]):
         result = call("decode", "set.bfn", *options)
@@ -234,12 +235,11 @@ def test_damaged_archive_makes_no_folder(folder: Path) -> None:
 def test_preview(folder: Path) -> None:
     """A small image without the rest, under a name of its own; -o says the format."""
     (folder / "a.png").write_bytes(png())
-    good("encode", "-m", "tiny", "a.png")
+    (folder / "a.png.bfn").write_bytes(encoded_png())
     good("decode", "--preview", "a.png.bfn")
     good("decode", "--preview", "a.png.bfn", "-o", "small.ppm")
     small = shown((folder / "a.png.preview.png").read_bytes())
-    stride = 32 // small.shape[0]
-    assert stride > 1 and (small == pixels()[::stride, ::stride]).all()
+    assert np.array_equal(small, pixels()[::STRIDE, ::STRIDE])
     assert (folder / "small.ppm").read_bytes().endswith(small.tobytes())
     assert (folder / "a.png").read_bytes() == png()
     assert "no preview" in call("decode", "--preview", given=good("encode", given=TEXT).out).err
@@ -249,8 +249,7 @@ def test_preview(folder: Path) -> None:
 @pytest.mark.parametrize("mode", ["image", "bytes"])
 def test_output_in_another_format(folder: Path, suffix: str, mode: str) -> None:
     """The suffix of -o says the format, whether the image was coded as pixels or as bytes."""
-    (folder / "a.png").write_bytes(png())
-    good("encode", "-m", "tiny", *(["--bytes"] if mode == "bytes" else []), "a.png")
+    (folder / "a.png.bfn").write_bytes(encoded_png() if mode == "image" else good("encode", "--bytes", given=png()).out)
     assert (mode_of("a.png.bfn") == "image") == (mode == "image")
     good("decode", "a.png.bfn", "-o", "out" + suffix)
     made = (folder / ("out" + suffix)).read_bytes()
@@ -262,8 +261,7 @@ def test_output_in_another_format(folder: Path, suffix: str, mode: str) -> None:
 @pytest.mark.parametrize("output", ["out.jpg", "out.pgm"])
 def test_lossy_formats_are_refused(folder: Path, output: str) -> None:
     """No colours are lost on the way."""
-    (folder / "a.png").write_bytes(png())
-    good("encode", "-m", "tiny", "a.png")
+    (folder / "a.png.bfn").write_bytes(encoded_png())
     assert call("decode", "a.png.bfn", "-o", output).code == 1
     assert not (folder / output).exists()
 

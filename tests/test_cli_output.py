@@ -44,8 +44,10 @@ def text(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize(
+    "number, existing",
+    [(signal.SIGINT, False), (signal.SIGTERM, True), (signal.SIGKILL, False), (signal.SIGKILL, True)],
+)
 def test_a_killed_command_leaves_nothing(folder: Path, text: Path, number: int, existing: bool) -> None:
     """Rows 6 and 7: killed when all is written but the name; nothing changes. Code 130 where it can be caught."""
     if number == signal.SIGKILL and not hasattr(os, "O_TMPFILE"):

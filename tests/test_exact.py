@@ -53,7 +53,7 @@ def test_products_are_exact_at_the_limit(name: str) -> None:
 
 @every
 def test_shared_operators(name: str) -> None:
-    """What models do between products: shifts of negative numbers round down, canvases keep their dtype."""
+    """What models do between products: shifts and divisions round down, below zero too."""
     kernel = kernels.kernel(name)
     random = np.random.default_rng(1)
     values = random.integers(-(2**20), 2**20, (5, 7)).astype(np.int32)
@@ -63,11 +63,27 @@ def test_shared_operators(name: str) -> None:
     assert np.array_equal(kernel.numpy(kernel.stack([home[:, 0], home[:, 1]])), values[:, :2])
     assert kernel.numpy(kernel.array(values.astype(np.int16))).dtype == np.int32
     assert kernel.numpy(kernel.array(values.astype(np.int64))).dtype == np.int64
-    canvas = random.integers(-(2**15), 2**15, (50, 4)).astype(np.int16)
-    index = random.integers(0, 50, (6, 3))
-    got = kernel.numpy(kernel.gather(kernel.canvas(canvas), kernel.array(index)))
-    assert got.dtype == np.int16
-    assert np.array_equal(got, canvas[index])
+    assert np.array_equal(kernel.numpy(kernel.rows([home, home[:2]])), np.concatenate([values, values[:2]]))
+    wide = kernel.array(values.astype(np.int64) << 30)
+    divisor = kernel.array(random.integers(1, 2**20, (5, 7)))
+    assert np.array_equal(kernel.numpy(wide // divisor), (values.astype(np.int64) << 30) // kernel.numpy(divisor))
+
+
+@every
+def test_wide_products_are_exact(name: str) -> None:
+    """Sums up to 2**53 - 1, of int64 and int32, transposed too."""
+    kernel = kernels.kernel(name)
+    random = np.random.default_rng(2)
+    values = random.integers(-(2**26), 2**26, (9, 31))
+    weights = random.integers(-(2**21), 2**21, (31, 5))
+    right = kernel.real(kernel.array(weights))
+    assert np.array_equal(kernel.numpy(kernel.wide(kernel.array(values), right)), values @ weights)
+    turned = kernel.wide(kernel.array(weights).T, kernel.array(values).T)
+    assert np.array_equal(kernel.numpy(turned), weights.T @ values.T)
+    assert kernel.numpy(turned).dtype == np.int64
+    one = kernel.array(np.array([[2**27 + 1, -1]]))
+    most = kernel.array(np.array([[2**26 - 1], [-(2**26)]]))
+    assert kernel.numpy(kernel.wide(one, most)).item() == (2**27 + 1) * (2**26 - 1) + 2**26 == 2**53 - 1
 
 
 class _Saturating(NumpyKernel):
@@ -106,7 +122,14 @@ class _LastPlace(NumpyKernel):
         return np.nextafter(values.astype(np.float32) @ weights, np.float32(0)).astype(np.int32)
 
 
-@pytest.mark.parametrize("wrong", [_Saturating, _HalfPrecision, _BrainFloat, _LastPlace])
+class _Narrow(NumpyKernel):
+    """Wide products in float32."""
+
+    def wide(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return (values.astype(np.float32) @ weights.astype(np.float32)).astype(np.int64)
+
+
+@pytest.mark.parametrize("wrong", [_Saturating, _HalfPrecision, _BrainFloat, _LastPlace, _Narrow])
 def test_self_check_catches_wrong_kernels(wrong: type) -> None:
     with pytest.raises(BfnError, match="self-check"):
         self_check(wrong())

@@ -169,6 +169,43 @@ def test_mixture_is_a_mixture_of_logistics() -> None:
         assert np.median(divergence) < 0.003
 
 
+def test_gradients_are_the_derivatives_of_the_cost() -> None:
+    """Against differences of the float cost in nats, in the units that `gradients` names."""
+    random = np.random.default_rng(3)
+    n, k = 400, 3
+    logits = random.integers(-30, 30, (n, k))
+    means = random.integers(0, 256 << MEAN_BITS, (n, k))
+    means[0], means[1] = 0, LEVELS - 1 << MEAN_BITS
+    scales = random.integers(60, 130, (n, k))
+    logs = random.integers(-40, 40, (n, k))
+    mixtures = Mixtures(logits, means, scales)
+    points = random.integers(0, TOTAL, (n, 1))
+    values = (mixtures.weights().cumsum(axis=1) <= points).sum(axis=1)
+    values[:2] = 0, LEVELS - 1
+
+    def nats(a: np.ndarray, m: np.ndarray, s: np.ndarray) -> np.ndarray:
+        share = np.exp(a) / np.exp(a).sum(axis=1, keepdims=True)
+        upper = 1 / (1 + np.exp(-(values[:, None] + 0.5 - m) / s))
+        lower = 1 / (1 + np.exp(-(values[:, None] - 0.5 - m) / s))
+        upper[values == LEVELS - 1], lower[values == 0] = 1, 0
+        return -np.log((share * (upper - lower)).sum(axis=1) + 2.0**-24)
+
+    a, m, s = logits / tables.LOGIT_STEPS, means / 2**MEAN_BITS, 2.0 ** (scales / tables.OCTAVE_STEPS) / 16
+    unit = s * 2.0 ** (-logs / tables.OCTAVE_STEPS)  # the scale that means are measured in
+    wanted = np.zeros((n, 3 * k))
+    for j in range(k):
+        h = 1e-5 * (np.arange(k) == j)
+        wanted[:, j] = (nats(a + h, m, s) - nats(a - h, m, s)) / 2e-5
+        wanted[:, k + j] = (nats(a, m + h * unit, s) - nats(a, m - h * unit, s)) / 2e-5
+        wanted[:, 2 * k + j] = (nats(a, m, s * np.exp(h)) - nats(a, m, s * np.exp(-h))) / 2e-5
+    got = mixtures.gradients(values, logs) / np.repeat([2**12, 2**12, 2**10], k)
+    for part in range(3):
+        columns = slice(part * k, (part + 1) * k)
+        error = abs(got[:, columns] - wanted[:, columns])
+        assert np.median(error) < 0.005
+        assert error.mean() < 0.03 * abs(wanted[:, columns]).mean()
+
+
 class _Recorder(Coder):
     """Gives the symbols it is told to and keeps the pmfs it is asked with."""
 

@@ -160,7 +160,11 @@ def self_check(kernel: Kernel) -> None:
     weights[2, ::2] = -128
     weights[3] = np.arange(columns) % 255 - 127
     got = kernel.numpy(kernel.matmul(kernel.array(values), kernel.weights(weights)))
-    if not np.array_equal(got, values.astype(np.int64) @ weights.T):
+    good = np.array_equal(got, values.astype(np.int64) @ weights.T)
+    large = weights.T << 16 | 1
+    left = values.astype(np.int64) << 14 | 1
+    got = kernel.numpy(kernel.wide(kernel.array(left), kernel.real(kernel.array(large))))
+    if not (good and np.array_equal(got, left @ large)):
         raise BfnError(f"kernel {kernel.name} failed its self-check on this machine")
 
 

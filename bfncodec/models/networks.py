@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bfncodec.errors import UnsupportedFeature
 from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import LocalNetwork, Tensors
-from bfncodec.models import context
+from bfncodec.models import changes, context
 
 
 @dataclass
@@ -24,6 +24,7 @@ class Networks:
 
     kernel: Kernel
     scales: context.Scales
+    tensors: Tensors  # of the wavefront network
     pixel: LocalNetwork
     cosets: dict[str, LocalNetwork]
     deviations: list[int]
@@ -35,6 +36,13 @@ class Networks:
             raise UnsupportedFeature("this model has no networks for the lattice schedule")
         return self.cosets[kind]
 
+    def changed(self, data: bytes) -> Networks:
+        """These networks with a file's changes of the wavefront network (`changes.pack`)."""
+        if not data:
+            return self
+        tensors = changes.applied(self.tensors, changes.unpack(data, self.tensors))
+        return replace(self, pixel=LocalNetwork(self.kernel, tensors))
+
 
 def load(kernel: Kernel, tensors: Tensors) -> Networks:
     """Networks from a model file's tensors, whose names begin with `wavefront.`, `T.`, `D.`, `H.` and `V.`"""
@@ -43,6 +51,7 @@ def load(kernel: Kernel, tensors: Tensors) -> Networks:
     return Networks(
         kernel,
         context.Scales(kernel),
+        pixel,
         LocalNetwork(kernel, pixel),
         {kind: LocalNetwork(kernel, _part(tensors, kind)) for kind in kinds},
         [int(deviation) for deviation in tensors["T.deviations"]],

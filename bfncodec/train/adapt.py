@@ -1,0 +1,101 @@
+"""Fitting a network to one image: the changes that `--effort max` sends (see `models.changes`).
+
+Floating point, in the encoder only: another machine may find other changes, which every
+machine decodes alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from bfncodec.exact import tables
+from bfncodec.exact.layers import ACTIVATION_MAX, STREAM_BITS, Tensors
+from bfncodec.models import changes
+from bfncodec.train.data import Batch, Pool
+from bfncodec.train.networks import MEAN_STEPS, mixture_bits, round_through
+
+PIXELS = 8192  # a step
+STEPS = 300
+RATE = 0.3  # units
+
+
+class _Network:
+    """The integer network in float, between its own grids, with trainable changes in their units."""
+
+    def __init__(self, tensors: Tensors) -> None:
+        self.tensors = tensors
+        shapes = changes.sections(tensors)
+        self.changes = {name: torch.zeros(shape, requires_grad=True) for name, shape in shapes.items()}
+        self.blocks = sum(1 for name in tensors if name.startswith("first.") and name.endswith(".weight"))
+        self.mixtures = len(tensors["outs.0.bias"]) // 3
+        self.power: dict[str, Tensor] = {}
+        self.weight: dict[str, Tensor] = {}
+        self.bias: dict[str, Tensor] = {}
+        self.unit: dict[str, Tensor] = {}
+        for section in shapes:
+            name, kind = section.rsplit(".", 1)
+            if kind == "bias":
+                shift = np.asarray(tensors[f"{name}.shift"]).astype(np.int64)
+                power = torch.from_numpy(2.0**-shift).float()
+                self.power[name] = power
+                self.weight[name] = torch.from_numpy(tensors[f"{name}.weight"].astype(np.float32)) * power[:, None]
+                self.bias[name] = torch.from_numpy(tensors[f"{name}.bias"].astype(np.float32)) * power
+                self.unit[name] = torch.from_numpy(2.0 ** changes.bias_shift(name, shift)).float() * power
+
+    def _linear(self, name: str, values: Tensor) -> Tensor:
+        weight = self.weight[name]
+        if f"{name}.weight" in self.changes:
+            weight = weight + round_through(self.changes[f"{name}.weight"]) * self.power[name][:, None]
+        bias = self.bias[name] + round_through(self.changes[f"{name}.bias"]) * self.unit[name]
+        return round_through(functional.linear(values.bfloat16(), weight.bfloat16()).float() + bias)
+
+    def bits(self, batch: Batch, channels: int) -> Tensor:
+        """Mean bits of a variable."""
+        stream = self._linear("inner", batch.features)
+        for index in range(self.blocks):
+            hidden = round_through(stream / (1 << STREAM_BITS))
+            hidden = self._linear(f"first.{index}", hidden.clamp(0, ACTIVATION_MAX))
+            stream = stream + self._linear(f"second.{index}", hidden.clamp(0, ACTIVATION_MAX))
+        last = round_through(stream / (1 << STREAM_BITS)).clamp(0, ACTIVATION_MAX)
+        steps = torch.tensor([tables.LOGIT_STEPS, MEAN_STEPS, tables.OCTAVE_STEPS / float(np.log(2))])[:, None]
+        total = torch.zeros(())
+        for channel in range(channels):
+            extra = self.weight[f"heads.{channel}"].shape[1] - last.shape[1]
+            assert batch.cross is not None
+            seen = torch.cat([last, batch.cross[:, :extra].float()], 1)
+            hidden = self._linear(f"heads.{channel}", seen).clamp(0, ACTIVATION_MAX)
+            out = self._linear(f"outs.{channel}", hidden).view(-1, 3, self.mixtures) / steps
+            cost = mixture_bits(out, batch.means[:, channel], batch.scale[:, channel], batch.values[:, channel])
+            total = total + cost.mean()
+        return total / channels
+
+    def rate(self) -> Tensor:
+        """About how many bits the changes cost."""
+        return sum((torch.log2(1 + 4 * change.abs()).sum() for change in self.changes.values()), torch.zeros(()))
+
+
+def fit(tensors: Tensors, planes: NDArray[Any], coefficients: NDArray[Any], steps: int = STEPS) -> changes.Changes:
+    """Changes for images [N, H, W, channels] (G, R, B or grey) under base coefficients [74, 3]."""
+    channels = planes.shape[3]
+    three = np.repeat(planes, 3, axis=3) if channels == 1 else planes
+    count, height, width, _ = three.shape
+    pool = Pool(count, height, width, "cpu")
+    pool.put_whole(three, coefficients, slice(0, count))
+    torch.manual_seed(0)
+    network = _Network(tensors)
+    optimiser = torch.optim.Adam(network.changes.values(), lr=RATE, betas=(0.9, 0.98))
+    random = np.random.default_rng(0)
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = RATE * min(1.0, 1.5 * (1 - step / steps))
+        loss = network.bits(pool.draw(PIXELS, random), channels) + network.rate() / planes.size
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    found = {name: torch.floor(change.detach() + 0.5).numpy() for name, change in network.changes.items()}
+    return {name: change.astype(np.int64).clip(-changes.LIMIT, changes.LIMIT) for name, change in found.items()}
