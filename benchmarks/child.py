@@ -1,7 +1,7 @@
 """Run a command given as arguments; print its exit code, seconds and peak memory (bytes) as JSON.
 
 A script of its own, because a new process on Linux starts with the peak memory of the
-process that made it: this one is small.
+process that made it: this one is small (11 MiB, which no measurement falls below).
 """
 
 import json

@@ -34,6 +34,7 @@ def _about(part: Part) -> str:
         f"bfncodec {record['version']}; weights: {weights}.",
         *part.get("versions", []),
         *part.get("notes", []),
+        *(f"**Failed:** {failure}" for failure in part.get("failures", [])),
     ]
     if record["limit"] is not None:
         lines.append(f"A trial with --limit {record['limit']}, not the whole benchmark.")

@@ -47,20 +47,28 @@ def kodak_images(data: Path, limit: int | None) -> list[Path]:
 
 
 def compare(images: list[Path], codecs: tuple[peers.Codec, ...]) -> Part:
-    """Whole files of every image by every codec: bytes, seconds, peak memory in bytes, a list each."""
+    """Whole files of every image by every codec: bytes, seconds, peak memory in bytes, a list each.
+
+    A codec that fails on an image is left out and named under "failures".
+    """
     if not images:
         raise RuntimeError("the data folder lacks the images of this part")
     good, notes = peers.available(codecs)
-    part: Part = {"images": [path.name for path in images], "subpixels": [], "codecs": {}, "notes": notes}
+    part: Part = {"images": [path.name for path in images], "subpixels": [], "codecs": {}}
+    part |= {"notes": notes, "failures": []}
     part["versions"] = [text for text in map(peers.version, good) if text]
     for path in images:
         with Image.open(path) as image:
             part["subpixels"].append(image.width * image.height * len(image.getbands()))
     for codec in good:
         coded = []
-        for path in images:
-            click.echo(f"{codec.name}: {path.name}", err=True)
-            coded.append(peers.code(codec, path))
+        try:
+            for path in images:
+                click.echo(f"{codec.name}: {path.name}", err=True)
+                coded.append(peers.code(codec, path))
+        except RuntimeError as error:
+            part["failures"].append(f"{codec.name}: {error}")
+            continue
         decoded = [one.decode for one in coded if one.decode]
         part["codecs"][codec.name] = {
             "bytes": [one.size for one in coded],
@@ -206,12 +214,15 @@ def mosaic(photos: Path, target: Path, limit: int | None) -> tuple[int, int, int
 def theoretical(data: Path, limit: int | None) -> Part:
     """Payload against theory on the Kodak images, for every effort but max."""
     images = kodak_images(data, limit)
-    rows = {}
+    rows, failures = {}, []
     for effort in peers.efforts():
         if effort != "max":
             click.echo(f"theory: {effort}", err=True)
-            rows[effort] = theory.compare(images, effort)
-    return {"images": len(images), "efforts": rows}
+            try:
+                rows[effort] = theory.compare(images, effort)
+            except bfncodec.BfnError as error:
+                failures.append(f"{effort}: {error}")
+    return {"images": len(images), "efforts": rows, "failures": failures}
 
 
 PARTS = {"kodak": kodak, "max": adapted, "cifar": cifar, "speed": speed, "large": large, "theory": theoretical}
@@ -228,19 +239,23 @@ PARTS = {"kodak": kodak, "max": adapted, "cifar": cifar, "speed": speed, "large"
 )
 @click.option("--limit", type=click.IntRange(1), hidden=True, help="Fewer images, to try the benchmark out.")
 def main(data: Path, only: tuple[str, ...], out: Path, limit: int | None) -> None:
-    """Run the parts; results are written after each."""
+    """Run the parts; results are written after each. Exit code 1 if a codec failed."""
     stored = out / "images.json"
     results: dict[str, Part] = json.loads(stored.read_text()) if stored.exists() else {}
     out.mkdir(parents=True, exist_ok=True)
+    failures: list[str] = []
     for name in only or PARTS:
         if name == "max" and "max" not in peers.efforts():
             click.echo("max: skipped, bfncodec has no such effort", err=True)
             continue
         before = measure.record()
         results[name] = PARTS[name](data, limit) | {"record": before | {"limit": limit}}
+        failures += results[name].get("failures", [])
         results = {part: results[part] for part in PARTS if part in results}
         stored.write_text(json.dumps(results, indent=1) + "\n")
         (out / "images.md").write_text(image_tables.render(results))
+    if failures:
+        raise click.ClickException("; ".join(failures))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 
 from bfncodec import container
 from bfncodec.container import Block, File, Layout, Mode, Source
-from bfncodec.errors import CorruptFile, UnsupportedFeature
+from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 1 << 28
 MAX_OUTPUT = 1 << 34
+SHARED_METADATA = 1 << 16  # pictures with more metadata than this get a block of their own
 EFFORTS = ("lattice", "default", "max")
 
 
@@ -63,7 +64,7 @@ def decode(data: bytes, *, device: str = "auto") -> Any:
     A PNG file comes back as a PNG of the same pixels and chunks; all other bytes as they
     were. Archives: use `decode_items`.
     """
-    file = container.read(data, max_output=MAX_OUTPUT)
+    file = container.read(bytes(data), max_output=MAX_OUTPUT, max_pixels=MAX_PIXELS)
     if file.names is not None:
         raise UnsupportedFeature("this is an archive of several items: use bfncodec.decode_items")
     block = file.blocks[0]
@@ -86,7 +87,7 @@ def decode(data: bytes, *, device: str = "auto") -> Any:
 
 def decode_items(data: bytes, *, device: str = "auto") -> dict[str, bytes]:
     """All items of an archive as file bytes, by name."""
-    file = container.read(data, max_output=MAX_OUTPUT)
+    file = container.read(bytes(data), max_output=MAX_OUTPUT, max_pixels=MAX_PIXELS)
     if file.names is None:
         raise UnsupportedFeature("this is not an archive: use bfncodec.decode")
     contents = (content for block in file.blocks for content in decode_block(block, device))
@@ -131,7 +132,7 @@ def verify(encoded: bytes, originals: dict[str, bytes], device: str) -> None:
         if isinstance(content, bytes):
             good = content == original
         else:
-            wanted = image.parse(original, MAX_PIXELS)
+            wanted = image.parse(original, 1 << 62)
             good = wanted is not None and _same(content, wanted)
         if not good:
             raise CorruptFile("the encoded file does not decode to the input; nothing was written. Please report this")
@@ -201,6 +202,8 @@ def _damage() -> Iterator[None]:
         yield
     except (ValueError, IndexError, OverflowError, AssertionError) as error:
         raise CorruptFile("the payload is damaged") from error
+    except MemoryError as error:
+        raise LimitExceeded("there is not enough memory for what the file claims") from error
 
 
 def encode_archive(
@@ -210,15 +213,17 @@ def encode_archive(
     model: str | None = None,
     effort: str = "default",
     as_bytes: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> bytes:
     """Encode named files as one archive; images of one size, layout and source share blocks."""
     from bfncodec import codec
 
-    parsed = [(name, data, None if as_bytes else _parsed(data, MAX_PIXELS)) for name, data in items]
+    parsed = [(name, data, None if as_bytes else _parsed(data, max_pixels)) for name, data in items]
     groups: dict[Any, list[tuple[str, bytes, Picture | None]]] = {}
     for number, entry in enumerate(parsed):
         picture = entry[2]
-        key = number if picture is None else (picture.source, picture.layout, picture.pixels.shape)
+        alone = picture is None or len(picture.metadata) > SHARED_METADATA
+        key = number if alone or picture is None else (picture.source, picture.layout, picture.pixels.shape)
         groups.setdefault(key, []).append(entry)
     blocks, names = [], []
     for group in groups.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,8 @@ def unpack(data: bytes, limit: int) -> bytes:
         out = decompressor.decompress(data, limit + 1)
     except (lzma.LZMAError, EOFError, MemoryError) as error:
         raise CorruptFile("the LZMA data is damaged") from error
-    if len(out) > limit:
-        raise CorruptFile("the LZMA data gives more than it should")
+    if len(out) > limit or not decompressor.eof or decompressor.unused_data:
+        raise CorruptFile("the LZMA data does not end where it should")
     return out
 
 
@@ -167,7 +168,8 @@ def _model(nets: Networks, part: Pass, shape: tuple[int, int, int, int], schedul
     """The predictor that decodes a pass."""
     if schedule is Schedule.LATTICE:
         return Lattice(nets, shape)
-    return Wavefront(nets.changed(part.changes), shape, base.unpack(part.base, nets.coefficients))
+    coefficients = base.unpack(part.base, nets.coefficients)
+    return Wavefront(nets.changed(part.changes), shape, coefficients, pace=part.pace)
 
 
 def _encode_pass(nets: Networks, planes: Pixels, effort: str, ledger: Ledger | None) -> Pass:
@@ -175,25 +177,28 @@ def _encode_pass(nets: Networks, planes: Pixels, effort: str, ledger: Ledger | N
     if (planes == colour).all():
         return Pass(constant=colour[_order(len(colour))].tobytes())
     if effort == "lattice":
-        return _pushed(Lattice(nets, planes.shape, planes), b"", b"", ledger)
+        return _pushed(Lattice(nets, planes.shape, planes), Pass(), ledger)
     coefficients = base.choose(planes, nets.coefficients)
     packed = base.pack(coefficients, nets.coefficients)
-    plain = _pushed(Wavefront(nets, planes.shape, coefficients, planes), packed, b"", ledger)
-    if effort != "max" or planes[..., 0].size < ADAPT_PIXELS:
-        return plain
-    from bfncodec.train import adapt
+    plans = [Pass(base=packed)]
+    if effort == "max" and planes[..., 0].size >= ADAPT_PIXELS:
+        from bfncodec.train import adapt
 
-    changed = changes.pack(adapt.fit(nets.tensors, planes, coefficients), nets.tensors)
-    model = Wavefront(nets.changed(changed), planes.shape, coefficients, planes)
-    adapted = _pushed(model, packed, changed, ledger)
-    return min(adapted, plain, key=lambda made: len(made.stream) + len(made.changes))
+        changed = changes.pack(adapt.fit(nets.tensors, planes, coefficients), nets.tensors)
+        plans += [Pass(base=packed, pace=1), Pass(base=packed, pace=1, changes=changed)]
+
+    def made(plan: Pass) -> Pass:
+        model = Wavefront(nets.changed(plan.changes), planes.shape, coefficients, planes, plan.pace)
+        return _pushed(model, plan, ledger if len(plans) == 1 else None)
+
+    return min(map(made, plans), key=lambda part: len(part.stream) + len(part.changes))
 
 
-def _pushed(model: Wavefront | Lattice, packed: bytes, changed: bytes, ledger: Ledger | None) -> Pass:
-    """A pass with all that its model's groups push."""
+def _pushed(model: Wavefront | Lattice, plan: Pass, ledger: Ledger | None) -> Pass:
+    """The plan with all that its model's groups push."""
     coder = Coder()
     silent = sum(1 << group for group in protocol.encode(coder, model, ledger))
-    return Pass(None, silent, packed, changed, coder.data())
+    return replace(plan, silent=silent, stream=coder.data())
 
 
 def _decode_pass(nets: Networks, part: Pass, shape: tuple[int, int, int, int], schedule: Schedule) -> Pixels:

@@ -65,6 +65,7 @@ class Pass:
 
     constant: bytes | None = None
     silent: int = 0  # bit g: group g has no noisy steps
+    pace: int = 0  # of the heads' learning, 0 to 3
     base: bytes = b""
     changes: bytes = b""
     stream: bytes = b""
@@ -183,7 +184,7 @@ def _write_image(header: bytearray, payload: bytearray, image: Image) -> None:
         if part.constant is not None:
             header += b"\1" + part.constant
             continue
-        header += b"\0" + varint(part.silent)
+        header += bytes([part.pace << 1]) + varint(part.silent)
         for piece in (part.base, part.changes, part.stream):
             header += varint(len(piece))
             payload += piece
@@ -307,10 +308,10 @@ def _read_image(header: Reader, payload: Reader) -> Image:
         flag = header.byte()
         if flag == 1:
             image.passes.append(Pass(constant=header.take(channels)))
-        elif flag == 0:
+        elif flag in (0, 2, 4, 6):
             silent = header.varint()
             lengths = [header.varint() for _ in range(3)]
-            image.passes.append(Pass(None, silent, *(payload.take(length) for length in lengths)))
+            image.passes.append(Pass(None, silent, flag >> 1, *(payload.take(length) for length in lengths)))
         else:
             raise UnsupportedFeature(f"pass kind {flag} is not supported by this version")
     return image

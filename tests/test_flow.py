@@ -99,7 +99,7 @@ def test_receiver_is_the_sender_averaged_over_the_output(step: Step) -> None:
 @steps
 def test_receiver_products_are_exact(step: Step) -> None:
     """The float64 product of the receiver loses no bit of its 48."""
-    from bfncodec.coding.pmf import normalise
+    from bfncodec.exact.pmf import normalise
 
     channel = sender(step)
     output = random_output(3, seed=1)

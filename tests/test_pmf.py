@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bfncodec.coding.ans import TOTAL, Coder
-from bfncodec.coding.pmf import HALF, LEVELS, MEAN_BITS, SCALE_MAX, SCALE_MIN, Mixtures, normalise
+from bfncodec.coding.ans import Coder
+from bfncodec.coding.pmf import HALF, MEAN_BITS, SCALE_MAX, SCALE_MIN, Mixtures
 from bfncodec.errors import CorruptFile
 from bfncodec.exact import tables
+from bfncodec.exact.pmf import LEVELS, TOTAL, normalise
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from bfncodec.coding import protocol
-from bfncodec.coding.ans import TOTAL, Coder
+from bfncodec.coding.ans import Coder
 from bfncodec.errors import CorruptFile
+from bfncodec.exact.pmf import TOTAL
 from bfncodec.flow.loss import Ledger
 from bfncodec.flow.schedule import Group, geometric
 from bfncodec.flow.theta import Theta

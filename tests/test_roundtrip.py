@@ -51,3 +51,11 @@ def test_any_size_and_content(height: int, width: int, channels: int, kind: str,
         "gradient": lambda: np.broadcast_to(np.arange(width)[None, :, None] * 3 % 256, shape),
     }[kind]().astype(np.uint8)
     assert np.array_equal(bfncodec.decode(bfncodec.encode(pixels, model="tiny")), pixels)
+
+
+@pytest.mark.parametrize("side", [16, 40])
+def test_complementary_checkerboards_at_the_ends_of_every_range(side: int) -> None:
+    board = np.indices((side, side)).sum(0) % 2
+    pixels = np.array([[255, 0, 255], [0, 255, 0]], np.uint8)[board]
+    for model in ("tiny", "small", "photo"):
+        assert np.array_equal(bfncodec.decode(bfncodec.encode(pixels, model=model)), pixels)

@@ -87,7 +87,9 @@ def encode(
         if len({name for name, _ in items}) < len(items):
             raise files.Refused("two inputs have the same name")
         messages.progress(files.printable(target))
-        encoded = api.encode_archive(items, device=device, model=model, effort=effort, as_bytes=as_bytes)
+        encoded = api.encode_archive(
+            items, device=device, model=model, effort=effort, as_bytes=as_bytes, max_pixels=max_pixels
+        )
         if not no_verify:
             api.verify(encoded, dict(items), device)
         finish(target, sum(len(data) for _, data in items), encoded, names, files.Keep.RIGHTS)

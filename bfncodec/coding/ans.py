@@ -13,9 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.errors import CorruptFile
-
-TOTAL_BITS = 24
-TOTAL = 1 << TOTAL_BITS
+from bfncodec.exact.pmf import TOTAL
 
 Weights = NDArray[np.int64]
 Symbols = NDArray[np.int32]

@@ -14,28 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.ans import TOTAL, TOTAL_BITS, Coder
+from bfncodec.coding.ans import Coder
 from bfncodec.exact import tables
+from bfncodec.exact.pmf import LEVELS, TOTAL, TOTAL_BITS
 
 Ints = NDArray[Any]
 
-LEVELS = 256
 HALF = 16  # symbols of either half
 MEAN_BITS = 10  # means are in units of 2**-10 level
 SCALE_MIN, SCALE_MAX = -32, 207  # 1/16 octave relative to 1/16 level
 _PRODUCT_BITS = 16
 _INNER = TOTAL - HALF - 2  # what the lower half's weights share beyond one each
-
-
-def normalise(sums: Ints, total_bits: int) -> NDArray[np.int64]:
-    """Cumulative sums int64 [..., k] with last entry 2**total_bits -> weights [..., k].
-
-    Cumulatives are cut to 24 bits, scaled by 1 - k / 2**24 and given one extra unit a symbol.
-    """
-    count = sums.shape[-1]
-    cut = (sums >> (total_bits - TOTAL_BITS)) * (TOTAL - count) >> TOTAL_BITS
-    cut[..., -1] = TOTAL - count
-    return np.diff(cut + np.arange(1, count + 1), axis=-1, prepend=0)
 
 
 class Mixtures:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-TOTAL_BITS = 24
+from bfncodec.exact.pmf import TOTAL_BITS
 
 
 @dataclass

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.ans import TOTAL_BITS
-from bfncodec.coding.pmf import LEVELS, normalise
+from bfncodec.exact.pmf import LEVELS, TOTAL_BITS, normalise
 from bfncodec.exact.tables import exp_negative
 from bfncodec.flow.schedule import Step
 

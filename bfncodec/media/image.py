@@ -258,9 +258,9 @@ def convert(file: bytes, suffix: str) -> bytes:
             raise UnsupportedFeature(f"{suffix} cannot hold an image of mode {image.mode}")
         buffer = io.BytesIO()
         format_name = {".tif": "TIFF", ".tiff": "TIFF", ".pgm": "PPM", ".pnm": "PPM"}.get(suffix, suffix[1:].upper())
-        known = {key: image.info[key] for key in ("icc_profile", "exif", "dpi") if image.info.get(key)}
+        kept = {key: image.info[key] for key in ("icc_profile", "exif", "dpi") if image.info.get(key)}
         try:
-            image.save(buffer, format_name, **_LOSSLESS[suffix], **known)
+            image.save(buffer, format_name, **_LOSSLESS[suffix], **kept)
         except (OSError, ValueError) as error:
             raise UnsupportedFeature(f"cannot write this image as {suffix}: {error}") from error
     return buffer.getvalue()

@@ -232,6 +232,9 @@ def trends(innovations: NDArray[np.int16]) -> NDArray[np.int16]:
     return field
 
 
-def next_trend(west: Array, north: Array, northeast: Array, size: Array) -> Array:
-    """The trend of pixels from those of three neighbours and their own size."""
-    return 2 * west + 3 * north + 2 * northeast + size + 4 >> 3
+def next_trend(
+    west: NDArray[Any], north: NDArray[Any], northeast: NDArray[Any], size: NDArray[Any]
+) -> NDArray[np.int32]:
+    """The trend of pixels from those of three neighbours and their own size, int32."""
+    wide = [part.astype(np.int32) for part in (west, north, northeast, size)]
+    return 2 * wide[0] + 3 * wide[1] + 2 * wide[2] + wide[3] + 4 >> 3

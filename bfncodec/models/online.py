@@ -1,7 +1,7 @@
 """Heads that learn from the image while it is coded, in integers, alike in encoder and decoder.
 
 The last two layers of the wavefront network start from the model's weights and take one
-step of gradient descent after every LEARN_PIXELS pixels, on the cost of the pixels just
+step of gradient descent after every LEARN_PIXELS pixels (2**pace times as often), on the cost of the pixels just
 coded; gradients are averaged and divided by their root mean square. Weights are kept with
 FINE extra bits; products are exact in float64.
 
@@ -21,7 +21,8 @@ WIDE = 6  # bits that adapted weights have beyond int8
 WIDE_MAX = (1 << 15) - 1
 FINE = 12  # bits that the learnt weights have beyond those used
 MOMENTUM = 3  # steps over which gradients are averaged
-MEMORY = 100  # steps over which their squares are averaged
+MEMORY = 100  # steps over which their squares are averaged, times 2**pace
+PACES = 4  # a pace p means steps 2**p times as often, of rates 2**p times smaller
 STEP_MAX = 4  # largest step, in rates
 HEAD_RATE = 786  # 0.003 of the head's output grid, in 2**-(WIDE + FINE)
 OUT_RATES = (164, 658, 237)  # 0.01 nat, scale, nat (logits, means, log-scales) per 255 of input
@@ -37,8 +38,8 @@ _SUM_MAX = 1 << 30
 class _Layer:
     """One adapted layer: weights [out, in + 1], the learnt part of the bias as a column of input 255."""
 
-    def __init__(self, kernel: Kernel, layer: Linear, rates: NDArray[np.int64]) -> None:
-        self.kernel = kernel
+    def __init__(self, kernel: Kernel, layer: Linear, rates: NDArray[np.int64], memory: int) -> None:
+        self.kernel, self.memory = kernel, memory
         weight = np.concatenate([layer.integers.weight, np.zeros((len(rates), 1), np.int64)], axis=1)
         shift = layer.integers.shift
         self.fine = kernel.array(weight << WIDE + FINE)
@@ -62,7 +63,7 @@ class _Layer:
         gradient = (gradient >> _SUM_SHIFT).clip(-_SUM_MAX, _SUM_MAX)
         self.steps += 1
         self.mean = self.mean + (gradient - self.mean) // min(self.steps, MOMENTUM)
-        self.square = self.square + (gradient * gradient - self.square) // min(self.steps, MEMORY)
+        self.square = self.square + (gradient * gradient - self.square) // min(self.steps, self.memory)
         if self.steps == 1:
             self.root = abs(gradient)
         for _ in range(2):  # Newton's steps towards the square root, from the last one
@@ -75,15 +76,16 @@ class _Layer:
 class OnlineHeads:
     """The heads of a `LocalNetwork` for one image or block; see the module."""
 
-    def __init__(self, kernel: Kernel, network: LocalNetwork) -> None:
+    def __init__(self, kernel: Kernel, network: LocalNetwork, pace: int) -> None:
         self.kernel = kernel
         self.extra = network.extra
+        self.pixels = LEARN_PIXELS >> pace
+        memory = MEMORY << pace
         mixtures = len(network.outs[0].integers.bias) // 3
-        rates = np.repeat(np.array(OUT_RATES, np.int64), mixtures)
-        self.heads = [
-            _Layer(kernel, head, np.full(len(head.integers.bias), HEAD_RATE, np.int64)) for head in network.heads
-        ]
-        self.outs = [_Layer(kernel, out, rates) for out in network.outs]
+        rates = np.repeat(np.array(OUT_RATES, np.int64), mixtures) >> pace
+        inner = np.full(len(network.heads[0].integers.bias), HEAD_RATE >> pace, np.int64)
+        self.heads = [_Layer(kernel, head, inner, memory) for head in network.heads]
+        self.outs = [_Layer(kernel, out, rates, memory) for out in network.outs]
         self.weights = kernel.array(np.repeat(np.array(_OUT_WEIGHTS, np.int64), mixtures))
         # Rows of the last layer have powers of two of their own: aligned when a gradient goes back.
         peaks = [int(out.integers.shift.max()) for out in network.outs]

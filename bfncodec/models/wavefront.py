@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.ans import TOTAL, Coder
+from bfncodec.coding.ans import Coder
 from bfncodec.coding.pmf import Mixtures
 from bfncodec.errors import BfnError
 from bfncodec.exact.kernels import Array
-from bfncodec.flow.loss import TOTAL_BITS
+from bfncodec.exact.pmf import TOTAL, TOTAL_BITS
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import Theta
 from bfncodec.models import context, cosets, linear
 from bfncodec.models.context import SLOPE, STRIDE
 from bfncodec.models.networks import Networks
-from bfncodec.models.online import LEARN_PIXELS, OnlineHeads
+from bfncodec.models.online import OnlineHeads
 
 Pixels = NDArray[Any]
 
@@ -122,7 +122,7 @@ class Wavefront:
 
     shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks
     as three equal channels); coefficients: the base's [74, 3]; pixels: the images when
-    encoding, None when decoding.
+    encoding, None when decoding; pace: of the heads' learning, see `online`.
     """
 
     def __init__(
@@ -131,6 +131,7 @@ class Wavefront:
         shape: tuple[int, int, int, int],
         coefficients: NDArray[Any],
         pixels: Pixels | None = None,
+        pace: int = 0,
     ) -> None:
         self.networks = networks
         self.shape = shape
@@ -157,7 +158,7 @@ class Wavefront:
         steps, self.scale_steps = cosets.thumbnail_steps(networks.deviations)
         size = int(np.prod(self.thumbnail_shape)) * self.channels
         self.groups = [Group(size, steps), *(Group(len(d) * self.channels) for d in self.diagonals)]
-        self.heads = OnlineHeads(kernel, networks.pixel)
+        self.heads = OnlineHeads(kernel, networks.pixel, pace)
         self.seen = Seen.none()
         self.chunks = list(self._chunks())
         self.lasts = {chunk[-1] for chunk in self.chunks}
@@ -186,11 +187,11 @@ class Wavefront:
         return diagonals if len(kept) else []
 
     def _chunks(self) -> Iterator[range]:
-        """Runs of diagonals between two learning steps: at least LEARN_PIXELS pixels each, but for the last."""
+        """Runs of diagonals between two learning steps: at least `heads.pixels` pixels each, but for the last."""
         first, size = 1, 0
         for number, group in enumerate(self.groups[1:], 1):
             size += group.size
-            if size >= LEARN_PIXELS * self.channels or number == len(self.groups) - 1:
+            if size >= self.heads.pixels * self.channels or number == len(self.groups) - 1:
                 yield range(first, number + 1)
                 first, size = number + 1, 0
 

@@ -22,38 +22,43 @@ from bfncodec.train.networks import MEAN_STEPS, mixture_bits, round_through
 
 PIXELS = 8192  # a step
 STEPS = 300
-RATE = 0.3  # units
+RATE = 0.15  # units
+FREE_RATE = 2e-3
 
 
 class _Network:
-    """The integer network in float, between its own grids, with trainable changes in their units."""
+    """The integer network in float, between its own grids, with trainable changes in their units.
+
+    Heads and output layers are trained as well, since they learn when coding, but not sent.
+    """
 
     def __init__(self, tensors: Tensors) -> None:
         self.tensors = tensors
-        shapes = changes.sections(tensors)
-        self.changes = {name: torch.zeros(shape, requires_grad=True) for name, shape in shapes.items()}
+        self.changes = {name: torch.zeros(width, requires_grad=True) for name, width in changes.layers(tensors).items()}
         self.blocks = sum(1 for name in tensors if name.startswith("first.") and name.endswith(".weight"))
         self.mixtures = len(tensors["outs.0.bias"]) // 3
-        self.power: dict[str, Tensor] = {}
         self.weight: dict[str, Tensor] = {}
         self.bias: dict[str, Tensor] = {}
         self.unit: dict[str, Tensor] = {}
-        for section in shapes:
-            name, kind = section.rsplit(".", 1)
-            if kind == "bias":
-                shift = np.asarray(tensors[f"{name}.shift"]).astype(np.int64)
-                power = torch.from_numpy(2.0**-shift).float()
-                self.power[name] = power
-                self.weight[name] = torch.from_numpy(tensors[f"{name}.weight"].astype(np.float32)) * power[:, None]
-                self.bias[name] = torch.from_numpy(tensors[f"{name}.bias"].astype(np.float32)) * power
-                self.unit[name] = torch.from_numpy(2.0 ** changes.bias_shift(name, shift)).float() * power
+        self.free: list[Tensor] = []
+        for key in tensors:
+            name, _, kind = key.rpartition(".")
+            if kind != "shift":
+                continue
+            shift = np.asarray(tensors[key]).astype(np.int64)
+            power = torch.from_numpy(2.0**-shift).float()
+            self.weight[name] = torch.from_numpy(tensors[f"{name}.weight"].astype(np.float32)) * power[:, None]
+            self.bias[name] = torch.from_numpy(tensors[f"{name}.bias"].astype(np.float32)) * power
+            if name in self.changes:
+                self.unit[name] = torch.from_numpy(2.0 ** changes.unit_shift(name, shift)).float() * power
+            else:
+                self.free.append(self.weight[name].requires_grad_())
 
     def _linear(self, name: str, values: Tensor) -> Tensor:
-        weight = self.weight[name]
-        if f"{name}.weight" in self.changes:
-            weight = weight + round_through(self.changes[f"{name}.weight"]) * self.power[name][:, None]
-        bias = self.bias[name] + round_through(self.changes[f"{name}.bias"]) * self.unit[name]
-        return round_through(functional.linear(values.bfloat16(), weight.bfloat16()).float() + bias)
+        bias = self.bias[name]
+        if name in self.changes:
+            bias = bias + round_through(self.changes[name]) * self.unit[name]
+        return round_through(functional.linear(values.bfloat16(), self.weight[name].bfloat16()).float() + bias)
 
     def bits(self, batch: Batch, channels: int) -> Tensor:
         """Mean bits of a variable."""
@@ -76,8 +81,9 @@ class _Network:
         return total / channels
 
     def rate(self) -> Tensor:
-        """About how many bits the changes cost."""
-        return sum((torch.log2(1 + 4 * change.abs()).sum() for change in self.changes.values()), torch.zeros(()))
+        """About how many bits the changes cost: most of it for not being zero."""
+        sizes = [change.abs() for change in self.changes.values()]
+        return sum((6 * (s / (s + 0.3)).sum() + torch.log2(1 + s).sum() for s in sizes), torch.zeros(()))
 
 
 def fit(tensors: Tensors, planes: NDArray[Any], coefficients: NDArray[Any], steps: int = STEPS) -> changes.Changes:
@@ -89,10 +95,12 @@ def fit(tensors: Tensors, planes: NDArray[Any], coefficients: NDArray[Any], step
     pool.put_whole(three, coefficients, slice(0, count))
     torch.manual_seed(0)
     network = _Network(tensors)
-    optimiser = torch.optim.Adam(network.changes.values(), lr=RATE, betas=(0.9, 0.98))
+    groups = [{"params": list(network.changes.values()), "lr": RATE}, {"params": network.free, "lr": FREE_RATE}]
+    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
     random = np.random.default_rng(0)
     for step in range(steps):
-        optimiser.param_groups[0]["lr"] = RATE * min(1.0, 1.5 * (1 - step / steps))
+        for group, rate in zip(optimiser.param_groups, (RATE, FREE_RATE), strict=True):
+            group["lr"] = rate * min(1.0, 1.5 * (1 - step / steps))
         loss = network.bits(pool.draw(PIXELS, random), channels) + network.rate() / planes.size
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

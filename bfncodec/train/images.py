@@ -66,6 +66,7 @@ def train(
         card[part] = {"plan": asdict(plan), "held_out_bits": round(bits, 4)}
     temporary = output.with_name(output.name + ".part")
     save_file(tensors, temporary, {"card": json.dumps(card)})
+    os.chmod(temporary, 0o644)
     os.replace(temporary, output)
 
 
