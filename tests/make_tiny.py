@@ -34,7 +34,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         array = Path(folder) / "pictures.npy"
         np.save(array, pictures(3000, 32))
-        changes = {"width": 16, "head": 16, "blocks": 1, "steps": 400, "pixels": 2048, "mixtures": 2}
+        changes = {"width": 16, "head": 16, "blocks": 1, "steps": 300, "pixels": 2048, "mixtures": 2}
         images.train(array, DATA / "tiny.safetensors", Path(folder) / "work", changes=changes)
 
 

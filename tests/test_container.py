@@ -99,7 +99,7 @@ def test_the_plain_image_header_is_good() -> None:
         image_header(kind=max(Layout) + 1),
         image_header(kind=max(Source) + 1 << 4 | Layout.RGB),
         image_header(schedule=max(Schedule) + 1),
-        image_header(rest=b"\0\2abc"),
+        image_header(rest=b"\0\3abc"),
     ],
     ids=["mode", "mode-255", "layout", "source", "schedule", "pass"],
 )
@@ -328,7 +328,8 @@ def images(draw: st.DrawFn) -> Image:
         if draw(st.booleans()):
             image.passes.append(Pass(constant=draw(st.binary(min_size=channels, max_size=channels))))
         else:
-            image.passes.append(Pass(None, draw(_numbers), draw(_bytes), draw(_bytes), draw(_bytes)))
+            pace = draw(st.integers(0, 3))
+            image.passes.append(Pass(None, draw(_numbers), pace, draw(_bytes), draw(_bytes), draw(_bytes)))
     return image
 
 

@@ -39,9 +39,10 @@ def test_png_keeps_pixels_and_chunks(photo: np.ndarray) -> None:
     st.integers(1, 70),
     st.sampled_from([1, 2, 3, 4]),
     st.sampled_from(["noise", "constant", "extremes", "gradient"]),
+    st.sampled_from(["default", "lattice"]),
     st.integers(0, 2**32 - 1),
 )
-def test_any_size_and_content(height: int, width: int, channels: int, kind: str, seed: int) -> None:
+def test_any_size_and_content(height: int, width: int, channels: int, kind: str, effort: str, seed: int) -> None:
     random = np.random.default_rng(seed)
     shape = (height, width, channels)
     pixels = {
@@ -50,7 +51,7 @@ def test_any_size_and_content(height: int, width: int, channels: int, kind: str,
         "extremes": lambda: random.integers(0, 2, shape) * 255,
         "gradient": lambda: np.broadcast_to(np.arange(width)[None, :, None] * 3 % 256, shape),
     }[kind]().astype(np.uint8)
-    assert np.array_equal(bfncodec.decode(bfncodec.encode(pixels, model="tiny")), pixels)
+    assert np.array_equal(bfncodec.decode(bfncodec.encode(pixels, model="tiny", effort=effort)), pixels)
 
 
 @pytest.mark.parametrize("side", [16, 40])

@@ -17,10 +17,20 @@ from bfncodec.train.data import Photographs, SmallImages, Wavefront
 from bfncodec.train.loop import Plan, Task, Trainer
 
 DEVIATIONS = [60, 41, 28, 19, 13, 9, 6, 4]
-COSET = Plan(width=96, blocks=2, head=32, steps=6000, pixels=2048)
+_THUMBNAIL = Plan(width=96, blocks=2, head=32, steps=6000, pixels=2048)
+_COSET = Plan(width=128, blocks=2, head=32, steps=4000, pixels=4096)
+_COSETS = {"D": _COSET, "H": _COSET, "V": _COSET}
 PLANS = {
-    "photographs": {"wavefront": Plan(width=192, blocks=3, steps=34000, rounded=0.1), "T": COSET},
-    "small": {"wavefront": Plan(width=256, blocks=3, steps=14000, rounded=0.1), "T": COSET},
+    "photographs": {
+        "wavefront": Plan(width=192, blocks=3, steps=22000, rounded=0.1),
+        "T": _THUMBNAIL,
+        **_COSETS,
+    },
+    "small": {
+        "wavefront": Plan(width=256, blocks=3, steps=10500, rounded=0.1),
+        "T": replace(_THUMBNAIL, steps=2000),
+        **{kind: replace(_COSET, steps=2000) for kind in _COSETS},
+    },
 }
 
 Log = Callable[[str], None]
