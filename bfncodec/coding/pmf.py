@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
 from bfncodec.exact import tables
+from bfncodec.exact.kernels import clip
 from bfncodec.exact.pmf import LEVELS, TOTAL, TOTAL_BITS
 
 Ints = NDArray[Any]
@@ -38,7 +39,7 @@ class Mixtures:
     _inverses = tables.octaves(-SCALE_MAX, 1 - SCALE_MIN, tables.OCTAVE_STEPS, _PRODUCT_BITS + 4)[::-1]
 
     def __init__(self, logits: Ints, means: Ints, scales: Ints) -> None:
-        index = scales.T.clip(SCALE_MIN, SCALE_MAX) - SCALE_MIN
+        index = clip(scales.T, SCALE_MIN, SCALE_MAX) - SCALE_MIN
         self.means = np.ascontiguousarray(means.T)[:, :, None].astype(np.int32)
         self.limits = self._limits.astype(np.int32)[index][:, :, None]
         self.inverses = self._inverses.astype(np.int32)[index][:, :, None]
@@ -135,13 +136,13 @@ class Mixtures:
         """Pop values int32 [n]: all upper halves, then all lower halves."""
         bounds = self.below(np.arange(0, LEVELS + 1, HALF)[None])
         upper = coder.pop(_with_ends(bounds)) - 1
-        upper = upper.clip(0, HALF - 1)
+        upper = clip(upper, 0, HALF - 1)
         start = upper[:, None] * HALF
         inner = self.below(start + np.arange(HALF + 1)).astype(np.int64)
         inner -= inner[:, :1].copy()
         bounds = np.arange(1, HALF + 2) + inner * _INNER // inner[:, -1:]
         lower = coder.pop(_with_ends(bounds)) - 1
-        values: NDArray[np.int32] = start[:, 0] + lower.clip(0, HALF - 1)
+        values: NDArray[np.int32] = start[:, 0] + clip(lower, 0, HALF - 1)
         return values
 
     def push(self, coder: Coder, values: Ints) -> None:

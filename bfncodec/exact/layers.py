@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.errors import CorruptFile
-from bfncodec.exact.kernels import SUM_LIMIT, Array, Kernel
+from bfncodec.exact.kernels import SUM_LIMIT, Array, Kernel, clip
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -84,12 +84,12 @@ class LocalNetwork:
         half = 1 << (STREAM_BITS - 1)
         stream = self.inner(features)
         for first, second in zip(self.first, self.second, strict=True):
-            hidden = (stream + half >> STREAM_BITS).clip(0, ACTIVATION_MAX)
-            stream = stream + second(first(hidden).clip(0, ACTIVATION_MAX))
-        return (stream + half >> STREAM_BITS).clip(0, ACTIVATION_MAX)
+            hidden = clip(stream + half >> STREAM_BITS, 0, ACTIVATION_MAX)
+            stream = stream + second(clip(first(hidden), 0, ACTIVATION_MAX))
+        return clip(stream + half >> STREAM_BITS, 0, ACTIVATION_MAX)
 
     def head(self, channel: int, activations: Array, cross: Array | None) -> Array:
         """Mixture parameters int32 [n, 3 * mixtures] of a channel: logits, means, log-scales."""
         if self.extra[channel]:
             activations = self.kernel.concat([activations, cross[:, : self.extra[channel]]])  # type: ignore[index]
-        return self.outs[channel](self.heads[channel](activations).clip(0, ACTIVATION_MAX))
+        return self.outs[channel](clip(self.heads[channel](activations), 0, ACTIVATION_MAX))

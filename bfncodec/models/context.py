@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.exact.kernels import Array, Kernel
+from bfncodec.exact.kernels import Array, Kernel, clip
 from bfncodec.exact.tables import octaves
 
 RADIUS = 3
@@ -99,7 +99,7 @@ def base_prediction(differences: NDArray[Any], coefficients: NDArray[Any]) -> ND
     total = differences.astype(np.float64) @ coefficients[:-1].astype(np.float64) + coefficients[-1]
     drop = COEFFICIENT_BITS - 4
     sixteenths = (total.astype(np.int64) + (1 << (drop - 1))) >> drop
-    return (sixteenths + 16 * CENTRE).clip(0, 255 * 16).astype(np.int32)
+    return clip(sixteenths + 16 * CENTRE, 0, 255 * 16).astype(np.int32)
 
 
 class Scales:
@@ -110,7 +110,7 @@ class Scales:
         bounds = octaves(SCALE_STEPS, SCALE_STEPS + SCALES, SCALE_STEPS, 20)
         sums = np.arange(16 * DIFFERENCE_LIMIT + 1, dtype=np.int64) + 32 << 16
         step = np.searchsorted(bounds, sums, side="right") - 1 + SCALE_STEPS
-        self.step = kernel.array(step.clip(SCALE_STEPS, SCALE_STEPS + SCALES - 1).astype(np.int32))
+        self.step = kernel.array(clip(step, SCALE_STEPS, SCALE_STEPS + SCALES - 1).astype(np.int32))
         count = SCALE_STEPS + SCALES
         self.reciprocal = kernel.array(octaves(1 - count, 1, SCALE_STEPS, 18)[::-1].astype(np.int32))  # 2**18 / scale
         self.scale = kernel.array(octaves(0, count, SCALE_STEPS, 4).astype(np.int32))  # 1/256 level
@@ -119,7 +119,7 @@ class Scales:
 
     def steps(self, sums: Array) -> Array:
         """Scale steps of sums of sixteen sizes."""
-        return self.step[sums.clip(0, 16 * DIFFERENCE_LIMIT)]
+        return self.step[clip(sums, 0, 16 * DIFFERENCE_LIMIT)]
 
 
 def scaled(values: Array, reciprocal: Array) -> Array:
@@ -132,11 +132,11 @@ def decorrelated(values: Array, cross: Array) -> list[Array]:
 
     cross: int32 [..., 3] in 2**-12: G to R, G to B, innovation of R to B.
     """
-    green = values[..., 0].clip(-DIFFERENCE_LIMIT, DIFFERENCE_LIMIT)
+    green = clip(values[..., 0], -DIFFERENCE_LIMIT, DIFFERENCE_LIMIT)
     red = values[..., 1] - (green * cross[..., 0] + (1 << 11) >> 12)
-    red = red.clip(-DIFFERENCE_LIMIT, DIFFERENCE_LIMIT)
+    red = clip(red, -DIFFERENCE_LIMIT, DIFFERENCE_LIMIT)
     blue = values[..., 2] - (green * cross[..., 1] + (1 << 11) >> 12) - (red * cross[..., 2] + (1 << 11) >> 12)
-    return [green, red, blue.clip(-DIFFERENCE_LIMIT, DIFFERENCE_LIMIT)]
+    return [green, red, clip(blue, -DIFFERENCE_LIMIT, DIFFERENCE_LIMIT)]
 
 
 def features(
@@ -162,7 +162,7 @@ def features(
     around = decorrelated(neighbours * 16 - base[:, None], cross[:, None])
     differences = [scaled(part, reciprocal[:, c, None]) for c, part in enumerate(around)]
     sizes = abs(relative).sum(2) // 3 - 16
-    levels = (2 * steps[:, :, None] - scales.levels).clip(-16, 16)
+    levels = clip(2 * steps[:, :, None] - scales.levels, -16, 16)
     sums = trend[:, 0] * TREND_WEIGHTS[0] + trend[:, 1] * TREND_WEIGHTS[1] + trend[:, 2] * TREND_WEIGHTS[2]
     slow = 2 * (scales.steps(sums * 37 >> 4) - steps)
     inputs = kernel.concat(
@@ -176,7 +176,7 @@ def features(
             (base >> 7) - 16,
         ]
     )
-    return inputs.clip(-FEATURE_LIMIT, FEATURE_LIMIT), steps
+    return clip(inputs, -FEATURE_LIMIT, FEATURE_LIMIT), steps
 
 
 def place_flags(x: NDArray[Any], y: NDArray[Any], width: Any) -> NDArray[np.int32]:
@@ -194,8 +194,8 @@ def cross_channel(kernel: Kernel, scales: Scales, errors: Array, steps: Array, c
     """
     green, red, _ = decorrelated(errors, cross)
     reciprocal = scales.reciprocal[steps]
-    first = scaled(green, reciprocal[:, 0]).clip(-FEATURE_LIMIT, FEATURE_LIMIT)
-    second = scaled(red, reciprocal[:, 1]).clip(-FEATURE_LIMIT, FEATURE_LIMIT)
+    first = clip(scaled(green, reciprocal[:, 0]), -FEATURE_LIMIT, FEATURE_LIMIT)
+    second = clip(scaled(red, reciprocal[:, 1]), -FEATURE_LIMIT, FEATURE_LIMIT)
     red_shift = green * cross[:, 0] >> 6
     blue_shift = (green * cross[:, 1] >> 6) + (red * cross[:, 2] >> 6)
     return kernel.stack([first, abs(first), second, abs(second)]), kernel.stack([green * 0, red_shift, blue_shift])

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.pmf import Mixtures
-from bfncodec.exact.kernels import Array, Kernel
+from bfncodec.exact.kernels import Array, Kernel, clip
 from bfncodec.exact.layers import LocalNetwork
 from bfncodec.flow.schedule import Step, geometric
 from bfncodec.models import context
@@ -123,8 +123,8 @@ def features(
         steps = own[:, 0, 0] * 0 + step
     reciprocal = scales.reciprocal[steps]
     limit = context.DIFFERENCE_LIMIT
-    around = context.scaled((own - base[:, None]).clip(-limit, limit), reciprocal[:, None, None])
-    parts = [(around.clip(-127, 127) * available).reshape(count, -1)]
+    around = context.scaled(clip(own - base[:, None], -limit, limit), reciprocal[:, None, None])
+    parts = [(clip(around, -127, 127) * available).reshape(count, -1)]
     if kind.known:
         differences = context.scaled(known - base[:, None], reciprocal[:, None, None])
         parts.insert(0, differences.reshape(count, -1))
@@ -133,9 +133,9 @@ def features(
         flags[channel * STATES + state] = 16
     flags[3 * STATES + level] = 16
     parts.append(kernel.array(np.broadcast_to(flags, (count, len(flags))).copy()))
-    parts.append((2 * steps[:, None] - scales.levels).clip(-16, 16))
+    parts.append(clip(2 * steps[:, None] - scales.levels, -16, 16))
     parts.append((base >> 7) - 16)
-    return kernel.concat(parts).clip(-context.FEATURE_LIMIT, context.FEATURE_LIMIT), steps, base
+    return clip(kernel.concat(parts), -context.FEATURE_LIMIT, context.FEATURE_LIMIT), steps, base
 
 
 def mixtures(
@@ -146,7 +146,7 @@ def mixtures(
     base: 1/16 level [n]; steps: scale steps [n]; shift: 1/1024 level [n] or None.
     """
     count = raw.shape[1] // 3
-    offset = raw[:, count : 2 * count].clip(-1024, 1024) * scales.scale[steps][:, None] + 8 >> 4
+    offset = clip(raw[:, count : 2 * count], -1024, 1024) * scales.scale[steps][:, None] + 8 >> 4
     means = (base * 64)[:, None] + offset
     if shift is not None:
         means = means + shift[:, None]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.exact.kernels import Array, Kernel
+from bfncodec.exact.kernels import Array, Kernel, clip
 from bfncodec.exact.layers import ACTIVATION_MAX, Linear, LocalNetwork
 
 LEARN_PIXELS = 1024
@@ -51,7 +51,7 @@ class _Layer:
         self._round()
 
     def _round(self) -> None:
-        self.used = (self.fine + (1 << FINE - 1) >> FINE).clip(-WIDE_MAX, WIDE_MAX)
+        self.used = clip(self.fine + (1 << FINE - 1) >> FINE, -WIDE_MAX, WIDE_MAX)
         self.product = self.kernel.real(self.used.T)
 
     def __call__(self, values: Array) -> Array:
@@ -60,7 +60,7 @@ class _Layer:
 
     def learn(self, gradient: Array) -> None:
         """One step against a gradient int64 [out, in + 1]."""
-        gradient = (gradient >> _SUM_SHIFT).clip(-_SUM_MAX, _SUM_MAX)
+        gradient = clip(gradient >> _SUM_SHIFT, -_SUM_MAX, _SUM_MAX)
         self.steps += 1
         self.mean = self.mean + (gradient - self.mean) // min(self.steps, MOMENTUM)
         self.square = self.square + (gradient * gradient - self.square) // min(self.steps, self.memory)
@@ -69,7 +69,7 @@ class _Layer:
         for _ in range(2):  # Newton's steps towards the square root, from the last one
             self.root = self.root + self.square // (self.root + 1) >> 1
         limit = STEP_MAX * self.rate
-        self.fine = self.fine - (self.mean * self.rate // (self.root + 1)).clip(-limit, limit)
+        self.fine = self.fine - clip(self.mean * self.rate // (self.root + 1), -limit, limit)
         self._round()
 
 
@@ -102,7 +102,7 @@ class OnlineHeads:
 
     def hidden(self, channel: int, inputs: Array) -> Array:
         """Hidden activations with the constant 255 after them."""
-        hidden = self.heads[channel](inputs).clip(0, ACTIVATION_MAX)
+        hidden = clip(self.heads[channel](inputs), 0, ACTIVATION_MAX)
         return self.kernel.concat([hidden, hidden[:, :1] * 0 + ACTIVATION_MAX])
 
     def output(self, channel: int, hidden: Array) -> Array:
@@ -112,10 +112,10 @@ class OnlineHeads:
     def learn(self, channel: int, inputs: Array, hidden: Array, gradient: Array) -> None:
         """One step of both layers. gradient: int64 [n, 3 * mixtures], as `Mixtures.gradients` gives it."""
         wide = self.kernel.wide
-        gradient = (gradient * self.weights).clip(-_GRADIENT_MAX, _GRADIENT_MAX)
+        gradient = clip(gradient * self.weights, -_GRADIENT_MAX, _GRADIENT_MAX)
         out, head = self.outs[channel], self.heads[channel]
         inner = wide(gradient, out.used[:, :-1] << self.align[channel]) >> self.inner_shift[channel]
         active = hidden[:, :-1]
-        inner = inner.clip(-_INNER_MAX, _INNER_MAX) * ((active > 0) & (active < ACTIVATION_MAX))
+        inner = clip(inner, -_INNER_MAX, _INNER_MAX) * ((active > 0) & (active < ACTIVATION_MAX))
         out.learn(wide(gradient.T, hidden))
         head.learn(wide(inner.T, inputs))

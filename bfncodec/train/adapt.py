@@ -21,7 +21,7 @@ from bfncodec.train.data import Batch, Pool
 from bfncodec.train.networks import MEAN_STEPS, mixture_bits, round_through
 
 PIXELS = 8192  # a step
-STEPS = 300
+STEPS = 120
 RATE = 0.15  # units
 FREE_RATE = 2e-3
 
