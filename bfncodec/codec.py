@@ -20,7 +20,7 @@ from bfncodec.errors import CorruptFile
 from bfncodec.exact import kernels
 from bfncodec.flow.loss import Ledger
 from bfncodec.media.image import Picture
-from bfncodec.models import base, changes, context, zoo
+from bfncodec.models import base, changes, context, online, zoo
 from bfncodec.models.lattice import Lattice
 from bfncodec.models.networks import Networks, load
 from bfncodec.models.wavefront import Wavefront
@@ -32,7 +32,7 @@ BLOCK_PIXELS = 1 << 17
 BLOCK_ITEMS = 256
 SMALL_SIDE = 64  # images up to this size use the model for small ones
 METADATA_LIMIT = 1 << 28
-ADAPT_PIXELS = 1 << 12  # smaller images are not worth changes of the network
+LEARN_FROM = 1 << 14  # pixels from which on an image's own statistics are worth learning
 
 
 def pack(data: bytes) -> bytes:
@@ -180,8 +180,9 @@ def _encode_pass(nets: Networks, planes: Pixels, effort: str, ledger: Ledger | N
         return _pushed(Lattice(nets, planes.shape, planes), Pass(), ledger)
     coefficients = base.choose(planes, nets.coefficients)
     packed = base.pack(coefficients, nets.coefficients)
-    plans = [Pass(base=packed)]
-    if effort == "max" and planes[..., 0].size >= ADAPT_PIXELS:
+    learns = len(planes) == 1 and planes[..., 0].size >= LEARN_FROM
+    plans = [Pass(base=packed, pace=0 if learns else online.FIXED)]
+    if effort == "max" and learns:
         from bfncodec.train import adapt
 
         changed = changes.pack(adapt.fit(nets.tensors, planes, coefficients), nets.tensors)

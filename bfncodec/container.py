@@ -65,7 +65,7 @@ class Pass:
 
     constant: bytes | None = None
     silent: int = 0  # bit g: group g has no noisy steps
-    pace: int = 0  # of the heads' learning, 0 to 3
+    pace: int = 0  # of the heads' learning, 0 to 2; 3: none
     base: bytes = b""
     changes: bytes = b""
     stream: bytes = b""

@@ -218,12 +218,13 @@ def test_freeze_rounds_to_the_finest_grid_of_int8() -> None:
     assert ((peak >= 63) | (frozen["a.shift"] == EXPONENT_MAX)).all()
 
 
-@pytest.mark.parametrize("value", [127.01, -200.0, 1e9, np.inf, np.nan])
+@pytest.mark.parametrize("value", [254.5, -300.0, 1e9, np.inf, np.nan])
 def test_freeze_refuses_weights_that_do_not_fit(value: float) -> None:
     weight = np.array([[0.5, 0.25], [value, 0.1]])
     with pytest.raises(BfnError, match="layer a"):
         freeze("a", weight, np.zeros(2))
     assert freeze("a", np.array([[127.0]]), np.zeros(1))["a.weight"] == 127
+    assert freeze("a", np.array([[-140.0]]), np.zeros(1))["a.weight"] == -127, "saturates"
 
 
 @pytest.mark.parametrize("value", [1e9, -1e9, np.inf, np.nan])

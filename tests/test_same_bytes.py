@@ -41,9 +41,13 @@ print("same")
 """
 
 
-@pytest.fixture
-def pixels(photo: np.ndarray) -> np.ndarray:
-    """Pieces of a photograph, with alpha: both kinds of passes; uint8 [22, 6, 24, 4]."""
+@pytest.fixture(params=["pieces", "whole"])
+def pixels(photo: np.ndarray, request: pytest.FixtureRequest) -> np.ndarray:
+    """Pieces of a photograph, [22, 6, 24, 4], or one image so large that the heads learn, [1, 132, 128, 4]."""
+    if request.param == "whole":
+        whole = np.tile(photo, (3, 3, 1))[None, :132, :128]
+        assert whole[0, ..., 0].size >= codec.LEARN_FROM
+        return np.concatenate([whole, whole[..., :1] // 2], axis=3)
     corners = [(y, x) for y in range(0, 48, 4) for x in (0, 32)]
     pieces = np.stack([photo[y : y + 6, x : x + 24] for y, x in corners if y + 6 <= 48])
     return np.concatenate([pieces, pieces[..., :1] // 2 + np.arange(24, dtype=np.uint8)[:, None]], axis=3)

@@ -19,20 +19,20 @@ def freeze(name: str, weight: NDArray[Any], bias: NDArray[Any]) -> dict[str, NDA
 
     weight [out, in] and bias [out] are float and act between integer grids: the layer's
     integer output is about weight @ input + bias. Each row gets the largest power of two
-    that lets it fit int8. BfnError if a row cannot.
+    that lets it fit int8; weights above 127 saturate. BfnError if they are above 254.
     """
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
         raise BfnError(f"layer {name} has weights that are not finite")
     peak = np.maximum(abs(weight).max(axis=1), 1e-9)
-    exponent = np.floor(np.log2(WEIGHT_MAX / peak)).clip(max=EXPONENT_MAX)
-    if exponent.min() < 0:
+    exponent = np.floor(np.log2(WEIGHT_MAX / peak)).clip(0, EXPONENT_MAX)
+    if peak.max() > 2 * WEIGHT_MAX:
         raise BfnError(f"layer {name} has weights too large for int8: {peak.max():.0f}")
     power = np.exp2(exponent)
     scaled = np.floor(bias * power + 0.5)
     if abs(scaled).max() >= SUM_LIMIT:
         raise BfnError(f"layer {name} has a bias too large beside its weights: {abs(bias).max():.0f}")
     return {
-        f"{name}.weight": np.floor(weight * power[:, None] + 0.5).astype(np.int8),
+        f"{name}.weight": np.floor(weight * power[:, None] + 0.5).clip(-WEIGHT_MAX, WEIGHT_MAX).astype(np.int8),
         f"{name}.bias": scaled.astype(np.int32),
         f"{name}.shift": exponent.astype(np.int8),
     }

@@ -22,7 +22,7 @@ WIDE_MAX = (1 << 15) - 1
 FINE = 12  # bits that the learnt weights have beyond those used
 MOMENTUM = 3  # steps over which gradients are averaged
 MEMORY = 100  # steps over which their squares are averaged, times 2**pace
-PACES = 4  # a pace p means steps 2**p times as often, of rates 2**p times smaller
+FIXED = 3  # the pace at which heads do not learn; p < 3: steps 2**p times as often, rates 2**p times smaller
 STEP_MAX = 4  # largest step, in rates
 HEAD_RATE = 786  # 0.003 of the head's output grid, in 2**-(WIDE + FINE)
 OUT_RATES = (164, 658, 237)  # 0.01 nat, scale, nat (logits, means, log-scales) per 255 of input
@@ -79,7 +79,8 @@ class OnlineHeads:
     def __init__(self, kernel: Kernel, network: LocalNetwork, pace: int) -> None:
         self.kernel = kernel
         self.extra = network.extra
-        self.pixels = LEARN_PIXELS >> pace
+        self.learns = pace != FIXED
+        self.pixels = LEARN_PIXELS >> (pace if self.learns else 0)
         memory = MEMORY << pace
         mixtures = len(network.outs[0].integers.bias) // 3
         rates = np.repeat(np.array(OUT_RATES, np.int64), mixtures) >> pace

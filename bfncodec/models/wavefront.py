@@ -202,13 +202,15 @@ class Wavefront:
     def _learn(self) -> None:
         """One learning step of the heads from what was seen since the last one."""
         seen, kernel = self.seen, self.networks.kernel
+        self.seen = Seen.none()
+        if not self.heads.learns:
+            return
         for channel in range(self.channels):
             values = np.concatenate(seen.values[channel])
             mixtures = Mixtures.joined(seen.mixtures[channel])
             gradient = mixtures.gradients(values, np.concatenate(seen.logs[channel]))
             inputs = kernel.rows(seen.inputs[channel])
             self.heads.learn(channel, inputs, kernel.rows(seen.hidden[channel]), kernel.array(gradient))
-        self.seen = Seen.none()
 
     def _chunk_rows(self, chunk: range) -> NDArray[np.uint32]:
         """Rows (below, width) of a chunk's values in coding order, and a learning step after it."""

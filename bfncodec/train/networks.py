@@ -29,9 +29,9 @@ def round_through(values: Tensor) -> Tensor:
 
 
 def row_exponents(weights: Tensor) -> Tensor:
-    """Largest exponents n [rows, 1] such that weights * 2**n fit int8, at most 30."""
+    """Largest exponents n [rows, 1] in 0 .. 20 such that weights * 2**n fit int8."""
     peak = weights.abs().amax(1, keepdim=True).clamp(min=1e-9)
-    return torch.floor(torch.log2(WEIGHT_MAX / peak)).clamp(max=20.0)
+    return torch.floor(torch.log2(WEIGHT_MAX / peak)).clamp(0.0, 20.0)
 
 
 class _Layers(nn.ModuleList):
@@ -139,7 +139,7 @@ class LocalNetwork(nn.Module):
             return functional.linear(values, weight.bfloat16(), bias.bfloat16())
         weight, bias = self.folded(name)
         power = torch.exp2(row_exponents(weight.detach()))
-        rounded = round_through(weight * power) / power
+        rounded = round_through((weight * power).clamp(-WEIGHT_MAX, WEIGHT_MAX)) / power
         # int8 weights times powers of two and activations up to 255 are exact in bfloat16.
         return round_through(functional.linear(values, rounded.bfloat16()).float() + bias)
 
