@@ -17,7 +17,7 @@ from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.flow.loss import Ledger
 from bfncodec.flow.schedule import Group
-from bfncodec.models import base, context, lattice, online, zoo
+from bfncodec.models import base, context, online, zoo
 from bfncodec.models.lattice import Lattice
 from bfncodec.models.wavefront import Wavefront
 from bfncodec.train.data import HELD_OUT, load_folder
@@ -69,12 +69,15 @@ def lattice_rows(crops: list[Planes]) -> list[str]:
     rows = []
     for levels in ((3,), (3, 2)):
         for steps in (0, 1, 2, 4, 8):
-            lattice.NOISY_LEVELS, lattice.NOISY_STEPS = levels, steps
             calls = 0
 
-            def size(crop: Planes) -> int:
+            def size(crop: Planes, levels: tuple[int, ...] = levels, steps: int = steps) -> int:
                 nonlocal calls
                 model = Lattice(nets, crop.shape, crop)
+                noise = model.groups[0].steps[:steps]
+                for number, target in enumerate(model.targets):
+                    if target.level in levels and target.channels == (0,):
+                        model.groups[number] = Group(model.groups[number].size, noise)
                 calls = sum(1 + len(group.steps) for group in model.groups)
                 return pushed(model)[0]
 

@@ -43,9 +43,9 @@ def _coded_bits(block: Block, kernel: str) -> Bits:
     made = block.image
     assert made is not None and len(made.passes) == 1
     part = made.passes[0]
-    silent = codec._silent(part.silent)
     nets = codec.networks(zoo.find_hash(made.model), kernel)
     model = codec._model(nets, part, (1, made.height, made.width, 3), made.schedule)
+    silent = codec._silent(part.silent, model)
     coder = Coder(part.stream)
     levels = [coder.bits]
     reveal = model.reveal

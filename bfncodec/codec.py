@@ -16,7 +16,7 @@ from bfncodec import container
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.container import Block, Image, Layout, Mode, Pass, Schedule
-from bfncodec.errors import CorruptFile
+from bfncodec.errors import CorruptFile, LimitExceeded
 from bfncodec.exact import kernels
 from bfncodec.flow.loss import Ledger
 from bfncodec.media.image import Picture
@@ -32,6 +32,7 @@ BLOCK_PIXELS = 1 << 17
 BLOCK_ITEMS = 256
 SMALL_SIDE = 64  # images up to this size use the model for small ones
 METADATA_LIMIT = 1 << 28
+RUN_LIMIT = 1 << 22  # pixels a diagonal at most: sums over one learning step stay exact
 LEARN_FROM = 1 << 14  # pixels from which on an image's own statistics are worth learning
 
 
@@ -138,7 +139,7 @@ def decode_thumbnail(block: Block, kernel: str) -> list[Pixels]:
             passes.append(np.broadcast_to(np.frombuffer(part.constant, np.uint8), small)[..., _order(channels)])
             continue
         model = _model(nets, part, shape, made.schedule)
-        protocol.decode(Coder(part.stream), model, _silent(part.silent), last=1)
+        protocol.decode(Coder(part.stream), model, _silent(part.silent, model), last=1)
         passes.append(model.thumbnails())
     return list(merge(passes, made.layout))
 
@@ -165,9 +166,13 @@ def _order(channels: int) -> list[int]:
 
 
 def _model(nets: Networks, part: Pass, shape: tuple[int, int, int, int], schedule: Schedule) -> Wavefront | Lattice:
-    """The predictor that decodes a pass."""
+    """The predictor that decodes a pass; CorruptFile if the pass has fields that it cannot have."""
     if schedule is Schedule.LATTICE:
+        if part.pace or part.base or part.changes:
+            raise CorruptFile("a lattice pass has fields that it cannot have")
         return Lattice(nets, shape)
+    if part.pace != online.FIXED and shape[0] * min(shape[1:3]) > RUN_LIMIT:
+        raise LimitExceeded("the block is too large for heads that learn")
     coefficients = base.unpack(part.base, nets.coefficients)
     return Wavefront(nets.changed(part.changes), shape, coefficients, pace=part.pace)
 
@@ -205,14 +210,18 @@ def _pushed(model: Wavefront | Lattice, plan: Pass, ledger: Ledger | None) -> Pa
 def _decode_pass(nets: Networks, part: Pass, shape: tuple[int, int, int, int], schedule: Schedule) -> Pixels:
     model = _model(nets, part, shape, schedule)
     coder = Coder(part.stream)
-    protocol.decode(coder, model, _silent(part.silent))
+    protocol.decode(coder, model, _silent(part.silent, model))
     if not coder.empty:
         raise CorruptFile("the payload is damaged: something is left after the last pixel")
     return model.images()
 
 
-def _silent(mask: int) -> set[int]:
-    return {group for group in range(mask.bit_length()) if mask >> group & 1}
+def _silent(mask: int, model: Wavefront | Lattice) -> set[int]:
+    """Groups without their noisy steps; CorruptFile if one of them has none anyway."""
+    silent = {group for group in range(mask.bit_length()) if mask >> group & 1}
+    if not silent <= {number for number, group in enumerate(model.groups) if group.steps}:
+        raise CorruptFile("a group without noisy steps is marked as silent")
+    return silent
 
 
 def _digest(pictures: Iterable[Picture]) -> bytes:

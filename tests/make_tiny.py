@@ -1,7 +1,7 @@
 """Make tests/data/tiny.safetensors: a small model trained for seconds on images made here.
 
-Run as `python tests/make_tiny.py`. Another torch version may give other weights, and then
-the golden files have to be made again with them (`python tests/make_goldens.py`).
+Run as `python tests/make_tiny.py`; another torch version may give other weights. The golden
+files need the committed ones for ever: a new tiny model gets a new name.
 """
 
 from __future__ import annotations

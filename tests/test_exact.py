@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from bfncodec.exact import kernels
 from bfncodec.exact.freeze import EXPONENT_MAX, freeze
 from bfncodec.exact.kernels import SUM_LIMIT, NumpyKernel, TorchKernel, self_check
 from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Linear, LocalNetwork
+from bfncodec.models import zoo
 from bfncodec.train import networks
 
 NAMES = [name for name in kernels.NAMES if name != "torch-cuda"]
@@ -310,3 +313,10 @@ def test_network_refuses_a_layer_that_could_overflow() -> None:
     tensors["heads.1.bias"] = tensors["heads.1.bias"] + np.int32(SUM_LIMIT)
     with pytest.raises(CorruptFile, match="heads.1"):
         LocalNetwork(kernels.kernel("int64"), tensors)
+
+
+def test_a_pickle_is_no_model(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    torch.save({"weight": torch.zeros(2)}, path)
+    with pytest.raises(CorruptFile, match="cannot be read as a model"):
+        zoo.tensors(path)

@@ -2,7 +2,9 @@
 
 The plane of every fourth, say, pixel becomes the plane of every second one through three
 cosets (D, H, V), channel by channel; four such levels lead from the thumbnail to the image.
-The number of groups does not depend on the image's size.
+The number of groups does not depend on the image's size. Only the thumbnail has noisy steps:
+in the cosets they cost more than they save (benchmarks/results/choices.md), though the
+networks know how to use them.
 """
 
 from __future__ import annotations
@@ -14,14 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.flow.schedule import Group, Step
+from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import Theta
 from bfncodec.models import cosets
 from bfncodec.models.networks import Networks
 
 Pixels = NDArray[Any]
-NOISY_LEVELS = (3, 2)  # levels whose first channel is sent through noisy steps
-NOISY_STEPS = 0
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,7 @@ class Lattice:
                     target = Target(kind, level, (channel,))
                     if self._size(target):
                         self.targets.append(target)
-                        self.groups.append(Group(self._size(target), self._steps(target, thumbnail)))
-
-    def _steps(self, target: Target, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-        return steps[:NOISY_STEPS] if target.level in NOISY_LEVELS and target.channels == (0,) else ()
+                        self.groups.append(Group(self._size(target)))
 
     def _slices(self, target: Target) -> tuple[slice, slice]:
         stride = 1 << target.level

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.errors import UnsupportedFeature
+from bfncodec.errors import CorruptFile, UnsupportedFeature
 from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import LocalNetwork, Tensors
-from bfncodec.models import changes, context
+from bfncodec.models import changes, context, cosets
 
 
 @dataclass
@@ -47,6 +47,9 @@ class Networks:
 def load(kernel: Kernel, tensors: Tensors) -> Networks:
     """Networks from a model file's tensors, whose names begin with `wavefront.`, `T.`, `D.`, `H.` and `V.`"""
     pixel = _part(tensors, "wavefront")
+    deviations = [int(deviation) for deviation in tensors["T.deviations"]]
+    if not all(0 < deviation < 256 for deviation in deviations) or len(deviations) >= cosets.KNOWN:
+        raise CorruptFile("the model's noisy steps are out of range")
     kinds = [kind for kind in "TDHV" if f"{kind}.inner.weight" in tensors]
     return Networks(
         kernel,
@@ -54,7 +57,7 @@ def load(kernel: Kernel, tensors: Tensors) -> Networks:
         pixel,
         LocalNetwork(kernel, pixel),
         {kind: LocalNetwork(kernel, _part(tensors, kind)) for kind in kinds},
-        [int(deviation) for deviation in tensors["T.deviations"]],
+        deviations,
         pixel["coefficients"].astype(np.int64),
     )
 

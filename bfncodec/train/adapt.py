@@ -86,14 +86,16 @@ class _Network:
         return sum((6 * (s / (s + 0.3)).sum() + torch.log2(1 + s).sum() for s in sizes), torch.zeros(()))
 
 
-def fit(tensors: Tensors, planes: NDArray[Any], coefficients: NDArray[Any], steps: int = STEPS) -> changes.Changes:
+def fit(
+    tensors: Tensors, planes: NDArray[Any], coefficients: NDArray[Any], steps: int | None = None
+) -> changes.Changes:
     """Changes for images [N, H, W, channels] (G, R, B or grey) under base coefficients [74, 3]."""
     channels = planes.shape[3]
     three = np.repeat(planes, 3, axis=3) if channels == 1 else planes
     count, height, width, _ = three.shape
     pool = Pool(count, height, width, "cpu")
     pool.put_whole(three, coefficients, slice(0, count))
-    torch.manual_seed(0)
+    steps = steps or STEPS
     network = _Network(tensors)
     groups = [{"params": list(network.changes.values()), "lr": RATE}, {"params": network.free, "lr": FREE_RATE}]
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))

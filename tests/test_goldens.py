@@ -1,0 +1,198 @@
+"""Golden files: what they hold and which errors they raise never changes (checklist rows 11, 24, 29, 30, 38, 40).
+
+`make_goldens.py` tells how they were made; `reference_decoder.py` is the second decoder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import make_goldens
+import numpy as np
+import pytest
+import reference_decoder
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bfncodec
+from bfncodec import api, container, errors
+from bfncodec.container import Source
+from bfncodec.media.image import Picture
+
+GOLDEN = Path(__file__).with_name("data") / "golden"
+MANIFEST: dict[str, Any] = json.loads((GOLDEN / "manifest.json").read_text())
+GOOD = MANIFEST["good"]
+PAGE = Path(__file__).parents[1] / "docs" / "format.md"
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def golden(name: str) -> bytes:
+    return (GOLDEN / f"{name}.bfn").read_bytes()
+
+
+def check_content(entry: dict[str, Any], content: bytes | Picture) -> None:
+    """Decoded content is what the manifest promises, and what the input holds."""
+    original = (GOLDEN / entry["input"]).read_bytes()
+    if isinstance(content, bytes):
+        assert sha(content) == entry["bytes"]
+        assert content == original
+        return
+    assert content.source.name == entry["source"]
+    assert content.pixels.shape == tuple(entry["shape"]) and content.pixels.dtype == np.uint8
+    assert sha(content.pixels.tobytes()) == entry["pixels"]
+    assert (sha(content.metadata) if content.metadata else None) == entry.get("metadata")
+    if content.source is Source.ARRAY:
+        assert content.pixels.tobytes() == original
+    elif content.source is not Source.PNG:
+        assert api.file_bytes(content) == original
+
+
+def decoded(data: bytes) -> list[bytes | Picture]:
+    """All items of a file."""
+    return [content for block in container.read(data).blocks for content in api.decode_block(block, "cpu")]
+
+
+def by_reference(data: bytes) -> list[bytes | Picture]:
+    """All items of a file, from the second decoder."""
+    contents: list[bytes | Picture] = []
+    for item in reference_decoder.decode(data, make_goldens.DATA / "tiny.safetensors"):
+        if item.pixels is None:
+            contents.append(item.content)
+            continue
+        if item.source in (Source.PNM, Source.BMP):
+            picture = Picture(Source(item.source), container.Layout(item.pixels.shape[2] - 1), item.pixels)
+            picture.metadata = item.metadata
+            assert item.file() == api.file_bytes(picture)
+        contents.append(
+            Picture(Source(item.source), container.Layout(item.pixels.shape[2] - 1), item.pixels, item.metadata)
+        )
+    return contents
+
+
+def test_the_folder_is_what_the_manifest_lists() -> None:
+    names = {f"{name}.bfn" for name in GOOD} | {f"bad-{name}.bfn" for name in MANIFEST["bad"]}
+    names |= {entry["input"] for entry in [*GOOD.values(), *MANIFEST["archive"].values()]}
+    assert {path.name for path in GOLDEN.iterdir()} == names | {"archive.bfn", "manifest.json"}
+    tiny = (make_goldens.DATA / "tiny.safetensors").read_bytes()
+    assert hashlib.sha256(tiny).hexdigest().startswith(MANIFEST["model"])
+    assert sum(path.stat().st_size for path in GOLDEN.iterdir()) < 60_000
+
+
+def test_every_feature_of_the_format_is_in_a_golden() -> None:
+    passes = [one for entry in GOOD.values() for one in entry.get("passes", [])]
+    for feature in ("pace 0", "pace 1", "pace 2", "no learning", "constant", "silent", "base", "changes"):
+        assert any(feature in one for one in passes)
+    assert {entry["mode"] for entry in GOOD.values()} == {"STORED", "LZMA", "IMAGE"}
+    assert {entry.get("schedule") for entry in GOOD.values()} == {"WAVEFRONT", "LATTICE", None}
+    assert {entry["shape"][2] for entry in GOOD.values() if "shape" in entry} == {1, 2, 3, 4}
+    assert any(block.items > 1 for block in container.read(golden("archive")).blocks)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good_files_decode_to_their_content(name: str) -> None:
+    """Rows 30 and 31."""
+    check_content(GOOD[name], *decoded(golden(name)))
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good_files_decode_in_the_second_decoder(name: str) -> None:
+    """Row 30: by the page alone."""
+    check_content(GOOD[name], *by_reference(golden(name)))
+
+
+def test_archive_decodes_to_its_items() -> None:
+    names = container.read(golden("archive")).names
+    assert names is not None and sorted(names) == sorted(MANIFEST["archive"])
+    for name, content in zip(names, decoded(golden("archive")), strict=True):
+        check_content(MANIFEST["archive"][name], content)
+
+
+def test_archive_decodes_in_the_second_decoder() -> None:
+    items = reference_decoder.decode(golden("archive"), make_goldens.DATA / "tiny.safetensors")
+    assert all(item.name is not None for item in items)
+    names = [(item.name or b"").decode("utf-8", "surrogateescape") for item in items]
+    for name, content in zip(names, by_reference(golden("archive")), strict=True):
+        check_content(MANIFEST["archive"][name], content)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in GOOD.items() if entry["effort"]])
+def test_inputs_encode_to_the_same_bytes(name: str) -> None:
+    """Rows 28 and 38: on every machine."""
+    entry = GOOD[name]
+    item: Any = (GOLDEN / entry["input"]).read_bytes()
+    if entry.get("source") == "ARRAY":
+        item = np.frombuffer(item, np.uint8).reshape(entry["shape"])
+    assert bfncodec.encode(item, model="tiny", device="cpu", effort=entry["effort"]) == golden(name)
+
+
+@pytest.mark.parametrize("name", MANIFEST["info"])
+def test_info_is_what_it_was(name: str) -> None:
+    """Row 11: keys and values are stable."""
+    assert api.info(golden(name)) == MANIFEST["info"][name]
+
+
+@pytest.mark.parametrize("name", MANIFEST["bad"])
+def test_bad_files_raise_their_error(name: str) -> None:
+    """Rows 20 to 25."""
+    with pytest.raises(errors.BfnError) as caught:
+        decoded(golden(f"bad-{name}"))
+    assert type(caught.value).__name__ == MANIFEST["bad"][name]
+
+
+@pytest.mark.parametrize("name", MANIFEST["bad"])
+def test_bad_files_are_refused_by_the_second_decoder(name: str) -> None:
+    with pytest.raises(reference_decoder.FormatError):
+        by_reference(golden(f"bad-{name}"))
+
+
+def test_the_script_makes_the_same_files(tmp_path: Path) -> None:
+    """Row 40: binary goldens come with the script that makes them."""
+    make_goldens.make(tmp_path)
+    made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    kept = {path.name: path.read_bytes() for path in GOLDEN.iterdir()}
+    assert sorted(made) == sorted(kept)
+    assert [name for name in made if made[name] != kept[name]] == []
+
+
+def test_the_second_decoder_stands_alone() -> None:
+    """Row 30: from the page alone, without bfncodec, torch, constriction or safetensors."""
+    source = Path(reference_decoder.__file__).read_text()
+    imports = [line.split()[1] for line in source.splitlines() if line.startswith(("import ", "from "))]
+    assert not {name.split(".")[0] for name in imports} & {"bfncodec", "torch", "constriction", "safetensors"}
+
+
+def test_the_example_of_the_page_is_a_file() -> None:
+    """Section 15 of docs/format.md, byte for byte."""
+    listing = PAGE.read_text().split("## 15. Example")[1]
+    rows = [line.strip() for line in listing.splitlines() if line.startswith("    ")]
+    data = bytes.fromhex("".join(row.split("  ")[0] for row in rows))
+    assert bfncodec.decode(data) == b"abc" == reference_decoder.decode(data, Path())[0].content
+    assert bfncodec.encode(b"abc") == data
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.one_of(st.binary(max_size=300), st.text(max_size=100).map(str.encode)))
+def test_any_bytes_come_back(data: bytes) -> None:
+    """Row 37, in both decoders: NUL, invalid UTF-8, no bytes at all."""
+    encoded = bfncodec.encode(data)
+    assert len(encoded) <= len(data) + 64
+    assert bfncodec.decode(encoded) == data == reference_decoder.decode(encoded, Path())[0].content
+
+
+def test_the_checklist_names_tests_that_exist() -> None:
+    """All 40 rows, in order; every test that docs/checklist.md names is in this folder."""
+    page = PAGE.with_name("checklist.md").read_text()
+    rows = [line for line in page.splitlines() if re.match(r"\| \d", line)]
+    assert [int(row.split("|")[1]) for row in rows] == list(range(1, 41))
+    source = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    for row in rows:
+        names = re.findall(r"`(test_\w+)`", row)
+        assert names
+        assert [name for name in names if f"def {name}(" not in source] == []

@@ -1,0 +1,123 @@
+"""Heads that learn while coding, and changes of the network that a file brings along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bfncodec import codec
+from bfncodec.coding.pmf import Mixtures
+from bfncodec.container import Layout, Source
+from bfncodec.errors import CorruptFile
+from bfncodec.exact.pmf import TOTAL_BITS
+from bfncodec.media.image import Picture
+from bfncodec.models import changes, online
+from bfncodec.models.networks import Networks
+from bfncodec.models.online import OnlineHeads
+
+
+@pytest.fixture
+def nets(tiny: Path) -> Networks:
+    return codec.networks(tiny, "float32")
+
+
+@pytest.fixture
+def activations() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(3)
+    return random.integers(0, 256, (2000, 16)).astype(np.int32), random.integers(-127, 128, (2000, 4)).astype(np.int32)
+
+
+def test_heads_start_as_the_model_has_them(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
+    seen, cross = activations
+    heads = OnlineHeads(nets.kernel, nets.pixel, 0)
+    for channel in range(3):
+        inputs = heads.inputs(channel, seen, cross)
+        got = heads.output(channel, heads.hidden(channel, inputs))
+        assert np.array_equal(got, nets.pixel.head(channel, seen, cross))
+
+
+def test_learning_lowers_the_cost_of_what_comes_again(
+    nets: Networks, activations: tuple[np.ndarray, np.ndarray]
+) -> None:
+    seen, cross = activations
+    values = np.random.default_rng(4).normal(100, 2, len(seen)).round().astype(np.int64)
+    heads = OnlineHeads(nets.kernel, nets.pixel, 0)
+    costs = []
+    for _ in range(60):
+        inputs = heads.inputs(0, seen, cross)
+        hidden = heads.hidden(0, inputs)
+        raw = heads.output(0, hidden)
+        k = raw.shape[1] // 3
+        mixtures = Mixtures(raw[:, :k], 103 * 1024 + 64 * raw[:, k : 2 * k], raw[:, 2 * k :] + 60)
+        costs.append(mixtures.cost(values))
+        heads.learn(0, inputs, hidden, mixtures.gradients(values, raw[:, 2 * k :]))
+    assert costs[-1] < 0.9 * costs[0]
+
+
+def test_steps_at_the_ends_of_every_range_agree_with_unlimited_integers(nets: Networks) -> None:
+    heads = OnlineHeads(nets.kernel, nets.pixel, 0)
+    layer = heads.outs[0]
+    gradient = np.full(layer.fine.shape, (1 << 45) - 1, np.int64)
+    gradient[::2] *= -1
+    start = layer.fine.astype(object)
+    layer.learn(gradient)
+    cut = int(online._SUM_MAX)
+    scaled = np.clip(gradient.astype(object) >> online._SUM_SHIFT, -cut, cut)
+    root = abs(scaled)
+    for _ in range(2):
+        root = root + scaled * scaled // (root + 1) >> 1
+    limit = online.STEP_MAX * layer.rate.astype(object)
+    step = np.minimum(np.maximum(scaled * layer.rate.astype(object) // (root + 1), -limit), limit)
+    assert np.array_equal(layer.fine.astype(object), start - step)
+
+
+def test_every_kernel_learns_alike(tiny: Path, activations: tuple[np.ndarray, np.ndarray]) -> None:
+    seen, cross = activations
+    gradient = np.random.default_rng(5).integers(-(1 << 17), 1 << 17, (len(seen), 6))
+    learnt = []
+    for name in ("float32", "int64", "torch-cpu"):
+        nets = codec.networks(tiny, name)
+        heads = OnlineHeads(nets.kernel, nets.pixel, 1)
+        for _ in range(3):
+            inputs = heads.inputs(1, nets.kernel.array(seen), nets.kernel.array(cross))
+            heads.learn(1, inputs, heads.hidden(1, inputs), nets.kernel.array(gradient))
+        learnt.append([nets.kernel.numpy(part[1].fine) for part in (heads.heads, heads.outs)])
+    for other in learnt[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(learnt[0], other, strict=True))
+
+
+def test_changes_pack_and_unpack(nets: Networks) -> None:
+    random = np.random.default_rng(6)
+    made = {name: random.integers(-15, 16, width) for name, width in changes.layers(nets.tensors).items()}
+    data = changes.pack(made, nets.tensors)
+    back = changes.unpack(data, nets.tensors)
+    assert all(np.array_equal(made[name], back[name]) for name in made)
+    nothing = {name: change * 0 for name, change in made.items()}
+    assert changes.pack(nothing, nets.tensors) == b""
+    with pytest.raises(CorruptFile):
+        changes.unpack(data + b"\1\2\3\4\5", nets.tensors)
+
+
+def test_ratios_are_pmfs() -> None:
+    for ratio in changes.RATIOS:
+        pmf = changes._pmf(ratio)
+        assert pmf.sum() == 1 << TOTAL_BITS and (pmf >= 1).all()
+        assert pmf.argmax() == changes.LIMIT
+
+
+def test_max_sends_changes_where_they_pay(photo: np.ndarray, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image unlike the training data: darker by far, with another noise."""
+    from bfncodec.train import adapt
+
+    monkeypatch.setattr(codec, "LEARN_FROM", 1 << 10)
+    monkeypatch.setattr(adapt, "STEPS", 40)
+    pixels = np.tile(255 - photo // 3, (2, 2, 1))
+    picture = [Picture(Source.ARRAY, Layout.RGB, pixels)]
+    plain = codec.encode_pictures(picture, "float32", tiny)
+    best = codec.encode_pictures(picture, "float32", tiny, "max")
+    assert plain.image is not None and best.image is not None
+    sizes = [len(part.stream) + len(part.changes) for part in (plain.image.passes[0], best.image.passes[0])]
+    assert sizes[1] <= sizes[0]
+    assert np.array_equal(codec.decode_pictures(best, "float32")[0].pixels, pixels)
