@@ -80,8 +80,9 @@ def default_model(width: int, height: int) -> Path:
 
 
 def items_per_block(shape: tuple[int, ...]) -> int:
-    """How many pictures of a shape [height, width, channels] share a block."""
-    return max(1, min(BLOCK_ITEMS, BLOCK_PIXELS // (shape[0] * shape[1])))
+    """How many pictures of a shape [height, width, channels] share a block: one, if its heads can learn."""
+    pixels = shape[0] * shape[1]
+    return 1 if pixels >= LEARN_FROM else min(BLOCK_ITEMS, BLOCK_PIXELS // pixels)
 
 
 def encode_pictures(
