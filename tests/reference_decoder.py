@@ -765,7 +765,7 @@ class Wavefront:
         shape = (self.items, -(-self.height // 16), -(-self.width // 16))
         small = thumbnail(self.stack, self.tensors, shape, self.channels, bool(self.silent & 1))
         self.pixels[:, ::16, ::16] = small
-        pixels = 0
+        pixels = runs = 0
         for number in range(self.width + 4 * (self.height - 1)):
             rows = [y for y in range(self.height) if 0 <= number - 4 * y < self.width]
             places = [(item, y, number - 4 * y) for item in range(self.items) for y in rows]
@@ -777,9 +777,10 @@ class Wavefront:
                     self.settle(place, self.base(*place)[1])
             pixels += len(coded)
             if pixels >= self.run_pixels:
-                for head in self.heads if self.learns else []:
+                learning = self.learns and runs % max(1, self.height * self.width >> 21) == 0
+                for head in self.heads if learning else []:
                     head.learn()
-                pixels = 0
+                pixels, runs = 0, runs + 1
         self.stack.end()
         return self.pixels
 

@@ -1,9 +1,10 @@
 """Heads that learn from the image while it is coded, in integers, alike in encoder and decoder.
 
 The last two layers of the wavefront network start from the model's weights and take one
-step of gradient descent after every LEARN_PIXELS pixels (2**pace times as often), on the cost of the pixels just
-coded; gradients are averaged and divided by their root mean square. Weights are kept with
-FINE extra bits; products are exact in float64.
+step of gradient descent after every LEARN_PIXELS pixels (2**pace times as often), on the
+cost of the pixels just coded; beyond four megapixels after some of these runs only.
+Gradients are averaged and divided by their root mean square. Weights are kept with FINE
+extra bits; products are exact in float64.
 
 A step of size one changes a weight by its layer's rate, whatever the gradient's scale.
 """
@@ -17,6 +18,7 @@ from bfncodec.exact.kernels import Array, Kernel, clip
 from bfncodec.exact.layers import ACTIVATION_MAX, Linear, LocalNetwork
 
 LEARN_PIXELS = 1024
+LEARN_ALL_BITS = 21  # images of 2**22 pixels and more learn from every second chunk, and so on
 WIDE = 6  # bits that adapted weights have beyond int8
 WIDE_MAX = (1 << 15) - 1
 FINE = 12  # bits that the learnt weights have beyond those used

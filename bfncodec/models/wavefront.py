@@ -23,7 +23,7 @@ from bfncodec.flow.theta import Theta
 from bfncodec.models import context, cosets, linear
 from bfncodec.models.context import SLOPE, STRIDE
 from bfncodec.models.networks import Networks
-from bfncodec.models.online import OnlineHeads
+from bfncodec.models.online import LEARN_ALL_BITS, OnlineHeads
 
 Pixels = NDArray[Any]
 
@@ -161,7 +161,8 @@ class Wavefront:
         self.heads = OnlineHeads(kernel, networks.pixel, pace)
         self.seen = Seen.none()
         self.chunks = list(self._chunks())
-        self.lasts = {chunk[-1] for chunk in self.chunks}
+        every = max(1, self.height * self.width >> LEARN_ALL_BITS)
+        self.learns = {chunk[-1]: number % every == 0 for number, chunk in enumerate(self.chunks)}
         self.current: DiagonalOutput | None = None
         self.rows: list[NDArray[np.uint32]] = []
 
@@ -199,11 +200,11 @@ class Wavefront:
         """The thumbnail, then the chunks."""
         return [range(0, 1), *self.chunks]
 
-    def _learn(self) -> None:
-        """One learning step of the heads from what was seen since the last one."""
+    def _learn(self, last: int) -> None:
+        """One learning step of the heads from the chunk that ends with group `last`, if it is one of those."""
         seen, kernel = self.seen, self.networks.kernel
         self.seen = Seen.none()
-        if not self.heads.learns:
+        if not self.heads.learns or not self.learns[last]:
             return
         for channel in range(self.channels):
             values = np.concatenate(seen.values[channel])
@@ -224,7 +225,7 @@ class Wavefront:
             mixture = output.channel(channel, errors)
             parts.append(mixture.triples(values[:, channel])[:, :, :2])
             self.seen.values[channel].append(values[:, channel])
-        self._learn()
+        self._learn(chunk[-1])
         rows = np.stack(parts, axis=1).reshape(len(pixels), 2 * self.channels, 2).astype(np.uint32)
         # Coding order: diagonal, then channel and half, then pixel.
         cut = np.split(rows, np.cumsum([len(diagonal) for diagonal in diagonals])[:-1])
@@ -308,8 +309,8 @@ class Wavefront:
         self._write(self.pixels, index, table)
         assert self.current is not None
         self._reveal_errors(index, 16 * table - self.networks.kernel.numpy(self.current.base))
-        if group in self.lasts:
-            self._learn()
+        if group in self.learns:
+            self._learn(group)
 
     def _reveal_errors(self, index: NDArray[np.int64], errors: NDArray[np.int32]) -> None:
         """Write innovations and trends of pixels whose base errors int32 [n, 3] are known."""
