@@ -597,7 +597,6 @@ class LearningHead:
         back *= (hidden[:, :-1] > 0) & (hidden[:, :-1] < 255)
         self.out.learn(gradient.T @ hidden)
         self.head.learn(back.T @ inputs)
-        self.seen = []
 
     def gradient(self, one: Coded) -> list[int]:
         value, shares = one.value, one.mixture.shares
@@ -778,8 +777,10 @@ class Wavefront:
             pixels += len(coded)
             if pixels >= self.run_pixels:
                 learning = self.learns and runs % max(1, self.height * self.width >> 21) == 0
-                for head in self.heads if learning else []:
-                    head.learn()
+                for head in self.heads if self.learns else []:
+                    if learning:
+                        head.learn()
+                    head.seen = []
                 pixels, runs = 0, runs + 1
         self.stack.end()
         return self.pixels

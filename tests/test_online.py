@@ -13,7 +13,7 @@ from bfncodec.container import Layout, Source
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.pmf import TOTAL_BITS
 from bfncodec.media.image import Picture
-from bfncodec.models import changes, online
+from bfncodec.models import changes, online, wavefront
 from bfncodec.models.networks import Networks
 from bfncodec.models.online import OnlineHeads
 
@@ -121,3 +121,17 @@ def test_max_sends_changes_where_they_pay(photo: np.ndarray, tiny: Path, monkeyp
     sizes = [len(part.stream) + len(part.changes) for part in (plain.image.passes[0], best.image.passes[0])]
     assert sizes[1] <= sizes[0]
     assert np.array_equal(codec.decode_pictures(best, "float32")[0].pixels, pixels)
+
+
+def test_large_images_learn_from_a_share_of_the_runs(
+    photo: np.ndarray, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rule for many megapixels, brought down to 132 x 128 pixels: every fourth run."""
+    pixels = np.tile(photo, (3, 3, 1))[:132, :128]
+    picture = [Picture(Source.ARRAY, Layout.RGB, pixels)]
+    every = codec.encode_pictures(picture, "float32", tiny)
+    monkeypatch.setattr(wavefront, "LEARN_ALL_BITS", 12)
+    fourth = codec.encode_pictures(picture, "float32", tiny)
+    assert every.image is not None and fourth.image is not None
+    assert every.image.passes[0].stream != fourth.image.passes[0].stream
+    assert np.array_equal(codec.decode_pictures(fourth, "float32")[0].pixels, pixels)
