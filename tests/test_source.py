@@ -58,11 +58,9 @@ EXCEPTIONS = {
     "exact/kernels.py": [
         r"dtype: Any = np\.float32",
         r"dtype = np\.float64",
-        r"return np\.ascontiguousarray\(values, np\.float64\)",
         r"values\.astype\(np\.float64, copy=False\) @ weights\.astype\(np\.float64, copy=False\)",
-        r"return values\.to\(self\._torch\.float64\)\.contiguous\(\)",
         r"values\.to\(self\._torch\.float64\) @ weights\.to\(self\._torch\.float64\)",
-        r"values\.T\.astype\(np\.float32\)",
+        r"device=self\.device\)\.T\.to\(self\._torch\.float32\)",
         r"values\.to\(self\._torch\.float32\) @ weights\)\.to\(self\._torch\.int32\)",
     ],
     # constants that decimal rounds correctly to integers

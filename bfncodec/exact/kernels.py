@@ -36,14 +36,11 @@ class Kernel(Protocol):
     def numpy(self, values: Array) -> np.ndarray[Any, Any]:
         """The array as NumPy."""
 
-    def weights(self, values: np.ndarray[Any, Any]) -> Any:
+    def weights(self, values: Array) -> Any:
         """A matrix [out, in] made ready for `matmul`."""
 
     def matmul(self, values: Array, weights: Any) -> Array:
         """values [n, in] times weights [out, in]: int32 [n, out], sums below 2**24."""
-
-    def real(self, values: Array) -> Array:
-        """Integers below 2**53 made ready for `wide`."""
 
     def wide(self, values: Array, weights: Array) -> Array:
         """values [n, k] times weights [k, m]: int64 [n, m], sums below 2**53."""
@@ -71,14 +68,11 @@ class NumpyKernel:
     def numpy(self, values: Array) -> np.ndarray[Any, Any]:
         return np.asarray(values)
 
-    def weights(self, values: np.ndarray[Any, Any]) -> Any:
+    def weights(self, values: Array) -> Any:
         return np.ascontiguousarray(values.T.astype(self.dtype))
 
     def matmul(self, values: Array, weights: Any) -> Array:
         return (values.astype(self.dtype) @ weights).astype(np.int32)
-
-    def real(self, values: Array) -> Array:
-        return np.ascontiguousarray(values, np.float64)
 
     def wide(self, values: Array, weights: Array) -> Array:
         product = values.astype(np.float64, copy=False) @ weights.astype(np.float64, copy=False)
@@ -107,9 +101,6 @@ class NumpyIntegerKernel(NumpyKernel):
     name = "int64"
     dtype = np.int64
 
-    def real(self, values: Array) -> Array:
-        return values
-
     def wide(self, values: Array, weights: Array) -> Array:
         return values.astype(np.int64) @ weights.astype(np.int64)
 
@@ -133,14 +124,11 @@ class TorchKernel:
         result: np.ndarray[Any, Any] = values.cpu().numpy()
         return result
 
-    def weights(self, values: np.ndarray[Any, Any]) -> Any:
-        return self._torch.as_tensor(values.T.astype(np.float32), device=self.device).contiguous()
+    def weights(self, values: Array) -> Any:
+        return self._torch.as_tensor(values, device=self.device).T.to(self._torch.float32).contiguous()
 
     def matmul(self, values: Array, weights: Any) -> Array:
         return (values.to(self._torch.float32) @ weights).to(self._torch.int32)
-
-    def real(self, values: Array) -> Array:
-        return values.to(self._torch.float64).contiguous()
 
     def wide(self, values: Array, weights: Array) -> Array:
         product = values.to(self._torch.float64) @ weights.to(self._torch.float64)
@@ -170,7 +158,7 @@ def self_check(kernel: Kernel) -> None:
     good = np.array_equal(got, values.astype(np.int64) @ weights.T)
     large = weights.T << 16 | 1
     left = values.astype(np.int64) << 14 | 1
-    got = kernel.numpy(kernel.wide(kernel.array(left), kernel.real(kernel.array(large))))
+    got = kernel.numpy(kernel.wide(kernel.array(left), kernel.array(large)))
     if not (good and np.array_equal(got, left @ large)):
         raise BfnError(f"kernel {kernel.name} failed its self-check on this machine")
 

@@ -4,7 +4,7 @@ The last two layers of the wavefront network start from the model's weights and 
 step of gradient descent after every LEARN_PIXELS pixels (2**pace times as often), on the
 cost of the pixels just coded; beyond four megapixels after some of these runs only.
 Gradients are averaged and divided by their root mean square. Weights are kept with FINE
-extra bits; products are exact in float64.
+extra bits; sums are exact, below 2**24 going forward and below 2**53 in the gradients.
 
 A step of size one changes a weight by its layer's rate, whatever the gradient's scale.
 """
@@ -14,7 +14,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.exact.kernels import Array, Kernel, clip
+from bfncodec.errors import CorruptFile
+from bfncodec.exact.kernels import SUM_LIMIT, Array, Kernel, clip
 from bfncodec.exact.layers import ACTIVATION_MAX, Linear, LocalNetwork
 
 LEARN_PIXELS = 1024
@@ -47,6 +48,9 @@ class _Layer:
         self.fine = kernel.array(weight << WIDE + FINE)
         self.bias = kernel.array(layer.integers.bias << WIDE)
         self.shift = kernel.array(shift + WIDE)
+        self.unit = kernel.array(np.full(1, 256, np.int64))
+        if weight.shape[1] * ACTIVATION_MAX * 128 >= SUM_LIMIT:
+            raise CorruptFile("the model's heads have too many inputs")
         self.rate = kernel.array((rates << shift)[:, None])
         self.mean, self.square, self.root = self.fine * 0, self.fine * 0, self.fine * 0
         self.steps = 0
@@ -54,11 +58,14 @@ class _Layer:
 
     def _round(self) -> None:
         self.used = clip(self.fine + (1 << FINE - 1) >> FINE, -WIDE_MAX, WIDE_MAX)
-        self.product = self.kernel.real(self.used.T)
+        high = self.used + 128 >> 8
+        self.high, self.low = self.kernel.weights(high), self.kernel.weights(self.used - (high << 8))
 
     def __call__(self, values: Array) -> Array:
         """int [n, in + 1] -> int64 [n, out]."""
-        return self.kernel.wide(values, self.product) + self.bias >> self.shift
+        # Two products whose sums stay below 2**24 cost less than one that needs 2**53.
+        high, low = self.kernel.matmul(values, self.high), self.kernel.matmul(values, self.low)
+        return high * self.unit + low + self.bias >> self.shift
 
     def learn(self, gradient: Array) -> None:
         """One step against a gradient int64 [out, in + 1]."""
