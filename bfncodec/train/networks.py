@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bfncodec.exact import tables
+from bfncodec.exact.layers import ACTIVATION_MAX, STREAM_BITS
 
-ACTIVATION_MAX = 255.0
-STREAM_BITS = 4  # extra fraction bits of the residual stream
 WEIGHT_MAX = 127.0
 MEAN_STEPS = 64  # steps per local scale of mixture means
 
