@@ -209,7 +209,7 @@ def trends(innovations: NDArray[np.int16]) -> NDArray[np.int16]:
     count, rows, row, _ = innovations.shape
     height, width = rows - RADIUS, row - 2 * RADIUS
     field = blank_errors((count, height, width))
-    flat, sizes = field.reshape(count, -1, 4), abs(innovations).reshape(count, -1, 4)
+    flat, sizes = field.reshape(count, -1, 4), innovations.reshape(count, -1, 4)
     for number in range(width + SLOPE * (height - 1)):
         top = max(0, -((width - 1 - number) // SLOPE))
         last = min(height - 1, number // SLOPE)
@@ -222,7 +222,7 @@ def trends(innovations: NDArray[np.int16]) -> NDArray[np.int16]:
             flat[:, first - 1 : stop - 1 : row - SLOPE],
             flat[:, first - row : stop - row : row - SLOPE],
             flat[:, first - row + 1 : stop - row + 1 : row - SLOPE],
-            sizes[:, where],
+            abs(sizes[:, where]),
         )
         if number - SLOPE * top == width - 1:
             flat[:, first + 1 : first + RADIUS + 1] = flat[:, first, None]

@@ -122,8 +122,12 @@ class Fields:
 def fields(canvas: NDArray[np.int16], coefficients: NDArray[Any]) -> Fields:
     """Errors, innovations and their trends of filled canvases."""
     errors = base_errors(canvas, coefficients)
+    innovations = np.empty_like(errors)
     cross = coefficients[REGRESSORS].astype(np.int32)
-    innovations = np.stack(context.decorrelated(errors.astype(np.int32), cross), axis=-1).astype(np.int16)
+    rows, seen = innovations.reshape(-1, 3), errors.reshape(-1, 3)
+    for start in range(0, len(rows), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        rows[part] = np.stack(context.decorrelated(seen[part].astype(np.int32), cross), axis=-1)
     filled = context.filled_errors(innovations)
     return Fields(context.filled_errors(errors), filled, context.trends(filled))
 
@@ -135,16 +139,14 @@ def base_errors(canvas: NDArray[np.int16], coefficients: NDArray[Any]) -> NDArra
     row = canvas.shape[2]
     packed = np.ascontiguousarray(canvas).view(np.int64).reshape(-1)
     offsets = context.addresses(context.NEIGHBOURS, row)
-    starts = ((np.arange(count) * canvas.shape[1])[:, None] + np.arange(height) + context.RADIUS).reshape(
-        -1
-    ) * row + context.RADIUS
-    pixels = (starts[:, None] + np.arange(width)).reshape(-1)
-    errors = np.empty((len(pixels), 3), np.int16)
-    for start in range(0, len(pixels), _CHUNK):
-        part = pixels[start : start + _CHUNK]
+    images = (np.arange(count) * canvas.shape[1])[:, None]
+    starts = (images + np.arange(height) + context.RADIUS).reshape(-1) * row + context.RADIUS
+    errors = np.empty((count * height, width, 3), np.int16)
+    step = max(1, _CHUNK // width)
+    for start in range(0, len(starts), step):
+        part = (starts[start : start + step, None] + np.arange(width)).reshape(-1)
         seen = packed.take(part[:, None] + offsets).view(np.int16).reshape(len(part), -1, 4)[..., :3]
-        base = context.base_prediction(
-            seen.reshape(len(part), -1) - np.int16(context.CENTRE), coefficients[:REGRESSORS]
-        )
-        errors[start : start + _CHUNK] = 16 * canvas.reshape(-1, 4)[part, :3] - base
+        differences = seen.reshape(len(part), -1) - np.int16(context.CENTRE)
+        base = context.base_prediction(differences, coefficients[:REGRESSORS])
+        errors[start : start + step] = (16 * canvas.reshape(-1, 4)[part, :3] - base).reshape(-1, width, 3)
     return errors.reshape(count, height, width, 3)

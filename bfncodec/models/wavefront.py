@@ -26,6 +26,7 @@ from bfncodec.models.networks import Networks
 from bfncodec.models.online import LEARN_ALL_BITS, OnlineHeads
 
 Pixels = NDArray[Any]
+_NONE = np.zeros(0, np.int64)
 
 
 @dataclass
@@ -154,10 +155,11 @@ class Wavefront:
             self.pixels = context.filled(three)
             fields = linear.fields(self.pixels, coefficients)
             self.innovations, self.trends = fields.innovations, fields.trends
-        self.diagonals = self._diagonals()
+        sizes = self._sizes()
+        self.numbers = [number for number, pixels in enumerate(sizes) if pixels]
         steps, self.scale_steps = cosets.thumbnail_steps(networks.deviations)
         size = int(np.prod(self.thumbnail_shape)) * self.channels
-        self.groups = [Group(size, steps), *(Group(len(d) * self.channels) for d in self.diagonals)]
+        self.groups = [Group(size, steps), *(Group(sizes[n] * self.channels) for n in self.numbers)]
         self.heads = OnlineHeads(kernel, networks.pixel, pace)
         self.seen = Seen.none()
         self.chunks = list(self._chunks())
@@ -166,26 +168,33 @@ class Wavefront:
         self.current: DiagonalOutput | None = None
         self.rows: list[NDArray[np.uint32]] = []
 
-    def _diagonals(self) -> list[NDArray[np.int64]]:
-        """Canvas addresses of the pixels of every diagonal, those of the thumbnail left out.
+    def _addresses(self, number: int, step: int, first: int) -> NDArray[np.int64]:
+        """Canvas addresses of the pixels of diagonal `number` in rows first, first + step, ..., image after image."""
+        top = max(0, -((self.width - 1 - number) // SLOPE))
+        y = np.arange(top + (first - top) % step, min(self.height - 1, number // SLOPE) + 1, step)
+        one = (y + context.RADIUS) * self.row + number - SLOPE * y + context.RADIUS
+        image = np.arange(self.count)[:, None] * ((self.height + context.RADIUS) * self.row)
+        return (one + image).reshape(-1)
 
-        Sets `settled`: for each diagonal the thumbnail's pixels that come before it and
-        after the diagonal before it.
-        """
-        y, x = np.divmod(np.arange(self.height * self.width), self.width)
-        number = x + SLOPE * y
-        order = np.argsort(number, kind="stable")
-        y, x, number = y[order], x[order], number[order]
-        address = (y + context.RADIUS) * self.row + x + context.RADIUS
-        image = (np.arange(self.count) * (self.height + context.RADIUS) * self.row)[:, None]
-        thumbnail = (y % STRIDE == 0) & (x % STRIDE == 0)
-        kept = number[~thumbnail]
-        starts = np.flatnonzero(np.diff(kept, prepend=-1))
-        diagonals = [(part[None] + image).reshape(-1) for part in np.split(address[~thumbnail], starts[1:])]
-        ends = np.searchsorted(number[thumbnail], kept[starts]) if len(kept) else np.zeros(0, np.int64)
-        pieces = np.split(address[thumbnail], ends)
-        self.settled = [(piece[None] + image).reshape(-1) for piece in pieces]
-        return diagonals if len(kept) else []
+    def _thumbnail_part(self, number: int) -> NDArray[np.int64]:
+        """The thumbnail's pixels on a diagonal: SLOPE * y and x are multiples of STRIDE together."""
+        return self._addresses(number, STRIDE, 0) if number % STRIDE == 0 else _NONE
+
+    def diagonal(self, group: int) -> NDArray[np.int64]:
+        """Canvas addresses of the pixels of a diagonal's group, those of the thumbnail left out."""
+        number = self.numbers[group - 1]
+        whole = self._addresses(number, 1, 0)
+        return np.setdiff1d(whole, self._thumbnail_part(number), assume_unique=True) if number % STRIDE == 0 else whole
+
+    def _newly_settled(self, group: int) -> NDArray[np.int64]:
+        """The thumbnail's pixels that come before a diagonal and not before the one before it."""
+        first = self.numbers[group - 2] if group > 1 else 0
+        return np.concatenate([self._thumbnail_part(n) for n in range(first, self.numbers[group - 1])] or [_NONE])
+
+    def _sizes(self) -> list[int]:
+        """Pixels of every diagonal but the thumbnail's."""
+        numbers = range(self.width + SLOPE * (self.height - 1))
+        return [len(self._addresses(n, 1, 0)) - len(self._thumbnail_part(n)) for n in numbers]
 
     def _chunks(self) -> Iterator[range]:
         """Runs of diagonals between two learning steps: at least `heads.pixels` pixels each, but for the last."""
@@ -215,7 +224,7 @@ class Wavefront:
 
     def _chunk_rows(self, chunk: range) -> NDArray[np.uint32]:
         """Rows (below, width) of a chunk's values in coding order, and a learning step after it."""
-        diagonals = [self.diagonals[number - 1] for number in chunk]
+        diagonals = [self.diagonal(group) for group in chunk]
         pixels = np.concatenate(diagonals)
         output = DiagonalOutput(self, pixels)
         values = self.pixels.reshape(-1, 4)[pixels, :3].astype(np.int32)
@@ -235,7 +244,7 @@ class Wavefront:
         """Values int [n * channels] of a span."""
         if span[0] == 0:
             return self._thumbnail().transpose(3, 0, 1, 2).reshape(-1)
-        index = np.concatenate([self.diagonals[number - 1] for number in span])
+        index = np.concatenate([self.diagonal(group) for group in span])
         return self.pixels.reshape(-1, 4)[index, : self.channels].reshape(-1)
 
     def _thumbnail(self) -> Pixels:
@@ -250,8 +259,8 @@ class Wavefront:
                 if not self.rows:
                     self.rows = [self._chunk_rows(chunk) for chunk in self.chunks]
                 return Rows(self.rows[self.chunks.index(span)])
-            self._settle(self.settled[span[0] - 1])
-            self.current = DiagonalOutput(self, self.diagonals[span[0] - 1])
+            self._settle(self._newly_settled(span[0]))
+            self.current = DiagonalOutput(self, self.diagonal(span[0]))
             return self.current
         means = np.zeros((*self.thumbnail_shape, 3), np.int64)
         steps = 0
@@ -304,7 +313,7 @@ class Wavefront:
                 self.pixels, rows * self.row + x * STRIDE + context.RADIUS, thumbnail.reshape(-1, self.channels)
             )
             return
-        index = self.diagonals[group - 1]
+        index = self.diagonal(group)
         table = values.reshape(-1, self.channels)
         self._write(self.pixels, index, table)
         assert self.current is not None
