@@ -28,7 +28,7 @@ RESERVE_BITS = 64  # asked for on top of the expected bits of a step's noise
 class Output(Protocol):
     """The output distribution of a span of groups, p_O(x | theta)."""
 
-    def weights(self) -> NDArray[np.int64]:
+    def weights(self) -> NDArray[Any]:
         """Pmfs [n, K] of the variables. Asked for in groups with noisy steps."""
 
     def push(self, coder: Coder, values: Values) -> None:
@@ -82,15 +82,16 @@ def encode(coder: Coder, model: Model, ledger: loss.Ledger | None = None) -> set
             output = model.output(span, theta)
             symbols = coder.pop(channel.weights(x))
             y = channel.noisy(x, symbols)
-            sent.append((channel.receiver_symbols(y), channel.receiver(output.weights())))
+            views, receiver = channel.receiver_symbols(y), channel.receiver(output.weights())
+            sent.append((views, receiver))
             if ledger is not None:
-                _record(entry, channel.weights(x), symbols, *sent[-1])
+                _record(entry, channel.weights(x), symbols, views, receiver)
             assert theta is not None
             theta.update(step, y)
         output = model.output(span, theta)
         output.push(coder, x)
-        for y_symbols, receiver in reversed(sent):
-            coder.push(y_symbols, receiver)
+        for views, receiver in reversed(sent):
+            coder.push(views, receiver)
         if ledger is not None:
             entry.reconstruction = output.cost(x)
             ledger.groups.insert(0, entry)

@@ -18,6 +18,7 @@ from bfncodec.exact.tables import exp_negative
 from bfncodec.flow.schedule import Step
 
 TAIL = 6  # the noise is cut at so many deviations
+_CHUNK = 1 << 13  # rows mixed at once
 
 
 class GaussianSender:
@@ -73,10 +74,15 @@ class GaussianSender:
             matrix[value, block : block + width] = self.table[value % self.step.spacing]
         return matrix
 
-    def receiver(self, output: NDArray[np.int64]) -> NDArray[np.int64]:
+    def receiver(self, output: NDArray[Any]) -> NDArray[np.int32]:
         """p_R from output weights [n, 256]: weights [n, symbols]; sums of 48 bits, exact in float64."""
-        mixed = (output.astype(np.float64) @ self._matrix()).astype(np.int64)
-        return normalise(mixed.cumsum(axis=1), 2 * TOTAL_BITS)
+        matrix = self._matrix()
+        rows = np.empty((len(output), matrix.shape[1]), np.int32)
+        for start in range(0, len(output), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            mixed = (output[part].astype(np.float64) @ matrix).astype(np.int64)
+            rows[part] = normalise(mixed.cumsum(axis=1), 2 * TOTAL_BITS)
+        return rows
 
 
 @cache

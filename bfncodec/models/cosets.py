@@ -167,9 +167,9 @@ class CosetOutput:
     def _bounds(self) -> list[tuple[int, int]]:
         return [(start, min(start + CHUNK, self.size)) for start in range(0, self.size, CHUNK)]
 
-    def weights(self) -> NDArray[np.int64]:
-        """Pmfs int64 [variables, 256]."""
-        parts = [[mixture.weights() for mixture in self.chunk(*bounds)] for bounds in self._bounds()]
+    def weights(self) -> NDArray[np.int32]:
+        """Pmfs int32 [variables, 256]."""
+        parts = [[mixture.weights().astype(np.int32) for mixture in self.chunk(*bounds)] for bounds in self._bounds()]
         return np.concatenate([part[c] for c in range(len(parts[0])) for part in parts])
 
     def push(self, coder: Coder, values: NDArray[Any]) -> None:

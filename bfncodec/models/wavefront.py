@@ -166,7 +166,7 @@ class Wavefront:
         every = max(1, self.height * self.width >> LEARN_ALL_BITS)
         self.learns = {chunk[-1]: number % every == 0 for number, chunk in enumerate(self.chunks)}
         self.current: DiagonalOutput | None = None
-        self.rows: list[NDArray[np.uint32]] = []
+        self.rows: list[NDArray[np.uint32]] | None = None
 
     def _addresses(self, number: int, step: int, first: int) -> NDArray[np.int64]:
         """Canvas addresses of the pixels of diagonal `number` in rows first, first + step, ..., image after image."""
@@ -256,9 +256,9 @@ class Wavefront:
         if span[0]:
             if self.encoding:
                 # Learning goes forward and pushing backward: all rows are made before the first push.
-                if not self.rows:
+                if self.rows is None:
                     self.rows = [self._chunk_rows(chunk) for chunk in self.chunks]
-                return Rows(self.rows[self.chunks.index(span)])
+                return Rows(self.rows.pop())
             self._settle(self._newly_settled(span[0]))
             self.current = DiagonalOutput(self, self.diagonal(span[0]))
             return self.current
