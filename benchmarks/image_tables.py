@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from benchmarks import tables
+from benchmarks.tables import Part, Sections, ratio, table
 
-Part = dict[str, Any]
 REFERENCE = "cjxl -d 0 -e 9"
 
 
 def render(results: dict[str, Part]) -> str:
     """All parts as Markdown."""
-    sections = ["# Images\n\nMade by `python -m benchmarks.images --data DIR`; the same numbers are in `images.json`."]
-    for name, part in results.items():
-        title, draw = _SECTIONS[name]
-        sections.append("\n\n".join([f"## {title}", *draw(part), _about(part)]))
-    return "\n\n".join(sections) + "\n"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table; numbers to the right."""
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _about(part: Part) -> str:
-    record = part["record"]
-    weights = ", ".join(
-        f"{name} {file['bytes']:,} bytes ({file['digest']})" for name, file in record["weights"].items()
-    )
-    lines = [
-        f"{record['date']} UTC; {record['cpu']}, {record['cores']} cores, load {record['load']} at the start; "
-        f"bfncodec {record['version']}; weights: {weights}.",
-        *part.get("versions", []),
-        *part.get("notes", []),
-        *(f"**Failed:** {failure}" for failure in part.get("failures", [])),
-    ]
-    if record["limit"] is not None:
-        lines.append(f"A trial with --limit {record['limit']}, not the whole benchmark.")
-    return "\n".join(f"- {line}" for line in lines)
+    return tables.render("images", _SECTIONS, results)
 
 
 def _rate(size: float, subpixels: float) -> float:
@@ -48,10 +20,6 @@ def _rate(size: float, subpixels: float) -> float:
 
 def _mean(values: list[float], form: str = "{:.2f}") -> str:
     return form.format(sum(values) / len(values)) if values else "-"
-
-
-def _ratio(size: float, reference: float | None) -> str:
-    return f"{size / reference:.4f}" if reference else "-"
 
 
 def _comparison(part: Part, reference: str) -> str:
@@ -66,7 +34,7 @@ def _comparison(part: Part, reference: str) -> str:
                 name,
                 f"{size:,}",
                 f"{_rate(size, sum(part['subpixels'])):.4f}",
-                _ratio(size, against),
+                ratio(size, against),
                 _mean(one["encode_seconds"]),
                 _mean(one["decode_seconds"]),
                 _mean([peak / 2**20 for peak in one["encode_peak"]], "{:.0f}"),
@@ -89,7 +57,7 @@ def _kodak(part: Part) -> list[str]:
         reference = codecs[REFERENCE]["bytes"][number] if REFERENCE in codecs else None
         for name in ours:
             one = codecs[name]
-            row.append(_ratio(one["bytes"][number], reference))
+            row.append(ratio(one["bytes"][number], reference))
             row += [f"{one['encode_seconds'][number]:.2f}", f"{one['decode_seconds'][number]:.2f}"]
         rows.append(row)
     return [
@@ -158,7 +126,7 @@ def _theory(part: Part) -> list[str]:
     ]
 
 
-_SECTIONS: dict[str, tuple[str, Callable[[Part], list[str]]]] = {
+_SECTIONS: Sections = {
     "kodak": ("Kodak", _kodak),
     "max": ("Kodak, effort max", _kodak),
     "cifar": ("CIFAR-10", _cifar),

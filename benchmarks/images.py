@@ -9,22 +9,20 @@ file that is counted is decoded again and compared. Times include the start of t
 from __future__ import annotations
 
 import io
-import json
-import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 from PIL import Image
 
 import bfncodec
-from benchmarks import image_tables, measure, peers, theory
-from benchmarks.measure import installed, run
+from benchmarks import image_tables, peers, theory
+from benchmarks.command import command
+from benchmarks.measure import installed, median, run
+from benchmarks.tables import Part
 
-Part = dict[str, Any]
 REPEATS = 3
 CIFAR_IMAGES, CIFAR_PEER_IMAGES = 2000, 200
 TILE, COLUMNS, ROWS = 500, 12, 8  # the large photograph: 6000 x 4000 pixels of 96 photographs
@@ -33,7 +31,7 @@ TILE, COLUMNS, ROWS = 500, 12, 8  # the large photograph: 6000 x 4000 pixels of 
 def kodak(data: Path, limit: int | None) -> Part:
     """Every effort but max, and all peers, on the Kodak images."""
     ours = [peers.bfncodec(effort) for effort in peers.efforts() if effort != "max"]
-    return compare(kodak_images(data, limit), (*ours, *peers.PEERS))
+    return compare(kodak_images(data, limit), (*ours, *peers.IMAGE_PEERS))
 
 
 def adapted(data: Path, limit: int | None) -> Part:
@@ -47,36 +45,13 @@ def kodak_images(data: Path, limit: int | None) -> list[Path]:
 
 
 def compare(images: list[Path], codecs: tuple[peers.Codec, ...]) -> Part:
-    """Whole files of every image by every codec: bytes, seconds, peak memory in bytes, a list each.
-
-    A codec that fails on an image is left out and named under "failures".
-    """
-    if not images:
-        raise RuntimeError("the data folder lacks the images of this part")
-    good, notes = peers.available(codecs)
-    part: Part = {"images": [path.name for path in images], "subpixels": [], "codecs": {}}
-    part |= {"notes": notes, "failures": []}
-    part["versions"] = [text for text in map(peers.version, good) if text]
+    """`peers.compare` for images. A codec that fails on one is left out."""
+    part = peers.compare({path.name: path for path in images}, codecs, peers.same_pixels)
+    part = {"images": part.pop("files"), "subpixels": []} | part
+    part["codecs"] = {name: one for name, one in part["codecs"].items() if None not in one["bytes"]}
     for path in images:
         with Image.open(path) as image:
             part["subpixels"].append(image.width * image.height * len(image.getbands()))
-    for codec in good:
-        coded = []
-        try:
-            for path in images:
-                click.echo(f"{codec.name}: {path.name}", err=True)
-                coded.append(peers.code(codec, path))
-        except RuntimeError as error:
-            part["failures"].append(f"{codec.name}: {error}")
-            continue
-        decoded = [one.decode for one in coded if one.decode]
-        part["codecs"][codec.name] = {
-            "bytes": [one.size for one in coded],
-            "encode_seconds": [round(one.encode.seconds, 3) for one in coded],
-            "encode_peak": [one.encode.peak for one in coded],
-            "decode_seconds": [round(one.seconds, 3) for one in decoded],
-            "decode_peak": [one.peak for one in decoded],
-        }
     return part
 
 
@@ -98,7 +73,7 @@ def cifar(data: Path, limit: int | None) -> Part:
         good, notes = peers.available((peers.CJXL_9,))
         for codec in good:
             click.echo(codec.name, err=True)
-            coded = [peers.code(codec, path) for path in few]
+            coded = [peers.code(codec, path, peers.same_pixels) for path in few]
             encoding = sum(one.encode.seconds for one in coded)
             decoding = sum(one.decode.seconds for one in coded if one.decode)
             rows[f"{codec.name}, one file each"] = _cifar_row([one.size for one in coded], encoding, decoding)
@@ -156,10 +131,10 @@ def speed(data: Path, limit: int | None) -> Part:
         rows = {}
         for codec in good:
             target = coded.with_suffix(codec.suffix)
-            rows[f"{codec.name}, encode"] = _median(peers.filled(codec.encode, image, target), target, repeats)
-            rows[f"{codec.name}, decode"] = _median(peers.filled(codec.decode, target, decoded), decoded, repeats)
-        rows["bfncodec info"] = _median([installed(), "info", str(coded)], None, repeats)
-        rows["bfncodec --help"] = _median([installed(), "--help"], None, repeats)
+            rows[f"{codec.name}, encode"] = median(peers.filled(codec.encode, image, target), target, repeats)
+            rows[f"{codec.name}, decode"] = median(peers.filled(codec.decode, target, decoded), decoded, repeats)
+        rows["bfncodec info"] = median([installed(), "info", str(coded)], None, repeats)
+        rows["bfncodec --help"] = median([installed(), "--help"], None, repeats)
     versions = [text for text in map(peers.version, good) if text]
     return {"image": image.name, "repeats": repeats, "seconds": rows, "notes": notes, "versions": versions}
 
@@ -167,17 +142,6 @@ def speed(data: Path, limit: int | None) -> Part:
 def _size(path: Path) -> tuple[int, int]:
     with Image.open(path) as image:
         return image.size
-
-
-def _median(command: list[str], target: Path | None, repeats: int) -> float:
-    """Median seconds of a command, whose target is removed before each run."""
-    click.echo(f"{Path(command[0]).name} {command[1]}", err=True)
-    seconds = []
-    for _ in range(repeats):
-        if target is not None:
-            target.unlink(missing_ok=True)
-        seconds.append(run(command).seconds)
-    return round(statistics.median(seconds), 3)
 
 
 def large(data: Path, limit: int | None) -> Part:
@@ -228,34 +192,7 @@ def theoretical(data: Path, limit: int | None) -> Part:
 PARTS = {"kodak": kodak, "max": adapted, "cifar": cifar, "speed": speed, "large": large, "theory": theoretical}
 
 
-@click.command(help=__doc__)
-@click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--only", multiple=True, type=click.Choice(list(PARTS)), help="Only this part; may be repeated.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(__file__).with_name("results"),
-    help="Folder of images.json and images.md. Parts that are not run are kept.",
-)
-@click.option("--limit", type=click.IntRange(1), hidden=True, help="Fewer images, to try the benchmark out.")
-def main(data: Path, only: tuple[str, ...], out: Path, limit: int | None) -> None:
-    """Run the parts; results are written after each. Exit code 1 if a codec failed."""
-    stored = out / "images.json"
-    results: dict[str, Part] = json.loads(stored.read_text()) if stored.exists() else {}
-    out.mkdir(parents=True, exist_ok=True)
-    failures: list[str] = []
-    for name in only or PARTS:
-        if name == "max" and "max" not in peers.efforts():
-            click.echo("max: skipped, bfncodec has no such effort", err=True)
-            continue
-        before = measure.record()
-        results[name] = PARTS[name](data, limit) | {"record": before | {"limit": limit}}
-        failures += results[name].get("failures", [])
-        results = {part: results[part] for part in PARTS if part in results}
-        stored.write_text(json.dumps(results, indent=1) + "\n")
-        (out / "images.md").write_text(image_tables.render(results))
-    if failures:
-        raise click.ClickException("; ".join(failures))
+main = command("images", __doc__, PARTS, image_tables.render)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,14 @@ import datetime
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import click
 
 _CHILD = Path(__file__).with_name("child.py")
 
@@ -34,6 +37,17 @@ def run(command: list[str]) -> Run:
     if told["code"]:
         raise RuntimeError(f"{' '.join(command)[:300]} ended with {told['code']}: {done.stderr.strip()}")
     return Run(told["seconds"], told["peak"])
+
+
+def median(command: list[str], target: Path | None, repeats: int) -> float:
+    """Median seconds of a command, whose target is removed before each run."""
+    click.echo(f"{Path(command[0]).name} {command[1]}", err=True)
+    seconds = []
+    for _ in range(repeats):
+        if target is not None:
+            target.unlink(missing_ok=True)
+        seconds.append(run(command).seconds)
+    return round(statistics.median(seconds), 3)
 
 
 def installed() -> str:

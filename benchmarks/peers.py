@@ -1,28 +1,34 @@
-"""Compressors of one PNG file, by their commands: bfncodec and its peers."""
+"""Compressors of one file, by their commands: bfncodec and its peers."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
 
+import click
 import numpy as np
 from PIL import Image
 
 from benchmarks.measure import Run, installed, run
+from benchmarks.tables import Part
 
+Same = Callable[[Path, Path], bool]
 INPUT, OUTPUT = "INPUT", "OUTPUT"
+_STDOUT = ("sh", "-c", 'exec "$@" >"$0"', OUTPUT)  # before a command that writes to standard output
 _PILLOW = "import sys; from PIL import Image; Image.open(sys.argv[1]).save(sys.argv[2], 'PNG', optimize=True)"
 
 
 @dataclass(frozen=True)
 class Codec:
-    """INPUT and OUTPUT stand for paths in the commands. Without `decode` the output is a PNG itself."""
+    """INPUT and OUTPUT stand for paths in the commands. Without `decode` the output is an image itself."""
 
     name: str
     suffix: str
@@ -34,7 +40,7 @@ class Codec:
 
 @dataclass(frozen=True)
 class Coded:
-    """One coded image: the whole file's bytes, and how long it took."""
+    """One coded file: the whole file's bytes, and how long it took."""
 
     size: int
     encode: Run
@@ -54,7 +60,7 @@ def _cjxl(effort: int) -> Codec:
 
 CJXL_9 = _cjxl(9)
 CJXL_7 = _cjxl(7)
-PEERS = (
+IMAGE_PEERS = (
     CJXL_9,
     CJXL_7,
     Codec(
@@ -78,6 +84,59 @@ PEERS = (
         (sys.executable, "-c", _PILLOW, INPUT, OUTPUT),
         version=(sys.executable, "-c", "import PIL; print('Pillow', PIL.__version__)"),
     ),
+)
+
+ZPAQ = Codec(
+    "zpaq -m5",
+    ".zpaq",
+    ("zpaq", "add", OUTPUT, INPUT, "-to", "x", "-m5"),  # a short name instead of the whole path
+    ("zpaq", "extract", INPUT, "x", "-to", OUTPUT),
+    ("zpaq",),
+    "zpaq",
+)
+XZ = Codec(
+    "xz -9e",
+    ".xz",
+    (*_STDOUT, "xz", "-9e", "-c", INPUT),
+    (*_STDOUT, "xz", "-d", "-c", INPUT),
+    ("xz", "--version"),
+    "xz-utils",
+)
+TEXT_PEERS = (
+    XZ,
+    Codec(
+        "brotli -q 11 -w 24",
+        ".br",
+        ("brotli", "-q", "11", "-w", "24", INPUT, "-o", OUTPUT),
+        ("brotli", "-d", INPUT, "-o", OUTPUT),
+        ("brotli", "--version"),
+        "brotli",
+    ),
+    Codec(
+        "zstd --ultra -22",
+        ".zst",
+        ("zstd", "--ultra", "-22", "-q", INPUT, "-o", OUTPUT),
+        ("zstd", "-d", "-q", INPUT, "-o", OUTPUT),
+        ("zstd", "--version"),
+        "zstd",
+    ),
+    Codec(
+        "bzip2 -9",
+        ".bz2",
+        (*_STDOUT, "bzip2", "-9", "-c", INPUT),
+        (*_STDOUT, "bzip2", "-d", "-c", INPUT),
+        ("bzip2", "--help"),
+        "bzip2",
+    ),
+    Codec(
+        "7z PPMd o=8",
+        ".7z",
+        ("7z", "a", "-m0=ppmd:o=8:mem=256m", OUTPUT, INPUT),
+        (*_STDOUT, "7z", "e", "-so", INPUT),
+        ("7z",),
+        "p7zip-full",
+    ),
+    ZPAQ,
 )
 
 
@@ -106,7 +165,8 @@ def available(codecs: tuple[Codec, ...]) -> tuple[list[Codec], list[str]]:
     """The codecs whose programs are installed, and a note for each of the others."""
     good, notes = [], []
     for codec in codecs:
-        missing = [line[0] for line in (codec.encode, codec.decode) if line and not shutil.which(line[0])]
+        programs = [line[0] for line in (codec.encode, codec.decode, codec.version) if line]
+        missing = [program for program in programs if not shutil.which(program)]
         if missing:
             notes.append(f"{codec.name} skipped: {missing[0]} is missing (Debian package {codec.package})")
         else:
@@ -119,27 +179,64 @@ def version(codec: Codec) -> str:
     """The first line that a peer says about its version; empty for bfncodec."""
     if not codec.version:
         return ""
-    said = subprocess.run(codec.version, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    line = (said.stdout.strip() or "unknown").splitlines()[0].partition(" [")[0]
-    return f"{codec.name}: {line}"
+    said = subprocess.run(
+        codec.version,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    line = (said.stdout.strip() or "unknown").splitlines()[0]
+    return codec.name + ": " + re.sub(r" \[.*?\]", "", line)
 
 
 @cache
-def code(codec: Codec, image: Path) -> Coded:
-    """Encode a PNG file, decode it, compare the pixels. Once in a run for each codec and image.
+def code(codec: Codec, source: Path, same: Same) -> Coded:
+    """Encode a file, decode it, compare. Once in a run for each codec and file.
 
-    RuntimeError if a command fails or the pixels differ.
+    RuntimeError if a command fails or the files are not the same.
     """
     with tempfile.TemporaryDirectory() as folder:
         coded = Path(folder) / ("coded" + codec.suffix)
-        encoding = run(filled(codec.encode, image, coded))
+        encoding = run(filled(codec.encode, source, coded))
         decoding, decoded = None, coded
         if codec.decode:
-            decoded = Path(folder) / "decoded.png"
+            decoded = Path(folder) / ("decoded" + source.suffix)
             decoding = run(filled(codec.decode, coded, decoded))
-        if not same_pixels(image, decoded):
-            raise RuntimeError(f"{codec.name} changed the pixels of {image}")
+        if not same(source, decoded):
+            raise RuntimeError(f"{source} was decoded to something else")
         return Coded(coded.stat().st_size, encoding, decoding)
+
+
+def compare(files: dict[str, Path], codecs: tuple[Codec, ...], same: Same) -> Part:
+    """Whole files by every codec: bytes, seconds, peak memory in bytes, a list each, in the files' order.
+
+    Files are named by their keys. Where a codec fails its lists hold None, and "failures" tells why.
+    """
+    if not files:
+        raise RuntimeError("the data folder lacks the files of this part")
+    good, notes = available(codecs)
+    sizes = [path.stat().st_size for path in files.values()]
+    part: Part = {"files": list(files), "sizes": sizes, "codecs": {}, "notes": notes, "failures": []}
+    part["versions"] = [text for text in map(version, good) if text]
+    for codec in good:
+        coded: list[Coded | None] = []
+        for name, path in files.items():
+            click.echo(f"{codec.name}: {name}", err=True)
+            try:
+                coded.append(code(codec, path, same))
+            except (RuntimeError, OSError) as error:
+                part["failures"].append(f"{codec.name}, {name}: {error}")
+                coded.append(None)
+        part["codecs"][codec.name] = {"bytes": [one and one.size for one in coded]}
+        for side, command in (("encode", codec.encode), ("decode", codec.decode)):
+            runs: list[Run | None] = [getattr(one, side, None) for one in coded] if command else []
+            part["codecs"][codec.name] |= {
+                f"{side}_seconds": [one and round(one.seconds, 3) for one in runs],
+                f"{side}_peak": [one and one.peak for one in runs],
+            }
+    return part
 
 
 def filled(command: tuple[str, ...], source: Path, target: Path) -> list[str]:
@@ -151,3 +248,8 @@ def same_pixels(one: Path, other: Path | BytesIO) -> bool:
     """True if two image files have the same mode and pixels."""
     with Image.open(one) as first, Image.open(other) as second:
         return first.mode == second.mode and np.array_equal(np.asarray(first), np.asarray(second))
+
+
+def same_bytes(one: Path, other: Path) -> bool:
+    """True if two files hold the same bytes."""
+    return one.read_bytes() == other.read_bytes()

@@ -23,6 +23,9 @@ MAX_PIXELS = 1 << 28
 MAX_OUTPUT = 1 << 34
 SHARED_METADATA = 1 << 16  # pictures with more metadata than this get a block of their own
 EFFORTS = ("lattice", "default", "max")
+# How a file is coded: as pixels if it is an image that is modelled, or else as bytes; as pixels only; as bytes by
+# the text model; as bytes by whatever is smallest.
+MEDIA = ("auto", "image", "text", "bytes")
 
 
 def kernel_name(device: str) -> str:
@@ -38,7 +41,7 @@ def encode(
     device: str = "auto",
     model: str | None = None,
     effort: str = "default",
-    as_bytes: bool = False,
+    media: str = "auto",
     max_pixels: int = MAX_PIXELS,
 ) -> bytes:
     """Encode one item as a .bfn file.
@@ -46,14 +49,12 @@ def encode(
     item: a file's bytes; or pixels uint8 [height, width] or [height, width, 1 to 4] (grey,
     grey and alpha, RGB, RGBA); or a Pillow image of mode L, LA, RGB or RGBA.
     effort: see EFFORTS.
-    as_bytes codes an image file's bytes, not its pixels. model: a name or a .safetensors path.
+    media: see MEDIA. model: a name or a .safetensors path, used for what it models.
     Raises UnsupportedFeature for other items, MissingModel, LimitExceeded.
     """
     if isinstance(item, bytes | bytearray | memoryview):
         data = bytes(item)
-        return container.write(
-            File([_smallest(data, None if as_bytes else _parsed(data, max_pixels), device, model, effort)])
-        )
+        return container.write(File([_smallest(data, _parsed(data, media, max_pixels), device, model, effort, media)]))
     picture = _from_array(item) if isinstance(item, np.ndarray) else _from_pillow(item, max_pixels)
     return container.write(File([_picture_block([picture], device, model, effort)]))
 
@@ -107,12 +108,15 @@ def decode_block(block: Block, device: str) -> Iterator[bytes | Picture]:
     """The items of a block, checked."""
     from bfncodec import codec
 
-    if block.mode is not Mode.IMAGE:
-        yield codec.decode_bytes(block)
+    if block.mode in (Mode.STORED, Mode.LZMA):
+        yield codec.decode_classical(block)
         return
     with _damage():
-        pictures = codec.decode_pictures(block, kernel_name(device))
-    yield from pictures
+        if block.mode is Mode.TEXT:
+            contents: list[bytes | Picture] = [codec.decode_text(block)]
+        else:
+            contents = [*codec.decode_pictures(block, kernel_name(device))]
+    yield from contents
 
 
 def verify(encoded: bytes, originals: dict[str, bytes], device: str) -> None:
@@ -212,13 +216,13 @@ def encode_archive(
     device: str = "auto",
     model: str | None = None,
     effort: str = "default",
-    as_bytes: bool = False,
+    media: str = "auto",
     max_pixels: int = MAX_PIXELS,
 ) -> bytes:
     """Encode named files as one archive; images of one size, layout and source share blocks."""
     from bfncodec import codec
 
-    parsed = [(name, data, None if as_bytes else _parsed(data, max_pixels)) for name, data in items]
+    parsed = [(name, data, _parsed(data, media, max_pixels)) for name, data in items]
     groups: dict[Any, list[tuple[str, bytes, Picture | None]]] = {}
     for number, entry in enumerate(parsed):
         picture = entry[2]
@@ -231,7 +235,7 @@ def encode_archive(
         size = 1 if picture is None else codec.items_per_block(picture.pixels.shape)
         for start in range(0, len(group), size):
             part = group[start : start + size]
-            blocks += _archive_blocks(part, device, model, effort)
+            blocks += _archive_blocks(part, device, model, effort, media)
             names += [name for name, _, _ in part]
     return container.write(File(blocks, names))
 
@@ -256,6 +260,12 @@ def info(data: bytes) -> dict[str, Any]:
             }
         else:
             entry["lossless"] = "bytes"
+        if block.text is not None:
+            entry |= {
+                "model": block.text.model.hex(),
+                "lanes": block.text.lanes,
+                "bits_per_byte": round(8 * block_bytes(block) / block.size, 4),
+            }
         blocks.append(entry)
     return {
         "format_version": container.VERSION,
@@ -269,6 +279,8 @@ def info(data: bytes) -> dict[str, Any]:
 
 def block_bytes(block: Block) -> int:
     """Payload bytes of a block."""
+    if block.text is not None:
+        return sum(map(len, block.text.streams))
     if block.image is None:
         return len(block.data)
     pieces = [block.image.metadata]
@@ -277,44 +289,55 @@ def block_bytes(block: Block) -> int:
     return sum(map(len, pieces))
 
 
-def _parsed(data: bytes, max_pixels: int) -> Picture | None:
+def _parsed(data: bytes, media: str, max_pixels: int) -> Picture | None:
     from bfncodec.media import image
 
-    return image.parse(data, max_pixels)
+    picture = None if media in ("text", "bytes") else image.parse(data, max_pixels)
+    if picture is None and media == "image":
+        raise UnsupportedFeature("not an image that is modelled; --media auto codes it as bytes")
+    return picture
 
 
-def _smallest(data: bytes, picture: Picture | None, device: str, model: str | None, effort: str) -> Block:
+def _smallest(data: bytes, picture: Picture | None, device: str, model: str | None, effort: str, media: str) -> Block:
     """The picture's block, or the bytes' if that is smaller."""
     from bfncodec import codec
 
+    if media == "text" and data:
+        return codec.encode_text(data, _model(model, Mode.TEXT))
     if picture is None:
-        return codec.encode_bytes(data)
+        return codec.encode_bytes(data, _model(model, Mode.TEXT))
     modelled = _picture_block([picture], device, model, effort)
-    if block_bytes(modelled) < len(data) // 2:
+    if media == "image" or block_bytes(modelled) < len(data) // 2:
         return modelled
-    plain = codec.encode_bytes(data)
+    plain = codec.encode_classical(data)
     return modelled if block_bytes(modelled) <= block_bytes(plain) else plain
 
 
 def _archive_blocks(
-    part: list[tuple[str, bytes, Picture | None]], device: str, model: str | None, effort: str
+    part: list[tuple[str, bytes, Picture | None]], device: str, model: str | None, effort: str, media: str
 ) -> list[Block]:
     from bfncodec import codec
 
     pictures = [picture for _, _, picture in part if picture is not None]
     if len(part) == 1 or not pictures:
-        return [_smallest(data, picture, device, model, effort) for _, data, picture in part]
+        return [_smallest(data, picture, device, model, effort, media) for _, data, picture in part]
     modelled = _picture_block(pictures, device, model, effort)
-    plain = [codec.encode_bytes(data) for _, data, _ in part]
+    plain = [codec.encode_classical(data) for _, data, _ in part]
     return [modelled] if block_bytes(modelled) <= sum(map(block_bytes, plain)) else plain
 
 
 def _picture_block(pictures: list[Picture], device: str, model: str | None, effort: str) -> Block:
     from bfncodec import codec
+
+    return codec.encode_pictures(pictures, kernel_name(device), _model(model, Mode.IMAGE), effort)
+
+
+def _model(name: str | None, mode: Mode) -> Path | None:
+    """The model that a user named, for what it models; None for the packaged one."""
     from bfncodec.models import zoo
 
-    path: Path | None = zoo.find(model) if model else None
-    return codec.encode_pictures(pictures, kernel_name(device), path, effort)
+    path = zoo.find(name) if name else None
+    return path if path and zoo.is_text(path) == (mode is Mode.TEXT) else None
 
 
 def _from_array(array: np.ndarray[Any, Any]) -> Picture:

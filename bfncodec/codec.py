@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from bfncodec.models.lattice import Lattice
 from bfncodec.models.networks import Networks, load
 from bfncodec.models.wavefront import Wavefront
 
+if TYPE_CHECKING:  # compiled code is imported only where a text is coded
+    from bfncodec.models.text import bytewise
+
 Pixels = NDArray[np.uint8]
 _FILTERS: list[dict[str, int]] = [{"id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME}]
 _ORDER = [1, 0, 2]  # RGB <-> GRB
@@ -33,6 +36,8 @@ BLOCK_ITEMS = 256
 SMALL_SIDE = 64  # images up to this size use the model for small ones
 METADATA_LIMIT = 1 << 28
 RUN_LIMIT = 1 << 22  # pixels a diagonal at most: sums over one learning step stay exact
+PROBE_FROM = 1 << 16  # bytes of an item of which a sample is tried first, and of the sample
+SAMPLES = 4
 LEARN_FROM = 1 << 14  # pixels from which on an image's own statistics are worth learning
 
 
@@ -53,19 +58,94 @@ def unpack(data: bytes, limit: int) -> bytes:
     return out
 
 
-def encode_bytes(data: bytes) -> Block:
+def encode_classical(data: bytes) -> Block:
     """One item as LZMA, or stored if that is no larger."""
     packed = pack(data)
     mode = Mode.LZMA if len(packed) < len(data) else Mode.STORED
     return Block(mode, 1, len(data), container.digest(data), packed if mode is Mode.LZMA else data)
 
 
-def decode_bytes(block: Block) -> bytes:
+def decode_classical(block: Block) -> bytes:
     """The content of a stored or LZMA block."""
     data = block.data if block.mode is Mode.STORED else unpack(block.data, block.size)
     if len(data) != block.size or container.digest(data) != block.digest:
         raise CorruptFile("the decoded content does not match its checksum")
     return data
+
+
+def encode_text(data: bytes, model: Path | None = None, ledger: Ledger | None = None) -> Block:
+    """One item under the text model."""
+    path = model or zoo.find("text")
+    values = np.frombuffer(data, np.uint8)
+    coded = container.Text(zoo.digest(path), lanes=1)
+    for section in _bytewise(path, len(data), coded.lanes, values).sections():
+        coder = Coder()
+        protocol.encode(coder, section, ledger)
+        coded.streams.append(coder.data())
+    return Block(Mode.TEXT, 1, len(data), container.digest(data), text=coded)
+
+
+def decode_text(block: Block) -> bytes:
+    """The content of a text block; CorruptFile unless everything matches."""
+    coded = block.text
+    assert coded is not None
+    text = _bytewise(zoo.find_hash(coded.model), block.size, coded.lanes)
+    streams = iter(coded.streams)
+    for section in text.sections():
+        stream = next(streams, None)
+        if stream is None:
+            raise CorruptFile("the payload is damaged: a stream is missing")
+        coder = Coder(stream)
+        protocol.decode(coder, section)
+        if not coder.empty:
+            raise CorruptFile("the payload is damaged: something is left after the last byte")
+    data = text.data.tobytes()
+    if next(streams, None) is not None or container.digest(data) != block.digest:
+        raise CorruptFile("the decoded content does not match its checksum")
+    return data
+
+
+def encode_bytes(data: bytes, model: Path | None = None) -> Block:
+    """One item in the smallest of text, LZMA and stored; large items that look hopeless are not tried as text."""
+    if not data:
+        return encode_classical(data)
+    estimate = None
+    if len(data) > PROBE_FROM:
+        estimate = text_bits(_sample(data), model) * len(data) / 8
+        if estimate > 0.985 * len(data) and len(pack(_sample(data))) > 0.985 * len(_sample(data)):
+            return Block(Mode.STORED, 1, len(data), container.digest(data), data)
+    plain = encode_classical(data)
+    if estimate is not None and estimate > 1.25 * len(plain.data):
+        return plain
+    text = encode_text(data, model)
+    return text if text_bytes(text) < len(plain.data) else plain
+
+
+def text_bytes(block: Block) -> int:
+    """Bytes that a text block takes beside what every block has."""
+    assert block.text is not None
+    return len(block.text.model) + 2 + sum(len(stream) + 4 for stream in block.text.streams)
+
+
+def text_bits(data: bytes, model: Path | None = None) -> float:
+    """Bits a byte of a short text under the text model."""
+    from bfncodec.models.text import bytewise
+
+    values = np.frombuffer(data, np.uint8)
+    text = _bytewise(model or zoo.find("text"), len(data), 1, values)
+    return bytewise.dry_run(text.layers, text.memory, values) / len(data)
+
+
+def _sample(data: bytes) -> bytes:
+    """Pieces from all over a large item."""
+    step = len(data) // SAMPLES
+    return b"".join(data[at * step : at * step + PROBE_FROM // SAMPLES] for at in range(SAMPLES))
+
+
+def _bytewise(path: Path, size: int, lanes: int, values: Pixels | None = None) -> bytewise.Bytewise:
+    from bfncodec.models.text import bytewise
+
+    return bytewise.Bytewise(kernels.kernel("float32"), zoo.tensors(path), size, lanes, values)
 
 
 @cache

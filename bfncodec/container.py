@@ -14,6 +14,7 @@ VERSION = 1
 DIGEST_BYTES = 8
 HEADER_LIMIT = 1 << 26  # bytes of the header, and of an archive's names
 ITEM_LIMIT = 1 << 20
+LANE_LIMIT = 256
 ARCHIVE = 1  # flag: several items, with names
 
 
@@ -23,6 +24,7 @@ class Mode(IntEnum):
     STORED = 0
     LZMA = 1
     IMAGE = 2
+    TEXT = 3
 
 
 class Source(IntEnum):
@@ -86,8 +88,17 @@ class Image:
 
 
 @dataclass
+class Text:
+    """The part of a block's header that only texts have."""
+
+    model: bytes
+    lanes: int
+    streams: list[bytes] = field(default_factory=list)
+
+
+@dataclass
 class Block:
-    """Some items that are coded together; stored and LZMA blocks hold one item."""
+    """Some items that are coded together; all but image blocks hold one item."""
 
     mode: Mode
     items: int
@@ -95,6 +106,7 @@ class Block:
     digest: bytes
     data: bytes = b""  # stored and LZMA
     image: Image | None = None
+    text: Text | None = None
 
 
 @dataclass
@@ -167,11 +179,13 @@ def write(file: File) -> bytes:
         if file.names is not None:
             header += varint(block.items)
         header += varint(block.size) + block.digest
-        if block.image is None:
+        if block.image is not None:
+            _write_image(header, payload, block.image)
+        elif block.text is not None:
+            _write_text(header, payload, block.text)
+        else:
             header += varint(len(block.data))
             payload += block.data
-        else:
-            _write_image(header, payload, block.image)
     start = MAGIC + bytes([VERSION, ARCHIVE if file.names is not None else 0]) + varint(len(header)) + header
     return start + zlib.crc32(start).to_bytes(4, "little") + payload
 
@@ -188,6 +202,13 @@ def _write_image(header: bytearray, payload: bytearray, image: Image) -> None:
         for piece in (part.base, part.changes, part.stream):
             header += varint(len(piece))
             payload += piece
+
+
+def _write_text(header: bytearray, payload: bytearray, text: Text) -> None:
+    header += b"\0" + text.model + varint(text.lanes) + varint(len(text.streams))
+    for stream in text.streams:
+        header += varint(len(stream))
+        payload += stream
 
 
 def is_bfn(data: bytes) -> bool:
@@ -279,9 +300,12 @@ def _read_block(header: Reader, payload: Reader, archive: bool, max_pixels: int 
     items = header.varint() if archive else 1
     size = header.varint()
     block = Block(mode, items, size, header.take(DIGEST_BYTES))
+    if mode is not Mode.IMAGE and items != 1:
+        raise CorruptFile("a block that is no image holds more than one item")
+    if mode is Mode.TEXT:
+        block.text = _read_text(header, payload, size)
+        return block
     if mode is not Mode.IMAGE:
-        if items != 1:
-            raise CorruptFile("a stored block holds more than one item")
         block.data = payload.take(header.varint())
         if mode is Mode.STORED and len(block.data) != size:
             raise CorruptFile("a stored block has the wrong length")
@@ -293,6 +317,18 @@ def _read_block(header: Reader, payload: Reader, archive: bool, max_pixels: int 
     if not items or not pixels or size != items * pixels * block.image.layout.channels:
         raise CorruptFile("the image's sizes contradict each other")
     return block
+
+
+def _read_text(header: Reader, payload: Reader, size: int) -> Text:
+    schedule = header.byte()
+    if schedule != 0:
+        raise UnsupportedFeature(f"text schedule {schedule} is not supported by this version")
+    text = Text(header.take(4), header.varint())
+    if not 0 < text.lanes <= LANE_LIMIT or not size:
+        raise CorruptFile("a text's size and lanes contradict each other")
+    for _ in range(header.varint()):
+        text.streams.append(payload.take(header.varint()))
+    return text
 
 
 def _read_image(header: Reader, payload: Reader) -> Image:

@@ -430,7 +430,7 @@ def test_animations_come_back_with_all_frames(kind: str, photo: np.ndarray) -> N
 
 def test_as_bytes_keeps_the_png_file_itself() -> None:
     file = png(20, 20, before=tuple(METADATA))
-    encoded = bfncodec.encode(file, as_bytes=True)
+    encoded = bfncodec.encode(file, media="bytes")
     assert bfncodec.info(encoded)["blocks"][0]["lossless"] == "bytes"
     assert bfncodec.decode(encoded) == file
 

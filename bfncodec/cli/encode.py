@@ -11,6 +11,7 @@ from bfncodec.cli import files, options
 from bfncodec.errors import BfnError
 
 EFFORTS = ("lattice", "default", "max")  # api.EFFORTS, which --help need not import
+MEDIA = ("auto", "image", "text", "bytes")  # api.MEDIA
 
 
 @click.command(short_help="Encode files as .bfn.")
@@ -18,7 +19,8 @@ EFFORTS = ("lattice", "default", "max")  # api.EFFORTS, which --help need not im
 @options.output
 @click.option("--effort", type=click.Choice(EFFORTS), default="default", help="How hard to try.")
 @click.option("-m", "--model", metavar="MODEL", help="A model's name or .safetensors file.")
-@click.option("--bytes", "as_bytes", is_flag=True, help="Keep an image file's bytes, not its pixels.")
+@click.option("--media", type=click.Choice(MEDIA), default="auto", help="What the files are coded as.")
+@click.option("--bytes", "as_bytes", is_flag=True, help="--media bytes: keep an image file's bytes.")
 @click.option("--no-verify", is_flag=True, help="Do not decode the result to check it.")
 @click.option("--max-pixels", type=click.IntRange(1), default=1 << 28, help="Refuse larger images.")
 @options.compute
@@ -34,6 +36,7 @@ def encode(
     no_preserve: bool,
     effort: str,
     model: str | None,
+    media: str,
     as_bytes: bool,
     no_verify: bool,
     max_pixels: int,
@@ -53,6 +56,9 @@ def encode(
     output = options.destination(output, stdout, output_dir, keep, remove)
     if remove and no_verify:
         raise click.UsageError("--rm needs the check that --no-verify leaves out")
+    if as_bytes and media not in ("auto", "bytes"):
+        raise click.UsageError(f"--bytes and --media {media} contradict each other")
+    media = "bytes" if as_bytes else media
     if output_dir and (not names or files.STANDARD in names):
         raise click.UsageError("standard input has no name in --output-dir; use -o")
 
@@ -70,7 +76,7 @@ def encode(
         files.check_target(target, [name], force)
         messages.progress(files.printable(name))
         data = files.read(name, binary_wanted=False, force=force)
-        encoded = api.encode(data, device=device, model=model, effort=effort, as_bytes=as_bytes, max_pixels=max_pixels)
+        encoded = api.encode(data, device=device, model=model, effort=effort, media=media, max_pixels=max_pixels)
         if not no_verify:
             api.verify(encoded, {name: data}, device)
         finish(target, len(data), encoded, [name], files.Keep.ALL)
@@ -88,7 +94,7 @@ def encode(
             raise files.Refused("two inputs have the same name")
         messages.progress(files.printable(target))
         encoded = api.encode_archive(
-            items, device=device, model=model, effort=effort, as_bytes=as_bytes, max_pixels=max_pixels
+            items, device=device, model=model, effort=effort, media=media, max_pixels=max_pixels
         )
         if not no_verify:
             api.verify(encoded, dict(items), device)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.pmf import TOTAL
 
-Weights = NDArray[np.int64]
+Weights = NDArray[Any]
 Symbols = NDArray[np.int32]
 
 
@@ -25,10 +25,14 @@ class Coder:
     def __init__(self, data: bytes = b"") -> None:
         """Start from the bytes of `data()`, or empty. CorruptFile if they are no stack."""
         self._model = constriction.stream.model.Categorical(perfect=False)
-        padded = data + b"\0" * (-len(data) % 4)
-        words = np.frombuffer(padded, "<u4").astype(np.uint32)
         if data and data[-1] == 0:
             raise CorruptFile("the payload has a redundant zero byte at its end")
+        self.replace(data)
+
+    def replace(self, data: bytes) -> None:
+        """Put the stack that `data` holds, zero bytes at its end or not, in the place of this one."""
+        data = data.rstrip(b"\0")
+        words = np.frombuffer(data + b"\0" * (-len(data) % 4), "<u4").astype(np.uint32)
         self._stack = constriction.stream.stack.AnsCoder(words) if len(words) else constriction.stream.stack.AnsCoder()
 
     @property

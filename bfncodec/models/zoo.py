@@ -62,6 +62,11 @@ def find_hash(wanted: bytes) -> Path:
     )
 
 
+def is_text(path: Path) -> bool:
+    """True if a model is one of texts, not of images."""
+    return "text.table" in tensors(path)
+
+
 @cache
 def tensors(path: Path) -> Tensors:
     """All tensors of a model file; CorruptFile if it is not one."""

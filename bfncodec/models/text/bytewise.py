@@ -1,0 +1,187 @@
+"""The `blocks` schedule with B = 1: every byte from all bytes before it, in compiled loops.
+
+The bytes are cut into lanes, segments that are coded side by side: step t codes byte t of
+every lane, lane after lane, and all lanes share what is learnt. A section of steps is one
+group; its output distribution is the product of the bits' conditional probabilities, so
+its loss is -log2 p and there are no noisy steps: the autoregressive limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from bfncodec.coding import bits
+from bfncodec.coding.ans import Coder
+from bfncodec.coding.bits import pop_bit
+from bfncodec.errors import BfnError
+from bfncodec.exact.kernels import Kernel
+from bfncodec.exact.layers import Tensors
+from bfncodec.flow.schedule import Group
+from bfncodec.flow.theta import Theta
+from bfncodec.models.text import contexts, mixing, network
+from bfncodec.models.text.mixing import Desk, Lanes, Memory, end_byte, predict, start_byte, update
+from bfncodec.models.text.network import Layers
+
+Bytes = NDArray[np.uint8]
+Array = NDArray[Any]
+
+SECTION = 1 << 22  # bytes of a stream: what an encoder keeps the probabilities of at once
+
+
+def slot_bits(size: int) -> int:
+    """2**bits buckets a context serve a text of `size` bytes."""
+    return min(max(size.bit_length() - 1, 10), 20)
+
+
+class Bytewise:
+    """What the lanes of one text share.
+
+    size: bytes; lanes: how many segments; text: the bytes when encoding, None when decoding.
+    """
+
+    def __init__(self, kernel: Kernel, tensors: Tensors, size: int, lanes: int, text: Bytes | None = None) -> None:
+        self.layers = network.load(kernel, tensors)
+        self.length = -(-size // lanes)
+        self.encoding = text is not None
+        self.data = np.zeros(size, np.uint8) if text is None else text
+        self.memory = mixing.fresh(tensors, self.data, slot_bits(size))
+        self.lanes = mixing.lanes(lanes)
+        self.desk = mixing.desk()
+
+    def sections(self) -> Iterator[Section]:
+        """The text in parts with a stream each; the learning goes on from one to the next."""
+        step = max(1, SECTION // len(self.lanes.states))
+        for first in range(0, self.length, step):
+            yield Section(self, range(first, min(first + step, self.length)))
+
+
+class Section:
+    """Some steps of a text as a schedule of one group, as `coding.protocol` wants it."""
+
+    def __init__(self, text: Bytewise, steps: range) -> None:
+        self.text, self.steps = text, steps
+        starts = np.arange(len(text.lanes.states)) * text.length
+        positions = (np.arange(steps.start, steps.stop)[:, None] + starts).reshape(-1)
+        self.positions = positions[positions < len(text.data)]
+        self.groups = [Group(len(self.positions))]
+
+    def spans(self) -> Iterable[range]:
+        """The one group."""
+        return [range(1)]
+
+    def values(self, span: range) -> Bytes:
+        """The bytes in coding order."""
+        return self.text.data[self.positions]
+
+    def output(self, span: range, theta: Theta | None) -> Output:
+        """See `coding.protocol.Model`."""
+        return Output(self)
+
+    def reveal(self, group: int, values: Bytes) -> None:
+        """Decoded bytes are in their place already."""
+
+
+class Output:
+    """Output distribution of a section: encoding makes the probabilities of all its bits at once."""
+
+    def __init__(self, section: Section) -> None:
+        self.section = section
+        self.probabilities = np.empty(0, np.uint16)
+        if section.text.encoding:
+            self.probabilities = np.empty(8 * len(section.positions), np.uint16)
+            text, steps = section.text, section.steps
+            _foresee(
+                text.layers, text.memory, text.lanes, text.desk, steps.start, steps.stop, text.length,
+                self.probabilities,
+            )  # fmt: skip
+
+    def weights(self) -> Array:
+        """There are no noisy steps."""
+        raise BfnError("bytes are sent without noisy steps")
+
+    def push(self, coder: Coder, values: Bytes) -> None:
+        """Push the bytes that the probabilities were made for."""
+        bits.push_bits(coder, np.unpackbits(values), self.probabilities)
+
+    def pop(self, coder: Coder) -> Bytes:
+        """Pop bytes uint8 [n] in coding order, all that the coder holds."""
+        stack, words = bits.open_stack(coder)
+        text, steps = self.section.text, self.section.steps
+        _decode(
+            text.layers, text.memory, text.lanes, text.desk, steps.start, steps.stop, text.length,
+            stack, words,
+        )  # fmt: skip
+        bits.close_stack(coder, stack, words)
+        return self.section.values(range(1))
+
+    def cost(self, values: Bytes) -> float:
+        """Bits of the bytes that the probabilities were made for."""
+        return bits.cost(np.unpackbits(values), self.probabilities)
+
+
+def dry_run(layers: Layers, memory: Memory, text: Bytes) -> float:
+    """Bits of a text in one lane, the memory learning on the way: for training."""
+    made = np.empty(8 * len(text), np.uint16)
+    _foresee(layers, memory, mixing.lanes(1), mixing.desk(), 0, len(text), len(text), made)
+    return bits.cost(np.unpackbits(text), made)
+
+
+@njit(cache=True)
+def _weights(layers: Layers, lane: Lanes, rows: Array, weights: Array) -> None:
+    """The network's weights for the next byte of every lane."""
+    for number in range(len(lane.states)):
+        contexts.rows(lane.states[number], rows[number])
+    network.predict(layers, rows, weights)
+
+
+@njit(cache=True)
+def _foresee(
+    layers: Layers, memory: Memory, lane: Lanes, desk: Desk, first: int, last: int, length: int, out: Array
+) -> None:
+    """Probabilities of all bits of steps first .. last - 1, in coding order."""
+    count = len(lane.states)
+    rows = np.zeros((count, contexts.CONTEXTS), np.int64)
+    weights = np.zeros((count, 256), np.int64)
+    done = 0
+    for step in range(first, last):
+        _weights(layers, lane, rows, weights)
+        for number in range(count):
+            position = number * length + step
+            if position < len(memory.data):
+                byte = int(memory.data[position])
+                start_byte(desk, lane.states[number], weights[number])
+                for bit in range(8):
+                    partial = (256 | byte) >> (8 - bit)
+                    out[done] = predict(memory, lane, number, desk, partial, bit)
+                    update(memory, lane, number, desk, partial, bit, (byte >> (7 - bit)) & 1)
+                    done += 1
+                end_byte(memory, lane, number, length, position)
+
+
+@njit(cache=True)
+def _decode(
+    layers: Layers, memory: Memory, lane: Lanes, desk: Desk, first: int, last: int, length: int,
+    stack: Array, words: Array,
+) -> None:  # fmt: skip
+    """The mirror of `_foresee`: pops each bit with its probability."""
+    count = len(lane.states)
+    rows = np.zeros((count, contexts.CONTEXTS), np.int64)
+    weights = np.zeros((count, 256), np.int64)
+    for step in range(first, last):
+        _weights(layers, lane, rows, weights)
+        for number in range(count):
+            position = number * length + step
+            if position < len(memory.data):
+                start_byte(desk, lane.states[number], weights[number])
+                partial = 1
+                for bit in range(8):
+                    value = pop_bit(stack, words, predict(memory, lane, number, desk, partial, bit))
+                    update(memory, lane, number, desk, partial, bit, value)
+                    partial = partial << 1 | value
+                memory.data[position] = partial & 0xFF
+                end_byte(memory, lane, number, length, position)
