@@ -50,20 +50,88 @@ def images(
     Stop at any time; the same command goes on from the last checkpoint.
     """
     messages = files.Messages(1 - quiet + verbose)
-    options.set_threads(threads)
-    import torch
-
-    if threads:
-        torch.set_num_threads(threads)
+    where = _device(device, threads)
     from bfncodec.train.images import train as train_images
 
-    where = "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
     given = {"steps": steps, "rate": rate, "width": width, "blocks": blocks, "pixels": pixels}
     changes = {name: value for name, value in given.items() if value is not None}
-    names = frozenset(line.strip() for line in skip) - {""} if skip else frozenset[str]()
+    names = _names(skip)
 
     def work_on(_: str) -> None:
         folder = work or output.with_name(output.name + ".work")
         train_images(data, output, folder, parts=parts, changes=changes, skip=names, device=where, log=messages.note)
 
     files.each([str(output)], work_on, messages, debug)
+
+
+@train.command()
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="Folder of texts, or a text.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Model file (.safetensors).")
+@click.option("--work", type=click.Path(path_type=Path), help="Folder of the checkpoint. Default: OUTPUT.work")
+@click.option("--init", metavar="MODEL", help="Fine-tune this model; 'default' is the packaged one.")
+@click.option("--steps", type=click.IntRange(1), help="Steps instead of the preset's.")
+@click.option("--rate", type=float, help="Learning rate of the layers instead of the preset's.")
+@click.option("--table-rate", type=float, help="Learning rate of the table instead of the preset's.")
+@click.option("--pieces", type=click.IntRange(1), default=160, help="Pieces of text to learn the mixing on.")
+@click.option("--skip", type=click.File(), help="List of texts to leave out, one path ending a line.")
+@options.compute
+@options.loudness
+def text(
+    data: Path,
+    output: Path,
+    work: Path | None,
+    init: str | None,
+    steps: int | None,
+    rate: float | None,
+    table_rate: float | None,
+    pieces: int,
+    skip: TextIO | None,
+    threads: int,
+    device: str,
+    quiet: int,
+    verbose: int,
+    debug: bool,
+) -> None:
+    """Train a text model from a folder of text files, or fine-tune one (--init) for texts of a kind.
+
+    Stop at any time; the same command goes on from the last checkpoint.
+    """
+    messages = files.Messages(1 - quiet + verbose)
+    where = _device(device, threads)
+    from bfncodec.models import zoo
+    from bfncodec.train.text import train as train_text
+
+    given = {"steps": steps, "rate": rate, "table_rate": table_rate}
+    changes = {name: value for name, value in given.items() if value is not None}
+    names = _names(skip)
+
+    def work_on(_: str) -> None:
+        folder = work or output.with_name(output.name + ".work")
+        start = zoo.find("text" if init == "default" else init) if init else None
+        train_text(
+            data,
+            output,
+            folder,
+            changes=changes,
+            init=start,
+            pieces=pieces,
+            skip=names,
+            device=where,
+            log=messages.note,
+        )
+
+    files.each([str(output)], work_on, messages, debug)
+
+
+def _device(device: str, threads: int) -> str:
+    """The torch device that --device and -T ask for."""
+    options.set_threads(threads)
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    return "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
+
+
+def _names(skip: TextIO | None) -> frozenset[str]:
+    return frozenset(line.strip() for line in skip) - {""} if skip else frozenset()

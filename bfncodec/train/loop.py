@@ -6,9 +6,7 @@ state and the step, and nothing else.
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -18,12 +16,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from bfncodec.errors import BfnError
 from bfncodec.exact.freeze import freeze
+from bfncodec.train import checkpoint
 from bfncodec.train.data import Batch
 from bfncodec.train.networks import LocalNetwork, mixture_bits
 
@@ -92,7 +89,7 @@ class Trainer:
             torch.optim.AdamW(others, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.0),
         ]
 
-    def run(self, checkpoint: Path, every: float) -> None:
+    def run(self, path: Path, every: float) -> None:
         """Train to the plan's end; write a checkpoint every `every` seconds and at the end."""
         plan = self.plan
         rounded_from = int(plan.steps * (1 - plan.rounded))
@@ -120,9 +117,9 @@ class Trainer:
                 self.log(f"step {self.step}/{plan.steps}  {np.mean(bits[-500:]):.4f} bpsp  {speed:.0f} kpixel/s")
                 told = now
             if now - saved > every:
-                self.save(checkpoint)
+                self.save(path)
                 saved = now
-        self.save(checkpoint)
+        self.save(path)
 
     @torch.no_grad()
     def validate(self) -> float:
@@ -143,33 +140,14 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write weights, optimiser state, grids and step; the file is whole at any time."""
         tensors = {f"weight.{name}": value for name, value in self.network.state_dict().items()}
-        for number, optimiser in enumerate(self.optimisers):
-            for index, state in optimiser.state_dict()["state"].items():
-                tensors |= {f"state.{number}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
         tensors |= {f"grid.{name}": value for name, value in (self.network.grids or {}).items()}
-        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        temporary = path.with_name(path.name + ".part")
-        save_file(tensors, temporary, {"plan": json.dumps(asdict(self.plan)), "step": str(self.step)})
-        os.replace(temporary, path)
+        checkpoint.save(path, tensors, self.optimisers, asdict(self.plan), self.step)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint of the same network; another length or rate is allowed."""
-        with safe_open(path, "pt") as file:
-            stored = json.loads(file.metadata()["plan"])
-            self.step = int(file.metadata()["step"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        self.network.load_state_dict(_part(tensors, "weight."))
-        for number, optimiser in enumerate(self.optimisers):
-            entries: dict[int, dict[str, Tensor]] = {}
-            for name, value in _part(tensors, f"state.{number}.").items():
-                index, key = name.split(".", 1)
-                entries.setdefault(int(index), {})[key] = value
-            optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
-        self.network.grids = _part(tensors, "grid.") or None
+        tensors, stored, self.step = checkpoint.load(path, self.optimisers)
+        self.network.load_state_dict(checkpoint.part(tensors, "weight."))
+        self.network.grids = checkpoint.part(tensors, "grid.") or None
         self.log(f"going on from step {self.step} of {path}")
         if stored != asdict(self.plan):
             self.log(f"its plan was another one: {stored}")
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

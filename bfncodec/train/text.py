@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,43 +19,26 @@ import numpy as np
 import torch
 from numba import njit
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.numpy import save_file
 from torch import Tensor
 from torch.nn import functional
 
 from bfncodec.errors import BfnError
 from bfncodec.exact import kernels
 from bfncodec.exact.freeze import freeze
-from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX
+from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Tensors
+from bfncodec.models import zoo
 from bfncodec.models.text import bytewise, contexts, mixing, network
 from bfncodec.models.text.network import LOGIT_STEPS
+from bfncodec.train import checkpoint
+from bfncodec.train.corpus import WARM, Corpus
 
 Log = Callable[[str], None]
-WARM = 256  # bytes before a window that only set the contexts' state
-HELD_SHARE, HELD_LIMIT = 32, 200_000  # the end of every file is held out: a share of it, at most so many bytes
-# Shares of the kinds of text in the layout of shared/data, by folder; other folders: by size.
-MIX = {
-    "enwik8.bin": 0.27,
-    "train/lit_en_eltec": 0.17,
-    "train/lit_en_novels": 0.17,
-    "train/lit_multi": 0.03,
-    "train/pkg/code": 0.09,
-    "train/pkg/data": 0.01,
-    "train/pkg/data_html": 0.03,
-    "train/pkg/data_mail": 0.02,
-    "train/pkg/data_table": 0.01,
-    "train/pkg/en_dict": 0.03,
-    "train/pkg/en_docs": 0.11,
-    "train/pkg/en_prose": 0.05,
-    "train/pkg/en_prose_moby": 0.01,
-    "train/pkg/multi": 0.03,
-    "train/pkg/multi_guide": 0.01,
-    "train/pkg/multi_handbook": 0.01,
-}
+_UNITS = (32.0, 16.0, 16.0, float(LOGIT_STEPS))  # of an exported model's table, activations and logits, as floats
+_WORN = 1.0  # Adagrad's sums for a table that has been trained
+_FINE = {"steps": 2000, "rate": 3e-4, "table_rate": 0.03}  # of the plan, where a trained model is the start
 _CALIBRATION = 1 << 40  # the step whose batch tells the ranges of activations
 PIECES = (12_000, 30_000, 60_000, 100_000)  # bytes of text that the mixing weights are learnt on, in turn
-ENWIK_LIMIT = 94_000_000  # what comes after is for evaluation
 
 
 @dataclass(frozen=True)
@@ -73,70 +56,6 @@ class Plan:
     decay: float = 0.6  # the last part of the steps, over which the rates fall to zero
     crlf: float = 0.25  # share of windows whose lines are made to end in CR LF
     seed: int = 0
-
-
-class Corpus:
-    """Windows of text files, drawn by kind; the end of every file is held out."""
-
-    def __init__(self, data: Path, skip: frozenset[str] = frozenset()) -> None:
-        kinds: dict[str, list[NDArray[np.uint8]]] = {}
-        self.held: list[NDArray[np.uint8]] = []
-        for path in sorted(data.rglob("*")) if data.is_dir() else [data]:
-            kind = _kind(data, path)
-            if kind is None or not path.is_file() or path.is_symlink() or path.stat().st_size < 64:
-                continue
-            if any(str(path).endswith(name) for name in skip):
-                continue
-            text: NDArray[np.uint8] = np.memmap(path, np.uint8, "r")
-            text = text[:ENWIK_LIMIT] if kind == "enwik8.bin" else text
-            held = min(len(text) // HELD_SHARE, HELD_LIMIT)
-            kinds.setdefault(kind, []).append(text[: len(text) - held])
-            self.held.append(text[len(text) - held :])
-        if not kinds:
-            raise BfnError(f"{data} holds no text to train on")
-        self.files = list(kinds.values())
-        weights = np.array([MIX.get(kind, 1.0) for kind in kinds])
-        self.cumulative = np.cumsum(weights / weights.sum())
-        sizes = [np.array([len(text) for text in files]) for files in self.files]
-        self.inner = [np.cumsum(size / size.sum()) for size in sizes]
-        self.bytes = sum(int(size.sum()) for size in sizes)
-
-    def window(self, rng: np.random.Generator, length: int, crlf: float) -> NDArray[np.uint8]:
-        """WARM + length bytes; files are read as if they began again at their end."""
-        kind = int(np.searchsorted(self.cumulative, rng.random()).clip(0, len(self.files) - 1))
-        number = int(np.searchsorted(self.inner[kind], rng.random()).clip(0, len(self.files[kind]) - 1))
-        text = self.files[kind][number]
-        start = int(rng.integers(len(text)))
-        size = WARM + length
-        made = (
-            np.resize(text, start + size)[start:] if len(text) < start + size else np.array(text[start : start + size])
-        )
-        if rng.random() < crlf and 13 not in made:
-            made = np.frombuffer(made.tobytes().replace(b"\n", b"\r\n"), np.uint8)[:size]
-        return made
-
-    def batch(self, plan: Plan, step: int) -> tuple[Tensor, Tensor]:
-        """Rows int64 [windows * length, CONTEXTS] and bytes int64 of one step."""
-        rng = np.random.default_rng([plan.seed, step])
-        rows = np.empty((plan.windows, plan.length, contexts.CONTEXTS), np.int32)
-        values = np.empty((plan.windows, plan.length), np.int64)
-        for index in range(plan.windows):
-            text = self.window(rng, plan.length, plan.crlf)
-            contexts.window_rows(text, WARM, rows[index])
-            values[index] = text[WARM:]
-        return torch.from_numpy(rows.reshape(-1, contexts.CONTEXTS)), torch.from_numpy(values.reshape(-1))
-
-
-def _kind(data: Path, path: Path) -> str | None:
-    """The key of MIX that a file belongs to; its folder in other layouts; None to leave it out."""
-    name = path.relative_to(data).as_posix() if path != data else path.name
-    if not (data / "train").is_dir():
-        return name.rpartition("/")[0]
-    if name == "enwik8.bin":
-        return name
-    if name.endswith((".txt", ".xml")) and name.startswith("train/") and "/" in name.removeprefix("train/pkg/"):
-        return "/".join(name.split("/")[: 3 if name.startswith("train/pkg/") else 2])
-    return None
 
 
 class Network(torch.nn.Module):
@@ -176,6 +95,18 @@ def _adagrad(table: Any, squares: Any, rows: Any, gradient: Any, rate: float) ->
             table[row, column] -= factor * gradient[index, column]
 
 
+def _batch(corpus: Corpus, plan: Plan, step: int) -> tuple[Tensor, Tensor]:
+    """Rows int32 [windows * length, CONTEXTS] and bytes int64 of one step."""
+    rng = np.random.default_rng([plan.seed, step])
+    rows = np.empty((plan.windows, plan.length, contexts.CONTEXTS), np.int32)
+    values = np.empty((plan.windows, plan.length), np.int64)
+    for index in range(plan.windows):
+        text = corpus.window(rng, plan.length, plan.crlf)
+        contexts.window_rows(text, WARM, rows[index])
+        values[index] = text[WARM:]
+    return torch.from_numpy(rows.reshape(-1, contexts.CONTEXTS)), torch.from_numpy(values.reshape(-1))
+
+
 class Trainer:
     """The network, its table, its text and its optimisers."""
 
@@ -207,7 +138,7 @@ class Trainer:
         self.squares.index_add_(0, flat, gradient.square().mean(1))
         self.table.index_add_(0, flat, gradient * (-rate * self.squares.index_select(0, flat).rsqrt())[:, None])
 
-    def run(self, checkpoint: Path, every: float) -> None:
+    def run(self, path: Path, every: float) -> None:
         """Train to the plan's end; write a checkpoint every `every` seconds and at the end."""
         plan = self.plan
         started = saved = told = time.monotonic()
@@ -217,7 +148,7 @@ class Trainer:
             for optimiser, rate in zip(self.optimisers, (5 * plan.rate, plan.rate), strict=True):
                 optimiser.param_groups[0]["lr"] = rate * factor
                 optimiser.zero_grad()
-            rows, values = (part.to(self.device) for part in self.corpus.batch(plan, self.step))
+            rows, values = (part.to(self.device) for part in _batch(self.corpus, plan, self.step))
             loss, embedded = self._bits(rows, values)
             loss.backward()  # type: ignore[no-untyped-call]
             assert embedded.grad is not None
@@ -234,19 +165,15 @@ class Trainer:
                 self.log(f"step {self.step}/{plan.steps}  {np.mean(bits[-500:]):.4f} bpb  {speed:.0f} kB/s")
                 told = now
             if now - saved > every:
-                self.save(checkpoint)
+                self.save(path)
                 saved = now
-        self.save(checkpoint)
+        self.save(path)
 
     @torch.no_grad()
-    def validate(self, pieces: int = 200, length: int = 2048) -> float:
+    def validate(self) -> float:
         """Mean bits a byte over pieces of held-out text, the same ones each time."""
-        rng = np.random.default_rng(1)
-        texts = [text for text in self.corpus.held if len(text) > WARM]
         bits, count = 0.0, 0
-        for number in rng.integers(0, len(texts), pieces) if texts else ():
-            start = int(rng.integers(len(texts[number]) - WARM))
-            text = np.array(texts[number][start : start + WARM + length])
+        for text in self.corpus.held_out(200, 2048):
             rows = np.empty((len(text) - WARM, contexts.CONTEXTS), np.int32)
             contexts.window_rows(text, WARM, rows)
             values = torch.from_numpy(text[WARM:].astype(np.int64)).to(self.device)
@@ -255,36 +182,43 @@ class Trainer:
         return bits / max(count, 1)
 
     def save(self, path: Path) -> None:
-        """Write table, weights, optimiser state and step; the file is whole at any time."""
+        """Write table, weights, optimiser state and step."""
         tensors = {"table": self.table, "squares": self.squares}
         tensors |= {f"weight.{name}": value for name, value in self.network.state_dict().items()}
-        for number, optimiser in enumerate(self.optimisers):
-            for index, state in optimiser.state_dict()["state"].items():
-                tensors |= {f"state.{number}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
-        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        temporary = path.with_name(path.name + ".part")
-        save_file(tensors, temporary, {"plan": json.dumps(asdict(self.plan)), "step": str(self.step)})
-        os.replace(temporary, path)
+        checkpoint.save(path, tensors, self.optimisers, asdict(self.plan), self.step)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint of the same network; another length or rate is allowed."""
-        with safe_open(path, "pt") as file:
-            self.step = int(file.metadata()["step"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors, _, self.step = checkpoint.load(path, self.optimisers)
         self.table.copy_(tensors["table"])
         self.squares.copy_(tensors["squares"])
-        self.network.load_state_dict(_part(tensors, "weight."))
-        for number, optimiser in enumerate(self.optimisers):
-            entries: dict[int, dict[str, Tensor]] = {}
-            for name, value in _part(tensors, f"state.{number}.").items():
-                index, key = name.split(".", 1)
-                entries.setdefault(int(index), {})[key] = value
-            optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
+        self.network.load_state_dict(checkpoint.part(tensors, "weight."))
         self.log(f"going on from step {self.step} of {path}")
+
+    @torch.no_grad()
+    def start_from(self, tensors: Tensors) -> None:
+        """Take the weights of an exported model: fine-tuning. BfnError if its sizes are others than the plan's."""
+        layers = network.load(kernels.kernel("float32"), tensors)
+        plan = self.plan
+        if (layers.table.shape[1], len(layers.biases[0]), len(layers.biases[1])) != (
+            plan.dimensions,
+            plan.width,
+            plan.hidden,
+        ):
+            raise BfnError("the model to start from has other widths than the one to train")
+        self.table.copy_(torch.from_numpy(layers.table.astype(np.float32)) / _UNITS[0])
+        self.squares.fill_(_WORN)
+        for number, layer in enumerate((self.network.first, self.network.second, self.network.last)):
+            power = 2.0 ** layers.shifts[number]
+            rounding = (1 << layers.shifts[number].astype(np.int64)) >> 1
+            weight = layers.weights[number].T / power[:, None] * (_UNITS[number] / _UNITS[number + 1])
+            bias = (layers.biases[number] - rounding) / power / _UNITS[number + 1]
+            layer.weight.copy_(torch.from_numpy(weight))
+            layer.bias.copy_(torch.from_numpy(bias))
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The integer network, as `models.text.network` reads it."""
-        return integers(self.table.cpu().numpy(), self.network, self.corpus.batch(self.plan, _CALIBRATION)[0].numpy())
+        return integers(self.table.cpu().numpy(), self.network, _batch(self.corpus, self.plan, _CALIBRATION)[0].numpy())
 
 
 def integers(table: NDArray[Any], trained: Network, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -303,16 +237,19 @@ def integers(table: NDArray[Any], trained: Network, rows: NDArray[Any]) -> dict[
 
 
 def learn_mixing(
-    tensors: dict[str, NDArray[Any]], corpus: Corpus, plan: Plan, pieces: int, log: Log
+    tensors: dict[str, NDArray[Any]], corpus: Corpus, plan: Plan, pieces: int, log: Log, start: Tensors | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Mixing weights and chances of histories, learnt by coding pieces of training text one after the other."""
+    """Mixing weights and chances of histories, learnt by coding pieces of training text one after the other.
+
+    start: a model whose mixing weights to start from.
+    """
     rng = np.random.default_rng([plan.seed, 1 << 40])
     layers = network.load(kernels.kernel("float32"), tensors)
     memory: mixing.Memory | None = None
     bits, size = 0.0, 0
     for number in range(pieces):
         text = corpus.window(rng, PIECES[number % len(PIECES)] - WARM, plan.crlf)
-        fresh = mixing.fresh(None, text, bytewise.slot_bits(len(text)))
+        fresh = mixing.fresh(start, text, bytewise.slot_bits(len(text)))
         if memory is not None:
             fresh = fresh._replace(**{name: getattr(memory, name) for name in mixing.LEARNT})
         memory = fresh
@@ -324,5 +261,46 @@ def learn_mixing(
     return mixing.exported(memory)
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+def train(
+    data: Path,
+    output: Path,
+    work: Path,
+    *,
+    changes: dict[str, Any] | None = None,
+    init: Path | None = None,
+    pieces: int = 160,
+    skip: frozenset[str] = frozenset(),
+    device: str = "cpu",
+    every: float = 180.0,
+    log: Log = print,
+) -> None:
+    """Train a text model and write its file.
+
+    data: a folder of text files, or one file. work: folder of the checkpoint; training goes on
+    from one that is there. changes: fields of the plan to replace. init: a model to start from;
+    its rates are lower. pieces: of text that the mixing weights are learnt on. skip: ends of
+    paths to leave out.
+    """
+    if output.suffix != zoo.SUFFIX:
+        raise BfnError(f"{output}: a model file's name ends in {zoo.SUFFIX}")
+    corpus = Corpus(data, skip)
+    plan = replace(Plan(), **(_FINE if init else {}) | (changes or {}))
+    trainer = Trainer(corpus, plan, device, log)
+    start = zoo.tensors(init) if init else None
+    if start is not None:
+        trainer.start_from(start)
+    work.mkdir(parents=True, exist_ok=True)
+    path = work / "text.safetensors"
+    if path.exists():
+        trainer.load(path)
+    log(f"{corpus.bytes:,} bytes of text, {plan.steps} steps of {plan.windows * plan.length} bytes")
+    trainer.run(path, every)
+    bits = trainer.validate()
+    log(f"{bits:.4f} bits per byte on held-out text, without what is learnt inside a file")
+    tensors = trainer.tensors()
+    tensors |= learn_mixing(tensors, corpus, plan, pieces, log, start)
+    card = {"plan": asdict(plan), "held_out_bits": round(bits, 4), "bytes": corpus.bytes, "pieces": pieces}
+    temporary = output.with_name(output.name + ".part")
+    save_file(tensors, temporary, {"card": json.dumps(card)})
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, output)

@@ -132,29 +132,22 @@ def dry_run(layers: Layers, memory: Memory, text: Bytes) -> float:
 
 
 @njit(cache=True)
-def _weights(layers: Layers, lane: Lanes, rows: Array, weights: Array) -> None:
-    """The network's weights for the next byte of every lane."""
-    for number in range(len(lane.states)):
-        contexts.rows(lane.states[number], rows[number])
-    network.predict(layers, rows, weights)
-
-
-@njit(cache=True)
 def _foresee(
     layers: Layers, memory: Memory, lane: Lanes, desk: Desk, first: int, last: int, length: int, out: Array
 ) -> None:
     """Probabilities of all bits of steps first .. last - 1, in coding order."""
     count = len(lane.states)
-    rows = np.zeros((count, contexts.CONTEXTS), np.int64)
-    weights = np.zeros((count, 256), np.int64)
+    rows = np.zeros(contexts.CONTEXTS, np.int64)
+    weights = np.zeros(256, np.int64)
     done = 0
     for step in range(first, last):
-        _weights(layers, lane, rows, weights)
         for number in range(count):
             position = number * length + step
             if position < len(memory.data):
                 byte = int(memory.data[position])
-                start_byte(desk, lane.states[number], weights[number])
+                contexts.rows(lane.states[number], rows)
+                network.predict(layers, rows, weights)
+                start_byte(memory, desk, lane.states[number], weights)
                 for bit in range(8):
                     partial = (256 | byte) >> (8 - bit)
                     out[done] = predict(memory, lane, number, desk, partial, bit)
@@ -170,14 +163,15 @@ def _decode(
 ) -> None:  # fmt: skip
     """The mirror of `_foresee`: pops each bit with its probability."""
     count = len(lane.states)
-    rows = np.zeros((count, contexts.CONTEXTS), np.int64)
-    weights = np.zeros((count, 256), np.int64)
+    rows = np.zeros(contexts.CONTEXTS, np.int64)
+    weights = np.zeros(256, np.int64)
     for step in range(first, last):
-        _weights(layers, lane, rows, weights)
         for number in range(count):
             position = number * length + step
             if position < len(memory.data):
-                start_byte(desk, lane.states[number], weights[number])
+                contexts.rows(lane.states[number], rows)
+                network.predict(layers, rows, weights)
+                start_byte(memory, desk, lane.states[number], weights)
                 partial = 1
                 for bit in range(8):
                     value = pop_bit(stack, words, predict(memory, lane, number, desk, partial, bit))

@@ -30,15 +30,16 @@ MATCHES = 2  # match models, by the number of bytes that must agree
 SHORTEST = (5, 11)
 LONGEST = 40
 MATCH_BITS = 18
-SETS = (256, 256, 64, 2048, 512)  # weight sets of the mixers, by what chooses them
-OFFSETS = (0, 256, 512, 576, 2624, 3136)
+SLOTS = HASHED + 3  # contexts with slots: the hashed ones, and three of what followed
+SETS = (256, 256, 64, 512, 512, 512, 512)  # weight sets of the mixers, by what chooses them
+OFFSETS = (0, 256, 512, 576, 1088, 1600, 2112, 2624)
 MIXERS = len(SETS)
-INPUTS = 2 * HASHED + 2 * MATCHES + 5
+INPUTS = 3 * SLOTS + 2 * MATCHES + 5
 KNOTS = 33  # of a correction table
 _SPACING = 176  # log-odds between two knots
 _HALF = 16 * _SPACING
 CORRECTED = 1 << 16  # contexts of a correction table
-RATE, LAST_RATE = 24, 8  # of the mixers, 2**-22
+RATE, LAST_RATE = 30, 14  # of the mixers, 2**-22
 COUNT_LIMIT = 127  # of what a history's probability is averaged over
 _ORDERED = 7  # contexts of rising order, the first ones
 
@@ -46,20 +47,22 @@ _SQUASH = logit.squash_table()
 _STRETCH = logit.stretch_table()
 _NEXT = histories.next_table()
 _TOTALS = histories.totals()
+_CONFIDENCE_OF = np.minimum(_TOTALS, 16).astype(np.int64)  # of a history, 1 / 16
 _SHARES = np.array([65536 // (count + 2) for count in range(256)], np.int64)
 
 
 class Memory(NamedTuple):
     """What is learnt, shared by all lanes."""
 
-    slots: Array  # uint8 [HASHED, buckets, 16]: check, then a state for each node of four bits
-    chances: Array  # int64 [HASHED, 256]: probability by history
-    counts: Array  # int64 [HASHED, 256]: over how many bits, limited
+    slots: Array  # uint8 [SLOTS, buckets, 16]: check, then a state for each node of four bits
+    chances: Array  # int64 [SLOTS, 256]: probability by history
+    counts: Array  # int64 [SLOTS, 256]: over how many bits, limited
     weights: Array  # int32 [sum of SETS, INPUTS], 1 / 2**16
     last: Array  # int32 [256, MIXERS], 1 / 2**16
     match_chances: Array  # int64 [MATCHES, 64]: by length and expected bit
     match_table: Array  # int32 [MATCHES, 2**MATCH_BITS]: position after the last like string
     corrections: Array  # int32 [4, CORRECTED, KNOTS]: two of the network's opinion, two of the result
+    followers: Array  # int64 [256 + 2**16]: the last three bytes that followed a byte, or two
     data: Array  # uint8 [n]: the bytes themselves
 
 
@@ -74,8 +77,8 @@ class Lanes(NamedTuple):
 class Desk(NamedTuple):
     """Numbers of the bit at hand, from its prediction until its update."""
 
-    hashes: Array  # int64 [HASHED]
-    buckets: Array  # int64 [HASHED]
+    hashes: Array  # int64 [SLOTS]
+    buckets: Array  # int64 [SLOTS]
     tree: Array  # int64 [512]: sums of the network's weights over partial bytes
     inputs: Array  # int64 [INPUTS]
     chosen: Array  # int64 [MIXERS]: rows of Memory.weights
@@ -100,16 +103,16 @@ def fresh(tensors: Tensors | None, data: Array, bits: int) -> Memory:
         start = np.arange(32)
         chances = np.stack([32768 // (start + 2), 65535 - 32768 // (start + 2)], axis=1).reshape(-1)
         learnt: dict[str, Array] = {
-            "chances": np.tile(histories.first_guesses(), (HASHED, 1)),
-            "counts": np.zeros((HASHED, 256), np.int64),
-            "weights": np.full((OFFSETS[-1], INPUTS), 11796, np.int32),
+            "chances": np.tile(histories.first_guesses(), (SLOTS, 1)),
+            "counts": np.zeros((SLOTS, 256), np.int64),
+            "weights": np.full((OFFSETS[-1], INPUTS), 65536 // 8, np.int32),
             "last": np.full((256, MIXERS), 65536 // MIXERS, np.int32),
             "match_chances": np.tile(chances, (MATCHES, 1)),
         }
     else:
         learnt = _loaded(tensors)
     return Memory(
-        slots=np.zeros((HASHED, 1 << bits, 16), np.uint8),
+        slots=np.zeros((SLOTS, 1 << bits, 16), np.uint8),
         chances=learnt["chances"],
         counts=learnt["counts"],
         weights=learnt["weights"],
@@ -117,19 +120,20 @@ def fresh(tensors: Tensors | None, data: Array, bits: int) -> Memory:
         match_chances=learnt["match_chances"],
         match_table=np.zeros((MATCHES, 1 << MATCH_BITS), np.int32),
         corrections=np.tile(line, (4, CORRECTED, 1)),
+        followers=np.zeros(256 + (1 << 16), np.int64),
         data=data,
     )
 
 
 def _loaded(tensors: Tensors) -> dict[str, Array]:
     shapes = {
-        "chances": (HASHED, 256),
-        "counts": (HASHED, 256),
+        "chances": (SLOTS, 256),
+        "counts": (SLOTS, 256),
         "weights": (OFFSETS[-1], INPUTS),
         "last": (256, MIXERS),
         "match_chances": (MATCHES, 64),
     }
-    parts = {name: tensors.get(f"text.{name}", np.zeros(0, np.int8)) for name in shapes}
+    parts = {name: tensors.get(f"mixing.{name}", np.zeros(0, np.int8)) for name in shapes}
     if any(part.shape != shapes[name] for name, part in parts.items()):
         raise CorruptFile("the model's mixing weights have the wrong shape")
     chances, counts = parts["chances"].astype(np.int64), parts["counts"].astype(np.int64)
@@ -149,11 +153,11 @@ def _loaded(tensors: Tensors) -> dict[str, Array]:
 def exported(memory: Memory) -> dict[str, Array]:
     """What a memory has learnt that serves other files, as tensors of a model."""
     return {
-        "text.chances": memory.chances.astype(np.uint16),
-        "text.counts": memory.counts.astype(np.uint8),
-        "text.weights": np.clip(memory.weights >> 4, -32768, 32767).astype(np.int16),
-        "text.last": memory.last.astype(np.int32),
-        "text.match_chances": memory.match_chances.astype(np.uint16),
+        "mixing.chances": memory.chances.astype(np.uint16),
+        "mixing.counts": memory.counts.astype(np.uint8),
+        "mixing.weights": np.clip(memory.weights >> 4, -32768, 32767).astype(np.int16),
+        "mixing.last": memory.last.astype(np.int32),
+        "mixing.match_chances": memory.match_chances.astype(np.uint16),
     }
 
 
@@ -169,8 +173,8 @@ def lanes(count: int) -> Lanes:
 def desk() -> Desk:
     """Room for the numbers of one bit."""
     return Desk(
-        hashes=np.zeros(HASHED, np.int64),
-        buckets=np.zeros(HASHED, np.int64),
+        hashes=np.zeros(SLOTS, np.int64),
+        buckets=np.zeros(SLOTS, np.int64),
         tree=np.zeros(512, np.int64),
         inputs=np.zeros(INPUTS, np.int64),
         chosen=np.zeros(MIXERS, np.int64),
@@ -181,9 +185,13 @@ def desk() -> Desk:
 
 
 @njit(cache=True)
-def start_byte(desk: Desk, state: Array, weights: Array) -> None:
+def start_byte(memory: Memory, desk: Desk, state: Array, weights: Array) -> None:
     """Prepare for a byte whose network weights are int64 [256]."""
     contexts.hashes(state, desk.hashes)
+    last, two = state[contexts.NEAR] & 0xFF, state[contexts.NEAR] & 0xFFFF
+    desk.hashes[HASHED] = mix(mix(23, memory.followers[last]), last)
+    desk.hashes[HASHED + 1] = mix(mix(24, memory.followers[256 + two]), last)
+    desk.hashes[HASHED + 2] = mix(25, memory.followers[256 + two] & 0xFFFF)
     tree = desk.tree
     top = 0
     for value in range(256):
@@ -192,7 +200,7 @@ def start_byte(desk: Desk, state: Array, weights: Array) -> None:
     for node in range(255, 0, -1):
         tree[node] = tree[2 * node] + tree[2 * node + 1]
     desk.scalars[_CONFIDENCE] = min(7, (top << 3) // tree[1])
-    desk.scalars[_HASH_TWO] = mix(21, state[contexts.NEAR] & 0xFFFF)
+    desk.scalars[_HASH_TWO] = mix(21, two)
 
 
 @njit(cache=True)
@@ -232,24 +240,26 @@ def predict(memory: Memory, lane: Lanes, number: int, desk: Desk, partial: int, 
     """
     x, scalars, state = desk.inputs, desk.scalars, lane.states[number]
     if bit == 0 or bit == 4:
-        for context in range(HASHED):
+        for context in range(SLOTS):
             hashed = desk.hashes[context] if bit == 0 else mix(desk.hashes[context], partial)
             desk.buckets[context] = _bucket(memory.slots, context, hashed)
     node = partial if bit < 4 else partial & ((1 << (bit - 4)) - 1) | 1 << (bit - 4)
     scalars[_NODE] = node
     order = 0
-    for context in range(HASHED):
+    for context in range(SLOTS):
         history = memory.slots[context, desk.buckets[context], node]
         if history == 0:
-            x[2 * context] = 0
-            x[2 * context + 1] = 0
+            x[3 * context] = 0
+            x[3 * context + 1] = 0
+            x[3 * context + 2] = 0
         else:
             chance = memory.chances[context, history]
-            x[2 * context] = _STRETCH[chance]
-            x[2 * context + 1] = (chance - 32768) >> 5
+            x[3 * context] = _STRETCH[chance]
+            x[3 * context + 1] = (chance - 32768) >> 5
+            x[3 * context + 2] = (_STRETCH[chance] * _CONFIDENCE_OF[history]) >> 4
             if context < _ORDERED:
                 order += 1
-    base = 2 * HASHED
+    base = 3 * SLOTS
     longest = 0
     for match in range(MATCHES):
         x[base] = 0
@@ -278,12 +288,13 @@ def predict(memory: Memory, lane: Lanes, number: int, desk: Desk, partial: int, 
     x[base + 3] = _STRETCH[_corrected(memory.corrections[1], by_two, opinion, desk.knots[1])]
     x[base + 4] = 256
     sure = scalars[_CONFIDENCE]
-    phase = (0, 1, 1, 2, 2, 3, 3, 3)[bit]
     desk.chosen[0] = partial
     desk.chosen[1] = OFFSETS[1] + last_byte
     desk.chosen[2] = OFFSETS[2] + sure * 8 + bit
-    desk.chosen[3] = OFFSETS[3] + order * 256 + longest * 32 + sure * 4 + phase
+    desk.chosen[3] = OFFSETS[3] + order * 64 + longest * 8 + sure
     desk.chosen[4] = OFFSETS[4] + (state[contexts.CLASSES] & 0x3F) * 8 + bit
+    desk.chosen[5] = OFFSETS[5] + (state[contexts.WORD] & 0x3F) * 8 + bit
+    desk.chosen[6] = OFFSETS[6] + ((desk.hashes[1] ^ partial * 0x9E3B5) & 0x1FF)
     total = 0
     for mixer in range(MIXERS):
         weights = memory.weights[desk.chosen[mixer]]
@@ -314,7 +325,7 @@ def update(memory: Memory, lane: Lanes, number: int, desk: Desk, partial: int, b
         step = (target - _SQUASH[desk.outputs[mixer] + LOGIT_MAX]) * RATE
         for index in range(INPUTS):
             weights[index] += (x[index] * step + (1 << 21)) >> 22
-    for context in range(HASHED):
+    for context in range(SLOTS):
         bucket = desk.buckets[context]
         history = memory.slots[context, bucket, node]
         if history:
@@ -343,9 +354,12 @@ def update(memory: Memory, lane: Lanes, number: int, desk: Desk, partial: int, b
 @njit(cache=True)
 def end_byte(memory: Memory, lane: Lanes, number: int, size: int, position: int) -> None:
     """Take the byte at `position` of the data into contexts and match models; lanes are `size` bytes long."""
-    data = memory.data
+    data, followers = memory.data, memory.followers
     start = number * size
-    contexts.advance(lane.states[number], int(data[position]))
+    byte, near = int(data[position]), lane.states[number, contexts.NEAR]
+    for index in (near & 0xFF, 256 + (near & 0xFFFF)):
+        followers[index] = (followers[index] << 8 | byte) & 0xFFFFFF
+    contexts.advance(lane.states[number], byte)
     for match in range(MATCHES):
         shortest = SHORTEST[match]
         if lane.lengths[number, match] > 0:

@@ -65,53 +65,56 @@ def _three(parts: list[Array]) -> tuple[Array, Array, Array]:
 
 @njit(cache=True)
 def _dense(values: Array, weights: Array, bias: Array, shift: Array, sums: Array, out: Array) -> None:
-    """out [n, k] = values [n, m] @ weights [m, k] + bias >> shift, through sums float32 [n, k]."""
-    count, size = out.shape
-    sums[:count, :size] = np.float32(0)
-    for index in range(values.shape[1]):
-        row = weights[index]
-        for item in range(count):
-            value = np.float32(values[item, index])
-            if value != 0:
-                line = sums[item]
-                for column in range(size):
-                    line[column] += value * np.float32(row[column])
-    for item in range(count):
+    """out [k] = values [m] @ weights [m, k] + bias >> shift, through sums float32 [k]; four inputs at a time."""
+    size = len(out)
+    sums[:size] = np.float32(0)
+    index = 0
+    while index + 3 < len(values):
+        one, two = np.float32(values[index]), np.float32(values[index + 1])
+        three, four = np.float32(values[index + 2]), np.float32(values[index + 3])
         for column in range(size):
-            out[item, column] = (np.int32(sums[item, column]) + bias[column]) >> shift[column]
+            sums[column] += (
+                one * np.float32(weights[index, column])
+                + two * np.float32(weights[index + 1, column])
+                + three * np.float32(weights[index + 2, column])
+                + four * np.float32(weights[index + 3, column])
+            )
+        index += 4
+    for rest in range(index, len(values)):
+        one = np.float32(values[rest])
+        for column in range(size):
+            sums[column] += one * np.float32(weights[rest, column])
+    for column in range(size):
+        out[column] = (np.int32(sums[column]) + bias[column]) >> shift[column]
 
 
 @njit(cache=True)
 def predict(layers: Layers, rows: Array, out: Array) -> None:
-    """Weights >= 1 of the 256 values of n bytes, int64 [n, 256], from their rows int [n, CONTEXTS]."""
-    count, dimensions = len(rows), layers.table.shape[1]
+    """Weights >= 1 of the 256 values of the next byte, int64 [256], from its rows int [CONTEXTS]."""
+    dimensions = layers.table.shape[1]
     width, hidden = len(layers.biases[0]), len(layers.biases[1])
-    inputs = np.empty((count, rows.shape[1] * dimensions), np.int32)
-    for item in range(count):
-        for index in range(rows.shape[1]):
-            start = index * dimensions
-            for column in range(dimensions):
-                inputs[item, start + column] = layers.table[rows[item, index], column]
-    sums = np.empty((count, max(width, hidden, 256)), np.float32)
-    one = np.empty((count, width), np.int32)
-    two = np.empty((count, hidden), np.int32)
-    logits = np.empty((count, 256), np.int32)
+    inputs = np.empty(len(rows) * dimensions, np.int32)
+    for index in range(len(rows)):
+        row = layers.table[rows[index]]
+        for column in range(dimensions):
+            inputs[index * dimensions + column] = row[column]
+    sums = np.empty(max(width, hidden, 256), np.float32)
+    one = np.empty(width, np.int32)
+    two = np.empty(hidden, np.int32)
+    logits = np.empty(256, np.int32)
     _dense(inputs, layers.weights[0], layers.biases[0], layers.shifts[0], sums, one)
     _limit(one)
     _dense(one, layers.weights[1], layers.biases[1], layers.shifts[1], sums, two)
     _limit(two)
     _dense(two, layers.weights[2], layers.biases[2], layers.shifts[2], sums, logits)
-    for item in range(count):
-        line = logits[item]
-        top = line[0]
-        for value in range(256):
-            top = max(top, line[value])
-        for value in range(256):
-            out[item, value] = layers.exponentials[min(top - line[value], TAIL)] + 1
+    top = logits[0]
+    for value in range(256):
+        top = max(top, logits[value])
+    for value in range(256):
+        out[value] = layers.exponentials[min(top - logits[value], TAIL)] + 1
 
 
 @njit(cache=True)
 def _limit(values: Array) -> None:
-    for item in range(values.shape[0]):
-        for column in range(values.shape[1]):
-            values[item, column] = min(max(values[item, column], 0), ACTIVATION_MAX)
+    for index in range(len(values)):
+        values[index] = min(max(values[index], 0), ACTIVATION_MAX)

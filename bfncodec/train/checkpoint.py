@@ -1,0 +1,46 @@
+"""Checkpoints: weights, optimiser state and the step in one safetensors file that is whole at any time."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+Optimisers = list[torch.optim.Optimizer]
+
+
+def save(path: Path, tensors: dict[str, Tensor], optimisers: Optimisers, plan: dict[str, Any], step: int) -> None:
+    """Write everything that training needs to go on."""
+    tensors = dict(tensors)
+    for number, optimiser in enumerate(optimisers):
+        for index, state in optimiser.state_dict()["state"].items():
+            tensors |= {f"state.{number}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    temporary = path.with_name(path.name + ".part")
+    save_file(tensors, temporary, {"plan": json.dumps(plan), "step": str(step)})
+    os.replace(temporary, path)
+
+
+def load(path: Path, optimisers: Optimisers) -> tuple[dict[str, Tensor], dict[str, Any], int]:
+    """Tensors, plan and step of a checkpoint; the optimisers take their state."""
+    with safe_open(path, "pt") as file:
+        plan, step = json.loads(file.metadata()["plan"]), int(file.metadata()["step"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for number, optimiser in enumerate(optimisers):
+        entries: dict[int, dict[str, Tensor]] = {}
+        for name, value in part(tensors, f"state.{number}.").items():
+            index, key = name.split(".", 1)
+            entries.setdefault(int(index), {})[key] = value
+        optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
+    return tensors, plan, step
+
+
+def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
