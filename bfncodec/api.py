@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 MAX_PIXELS = 1 << 28
 MAX_OUTPUT = 1 << 34
 SHARED_METADATA = 1 << 16  # pictures with more metadata than this get a block of their own
-EFFORTS = ("lattice", "default", "max")
+# Images: lattice, default, max. Texts: blocks, default. The other medium takes the default.
+EFFORTS = ("lattice", "blocks", "default", "max")
 # How a file is coded: as pixels if it is an image that is modelled, or else as bytes; as pixels only; as bytes by
 # the text model; as bytes by whatever is smallest.
 MEDIA = ("auto", "image", "text", "bytes")
@@ -113,7 +114,7 @@ def decode_block(block: Block, device: str) -> Iterator[bytes | Picture]:
         return
     with _damage():
         if block.mode is Mode.TEXT:
-            contents: list[bytes | Picture] = [codec.decode_text(block)]
+            contents: list[bytes | Picture] = [codec.decode_text(block, kernel_name(device))]
         else:
             contents = [*codec.decode_pictures(block, kernel_name(device))]
     yield from contents
@@ -263,6 +264,7 @@ def info(data: bytes) -> dict[str, Any]:
         if block.text is not None:
             entry |= {
                 "model": block.text.model.hex(),
+                "schedule": block.text.schedule.name.lower(),
                 "lanes": block.text.lanes,
                 "bits_per_byte": round(8 * block_bytes(block) / block.size, 4),
             }
@@ -303,9 +305,9 @@ def _smallest(data: bytes, picture: Picture | None, device: str, model: str | No
     from bfncodec import codec
 
     if media == "text" and data:
-        return codec.encode_text(data, _model(model, Mode.TEXT))
+        return codec.encode_text(data, _model(model, Mode.TEXT), kernel=kernel_name(device), effort=effort)
     if picture is None:
-        return codec.encode_bytes(data, _model(model, Mode.TEXT))
+        return codec.encode_bytes(data, _model(model, Mode.TEXT), kernel=kernel_name(device), effort=effort)
     modelled = _picture_block([picture], device, model, effort)
     if media == "image" or block_bytes(modelled) < len(data) // 2:
         return modelled

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bfncodec import container
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
-from bfncodec.container import Block, Image, Layout, Mode, Pass, Schedule
+from bfncodec.container import Block, Image, Layout, Mode, Pass, Schedule, TextSchedule
 from bfncodec.errors import CorruptFile, LimitExceeded
 from bfncodec.exact import kernels
 from bfncodec.flow.loss import Ledger
@@ -26,7 +26,7 @@ from bfncodec.models.networks import Networks, load
 from bfncodec.models.wavefront import Wavefront
 
 if TYPE_CHECKING:  # compiled code is imported only where a text is coded
-    from bfncodec.models.text import bytewise
+    from bfncodec.models.text import blockwise, bytewise
 
 Pixels = NDArray[np.uint8]
 _FILTERS: list[dict[str, int]] = [{"id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME}]
@@ -36,8 +36,12 @@ BLOCK_ITEMS = 256
 SMALL_SIDE = 64  # images up to this size use the model for small ones
 METADATA_LIMIT = 1 << 28
 RUN_LIMIT = 1 << 22  # pixels a diagonal at most: sums over one learning step stay exact
+TEXT_LIMIT = container.TEXT_LIMIT
 PROBE_FROM = 1 << 16  # bytes of an item of which a sample is tried first, and of the sample
 SAMPLES = 4
+BLOCK_STEPS = 2  # noisy steps of effort blocks
+BLOCK_PART = 1 << 22  # bytes of a text in blocks that share a stream
+QUIET = 128  # bytes at the end of a lane that are tried without noisy steps first
 LEARN_FROM = 1 << 14  # pixels from which on an image's own statistics are worth learning
 
 
@@ -73,23 +77,91 @@ def decode_classical(block: Block) -> bytes:
     return data
 
 
-def encode_text(data: bytes, model: Path | None = None, ledger: Ledger | None = None) -> Block:
+def encode_text(
+    data: bytes,
+    model: Path | None = None,
+    ledger: Ledger | None = None,
+    *,
+    kernel: str = "float32",
+    effort: str = "default",
+) -> Block:
     """One item under the text model."""
     path = model or zoo.find("text")
     values = np.frombuffer(data, np.uint8)
-    coded = container.Text(zoo.digest(path), lanes=1)
-    for section in _bytewise(path, len(data), coded.lanes, values).sections():
-        coder = Coder()
-        protocol.encode(coder, section, ledger)
-        coded.streams.append(coder.data())
+    if effort == "blocks":
+        coded = _encode_blocks(values, kernel, path, ledger)
+    else:
+        coded = container.Text(zoo.digest(path), lanes=1)
+        for section in _bytewise(path, len(data), coded.lanes, values).sections():
+            coder = Coder()
+            protocol.encode(coder, section, ledger)
+            coded.streams.append(coder.data())
     return Block(Mode.TEXT, 1, len(data), container.digest(data), text=coded)
 
 
-def decode_text(block: Block) -> bytes:
+def _encode_blocks(values: Pixels, kernel: str, path: Path, ledger: Ledger | None) -> container.Text:
+    """Blocks with noisy steps; where the stack cannot feed them, more bytes are sent without."""
+    from bfncodec.models.text import blockwise
+
+    network = _block_network(path, kernel)
+    parts = _block_parts(len(values))
+    lanes = blockwise.lanes_for(parts[0].stop)
+    quiet = QUIET
+    while True:
+        coded = container.Text(zoo.digest(path), lanes, TextSchedule.BLOCKWISE, BLOCK_STEPS, quiet)
+        written = Ledger()
+        silent: set[int] = set()
+        for part in parts:
+            coder = Coder()
+            text = blockwise.Blockwise(network, len(part), lanes, coded.steps, quiet, values[part.start : part.stop])
+            silent |= protocol.encode(coder, text, written if ledger is not None else None)
+            coded.streams.append(coder.data())
+        if not silent:
+            break
+        quiet *= 2
+    if ledger is not None:
+        ledger.groups += written.groups
+    return coded
+
+
+def _block_parts(size: int) -> list[range]:
+    """The parts of a text that have a stream each: all but the last of BLOCK_PART bytes."""
+    return [range(start, min(start + BLOCK_PART, size)) for start in range(0, size, BLOCK_PART)]
+
+
+def decode_text(block: Block, kernel: str = "float32") -> bytes:
     """The content of a text block; CorruptFile unless everything matches."""
     coded = block.text
     assert coded is not None
-    text = _bytewise(zoo.find_hash(coded.model), block.size, coded.lanes)
+    if coded.schedule is TextSchedule.BLOCKWISE:
+        data = _decode_blocks(coded, block.size, kernel)
+    else:
+        data = _decode_bytewise(coded, block.size)
+    if container.digest(data) != block.digest:
+        raise CorruptFile("the decoded content does not match its checksum")
+    return data
+
+
+def _decode_blocks(coded: container.Text, size: int, kernel: str) -> bytes:
+    from bfncodec.models.text import blockwise
+
+    network = _block_network(zoo.find_hash(coded.model), kernel)
+    parts = _block_parts(size)
+    if len(parts) != len(coded.streams) or coded.lanes > size:
+        raise CorruptFile("a text's size, lanes and streams contradict each other")
+    data = []
+    for part, stream in zip(parts, coded.streams, strict=True):
+        text = blockwise.Blockwise(network, len(part), coded.lanes, coded.steps, coded.quiet)
+        coder = Coder(stream)
+        protocol.decode(coder, text)
+        if not coder.empty:
+            raise CorruptFile("the payload is damaged: something is left after the last byte")
+        data.append(text.data.tobytes())
+    return b"".join(data)
+
+
+def _decode_bytewise(coded: container.Text, size: int) -> bytes:
+    text = _bytewise(zoo.find_hash(coded.model), size, coded.lanes)
     streams = iter(coded.streams)
     for section in text.sections():
         stream = next(streams, None)
@@ -99,25 +171,22 @@ def decode_text(block: Block) -> bytes:
         protocol.decode(coder, section)
         if not coder.empty:
             raise CorruptFile("the payload is damaged: something is left after the last byte")
-    data = text.data.tobytes()
-    if next(streams, None) is not None or container.digest(data) != block.digest:
-        raise CorruptFile("the decoded content does not match its checksum")
-    return data
+    if next(streams, None) is not None:
+        raise CorruptFile("the payload is damaged: a stream is left")
+    return text.data.tobytes()
 
 
-def encode_bytes(data: bytes, model: Path | None = None) -> Block:
+def encode_bytes(data: bytes, model: Path | None = None, *, kernel: str = "float32", effort: str = "default") -> Block:
     """One item in the smallest of text, LZMA and stored; large items that look hopeless are not tried as text."""
-    if not data:
-        return encode_classical(data)
-    estimate = None
-    if len(data) > PROBE_FROM:
-        estimate = text_bits(_sample(data), model) * len(data) / 8
-        if estimate > 0.985 * len(data) and len(pack(_sample(data))) > 0.985 * len(_sample(data)):
-            return Block(Mode.STORED, 1, len(data), container.digest(data), data)
     plain = encode_classical(data)
-    if estimate is not None and estimate > 1.25 * len(plain.data):
+    if not data or len(data) > TEXT_LIMIT:
         return plain
-    text = encode_text(data, model)
+    if len(data) > PROBE_FROM:
+        # Repeats over long distances are LZMA's; whatever it makes tiny is not worth the model's time.
+        hopeless = text_bits(_sample(data), model) * len(data) / 8 > 1.25 * len(plain.data)
+        if hopeless or len(plain.data) * 50 < len(data):
+            return plain
+    text = encode_text(data, model, kernel=kernel, effort=effort)
     return text if text_bytes(text) < len(plain.data) else plain
 
 
@@ -140,6 +209,13 @@ def _sample(data: bytes) -> bytes:
     """Pieces from all over a large item."""
     step = len(data) // SAMPLES
     return b"".join(data[at * step : at * step + PROBE_FROM // SAMPLES] for at in range(SAMPLES))
+
+
+@cache
+def _block_network(path: Path, kernel: str) -> blockwise.BlockNetwork:
+    from bfncodec.models.text import blockwise
+
+    return blockwise.BlockNetwork(kernels.kernel(kernel), zoo.tensors(path))
 
 
 def _bytewise(path: Path, size: int, lanes: int, values: Pixels | None = None) -> bytewise.Bytewise:

@@ -14,7 +14,10 @@ VERSION = 1
 DIGEST_BYTES = 8
 HEADER_LIMIT = 1 << 26  # bytes of the header, and of an archive's names
 ITEM_LIMIT = 1 << 20
-LANE_LIMIT = 256
+LANE_LIMIT = 256  # of a text
+STEP_LIMIT = 64  # of a text's blocks
+TEXT_LIMIT = 1 << 30  # bytes of a text block
+STREAM_BYTES = 1 << 20  # of text at least in every stream but the last
 ARCHIVE = 1  # flag: several items, with names
 
 
@@ -87,12 +90,25 @@ class Image:
     passes: list[Pass] = field(default_factory=list)
 
 
+class TextSchedule(IntEnum):
+    """The groups of a text block."""
+
+    BYTEWISE = 0
+    BLOCKWISE = 1
+
+
+_FEWEST_BITS = {TextSchedule.BYTEWISE: 46, TextSchedule.BLOCKWISE: 1}  # that a byte can cost, 2**-16
+
+
 @dataclass
 class Text:
     """The part of a block's header that only texts have."""
 
     model: bytes
     lanes: int
+    schedule: TextSchedule = TextSchedule.BYTEWISE
+    steps: int = 0  # noisy steps of a block of bytes
+    quiet: int = 0  # bytes at the end of every lane that have none
     streams: list[bytes] = field(default_factory=list)
 
 
@@ -205,7 +221,10 @@ def _write_image(header: bytearray, payload: bytearray, image: Image) -> None:
 
 
 def _write_text(header: bytearray, payload: bytearray, text: Text) -> None:
-    header += b"\0" + text.model + varint(text.lanes) + varint(len(text.streams))
+    header += bytes([text.schedule]) + text.model + varint(text.lanes)
+    if text.schedule is TextSchedule.BLOCKWISE:
+        header += varint(text.steps) + varint(text.quiet)
+    header += varint(len(text.streams))
     for stream in text.streams:
         header += varint(len(stream))
         payload += stream
@@ -321,13 +340,24 @@ def _read_block(header: Reader, payload: Reader, archive: bool, max_pixels: int 
 
 def _read_text(header: Reader, payload: Reader, size: int) -> Text:
     schedule = header.byte()
-    if schedule != 0:
+    if schedule not in list(TextSchedule):
         raise UnsupportedFeature(f"text schedule {schedule} is not supported by this version")
-    text = Text(header.take(4), header.varint())
+    text = Text(header.take(4), header.varint(), TextSchedule(schedule))
     if not 0 < text.lanes <= LANE_LIMIT or not size:
         raise CorruptFile("a text's size and lanes contradict each other")
-    for _ in range(header.varint()):
-        text.streams.append(payload.take(header.varint()))
+    if text.schedule is TextSchedule.BLOCKWISE:
+        text.steps, text.quiet = header.varint(), header.varint()
+        if text.steps > STEP_LIMIT:
+            raise LimitExceeded(f"the text claims {text.steps} noisy steps; the limit is {STEP_LIMIT}")
+    if size > TEXT_LIMIT:
+        raise LimitExceeded(f"the text claims {size} bytes; the limit is {TEXT_LIMIT}")
+    streams = header.varint()
+    if streams > size // STREAM_BYTES + 1:
+        raise CorruptFile("a text's size and streams contradict each other")
+    text.streams = [payload.take(header.varint()) for _ in range(streams)]
+    # No byte costs less than this: a small file cannot ask for hours of decoding.
+    if size * _FEWEST_BITS[text.schedule] > (8 * sum(map(len, text.streams)) + 64 * streams) << 16:
+        raise CorruptFile("a text's size and streams contradict each other")
     return text
 
 

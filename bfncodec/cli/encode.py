@@ -10,7 +10,7 @@ import click
 from bfncodec.cli import files, options
 from bfncodec.errors import BfnError
 
-EFFORTS = ("lattice", "default", "max")  # api.EFFORTS, which --help need not import
+EFFORTS = ("lattice", "blocks", "default", "max")  # api.EFFORTS, which --help need not import
 MEDIA = ("auto", "image", "text", "bytes")  # api.MEDIA
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
+from bfncodec.exact.compiled import compiled
 from bfncodec.exact.logit import BITS
 from bfncodec.exact.pmf import TOTAL, TOTAL_BITS
 
@@ -41,7 +41,7 @@ def open_stack(coder: Coder) -> tuple[Ints, Ints]:
     return stack, words
 
 
-@njit(cache=True)
+@compiled
 def pop_bit(stack: Ints, words: Ints, probability: int) -> int:
     """Pop a bit that is 1 with `probability` / 2**16."""
     state = stack[0]

@@ -18,7 +18,7 @@ from bfncodec.errors import CorruptFile
 from bfncodec.flow import loss
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.sender import sender
-from bfncodec.flow.theta import Theta
+from bfncodec.flow.theta import AnyTheta, prior
 
 Values = NDArray[Any]
 RESERVE_BITS = 64  # asked for on top of the expected bits of a step's noise
@@ -56,7 +56,7 @@ class Model(Protocol):
     def values(self, span: range) -> Values:
         """The variables of a span. Asked for when encoding only."""
 
-    def output(self, span: range, theta: Theta | None) -> Output:
+    def output(self, span: range, theta: AnyTheta | None) -> Output:
         """The network's prediction. theta is None where no noisy step has come."""
 
     def reveal(self, group: int, values: Values) -> None:
@@ -73,7 +73,7 @@ def encode(coder: Coder, model: Model, ledger: loss.Ledger | None = None) -> set
         if steps and coder.bits < _noise_bits(group):
             silent.add(span[0])
             steps = ()
-        theta = Theta(len(x)) if steps else None
+        theta = prior(steps, len(x)) if steps else None
         sent = []
         entry = loss.GroupLoss()
         for step in steps:
@@ -102,7 +102,7 @@ def decode(coder: Coder, model: Model, silent: Collection[int] = (), last: int |
     for number, group in enumerate(model.groups[:last]):
         span = range(number, number + 1)
         steps = () if number in silent else group.steps
-        theta = Theta(group.size) if steps else None
+        theta = prior(steps, group.size) if steps else None
         seen = []
         for step in steps:
             channel = sender(step)
@@ -122,8 +122,7 @@ def decode(coder: Coder, model: Model, silent: Collection[int] = (), last: int |
 
 def _noise_bits(group: Group) -> int:
     """Bits that are surely enough to pop the noise of a group."""
-    # A view on a grid of sigma / 2 to sigma holds 2.1 to 3.1 bits.
-    return len(group.steps) * (4 * group.size + RESERVE_BITS)
+    return sum(sender(step).noise_bits * group.size + RESERVE_BITS for step in group.steps)
 
 
 def _record(

@@ -27,7 +27,7 @@ def squash_table() -> Ints:
 
 
 def stretch_table() -> Ints:
-    """Log-odds of the probabilities 0 .. 2**16 - 1, odd around one half: int64 [2**16]."""
+    """Nearest log-odds of the probabilities 0 .. 2**16 - 1, odd around one half: int64 [2**16]."""
     upper = squash_table()[LOGIT_MAX:]
-    half = np.searchsorted(upper, np.arange(ONE // 2, ONE), side="right") - 1
+    half = np.searchsorted(upper[:-1] + upper[1:], 2 * np.arange(ONE // 2, ONE))
     return np.concatenate([[-LOGIT_MAX], -half[:0:-1], half]).astype(np.int64)

@@ -51,6 +51,13 @@ def exp_weights() -> Ints:
     return np.append(exp_negative(index, LOGIT_STEPS) >> 15, 0)
 
 
+def log_ratio(share: int, classes: int, steps: int) -> int:
+    """round(steps * ln(1 + classes * w / (1 - w))) for w = share / 2**16."""
+    with localcontext(_CONTEXT):
+        odds = 1 + Decimal(classes * share) / ((1 << 16) - share)
+        return int((steps * odds.ln()).to_integral_value())
+
+
 def octaves(first: int, last: int, steps: int, fraction: int) -> Ints:
     """round(2**(i / steps + fraction)) for i = first .. last - 1."""
     with localcontext(_CONTEXT):

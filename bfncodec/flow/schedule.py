@@ -27,11 +27,24 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Draw:
+    """One noisy view by the categorical sender: the class itself with probability share / 2**16, else any class.
+
+    Its accuracy in the paper's unit is (share / 2**16)**2 (arXiv:2308.07037, section 6, m = 1).
+    """
+
+    share: int
+
+
+AnyStep = Step | Draw
+
+
+@dataclass(frozen=True)
 class Group:
     """`size` variables sent together through `steps`, then exactly."""
 
     size: int
-    steps: tuple[Step, ...] = ()
+    steps: tuple[AnyStep, ...] = ()
 
 
 def geometric(deviations: list[int]) -> tuple[Step, ...]:

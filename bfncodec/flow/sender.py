@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.exact.pmf import LEVELS, TOTAL_BITS, normalise
+from bfncodec.exact.pmf import LEVELS, TOTAL, TOTAL_BITS, normalise
 from bfncodec.exact.tables import exp_negative
-from bfncodec.flow.schedule import Step
+from bfncodec.flow.schedule import AnyStep, Draw, Step
 
 TAIL = 6  # the noise is cut at so many deviations
 _CHUNK = 1 << 13  # rows mixed at once
@@ -23,6 +23,8 @@ _CHUNK = 1 << 13  # rows mixed at once
 
 class GaussianSender:
     """The sender of one step over values 0..255."""
+
+    noise_bits = 4  # surely enough for one view: on a grid of sigma / 2 to sigma it holds 2.1 to 3.1
 
     def __init__(self, step: Step) -> None:
         self.step = step
@@ -85,7 +87,45 @@ class GaussianSender:
         return rows
 
 
+class CategoricalSender:
+    """The sender of one draw over classes 0..255: m = 1 of the paper's counts (arXiv:2308.07037, section 6)."""
+
+    noise_bits = 9  # surely enough for one view
+
+    def __init__(self, step: Draw) -> None:
+        self.step = step
+        others = (TOTAL * (SHARES - step.share) // SHARES) // LEVELS
+        self.table = np.full((LEVELS, LEVELS), others, np.int64)
+        self.table[np.arange(LEVELS), np.arange(LEVELS)] += TOTAL - LEVELS * others
+
+    def weights(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        """p_S(. | x) for classes int [n]: weights [n, 256]."""
+        return self.table[values]
+
+    def noisy(self, values: NDArray[Any], symbols: NDArray[Any]) -> NDArray[np.int64]:
+        """The views, which are the symbols."""
+        return symbols.astype(np.int64)
+
+    def symbols(self, values: NDArray[Any], views: NDArray[Any]) -> NDArray[np.int64]:
+        """The symbols, which are the views."""
+        return views.astype(np.int64)
+
+    receiver_symbols = receiver_views = staticmethod(lambda views: views.astype(np.int64))
+
+    def receiver(self, output: NDArray[Any]) -> NDArray[np.int64]:
+        """p_R from output weights [n, 256]: the sender averaged over them."""
+        others = int(self.table[0, 1])
+        own = TOTAL - LEVELS * others
+        mixed = (output.astype(np.int64) * own >> TOTAL_BITS) + others
+        mixed[:, 0] += TOTAL - mixed.sum(axis=1)
+        return mixed
+
+
+SHARES = 1 << 16  # of Draw.share
+Sender = GaussianSender | CategoricalSender
+
+
 @cache
-def sender(step: Step) -> GaussianSender:
+def sender(step: AnyStep) -> Sender:
     """The sender of a step, made once."""
-    return GaussianSender(step)
+    return CategoricalSender(step) if isinstance(step, Draw) else GaussianSender(step)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.flow.schedule import Step
+from bfncodec.exact.pmf import LEVELS
+from bfncodec.exact.tables import exp_negative, log_ratio
+from bfncodec.flow.schedule import AnyStep, Draw, Step
 
 MEAN_STEPS = 16  # means are in units of 1/16 level
 
@@ -24,8 +27,9 @@ class Theta:
         self.accuracy = 0
         self.steps = 0
 
-    def update(self, step: Step, views: NDArray[Any]) -> None:
+    def update(self, step: AnyStep, views: NDArray[Any]) -> None:
         """Add views int [n], in levels."""
+        assert isinstance(step, Step)
         self.sums = self.sums + step.accuracy * views.astype(np.int64)
         self.accuracy += step.accuracy
         self.steps += 1
@@ -35,3 +39,35 @@ class Theta:
         if not self.accuracy:
             return np.zeros(len(self.sums), np.int64)
         return (2 * MEAN_STEPS * self.sums + self.accuracy) // (2 * self.accuracy)
+
+
+LOG_STEPS = 64  # log-weights are in units of 1/64 nat
+_CUT = 12 * LOG_STEPS
+
+
+class ClassTheta:
+    """Input distributions of n classes 0..255: log-weights, updated by every draw (arXiv:2308.07037, section 6)."""
+
+    def __init__(self, size: int) -> None:
+        self.logs = np.zeros((size, LEVELS), np.int64)
+        self.steps = 0
+
+    def update(self, step: AnyStep, views: NDArray[Any]) -> None:
+        """Bayes' rule for the classes drawn, int [n]: ln(1 + K w / (1 - w)) on each, w = share / 2**16."""
+        assert isinstance(step, Draw)
+        self.logs[np.arange(len(views)), views] += log_ratio(step.share, LEVELS, LOG_STEPS)
+        self.steps += 1
+
+    def shares(self) -> NDArray[np.int64]:
+        """Probabilities int64 [n, 256] in units of 1/255, rounded down."""
+        distance = np.minimum(self.logs.max(axis=1, keepdims=True) - self.logs, _CUT)
+        raw = (exp_negative(np.arange(_CUT + 1), LOG_STEPS) >> 10)[distance]
+        return 255 * raw // raw.sum(axis=1, keepdims=True)
+
+
+AnyTheta = Theta | ClassTheta
+
+
+def prior(steps: Sequence[AnyStep], size: int) -> AnyTheta:
+    """What is known of `size` variables before the first of `steps`, which are of one kind."""
+    return ClassTheta(size) if isinstance(steps[0], Draw) else Theta(size)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.flow.schedule import Group
-from bfncodec.flow.theta import Theta
+from bfncodec.flow.theta import AnyTheta, Theta
 from bfncodec.models import cosets
 from bfncodec.models.networks import Networks
 
@@ -81,7 +81,7 @@ class Lattice:
         view = self._view(target, self.original)[..., list(target.channels)]
         return view.transpose(3, 0, 1, 2).reshape(-1).astype(np.int64)
 
-    def output(self, span: range, theta: Theta | None) -> cosets.CosetOutput:
+    def output(self, span: range, theta: AnyTheta | None) -> cosets.CosetOutput:
         """See `coding.protocol.Model`. When encoding, `known` is first put back to what the group may see."""
         number = span[0]
         target = self.targets[number]
@@ -89,7 +89,7 @@ class Lattice:
             self._restore(number)
         means = self._view(target) * 16
         steps = 0
-        if theta is not None:
+        if isinstance(theta, Theta):
             steps = theta.steps
             shape = (len(target.channels), *means.shape[:3])
             means[..., list(target.channels)] = theta.means().reshape(shape).transpose(1, 2, 3, 0)

@@ -19,7 +19,7 @@ from bfncodec.errors import BfnError
 from bfncodec.exact.kernels import Array
 from bfncodec.exact.pmf import TOTAL, TOTAL_BITS
 from bfncodec.flow.schedule import Group
-from bfncodec.flow.theta import Theta
+from bfncodec.flow.theta import AnyTheta, Theta
 from bfncodec.models import context, cosets, linear
 from bfncodec.models.context import SLOPE, STRIDE
 from bfncodec.models.networks import Networks
@@ -251,7 +251,7 @@ class Wavefront:
         inner = self.pixels[:, context.RADIUS :: STRIDE, context.RADIUS : self.row - context.RADIUS : STRIDE]
         return inner[..., : self.channels].astype(np.int64)
 
-    def output(self, span: range, theta: Theta | None) -> Any:
+    def output(self, span: range, theta: AnyTheta | None) -> Any:
         """See `coding.protocol.Model`."""
         if span[0]:
             if self.encoding:
@@ -264,7 +264,7 @@ class Wavefront:
             return self.current
         means = np.zeros((*self.thumbnail_shape, 3), np.int64)
         steps = 0
-        if theta is not None:
+        if isinstance(theta, Theta):
             steps = theta.steps
             means[:] = theta.means().reshape(self.channels, *self.thumbnail_shape).transpose(1, 2, 3, 0)
         networks = self.networks

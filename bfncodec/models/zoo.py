@@ -7,6 +7,7 @@ four bytes of the SHA-256 of the whole file, so weights and configuration count 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,15 @@ PACKAGED = Path(__file__).with_name("weights")
 SUFFIX = ".safetensors"
 DIRECTORY_VARIABLE = "BFNCODEC_MODEL_DIR"
 
-Tensors = dict[str, NDArray[Any]]
+
+class Tensors(dict[str, NDArray[Any]]):
+    """Tensors of a model by name; CorruptFile for one that it does not have."""
+
+    def __missing__(self, name: str) -> NDArray[Any]:
+        raise CorruptFile(f"the model has no tensor {name}: it is one of another kind")
+
+
+_named: list[Path] = []  # models that were found by their path
 
 
 def directories() -> list[Path]:
@@ -41,7 +50,9 @@ def find(name: str) -> Path:
     """A model by its file's path or by its name; MissingModel if there is none."""
     if name.endswith(SUFFIX):
         if Path(name).is_file():
-            return Path(name).resolve()
+            path = Path(name).resolve()
+            _named.append(path)
+            return path
         raise MissingModel(f"there is no model file {name}")
     for directory in directories():
         if (directory / (name + SUFFIX)).is_file():
@@ -52,14 +63,22 @@ def find(name: str) -> Path:
 
 def find_hash(wanted: bytes) -> Path:
     """The model that a .bfn file names; MissingModel tells where it was looked for."""
-    for directory in directories():
-        for path in sorted(directory.glob("*" + SUFFIX)):
-            if digest(path) == wanted:
-                return path
+    for path in [*_named, *(path for directory in directories() for path in sorted(directory.glob("*" + SUFFIX)))]:
+        if digest(path) == wanted:
+            return path
     looked = ", ".join(map(str, directories()))
     raise MissingModel(
         f"needs the model {wanted.hex()}, which is not in {looked}; put its file there or set {DIRECTORY_VARIABLE}"
     )
+
+
+def card(path: Path) -> dict[str, Any]:
+    """What a model file says of its training."""
+    from safetensors import safe_open
+
+    with safe_open(path, "np") as file:
+        made: dict[str, Any] = json.loads((file.metadata() or {}).get("card", "{}"))
+    return made
 
 
 def is_text(path: Path) -> bool:
@@ -74,7 +93,7 @@ def tensors(path: Path) -> Tensors:
     from safetensors.numpy import load_file
 
     try:
-        loaded: Tensors = load_file(path)
+        loaded = Tensors(load_file(path))
     except (SafetensorError, OSError) as error:
         raise CorruptFile(f"{path} cannot be read as a model: {error}") from error
     if any(not np.issubdtype(tensor.dtype, np.integer) for tensor in loaded.values()):

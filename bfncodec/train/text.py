@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from torch import Tensor
@@ -25,6 +24,7 @@ from torch.nn import functional
 
 from bfncodec.errors import BfnError
 from bfncodec.exact import kernels
+from bfncodec.exact.compiled import compiled
 from bfncodec.exact.freeze import freeze
 from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Tensors
 from bfncodec.models import zoo
@@ -80,7 +80,7 @@ class Network(torch.nn.Module):
         return functional.linear(hidden, self.last.weight.to(half), self.last.bias.to(half)).float()
 
 
-@njit(cache=True)
+@compiled
 def _adagrad(table: Any, squares: Any, rows: Any, gradient: Any, rate: float) -> None:
     """Row-wise Adagrad, one use of a row after the other."""
     width = table.shape[1]

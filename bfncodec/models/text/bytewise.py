@@ -12,17 +12,17 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from bfncodec.coding import bits
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.bits import pop_bit
 from bfncodec.errors import BfnError
+from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import Tensors
 from bfncodec.flow.schedule import Group
-from bfncodec.flow.theta import Theta
+from bfncodec.flow.theta import AnyTheta
 from bfncodec.models.text import contexts, mixing, network
 from bfncodec.models.text.mixing import Desk, Lanes, Memory, end_byte, predict, start_byte, update
 from bfncodec.models.text.network import Layers
@@ -78,7 +78,7 @@ class Section:
         """The bytes in coding order."""
         return self.text.data[self.positions]
 
-    def output(self, span: range, theta: Theta | None) -> Output:
+    def output(self, span: range, theta: AnyTheta | None) -> Output:
         """See `coding.protocol.Model`."""
         return Output(self)
 
@@ -131,7 +131,7 @@ def dry_run(layers: Layers, memory: Memory, text: Bytes) -> float:
     return bits.cost(np.unpackbits(text), made)
 
 
-@njit(cache=True)
+@compiled
 def _foresee(
     layers: Layers, memory: Memory, lane: Lanes, desk: Desk, first: int, last: int, length: int, out: Array
 ) -> None:
@@ -156,7 +156,7 @@ def _foresee(
                 end_byte(memory, lane, number, length, position)
 
 
-@njit(cache=True)
+@compiled
 def _decode(
     layers: Layers, memory: Memory, lane: Lanes, desk: Desk, first: int, last: int, length: int,
     stack: Array, words: Array,

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from bfncodec.exact.compiled import compiled
 
 Ints = NDArray[Any]
 
@@ -27,14 +28,14 @@ STARTS = np.cumsum([0] + [1 << bits for bits in TABLE_BITS])
 ROWS = int(STARTS[-1])
 
 
-@njit(cache=True, inline="always")
+@compiled
 def mix(value: int, more: int) -> int:
     """A 32-bit hash of a hash and a 32-bit number."""
     value = ((value ^ more) * 0x2C9277B5 + 0x1B56C4E9) & MASK
     return (value ^ (value >> 15)) * 0x3B9ACA07 & MASK
 
 
-@njit(cache=True)
+@compiled
 def kind(byte: int) -> int:
     """Class of a byte, 0..7: control, space, digit, upper, lower, closing or stop, other ASCII, beyond ASCII."""
     if byte >= 128:
@@ -52,7 +53,7 @@ def kind(byte: int) -> int:
     return 5 if byte in (33, 41, 44, 46, 58, 59, 62, 63, 93, 125) else 6
 
 
-@njit(cache=True)
+@compiled
 def advance(state: Ints, byte: int) -> None:
     """Take one more byte into a state."""
     state[FAR] = (state[FAR] << 8 | state[NEAR] >> 24) & MASK
@@ -75,7 +76,7 @@ def advance(state: Ints, byte: int) -> None:
         state[COLUMN] = min(state[COLUMN] + 1, 255)
 
 
-@njit(cache=True)
+@compiled
 def hashes(state: Ints, out: Ints) -> None:
     """Hashes int64 [HASHED], 32 bits, of the contexts of the byte that follows a state."""
     near, far = state[NEAR], state[FAR]
@@ -100,7 +101,7 @@ def hashes(state: Ints, out: Ints) -> None:
     out[15] = mix(16, state[CLASSES])
 
 
-@njit(cache=True)
+@compiled
 def rows(state: Ints, out: Ints) -> None:
     """Rows int [CONTEXTS] of the embedding table for the byte that follows a state."""
     hashed = np.empty(HASHED, np.int64)
@@ -116,7 +117,7 @@ def rows(state: Ints, out: Ints) -> None:
     out[20] = STARTS[20] + (far >> 8 & 0xFF)
 
 
-@njit(cache=True)
+@compiled
 def window_rows(data: Ints, warm: int, out: Ints) -> None:
     """Rows int [n - warm, CONTEXTS] for the bytes of a window uint8 [n] after its first `warm` bytes."""
     state = np.zeros(STATE, np.int64)

@@ -14,11 +14,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from bfncodec.errors import CorruptFile
 from bfncodec.exact import logit
+from bfncodec.exact.compiled import compiled
 from bfncodec.exact.layers import Tensors
 from bfncodec.exact.logit import LOGIT_MAX
 from bfncodec.models.text import contexts, histories
@@ -40,6 +40,7 @@ _SPACING = 176  # log-odds between two knots
 _HALF = 16 * _SPACING
 CORRECTED = 1 << 16  # contexts of a correction table
 RATE, LAST_RATE = 30, 14  # of the mixers, 2**-22
+WEIGHT_MAX = 1 << 23  # of a mixer's weights: no data can make a sum overflow
 COUNT_LIMIT = 127  # of what a history's probability is averaged over
 _ORDERED = 7  # contexts of rising order, the first ones
 
@@ -139,6 +140,8 @@ def _loaded(tensors: Tensors) -> dict[str, Array]:
     chances, counts = parts["chances"].astype(np.int64), parts["counts"].astype(np.int64)
     match = parts["match_chances"].astype(np.int64)
     inside = all(part.min() >= 1 and part.max() < logit.ONE for part in (chances, match))
+    if abs(parts["last"].astype(np.int64)).max() > WEIGHT_MAX:
+        inside = False
     if not inside or counts.min() < 0 or counts.max() > COUNT_LIMIT:
         raise CorruptFile("the model's mixing weights are out of range")
     return {
@@ -184,7 +187,7 @@ def desk() -> Desk:
     )
 
 
-@njit(cache=True)
+@compiled
 def start_byte(memory: Memory, desk: Desk, state: Array, weights: Array) -> None:
     """Prepare for a byte whose network weights are int64 [256]."""
     contexts.hashes(state, desk.hashes)
@@ -203,7 +206,7 @@ def start_byte(memory: Memory, desk: Desk, state: Array, weights: Array) -> None
     desk.scalars[_HASH_TWO] = mix(21, two)
 
 
-@njit(cache=True)
+@compiled
 def _bucket(slots: Array, context: int, hashed: int) -> int:
     """The bucket of a context's hash: its own, or one made empty for it."""
     first = (hashed >> 8) & (slots.shape[1] - 1)
@@ -221,7 +224,7 @@ def _bucket(slots: Array, context: int, hashed: int) -> int:
     return taken
 
 
-@njit(cache=True)
+@compiled
 def _corrected(table: Array, context: int, opinion: int, knot: Array) -> int:
     """A probability by context and opinion, interpolated; remembers the nearest knot."""
     place = opinion + _HALF
@@ -232,7 +235,7 @@ def _corrected(table: Array, context: int, opinion: int, knot: Array) -> int:
     return (int(table[context, low]) * (_SPACING - above) + int(table[context, low + 1]) * above) // _SPACING
 
 
-@njit(cache=True)
+@compiled
 def predict(memory: Memory, lane: Lanes, number: int, desk: Desk, partial: int, bit: int) -> int:
     """Probability that the next bit is a one, in 1 .. 2**16 - 1.
 
@@ -313,18 +316,20 @@ def predict(memory: Memory, lane: Lanes, number: int, desk: Desk, partial: int, 
     return min(max((2 * mixed + one + two + 2) >> 2, 4), 65532)
 
 
-@njit(cache=True)
+@compiled
 def update(memory: Memory, lane: Lanes, number: int, desk: Desk, partial: int, bit: int, value: int) -> None:
     """Learn that the bit just predicted was `value`."""
     x, node = desk.inputs, desk.scalars[_NODE]
     target = 65535 * value
     error = (target - desk.scalars[_FINAL]) * LAST_RATE
     for mixer in range(MIXERS):
-        memory.last[partial, mixer] += (desk.outputs[mixer] * error + (1 << 21)) >> 22
+        moved = int(memory.last[partial, mixer]) + ((desk.outputs[mixer] * error + (1 << 21)) >> 22)
+        memory.last[partial, mixer] = min(max(moved, -WEIGHT_MAX), WEIGHT_MAX)
         weights = memory.weights[desk.chosen[mixer]]
         step = (target - _SQUASH[desk.outputs[mixer] + LOGIT_MAX]) * RATE
         for index in range(INPUTS):
-            weights[index] += (x[index] * step + (1 << 21)) >> 22
+            moved = int(weights[index]) + ((x[index] * step + (1 << 21)) >> 22)
+            weights[index] = min(max(moved, -WEIGHT_MAX), WEIGHT_MAX)
     for context in range(SLOTS):
         bucket = desk.buckets[context]
         history = memory.slots[context, bucket, node]
@@ -351,7 +356,7 @@ def update(memory: Memory, lane: Lanes, number: int, desk: Desk, partial: int, b
         memory.corrections[table, row, knot] = old + ((target - old) >> 6)
 
 
-@njit(cache=True)
+@compiled
 def end_byte(memory: Memory, lane: Lanes, number: int, size: int, position: int) -> None:
     """Take the byte at `position` of the data into contexts and match models; lanes are `size` bytes long."""
     data, followers = memory.data, memory.followers
@@ -378,7 +383,7 @@ def end_byte(memory: Memory, lane: Lanes, number: int, size: int, position: int)
             length = 0
             # Neither string may reach back into the lane before: its end is not known yet.
             most = min(LONGEST, found - (found - 1) // size * size, position + 1 - start)
-            while found and length < most:
+            while 0 < found < len(data) and length < most:
                 if data[found - 1 - length] != data[position - length]:
                     break
                 length += 1

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from bfncodec.errors import CorruptFile
+from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Linear, Tensors
 from bfncodec.exact.tables import exp_negative
@@ -63,7 +63,7 @@ def _three(parts: list[Array]) -> tuple[Array, Array, Array]:
     return parts[0], parts[1], parts[2]
 
 
-@njit(cache=True)
+@compiled
 def _dense(values: Array, weights: Array, bias: Array, shift: Array, sums: Array, out: Array) -> None:
     """out [k] = values [m] @ weights [m, k] + bias >> shift, through sums float32 [k]; four inputs at a time."""
     size = len(out)
@@ -88,7 +88,7 @@ def _dense(values: Array, weights: Array, bias: Array, shift: Array, sums: Array
         out[column] = (np.int32(sums[column]) + bias[column]) >> shift[column]
 
 
-@njit(cache=True)
+@compiled
 def predict(layers: Layers, rows: Array, out: Array) -> None:
     """Weights >= 1 of the 256 values of the next byte, int64 [256], from its rows int [CONTEXTS]."""
     dimensions = layers.table.shape[1]
@@ -114,7 +114,7 @@ def predict(layers: Layers, rows: Array, out: Array) -> None:
         out[value] = layers.exponentials[min(top - logits[value], TAIL)] + 1
 
 
-@njit(cache=True)
+@compiled
 def _limit(values: Array) -> None:
     for index in range(len(values)):
         values[index] = min(max(values[index], 0), ACTIVATION_MAX)

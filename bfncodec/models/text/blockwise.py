@@ -1,0 +1,196 @@
+"""The `blocks` schedule with B > 1: blocks of bytes through noisy steps, many lanes at a time.
+
+A group holds the next B bytes of every lane. They are seen through draws of the categorical
+sender, all at once, then sent exactly; a network call predicts all of them from the hashed
+contexts at the block's start and from theta. The last bytes of every lane are groups of one
+byte without noise, which fill the stack. Nothing is learnt inside the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.coding.ans import Coder
+from bfncodec.errors import CorruptFile
+from bfncodec.exact.compiled import compiled
+from bfncodec.exact.kernels import Kernel, clip
+from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Linear, Tensors
+from bfncodec.exact.pmf import LEVELS, TOTAL_BITS, normalise
+from bfncodec.exact.tables import exp_negative
+from bfncodec.flow.loss import surprise
+from bfncodec.flow.schedule import Draw, Group
+from bfncodec.flow.theta import AnyTheta, ClassTheta
+from bfncodec.models.text import contexts
+from bfncodec.models.text.network import LOGIT_STEPS, TAIL
+
+Bytes = NDArray[np.uint8]
+Array = NDArray[Any]
+
+SHARE = 1 << 14  # of the draws: one view in four is the byte itself, and some by chance
+LANE_BYTES = 1 << 10  # bytes a lane at least
+LANES = 256  # at most
+
+
+def lanes_for(size: int) -> int:
+    """How many lanes serve a text of `size` bytes."""
+    return min(max(size // LANE_BYTES, 1), LANES)
+
+
+class BlockNetwork:
+    """Hashed contexts and theta of a block -> weights of its bytes, in integers."""
+
+    def __init__(self, kernel: Kernel, tensors: Tensors) -> None:
+        self.table = tensors["text.table"]
+        self.views = tensors["blocks.views"].astype(np.int64)
+        inputs = contexts.CONTEXTS * self.table.shape[1]
+        self.block = (tensors["blocks.first.weight"].shape[1] - inputs) // self.views.shape[1]
+        bounds = np.full(inputs + self.block * self.views.shape[1], INPUT_MAX + 1, np.int64)
+        self.layers = [Linear(kernel, tensors, "blocks.first", bounds)]
+        for name in ("blocks.second", "blocks.last"):
+            before = len(self.layers[-1].integers.bias)
+            self.layers.append(Linear(kernel, tensors, name, np.full(before, ACTIVATION_MAX, np.int64)))
+        if len(self.table) != contexts.ROWS or len(self.layers[-1].integers.bias) != LEVELS * self.block:
+            raise CorruptFile("the model's block network has the wrong shape")
+        self.kernel = kernel
+        self.exponentials = exp_negative(np.arange(TAIL + 1, dtype=np.int64), LOGIT_STEPS) >> 14
+
+    def __call__(self, rows: Array, shares: Array) -> NDArray[np.int64]:
+        """Weights int64 [n, B, 256] from context rows [n, CONTEXTS] and theta [n, B, 256] in 1/255."""
+        kernel = self.kernel
+        seen = shares.reshape(-1, LEVELS) @ self.views >> 8
+        inputs = np.concatenate([self.table[rows].reshape(len(rows), -1), seen.reshape(len(rows), -1)], axis=1)
+        values = kernel.array(inputs.astype(np.int32))
+        for layer in self.layers[:-1]:
+            values = clip(layer(values), 0, ACTIVATION_MAX)
+        logits = kernel.numpy(self.layers[-1](values)).reshape(len(rows), self.block, LEVELS)
+        distance = np.minimum(logits.max(axis=2, keepdims=True) - logits, TAIL)
+        raw = self.exponentials[distance] + 1
+        sums = raw.cumsum(axis=2)
+        return normalise((sums << TOTAL_BITS) // sums[:, :, -1:], TOTAL_BITS)
+
+
+class Blockwise:
+    """The schedule and its predictor for one text, as `coding.protocol` wants it.
+
+    size: bytes; lanes: segments; steps: noisy steps of a block; quiet: bytes at the end of every
+    lane that are sent one by one without noise; text: the bytes when encoding.
+    """
+
+    def __init__(
+        self, network: BlockNetwork, size: int, lanes: int, steps: int, quiet: int, text: Bytes | None = None
+    ) -> None:
+        self.network = network
+        self.starts = np.arange(lanes + 1) * size // lanes
+        self.data = np.zeros(size, np.uint8) if text is None else text
+        self.states = np.zeros((lanes, contexts.STATE), np.int64)
+        shortest, longest = size // lanes, -(-size // lanes)
+        block = network.block
+        blocks = max(0, shortest - quiet) // block
+        draws = tuple(Draw(SHARE) for _ in range(steps))
+        self.places = [range(at * block, (at + 1) * block) for at in range(blocks)]
+        self.groups = [Group(lanes * block, draws) for _ in range(blocks)]
+        for at in range(blocks * block, longest):
+            self.places.append(range(at, at + 1))
+            self.groups.append(Group(len(self._positions(self.places[-1]))))
+        self.encoding = text is not None
+        self.rows = self._all_rows() if self.encoding else []
+        self.current: tuple[int, Array] = (-1, np.empty(0))
+
+    def _all_rows(self) -> list[Array]:
+        """Context rows of every group: the encoder knows all bytes."""
+        made = []
+        for places in self.places:
+            positions = self._positions(places)
+            made.append(self._now())
+            self._advance(places, self.data[positions])
+        return made
+
+    def _positions(self, places: range) -> NDArray[np.int64]:
+        """Where in the text the bytes of a group stand: int64 [lanes * B]."""
+        starts = self.starts[:-1][self.starts[:-1] + places[-1] < self.starts[1:]]
+        return (starts[:, None] + np.arange(places.start, places.stop)).reshape(-1)
+
+    def _lanes(self, places: range) -> NDArray[np.int64]:
+        """The lanes that have a place."""
+        return np.flatnonzero(self.starts[:-1] + places[-1] < self.starts[1:])
+
+    def _now(self) -> Array:
+        """Context rows of every lane as it stands."""
+        rows = np.zeros((len(self.states), contexts.CONTEXTS), np.int64)
+        _rows(self.states, rows)
+        return rows
+
+    def _advance(self, places: range, values: Bytes) -> None:
+        _advance(self.states, self._lanes(places), values.reshape(-1, len(places)))
+
+    def spans(self) -> Iterable[range]:
+        """The groups one by one."""
+        return [range(number, number + 1) for number in range(len(self.groups))]
+
+    def values(self, span: range) -> Bytes:
+        """Bytes of a group, lane after lane."""
+        return self.data[self._positions(self.places[span[0]])]
+
+    def output(self, span: range, theta: AnyTheta | None) -> BlockOutput:
+        """See `coding.protocol.Model`."""
+        number = span[0]
+        places, block = self.places[number], self.network.block
+        lanes = self._lanes(places)
+        if self.encoding:
+            rows = self.rows[number]
+        else:
+            if self.current[0] != number:
+                self.current = (number, self._now())
+            rows = self.current[1]
+        if isinstance(theta, ClassTheta):
+            shares = theta.shares().reshape(len(lanes), block, LEVELS)
+        else:
+            shares = np.zeros((len(lanes), block, LEVELS), np.int64)  # 1/255 each would round to this
+        weights = self.network(rows[lanes], shares)[:, : len(places)]
+        return BlockOutput(np.ascontiguousarray(weights).reshape(-1, LEVELS))
+
+    def reveal(self, group: int, values: Bytes) -> None:
+        """Put decoded bytes in their place and into the contexts."""
+        places = self.places[group]
+        self.data[self._positions(places)] = values
+        self._advance(places, values.astype(np.uint8))
+
+
+class BlockOutput:
+    """Output distribution of a group: weights int64 [n, 256]."""
+
+    def __init__(self, weights: NDArray[np.int64]) -> None:
+        self.made = weights
+
+    def weights(self) -> NDArray[np.int64]:
+        """Pmfs [n, 256]."""
+        return self.made
+
+    def push(self, coder: Coder, values: Bytes) -> None:
+        """Push bytes [n]."""
+        coder.push(values, self.made)
+
+    def pop(self, coder: Coder) -> Bytes:
+        """Pop bytes [n]."""
+        return coder.pop(self.made).astype(np.uint8)
+
+    def cost(self, values: Bytes) -> float:
+        """Bits of bytes [n]."""
+        return surprise(self.made, values)
+
+
+@compiled
+def _rows(states: Array, out: Array) -> None:
+    for lane in range(len(states)):
+        contexts.rows(states[lane], out[lane])
+
+
+@compiled
+def _advance(states: Array, lanes: Array, values: Array) -> None:
+    for index in range(len(lanes)):
+        for value in values[index]:
+            contexts.advance(states[lanes[index]], int(value))
