@@ -23,7 +23,7 @@ from benchmarks.command import command
 from benchmarks.measure import median
 from benchmarks.tables import Part
 
-EFFORTS = ("default",)  # of `bfncodec encode --effort`, for text
+EFFORTS = ("default", "blocks")  # of `bfncodec encode --effort`, for text
 REPEATS = 3
 FOLDERS = ("canterbury", "calgary", "artificial", "large", "misc")
 NOT_DATA = ("README.md", "SHA1SUM")

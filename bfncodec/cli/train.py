@@ -123,6 +123,49 @@ def text(
     files.each([str(output)], work_on, messages, debug)
 
 
+@train.command()
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="Folder of texts, or a text.")
+@click.option("-m", "--model", default="text", help="The text model that gets the network.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Model file (.safetensors).")
+@click.option("--work", type=click.Path(path_type=Path), help="Folder of the checkpoint. Default: OUTPUT.work")
+@click.option("--block", type=click.IntRange(1, 16), help="Bytes a block instead of the preset's.")
+@click.option("--steps", type=click.IntRange(1), help="Steps instead of the preset's.")
+@click.option("--rate", type=float, help="Learning rate instead of the preset's.")
+@click.option("--skip", type=click.File(), help="List of texts to leave out, one path ending a line.")
+@options.compute
+@options.loudness
+def blocks(
+    data: Path,
+    model: str,
+    output: Path,
+    work: Path | None,
+    block: int | None,
+    steps: int | None,
+    rate: float | None,
+    skip: TextIO | None,
+    threads: int,
+    device: str,
+    quiet: int,
+    verbose: int,
+    debug: bool,
+) -> None:
+    """Train the network of --effort blocks for a text model (on the CPU, whatever --device says)."""
+    messages = files.Messages(1 - quiet + verbose)
+    _device(device, threads)
+    from bfncodec.models import zoo
+    from bfncodec.train.blocks import train as train_blocks
+
+    given = {"block": block, "steps": steps, "rate": rate}
+    changes = {name: value for name, value in given.items() if value is not None}
+    names = _names(skip)
+
+    def work_on(_: str) -> None:
+        folder = work or output.with_name(output.name + ".work")
+        train_blocks(data, output, folder, zoo.find(model), changes=changes, skip=names, log=messages.note)
+
+    files.each([str(output)], work_on, messages, debug)
+
+
 def _device(device: str, threads: int) -> str:
     """The torch device that --device and -T ask for."""
     options.set_threads(threads)

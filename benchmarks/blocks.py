@@ -1,0 +1,141 @@
+"""Texts in blocks: what a noisy step buys, over block lengths B and steps n.
+
+    python -m benchmarks.blocks --data DIR --models DIR
+
+The models folder holds text models with block networks of several B, each trained for the
+same time (`bfncodec train blocks --block B`). Sizes are payloads of the first bytes of
+canterbury's alice29.txt and of a slice of enwik8 that no model has seen, decoded again and
+compared; seconds are of coding alone. B = 1 is the autoregressive limit of the same network.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from bfncodec.coding import protocol
+from bfncodec.coding.ans import Coder
+from bfncodec.exact import kernels
+from bfncodec.flow.loss import Ledger
+from bfncodec.models import zoo
+from bfncodec.models.text import blockwise
+
+STEPS = (0, 1, 2, 4, 8)
+SIZE = 100_000
+ENWIK_START = 96_000_000
+
+
+def measure(network: blockwise.BlockNetwork, text: np.ndarray[Any, Any], steps: int) -> dict[str, float]:
+    """Bits, losses, seconds and network calls of one text."""
+    lanes = blockwise.lanes_for(len(text))
+    quiet = 64 * (1 + steps) if steps else 0
+    start = time.perf_counter()
+    coder, ledger = Coder(), Ledger()
+    silent = protocol.encode(coder, blockwise.Blockwise(network, len(text), lanes, steps, quiet, text), ledger)
+    encoded = time.perf_counter()
+    model = blockwise.Blockwise(network, len(text), lanes, steps, quiet)
+    protocol.decode(Coder(coder.data()), model, silent)
+    decoded = time.perf_counter()
+    if not np.array_equal(model.data, text):
+        raise RuntimeError("the text did not come back")
+    return {
+        "bits": 8 * len(coder.data()),
+        "path_loss": ledger.path_loss,
+        "n_step_loss": ledger.n_step_loss,
+        "encode_s": encoded - start,
+        "decode_s": decoded - encoded,
+        "calls": sum(len(group.steps) + 1 for group in model.groups),
+    }
+
+
+def texts(data: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """The texts by name."""
+    alice = np.fromfile(data / "canterbury" / "canterbury" / "alice29.txt", np.uint8)[:SIZE]
+    enwik = np.array(np.memmap(data / "enwik8.bin", np.uint8, "r")[ENWIK_START : ENWIK_START + SIZE])
+    return {"alice29.txt": alice, "enwik8": enwik}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown."""
+    lines = [
+        "# Texts in blocks",
+        "",
+        "Made by `python -m benchmarks.blocks`; the same numbers are in `blocks.json`, drawn in `blocks.png`.",
+        "",
+        f"The first {SIZE:,} bytes of alice29.txt and of enwik8 from {ENWIK_START:,} on: payload bits a byte of both",
+        f"together, in {blockwise.lanes_for(SIZE)} lanes; nothing is learnt inside the text. Every B has a network",
+        "of its own, trained for the same time on the same data; one network serves every n. Bytes at the ends of",
+        "lanes that are sent one by one count in sizes and calls (64 (n + 1) of a lane's bytes if n > 0).",
+        "",
+        "| B | n | bits a byte | network calls | encode kB/s | decode kB/s | payload / n-step loss |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row['block']} | {row['steps']} | {row['bits'] / row['bytes']:.3f} | {row['calls']:,} "
+            f"| {row['bytes'] / row['encode_s'] / 1e3:.0f} | {row['bytes'] / row['decode_s'] / 1e3:.0f} "
+            f"| {row['bits'] / row['n_step_loss']:.4f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """Bits a byte against network calls, a line for each B."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for block in sorted({row["block"] for row in rows}):
+        part = [row for row in rows if row["block"] == block]
+        axes.plot([r["calls"] for r in part], [r["bits"] / r["bytes"] for r in part], "o-", label=f"B = {block}")
+        for row in part if block > 1 else ():
+            axes.annotate(
+                f"n={row['steps']}",
+                (row["calls"], row["bits"] / row["bytes"]),
+                textcoords="offset points",
+                xytext=(4, 4),
+                fontsize=7,
+            )
+    axes.set_xscale("log")
+    axes.set_xlabel("network calls for two texts of 100 kB")
+    axes.set_ylabel("bits a byte")
+    axes.set_title("What noisy steps buy: blocks of B bytes, n steps")
+    axes.grid(True, which="both", alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+@click.command()
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--models", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--out", default=Path("benchmarks/results"), type=click.Path(path_type=Path))
+def main(data: Path, models: Path, out: Path) -> None:
+    """Measure every model of a folder that has a block network."""
+    rows = []
+    for path in sorted(models.glob("*.safetensors")):
+        tensors = zoo.tensors(path)
+        if "blocks.views" not in tensors:
+            continue
+        network = blockwise.BlockNetwork(kernels.kernel("float32"), tensors)
+        for steps in STEPS if network.block > 1 else (0,):
+            row: dict[str, Any] = {"block": network.block, "steps": steps, "bytes": 0}
+            for text in texts(data).values():
+                row["bytes"] += len(text)
+                for name, value in measure(network, text, steps).items():
+                    row[name] = row.get(name, 0) + value
+            rows.append(row)
+            click.echo(f"B {network.block} n {steps}: {row['bits'] / row['bytes']:.3f} bits a byte", err=True)
+    rows.sort(key=lambda row: (row["block"], row["steps"]))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "blocks.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (out / "blocks.md").write_text(table(rows))
+    plot(rows, out / "blocks.png")
+
+
+if __name__ == "__main__":
+    main()
