@@ -1,4 +1,4 @@
-"""bfncodec: lossless coding of images with a Bayesian Flow Network and bits-back ANS.
+"""bfncodec: lossless coding of images and texts with a Bayesian Flow Network and bits-back ANS.
 
 `encode`, `decode`, `decode_items` and `info` are loaded on first use, so that importing
 the package costs nothing.

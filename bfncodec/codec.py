@@ -193,7 +193,7 @@ def encode_bytes(data: bytes, model: Path | None = None, *, kernel: str = "float
 def text_bytes(block: Block) -> int:
     """Bytes that a text block takes beside what every block has."""
     assert block.text is not None
-    return len(block.text.model) + 2 + sum(len(stream) + 4 for stream in block.text.streams)
+    return len(block.text.model) + 4 + sum(len(stream) + 4 for stream in block.text.streams)
 
 
 def text_bits(data: bytes, model: Path | None = None) -> float:

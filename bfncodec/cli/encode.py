@@ -17,7 +17,7 @@ MEDIA = ("auto", "image", "text", "bytes")  # api.MEDIA
 @click.command(short_help="Encode files as .bfn.")
 @click.argument("names", metavar="[FILE]...", nargs=-1)
 @options.output
-@click.option("--effort", type=click.Choice(EFFORTS), default="default", help="How hard to try.")
+@click.option("--effort", type=click.Choice(EFFORTS), default="default", help="How hard to try; see below.")
 @click.option("-m", "--model", metavar="MODEL", help="A model's name or .safetensors file.")
 @click.option("--media", type=click.Choice(MEDIA), default="auto", help="What the files are coded as.")
 @click.option("--bytes", "as_bytes", is_flag=True, help="--media bytes: keep an image file's bytes.")
@@ -50,6 +50,16 @@ def encode(
 
     PNG, PNM and BMP images (8 bits a channel) are coded as pixels and metadata, all else
     byte for byte. Several FILEs with -o make one archive.
+
+    \b
+    Efforts for images (size against cjxl -e 9, seconds for 768x512 on 2 cores):
+      lattice  1.10, 8 s   few network calls, for large GPUs
+      default  0.92, 8 s
+      max      0.915, 50 s fits the model to the image
+    For texts (English, bits a byte):
+      blocks   3.0         few network calls; LZMA is smaller, so it takes
+                           --media text to be chosen
+      default  1.6, 50 kB a second
     """
     messages = files.Messages(1 - quiet + verbose)
     options.set_threads(threads)

@@ -53,7 +53,7 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Version."
 )
 def main() -> None:
-    """Lossless compression of images with a Bayesian Flow Network."""
+    """Lossless compression of images and texts with a Bayesian Flow Network."""
 
 
 def _stop(number: int, _: FrameType | None) -> None:
