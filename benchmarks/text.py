@@ -23,7 +23,7 @@ from benchmarks.command import command
 from benchmarks.measure import median
 from benchmarks.tables import Part
 
-EFFORTS = ("default", "blocks")  # of `bfncodec encode --effort`, for text
+EFFORT = "default"  # of `bfncodec encode --effort`
 REPEATS = 3
 FOLDERS = ("canterbury", "calgary", "artificial", "large", "misc")
 NOT_DATA = ("README.md", "SHA1SUM")
@@ -63,16 +63,10 @@ def heldout(data: Path, limit: int | None) -> Part:
     return compare({str(path.relative_to(folder)): (path, 0, HELDOUT) for path in files}, limit)
 
 
-def efforts(data: Path, limit: int | None) -> Part:
-    """One file at every effort of bfncodec."""
-    path = _alice(data)
-    return peers.compare({path.name: path}, tuple(map(peers.bfncodec, EFFORTS[:limit])), peers.same_bytes)
-
-
 def speed(data: Path, limit: int | None) -> Part:
     """Median seconds for the start of one file: in this process, and by whole processes beside peers."""
     sample, repeats = _alice(data).read_bytes()[:SPEED], min(limit or REPEATS, REPEATS)
-    good, notes = peers.available((peers.bfncodec(EFFORTS[0]), peers.XZ, peers.ZPAQ))
+    good, notes = peers.available((peers.bfncodec(EFFORT), peers.XZ, peers.ZPAQ))
     part: Part = {"size": len(sample), "repeats": repeats, "rows": {}, "notes": notes, "failures": []}
     part["versions"] = [line for line in map(peers.version, good) if line]
     with tempfile.TemporaryDirectory() as folder:
@@ -117,7 +111,7 @@ def in_process(sample: bytes, repeats: int) -> Part:
 
 def compare(pieces: dict[str, Piece], limit: int | None) -> Part:
     """`peers.compare` of bfncodec and all peers on parts of files, and what each makes of an empty file."""
-    codecs = (peers.bfncodec(EFFORTS[0]), *peers.TEXT_PEERS)
+    codecs = (peers.bfncodec(EFFORT), *peers.TEXT_PEERS)
     files = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, (path, start, size) in list(pieces.items())[:limit]:
@@ -154,7 +148,6 @@ PARTS = {
     "enwik_large": enwik_large,
     "heldout": heldout,
     "speed": speed,
-    "efforts": efforts,
 }
 
 main = command("text", __doc__, PARTS, text_tables.render)

@@ -126,20 +126,6 @@ def _speed(part: Part) -> list[str]:
     ]
 
 
-def _efforts(part: Part) -> list[str]:
-    rows = []
-    size = part["sizes"][0]
-    for name, one in part["codecs"].items():
-        if one["bytes"][0] is not None:
-            coded = one["bytes"][0]
-            speeds = [_speed_of(size, one[f"{side}_seconds"][0]) for side in ("encode", "decode")]
-            rows.append([name, f"{coded:,}", f"{8 * coded / size:.4f}", *speeds])
-    return [
-        f"{part['files'][0]}, {size:,} bytes; whole processes, start-up included; bfncodec with `--no-verify`.",
-        table(["effort", "bytes", "bits per byte", "encode kB/s", "decode kB/s"], rows),
-    ]
-
-
 _SECTIONS: Sections = {
     "canterbury": ("Canterbury, Calgary and their like", _corpus),
     "enwik_small": ("enwik8, slices of 10,000 bytes", _slices),
@@ -147,5 +133,4 @@ _SECTIONS: Sections = {
     "enwik_large": ("enwik8, large slices", _large),
     "heldout": ("Held-out texts", _corpus),
     "speed": ("Speed", _speed),
-    "efforts": ("Efforts", _efforts),
 }

@@ -37,8 +37,9 @@ SMALL_SIDE = 64  # images up to this size use the model for small ones
 METADATA_LIMIT = 1 << 28
 RUN_LIMIT = 1 << 22  # pixels a diagonal at most: sums over one learning step stay exact
 TEXT_LIMIT = container.TEXT_LIMIT
-PROBE_FROM = 1 << 16  # bytes of an item of which a sample is tried first, and of the sample
-SAMPLES = 4
+PROBE_FROM = 1 << 18  # bytes of an item of which a sample is tried first
+PROBE_BYTES = 1 << 15  # of the sample
+SAMPLES = 4  # places that it is taken from
 BLOCK_STEPS = 2  # noisy steps of effort blocks
 BLOCK_PART = 1 << 22  # bytes of a text in blocks that share a stream
 QUIET = 128  # bytes at the end of a lane that are tried without noisy steps first
@@ -183,8 +184,8 @@ def encode_bytes(data: bytes, model: Path | None = None, *, kernel: str = "float
         return plain
     if len(data) > PROBE_FROM:
         # Repeats over long distances are LZMA's; whatever it makes tiny is not worth the model's time.
-        hopeless = text_bits(_sample(data), model) * len(data) / 8 > 1.25 * len(plain.data)
-        if hopeless or len(plain.data) * 50 < len(data):
+        estimate = text_bits(_sample(data), model) * len(data) / 8
+        if estimate > min(1.25 * len(plain.data), 0.985 * len(data)) or len(plain.data) * 50 < len(data):
             return plain
     text = encode_text(data, model, kernel=kernel, effort=effort)
     return text if text_bytes(text) < len(plain.data) else plain
@@ -208,7 +209,7 @@ def text_bits(data: bytes, model: Path | None = None) -> float:
 def _sample(data: bytes) -> bytes:
     """Pieces from all over a large item."""
     step = len(data) // SAMPLES
-    return b"".join(data[at * step : at * step + PROBE_FROM // SAMPLES] for at in range(SAMPLES))
+    return b"".join(data[at * step : at * step + PROBE_BYTES // SAMPLES] for at in range(SAMPLES))
 
 
 @cache
