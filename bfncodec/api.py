@@ -306,7 +306,7 @@ def _smallest(data: bytes, picture: Picture | None, device: str, model: str | No
 
     if media == "text" and data:
         text = codec.encode_text(data, _model(model, Mode.TEXT), kernel=kernel_name(device), effort=effort)
-        return text if codec.text_bytes(text) < len(data) else codec.encode_classical(data)
+        return text if codec.text_is_worth(text, len(data)) else codec.encode_classical(data)
     if picture is None:
         return codec.encode_bytes(data, _model(model, Mode.TEXT), kernel=kernel_name(device), effort=effort)
     modelled = _picture_block([picture], device, model, effort)

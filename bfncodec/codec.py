@@ -188,13 +188,19 @@ def encode_bytes(data: bytes, model: Path | None = None, *, kernel: str = "float
         if estimate > min(1.25 * len(plain.data), 0.985 * len(data)) or len(plain.data) * 50 < len(data):
             return plain
     text = encode_text(data, model, kernel=kernel, effort=effort)
-    return text if text_bytes(text) < len(plain.data) else plain
+    return text if text_is_worth(text, len(plain.data)) else plain
 
 
 def text_bytes(block: Block) -> int:
     """Bytes that a text block takes beside what every block has."""
     assert block.text is not None
     return len(block.text.model) + 4 + sum(len(stream) + 4 for stream in block.text.streams)
+
+
+def text_is_worth(block: Block, size: int) -> bool:
+    """True if a text block is smaller than `size` bytes, and one that a decoder accepts."""
+    assert block.text is not None
+    return text_bytes(block) < size and container.holds(block.text, block.size)
 
 
 def text_bits(data: bytes, model: Path | None = None) -> float:

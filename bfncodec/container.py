@@ -15,7 +15,7 @@ DIGEST_BYTES = 8
 HEADER_LIMIT = 1 << 26  # bytes of the header, and of an archive's names
 ITEM_LIMIT = 1 << 20
 LANE_LIMIT = 256  # of a text
-STEP_LIMIT = 64  # of a text's blocks
+STEP_LIMIT = 16  # of a text's blocks
 TEXT_LIMIT = 1 << 30  # bytes of a text block
 STREAM_BYTES = 1 << 20  # of text at least in every stream but the last
 ARCHIVE = 1  # flag: several items, with names
@@ -97,7 +97,7 @@ class TextSchedule(IntEnum):
     BLOCKWISE = 1
 
 
-_FEWEST_BITS = {TextSchedule.BYTEWISE: 46, TextSchedule.BLOCKWISE: 1}  # that a byte can cost, 2**-16
+_FEWEST_BITS = {TextSchedule.BYTEWISE: 46, TextSchedule.BLOCKWISE: 360}  # that a byte can cost, 2**-16
 
 
 @dataclass
@@ -230,6 +230,11 @@ def _write_text(header: bytearray, payload: bytearray, text: Text) -> None:
         payload += stream
 
 
+def holds(text: Text, size: int) -> bool:
+    """True if the streams can hold `size` bytes: a small file cannot ask for hours of decoding."""
+    return size * _FEWEST_BITS[text.schedule] <= (8 * sum(map(len, text.streams)) + 64 * len(text.streams)) << 16
+
+
 def is_bfn(data: bytes) -> bool:
     """True if the data begins with the magic."""
     return data.startswith(MAGIC)
@@ -355,8 +360,7 @@ def _read_text(header: Reader, payload: Reader, size: int) -> Text:
     if streams > size // STREAM_BYTES + 1:
         raise CorruptFile("a text's size and streams contradict each other")
     text.streams = [payload.take(header.varint()) for _ in range(streams)]
-    # No byte costs less than this: a small file cannot ask for hours of decoding.
-    if size * _FEWEST_BITS[text.schedule] > (8 * sum(map(len, text.streams)) + 64 * streams) << 16:
+    if not holds(text, size):
         raise CorruptFile("a text's size and streams contradict each other")
     return text
 

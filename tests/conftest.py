@@ -1,7 +1,8 @@
-"""Shared fixtures: a tiny committed model, and small images of every kind."""
+"""Shared fixtures: tiny models, and small images of every kind."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,36 @@ DATA = Path(__file__).with_name("data")
 
 
 @pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of models: those of the goldens, and a tiny text model that takes the place of the packaged one."""
+    import make_tiny_text
+
+    folder = tmp_path_factory.mktemp("models")
+    for path in DATA.glob("*.safetensors"):
+        shutil.copy(path, folder)
+    make_tiny_text.make(folder / "text.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny() -> Path:
     """The tiny model file that goldens are made with."""
     return DATA / "tiny.safetensors"
 
 
+@pytest.fixture(scope="session")
+def tiny_text(models: Path) -> Path:
+    """The tiny text model file."""
+    return models / "text.safetensors"
+
+
 @pytest.fixture(autouse=True)
-def tiny_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files made with the tiny model find it."""
-    monkeypatch.setenv("BFNCODEC_MODEL_DIR", str(DATA))
+def tiny_on_path(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files made with the tiny models find them; models that other tests named by a path are forgotten."""
+    from bfncodec.models import zoo
+
+    monkeypatch.setattr(zoo, "_named", [])
+    monkeypatch.setenv("BFNCODEC_MODEL_DIR", str(models))
 
 
 @pytest.fixture(scope="session")

@@ -23,15 +23,20 @@ from typing import Any
 import numpy as np
 
 from bfncodec import api, codec, container
-from bfncodec.container import Block, File, Image, Layout, Mode, Pass, Schedule, Source
+from bfncodec.coding import protocol
+from bfncodec.coding.ans import Coder
+from bfncodec.container import Block, File, Image, Layout, Mode, Pass, Schedule, Source, Text, TextSchedule
 from bfncodec.models import base, changes, zoo
 from bfncodec.models.networks import Networks
+from bfncodec.models.text.blockwise import Blockwise
 from bfncodec.models.wavefront import Wavefront
 
 DATA = Path(__file__).with_name("data")
 GOLDEN = DATA / "golden"
 MODEL = "tiny"
 OPTIONS = {"model": MODEL, "device": "cpu"}
+TEXT_MODEL = "tiny-text"
+TEXT_OPTIONS = {"model": TEXT_MODEL, "device": "cpu", "media": "text"}
 Pixels = np.ndarray
 Chunks = list[tuple[bytes, bytes]]
 
@@ -142,9 +147,69 @@ def inputs() -> dict[str, tuple[Input, str]]:
         "lattice-la": (png(with_alpha(picture(21, 17, 1, 11))), "lattice"),
         "lattice-row": (array(picture(1, 24, 3, 12)), "lattice"),
         "lattice-column": (array(picture(24, 1, 1, 13)), "lattice"),
-        "stored": (Input("bin", bytes(range(100))), "default"),
         "empty": (Input("bin", b""), "default"),
-        "lzma": (Input("txt", b"A line that comes again and again.\r\n" * 9), "default"),
+        "random": (Input("bin", random_bytes(100)), "default"),
+        # An image that is not worth modelling: a text model has no say.
+        "repeats": (Input("pgm", b"P5 30 40 255\n" + random_bytes(300) * 4), "default"),
+    }
+
+
+def random_bytes(count: int) -> bytes:
+    """What no model makes smaller."""
+    return hashlib.shake_256(b"golden").digest(count)
+
+
+ENGLISH = b"""The tide table of 1859
+
+The harbour master wrote down every tide: the hour, the height, and the wind. He wrote in a small hand (the paper
+was dear), and he never wrote more than one line for a tide. When the wind came from the north he underlined it;
+when the wind came from the south he did not.
+
+    04:10   2.31 m   north
+    10:25   0.87 m   north
+    16:40   2.29 m   south
+
+His daughter kept the table after him. She wrote down every tide: the hour, the height, and the wind, and she
+underlined nothing. "The wind came from the north," she said, "whether I underline it or not."
+"""
+
+
+MORE_ENGLISH = b"""
+The new table
+
+When she was old, a man came from the city with a machine in a box. A float went up and down in a pipe, and a pen
+drew the tide on a paper that turned with the hours. "It does not sleep," he said. "It does not forget."
+
+"And what does it write when the paper is at its end?" she asked.
+
+"Then someone must come, and put another paper in."
+
+"Every week?"
+
+"Every week."
+
+She thought about this. Then she asked him where the wind was on the paper, and he looked for it, and it was not
+there. So they agreed that the machine should keep the height and the hour, and that she should keep the wind; and
+for nineteen years both of them were in the room, and neither of them was ever wrong about the tide.
+"""
+
+
+def texts() -> dict[str, tuple[Input, str]]:
+    """Inputs that `bfncodec.encode` codes with the text model, and the effort.
+
+    Letters beyond ASCII, bytes of every kind; blocks.
+    """
+    signs = (
+        "Grüße aus Ελλάδα\u00a0– здравствуйте, 世界! 🙂🙃🙂 e\u0301té, naïve café; 👩\u200d👧 “quoted” …\r\n"
+        "世界! 🙂🙃🙂\r\n\ufeffGRÜSSE aus Ελλάδα\r\n"
+    )
+    records = b"".join(struct.pack("<HBxi", 7 * i, i % 3, -(i * i)) for i in range(30))
+    ramp = bytes(range(255, -1, -5))
+    return {
+        "text": (Input("txt", ENGLISH), "default"),
+        "text-utf8": (Input("txt", signs.encode()), "default"),
+        "text-binary": (Input("bin", records + random_bytes(200) * 2 + ramp + bytes(40) + records[64:96]), "default"),
+        "text-blocks": (Input("txt", MORE_ENGLISH), "blocks"),
     }
 
 
@@ -158,7 +223,8 @@ def archive_inputs() -> dict[str, Input]:
     }
 
 
-# Files that no effort makes alike on every machine: passes put together by hand
+# Files that `bfncodec.encode` does not make: passes that no effort makes alike on every machine, bytes that the
+# text model makes smaller, and texts in lanes
 
 
 def networks() -> Networks:
@@ -191,15 +257,93 @@ def hand_made(pixels: Pixels, pace: int, change: bool, shift_base: bool) -> byte
     return container.write(File([block]))
 
 
+def classical(data: bytes) -> bytes:
+    """A file without a model."""
+    return container.write(File([codec.encode_classical(data)]))
+
+
+def in_lanes(data: bytes, lanes: int) -> bytes:
+    """A text in one lane or several, however large that makes it."""
+    return text_file(data, Text(zoo.digest(zoo.find(TEXT_MODEL)), lanes, streams=lane_streams(data, lanes)))
+
+
+def text_file(data: bytes, text: Text) -> bytes:
+    return container.write(File([Block(Mode.TEXT, 1, len(data), container.digest(data), text=text)]))
+
+
+def lane_streams(data: bytes, lanes: int) -> list[bytes]:
+    streams = []
+    values = np.frombuffer(data, np.uint8)
+    for section in codec._bytewise(zoo.find(TEXT_MODEL), len(data), lanes, values).sections():
+        coder = Coder()
+        protocol.encode(coder, section)
+        streams.append(coder.data())
+    return streams
+
+
+def in_blocks(data: bytes, lanes: int, steps: int, quiet: int) -> bytes:
+    """A text in blocks of bytes."""
+    text = Text(zoo.digest(zoo.find(TEXT_MODEL)), lanes, TextSchedule.BLOCKWISE, steps, quiet)
+    text.streams = block_streams(data, lanes, steps, quiet)
+    return text_file(data, text)
+
+
+def block_streams(data: bytes, lanes: int, steps: int, quiet: int) -> list[bytes]:
+    streams = []
+    values = np.frombuffer(data, np.uint8)
+    network = codec._block_network(zoo.find(TEXT_MODEL), "float32")
+    for part in codec._block_parts(len(data)):
+        coder = Coder()
+        model = Blockwise(network, len(part), lanes, steps, quiet, values[part.start : part.stop])
+        silent = protocol.encode(coder, model)
+        assert not silent, "a text has no silent groups"
+        streams.append(coder.data())
+    return streams
+
+
+def archive() -> bytes:
+    """The pictures as `bfncodec.encode_archive` has them, and the text without a model."""
+    *pictures, (name, text) = archive_inputs().items()
+    file = container.read(api.encode_archive([(name, one.file) for name, one in pictures], **OPTIONS))
+    assert file.names is not None
+    return container.write(File([*file.blocks, codec.encode_classical(text.file)], [*file.names, name]))
+
+
+def lane_ends() -> bytes:
+    """A text for three lanes whose matches reach the first byte of a lane, and the end of the short last one."""
+    greeting, part = b"hello, lane; how do you do, lane", b"the end of the text."
+    length = 70
+    segments = [
+        b"Three segments of bytes: ".ljust(length - 1 - len(part), b"-") + part + b"!",
+        greeting.ljust(length, b"="),
+        (bytes(4) + greeting).ljust(length - 2 - len(part), b".") + part,
+    ]
+    return b"".join(segments)
+
+
 def by_hand() -> dict[str, tuple[Input, bytes]]:
     """Inputs and files."""
+    plain = {
+        "stored": Input("bin", bytes(range(100))),
+        "lzma": Input("txt", b"A line that comes again and again.\r\n" * 9),
+    }
     shapes = {
         "learning": (picture(33, 36, 3, 8), 0, False, False),
         "changes": (picture(32, 36, 3, 17), 1, True, True),
         "pace-2": (picture(20, 24, 1, 18), 2, False, False),
         "base": (picture(20, 24, 3, 19), 3, False, True),
     }
-    return {name: (array(plan[0]), hand_made(*plan)) for name, plan in shapes.items()}
+    lanes = {
+        "text-byte": (b"\n", 1),
+        "text-lanes": (ENGLISH[:500], 3),
+        "text-lanes-short": (b"five!", 4),
+        "text-lanes-ends": (lane_ends(), 3),
+    }
+    made = {name: (one, classical(one.file)) for name, one in plain.items()}
+    made |= {name: (Input("txt", plan[0]), in_lanes(*plan)) for name, plan in lanes.items()}
+    story = ENGLISH + MORE_ENGLISH
+    made["text-blocks-lanes"] = Input("txt", story), in_blocks(story, 2, 2, 48)
+    return made | {name: (array(plan[0]), hand_made(*plan)) for name, plan in shapes.items()}
 
 
 # Files that must fail
@@ -208,6 +352,7 @@ def by_hand() -> dict[str, tuple[Input, bytes]]:
 def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
     """Damaged files and the classes of their errors."""
     grey, lattice, paced, made = good["l"], good["lattice-la"], good["pace-2"], good["changes"]
+    short, blocks = good["text-utf8"], good["text-blocks"]
 
     def flipped(data: bytes, position: int) -> bytes:
         return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
@@ -226,8 +371,21 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         header = container.MAGIC + start + bytes([len(fields)]) + fields
         return header + zlib.crc32(header).to_bytes(4, "little") + payload
 
+    def retold(data: bytes = short, **fields: Any) -> bytes:
+        file = container.read(data)
+        text = file.blocks[0].text
+        assert text is not None
+        for name, value in fields.items():
+            setattr(text, name, value(getattr(text, name)))
+        return container.write(file)
+
     image = b"\x02\x01" + bytes(8) + b"\x30\x00\x01\x01" + zoo.digest(zoo.find(MODEL)) + b"\x00\x08"
     stored = b"\x00\x03" + container.digest(b"abc") + b"\x03"
+
+    def text(size: int = 3, schedule: int = 0, rest: bytes = b"\x01\x01\x03") -> bytes:
+        fields = container.digest(b"abc") + bytes([schedule]) + zoo.digest(zoo.find(TEXT_MODEL)) + rest
+        return b"\x03" + container.varint(size) + fields
+
     return {
         "truncated": (grey[:-1], "TruncatedFile"),
         "only-magic": (grey[:8], "TruncatedFile"),
@@ -239,6 +397,27 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "version": (small(stored, b"\x02\x00"), "UnsupportedFeature"),
         "flag": (small(stored, b"\x01\x02"), "UnsupportedFeature"),
         "mode": (small(b"\x03" + stored[1:]), "UnsupportedFeature"),
+        "mode-4": (small(b"\x04" + stored[1:]), "UnsupportedFeature"),
+        "text-schedule": (small(text(schedule=255)), "UnsupportedFeature"),
+        "text-size": (small(text(0)), "CorruptFile"),
+        "text-too-large": (small(text(2**30 + 1)), "LimitExceeded"),
+        "text-too-cheap": (small(text(2**18)), "CorruptFile"),
+        "text-payload": (flipped(short, len(short) - 9), "CorruptFile"),
+        "text-no-lane": (retold(lanes=lambda old: 0), "CorruptFile"),
+        "text-many-lanes": (retold(lanes=lambda old: 257), "CorruptFile"),
+        "text-other-lanes": (retold(lanes=lambda old: 2), "CorruptFile"),
+        "text-no-stream": (retold(streams=lambda old: []), "CorruptFile"),
+        "text-two-streams": (retold(streams=lambda old: [*old, b""]), "CorruptFile"),
+        "text-too-much-stream": (retold(streams=lambda old: [b"\1" * 8 + old[0]]), "CorruptFile"),
+        "text-redundant-zero": (retold(streams=lambda old: [old[0] + b"\0"]), "CorruptFile"),
+        "text-no-model": (retold(model=lambda old: bytes(4)), "MissingModel"),
+        "text-blocks-payload": (flipped(blocks, len(blocks) - 9), "CorruptFile"),
+        "text-blocks-steps": (retold(blocks, steps=lambda old: container.STEP_LIMIT + 1), "LimitExceeded"),
+        "text-blocks-other-steps": (retold(blocks, steps=lambda old: old + 1), "CorruptFile"),
+        "text-blocks-other-quiet": (retold(blocks, quiet=lambda old: old + 2), "CorruptFile"),
+        "text-blocks-no-stream": (retold(blocks, streams=lambda old: []), "CorruptFile"),
+        "text-blocks-two-streams": (retold(blocks, streams=lambda old: [*old, b""]), "CorruptFile"),
+        "text-blocks-too-many-lanes": (small(text(2, 1, b"\3\0\0\1\3")), "CorruptFile"),
         "schedule": (small(image[:11] + b"\x02" + image[12:]), "UnsupportedFeature"),
         "form": (small(image), "UnsupportedFeature"),
         "varint": (small(b"\x00\x83\x00" + stored[2:]), "CorruptFile"),
@@ -261,7 +440,8 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
 def make(folder: Path) -> None:
     """Write all files and the manifest into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    manifest: dict[str, Any] = {"model": zoo.digest(zoo.find(MODEL)).hex(), "good": {}, "archive": {}, "bad": {}}
+    digests = {key: zoo.digest(zoo.find(name)).hex() for key, name in (("model", MODEL), ("text_model", TEXT_MODEL))}
+    manifest: dict[str, Any] = {**digests, "good": {}, "archive": {}, "bad": {}}
     good: dict[str, bytes] = {}
 
     def put(name: str, given: Input, data: bytes, effort: str | None) -> None:
@@ -270,6 +450,10 @@ def make(folder: Path) -> None:
         if block.image is not None:
             entry["schedule"] = block.image.schedule.name
             entry["passes"] = [shown(one) for one in block.image.passes]
+        if block.text is not None:
+            entry |= {"schedule": block.text.schedule.name, "lanes": block.text.lanes}
+            if block.text.schedule is TextSchedule.BLOCKWISE:
+                entry |= {"steps": block.text.steps, "quiet": block.text.quiet}
         (folder / entry["input"]).write_bytes(given.file)
         (folder / f"{name}.bfn").write_bytes(data)
         manifest["good"][name] = entry
@@ -279,12 +463,12 @@ def make(folder: Path) -> None:
         item = given.pixels if given.source is Source.ARRAY else given.file
         assert item is not None
         put(name, given, api.encode(item, effort=effort, **OPTIONS), effort)
+    for name, (given, effort) in texts().items():
+        put(name, given, api.encode(given.file, effort=effort, **TEXT_OPTIONS), effort)
     for name, (given, data) in by_hand().items():
         put(name, given, data, None)
-    items = archive_inputs()
-    data = api.encode_archive([(name, one.file) for name, one in items.items()], **OPTIONS)
-    (folder / "archive.bfn").write_bytes(data)
-    for number, (name, one) in enumerate(items.items()):
+    (folder / "archive.bfn").write_bytes(archive())
+    for number, (name, one) in enumerate(archive_inputs().items()):
         file = f"archive-{number}.{one.suffix}"
         (folder / file).write_bytes(one.file)
         manifest["archive"][name] = {"input": file, **one.content()}

@@ -2,6 +2,7 @@
 
 Numbers of sections are those of docs/format.md. Nothing here comes from bfncodec, and the
 weights are read by safetensors' documented layout. NumPy holds pixels and multiplies matrices.
+Texts are in reference_text.py, the stack and what else both need in reference_stack.py.
 """
 
 from __future__ import annotations
@@ -12,29 +13,17 @@ import json
 import lzma
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Context, Decimal, localcontext
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+import reference_text
+from reference_stack import FormatError, Stack, clip, exp_negative, nearest, normalise, require, running_sums
 
 Array = np.ndarray
-
-
-class FormatError(Exception):
-    """The file is damaged or not of this version."""
-
-
-def require(condition: object) -> None:
-    """FormatError unless the condition holds."""
-    if not condition:
-        raise FormatError
-
-
-def clip(value: int, low: int, high: int) -> int:
-    return min(max(value, low), high)
 
 
 # 2. Container
@@ -97,6 +86,10 @@ class Block:
     model: bytes = b""
     metadata: bytes = b""
     passes: list[Pass] = field(default_factory=list)
+    lanes: int = 0
+    steps: int = 0
+    quiet: int = 0
+    streams: list[bytes] = field(default_factory=list)
 
 
 def read_file(data: bytes) -> tuple[list[bytes] | None, list[Block]]:
@@ -124,10 +117,21 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     mode = fields.byte()
     items = fields.varint() if archive else 1
     block = Block(mode, items, fields.varint(), fields.take(8))
-    require(mode in (0, 1, 2))
+    require(mode in (0, 1, 2, 3))
     if mode < 2:
         block.data = payload.take(fields.varint())
         require(items == 1 and (mode or len(block.data) == block.size))
+        return block
+    if mode == 3:
+        block.schedule, block.model, block.lanes = fields.byte(), fields.take(4), fields.varint()
+        require(items == 1 and block.size > 0 and block.schedule in (0, 1) and 1 <= block.lanes <= 256)
+        if block.schedule == 1:
+            block.steps, block.quiet = fields.varint(), fields.varint()
+            require(block.steps <= 16)
+        count = fields.varint()
+        require(block.size <= 2**30 and count <= block.size // 2**20 + 1)
+        block.streams = [payload.take(fields.varint()) for _ in range(count)]
+        require((46, 360)[block.schedule] * block.size <= 2**16 * (8 * sum(map(len, block.streams)) + 64 * count))
         return block
     kind = fields.byte()
     block.source, block.layout, block.schedule = kind >> 4, kind & 15, fields.byte()
@@ -169,74 +173,7 @@ def read_metadata(packed: bytes, items: int) -> list[bytes]:
     return metadata
 
 
-# 5.1 The stack
-
-
-class Stack:
-    def __init__(self, data: bytes) -> None:
-        require(not data.endswith(b"\0"))
-        data += b"\0" * (-len(data) % 4)
-        self.words = list(struct.unpack(f"<{len(data) // 4}I", data))
-        self.state = 0
-        while self.words and self.state < 1 << 32:
-            self.state = self.state << 32 | self.words.pop()
-
-    def pop(self, weights: Sequence[int]) -> int:
-        quantile, below, symbol = self.state % 2**24, 0, 0
-        while below + weights[symbol] <= quantile:
-            below += weights[symbol]
-            symbol += 1
-        self.state = (self.state >> 24) * weights[symbol] + quantile - below
-        if self.state < 1 << 32 and self.words:
-            self.state = self.state << 32 | self.words.pop()
-        return symbol
-
-    def push(self, weights: Sequence[int], symbol: int) -> None:
-        require(0 <= symbol < len(weights))
-        weight = weights[symbol]
-        if self.state >> 40 >= weight:
-            self.words.append(self.state % 2**32)
-            self.state >>= 32
-        self.state = (self.state // weight) * 2**24 + self.state % weight + sum(weights[:symbol])
-
-    def end(self) -> None:
-        require(self.state == 0 and not self.words)
-
-
-# 5.2 and 5.3 Weights and tables
-
-
-def normalise(sums: list[int], bits: int) -> list[int]:
-    count = len(sums)
-    bounds = [((s >> (bits - 24)) * (2**24 - count) >> 24) + j + 1 for j, s in enumerate(sums)]
-    bounds[-1] = 2**24
-    return [bounds[0]] + [bounds[j] - bounds[j - 1] for j in range(1, count)]
-
-
-def running_sums(masses: list[int]) -> list[int]:
-    total, sums = 0, []
-    for mass in masses:
-        total += mass
-        sums.append(total)
-    return sums
-
-
-def nearest(make: Callable[[], Decimal]) -> int:
-    with localcontext(Context(prec=60)):
-        return int(make().to_integral_value(rounding="ROUND_HALF_EVEN"))
-
-
-@cache
-def exp_factor(bit: int, divisor: int) -> int:
-    return nearest(lambda: (Decimal(-(1 << bit)) / divisor).exp() * 2**30)
-
-
-def exp_negative(index: int, divisor: int) -> int:
-    value = 2**30
-    for bit in range(index.bit_length()):
-        if index >> bit & 1:
-            value = (value * exp_factor(bit, divisor) + 2**29) >> 30
-    return value
+# 5.3 Tables
 
 
 @cache
@@ -874,7 +811,7 @@ class Item:
     metadata: bytes = b""
 
     def file(self) -> bytes:
-        """Section 4: the item's own bytes (stored, LZMA, PNM, BMP)."""
+        """Section 4: the item's own bytes (stored, LZMA, text, PNM, BMP)."""
         if self.pixels is None:
             return self.content
         require(self.source in (1, 2))
@@ -889,23 +826,32 @@ class Item:
         return self.metadata[8 : 8 + before] + body + self.metadata[8 + before :]
 
 
-def decode(data: bytes, model: Path) -> list[Item]:
-    """All items of a file that was made with a model file. FormatError if it is damaged."""
+def decode(data: bytes, *models: Path) -> list[Item]:
+    """All items of a file that was made with some of the model files. FormatError if it is damaged."""
     names, blocks = read_file(data)
-    items = [item for block in blocks for item in decode_block(block, model)]
+    items = [item for block in blocks for item in decode_block(block, models)]
     for number, name in enumerate(names or []):
         items[number].name = name
     return items
 
 
-def decode_block(block: Block, model: Path) -> list[Item]:
+def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
     if block.mode < 2:
         content = unpack(block.data) if block.mode else block.data
         require(len(content) == block.size)
         check_digest(block, content)
         return [Item(content=content)]
-    weights = model.read_bytes()
-    require(hashlib.sha256(weights).digest()[:4] == block.model)
+    files = [path.read_bytes() for path in models]
+    weights = next((file for file in files if hashlib.sha256(file).digest()[:4] == block.model), b"")
+    require(weights)
+    if block.mode == 3:
+        if block.schedule == 1:
+            quiet = (block.steps, block.quiet)
+            content = reference_text.decode_blocks(weights, block.size, block.lanes, *quiet, block.streams)
+        else:
+            content = reference_text.decode(weights, block.size, block.lanes, block.streams)
+        check_digest(block, content)
+        return [Item(content=content)]
     tensors = read_weights(weights)
     planes = []
     for given in block.passes:

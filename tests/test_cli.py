@@ -12,7 +12,7 @@ from command import SIDE, call, encoded_png, good, listing, png, shown, spawn
 
 import bfncodec
 from bfncodec import api, container
-from bfncodec.cli.encode import EFFORTS
+from bfncodec.cli.encode import EFFORTS, MEDIA
 from bfncodec.cli.main import COMMANDS
 from bfncodec.models import zoo
 
@@ -81,7 +81,7 @@ def test_test_finds_a_flipped_bit(folder: Path, image: Path, place: int) -> None
 def test_info_as_json(folder: Path, image: Path) -> None:
     """Row 11: one object a line, with keys that stay."""
     (folder / "text").write_bytes(TEXT)
-    good("encode", "text")
+    good("encode", "--media", "text", "text")
     good("encode", "-m", "tiny", "text", "image.png", "-o", "set.bfn")
     lines = good("info", "--json", "image.png.bfn", "text.bfn", "set.bfn").out.splitlines()
     pixels, text, archive = map(json.loads, lines)
@@ -110,7 +110,19 @@ def test_info_as_json(folder: Path, image: Path) -> None:
             }
         ],
     }
-    assert text["blocks"] == [{"mode": "lzma", "items": 1, "content_bytes": len(TEXT), "lossless": "bytes"}]
+    rate = text["blocks"][0].pop("bits_per_byte")
+    assert 0 < rate < 8 * text["file_bytes"] / len(TEXT)
+    assert text["blocks"] == [
+        {
+            "mode": "text",
+            "items": 1,
+            "content_bytes": len(TEXT),
+            "lossless": "bytes",
+            "model": zoo.digest(zoo.find("text")).hex(),
+            "schedule": "bytewise",
+            "lanes": 1,
+        }
+    ]
     assert (archive["items"], sorted(archive["names"])) == (2, ["image.png", "text"])
 
 
@@ -167,6 +179,7 @@ def test_presets_decode_without_options(folder: Path, image: Path, effort: str) 
 def test_presets_are_those_of_the_api() -> None:
     """Row 15."""
     assert EFFORTS == api.EFFORTS
+    assert MEDIA == api.MEDIA
 
 
 def test_threads_do_not_change_the_file(folder: Path, image: Path) -> None:
@@ -192,7 +205,7 @@ def test_version_tells_format_and_models() -> None:
     """Row 17."""
     told = good("--version").out.decode()
     assert f"bfncodec {bfncodec.__version__}" in told and f"format version {container.VERSION}" in told
-    for name in ("photo", "small"):
+    for name in ("photo", "small", "text"):
         assert f"{name} {zoo.digest(zoo.PACKAGED / f'{name}.safetensors').hex()}" in told
 
 

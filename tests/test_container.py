@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bfncodec import container
-from bfncodec.container import Block, File, Image, Layout, Mode, Pass, Reader, Schedule, Source
+from bfncodec.container import Block, File, Image, Layout, Mode, Pass, Reader, Schedule, Source, Text, TextSchedule
 from bfncodec.errors import BadMagic, BfnError, CorruptFile, LimitExceeded, TruncatedFile, UnsupportedFeature
 
 HUGE = 1 << 40
@@ -34,6 +34,11 @@ def image_header(
     """The header of an RGB image block of one colour; `rest` follows the model's hash."""
     sizes = container.varint(width) + container.varint(height)
     return b"\2" + container.varint(size) + bytes(8) + bytes([kind, schedule]) + sizes + b"hash" + rest
+
+
+def text_header(size: int = 9, schedule: int = 0, lanes: int = 1, rest: bytes = b"\1\3") -> bytes:
+    """The header of a text block of one stream of three bytes; `rest` follows the lanes."""
+    return b"\3" + container.varint(size) + bytes(8) + bytes([schedule]) + b"hash" + container.varint(lanes) + rest
 
 
 # Row 19: magic
@@ -91,6 +96,50 @@ def test_the_plain_image_header_is_good() -> None:
     assert image is not None and image.passes == [Pass(constant=b"abc")]
 
 
+@pytest.mark.parametrize("lanes", [1, container.LANE_LIMIT])
+def test_the_plain_text_header_is_good(lanes: int) -> None:
+    """As is the image's."""
+    block = container.read(sealed(text_header(lanes=lanes), b"abc")).blocks[0]
+    assert (block.size, block.text) == (9, Text(b"hash", lanes, streams=[b"abc"]))
+
+
+@pytest.mark.parametrize("steps, quiet", [(0, 0), (container.STEP_LIMIT, 300)])
+def test_the_plain_header_of_blocks_is_good(steps: int, quiet: int) -> None:
+    header = text_header(schedule=1, rest=bytes([steps]) + container.varint(quiet) + b"\1\3")
+    text = Text(b"hash", 1, TextSchedule.BLOCKWISE, steps, quiet, [b"abc"])
+    assert container.read(sealed(header, b"abc")).blocks[0].text == text
+
+
+@pytest.mark.parametrize("schedule, fewest", [(0, 46), (1, 360)])
+@pytest.mark.parametrize("length", [0, 1, 3])
+def test_a_text_is_no_larger_than_its_stream_can_hold(schedule: int, fewest: int, length: int) -> None:
+    """Row 27: a byte costs 46 or 360 / 2**16 bits at least; 64 bits a stream are taken off."""
+    most = (8 * length + 64 << 16) // fewest
+    steps = b"\0\0" if schedule else b""
+    for size in (most, most + 1):
+        data = sealed(text_header(size, schedule, rest=steps + b"\1" + bytes([length])), bytes(length))
+        if size == most:
+            assert container.read(data).blocks[0].size == size
+        else:
+            with pytest.raises(CorruptFile, match="size and streams"):
+                container.read(data)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_text_has_a_stream_for_every_mebibyte_at_most(count: int) -> None:
+    """Row 27: thousands of empty streams would each make room for more."""
+    least = (count - 1) * container.STREAM_BYTES
+    streams = bytes([count]) + b"\x64" * count
+    for size in (least - 1, least):
+        data = sealed(text_header(size, rest=streams), bytes(100 * count))
+        if size == least:
+            text = container.read(data).blocks[0].text
+            assert text is not None and len(text.streams) == count
+        else:
+            with pytest.raises(CorruptFile, match="size and streams"):
+                container.read(data)
+
+
 @pytest.mark.parametrize(
     "header",
     [
@@ -100,8 +149,9 @@ def test_the_plain_image_header_is_good() -> None:
         image_header(kind=max(Source) + 1 << 4 | Layout.RGB),
         image_header(schedule=max(Schedule) + 1),
         image_header(rest=b"\0\3abc"),
+        text_header(schedule=255),
     ],
-    ids=["mode", "mode-255", "layout", "source", "schedule", "pass"],
+    ids=["mode", "mode-255", "layout", "source", "schedule", "pass", "text-schedule"],
 )
 def test_unknown_values(header: bytes) -> None:
     with pytest.raises(UnsupportedFeature, match="not supported"):
@@ -159,6 +209,13 @@ def test_header_crc() -> None:
         sealed(image_header(width=HUGE, height=HUGE, size=12)),
         sealed(image_header(rest=container.varint(HUGE) + b"\1abc")),
         sealed(image_header(rest=b"\0\0\0" + container.varint(HUGE) + b"\0\0")),
+        sealed(text_header(size=HUGE), b"abc"),
+        sealed(text_header(lanes=HUGE), b"abc"),
+        sealed(text_header(rest=container.varint(HUGE) + b"\3"), b"abc"),
+        sealed(text_header(rest=b"\1" + container.varint(HUGE)), b"abc"),
+        sealed(text_header(size=container.TEXT_LIMIT + 1), b"abc"),
+        sealed(text_header(schedule=1, rest=container.varint(HUGE) + b"\0\1\3"), b"abc"),
+        sealed(text_header(schedule=1, rest=bytes([container.STEP_LIMIT + 1]) + b"\0\1\3"), b"abc"),
         sealed(container.varint(HUGE) + b"\0", flags=1),
         sealed(b"\1" + container.varint(HUGE), flags=1),
         sealed(b"\1\0" + b"\2" + container.varint(HUGE) + image_header(size=12 * HUGE)[1:], flags=1),
@@ -172,6 +229,13 @@ def test_header_crc() -> None:
         "area",
         "metadata",
         "base",
+        "text",
+        "lanes",
+        "streams",
+        "stream",
+        "long-text",
+        "steps",
+        "one-step",
         "blocks",
         "names",
         "items",
@@ -219,8 +283,29 @@ def test_any_header_gives_a_file_or_an_error(header: bytes, flags: int, payload:
         (image_header() + b"\0", b""),
         (image_header()[:-1], b""),
         (b"", b""),
+        (text_header(size=0), b"abc"),
+        (text_header(lanes=0), b"abc"),
+        (text_header(lanes=container.LANE_LIMIT + 1), b"abc"),
+        (text_header(), b"ab"),
+        (text_header(), b"abcd"),
+        (text_header(rest=b"\2\3"), b"abc"),
+        (text_header(rest=b"\0\3"), b"abc"),
     ],
-    ids=["stored-length", "image-size", "no-pixels", "header-too-long", "header-too-short", "empty"],
+    ids=[
+        "stored-length",
+        "image-size",
+        "no-pixels",
+        "header-too-long",
+        "header-too-short",
+        "empty",
+        "text-size",
+        "no-lanes",
+        "lanes",
+        "short-stream",
+        "long-stream",
+        "streams",
+        "no-streams",
+    ],
 )
 def test_contradictions(header: bytes, payload: bytes) -> None:
     with pytest.raises((CorruptFile, TruncatedFile)):
@@ -280,6 +365,15 @@ def test_impossible_archives_are_not_written(names: list[str]) -> None:
         container.write(File([stored(b"") for _ in names], names))
 
 
+@pytest.mark.parametrize("mode", [Mode.STORED, Mode.LZMA, Mode.TEXT])
+def test_only_images_share_a_block(mode: Mode) -> None:
+    packed = zlib.compress(b"a\0b")
+    start = b"\1" + container.varint(len(packed)) + packed + bytes([mode]) + b"\2"
+    header = text_header()[1:] if mode is Mode.TEXT else b"\3" + bytes(8) + b"\3"
+    with pytest.raises(CorruptFile, match="more than one item"):
+        container.read(sealed(start + header, b"abc", flags=1))
+
+
 @pytest.mark.parametrize("packed", [b"", b"no zlib", zlib.compress(b"a")[:-1], zlib.compress(b"a") + b"\0"])
 def test_damaged_names(packed: bytes) -> None:
     header = b"\1" + container.varint(len(packed)) + packed + b"\0\1\0" + container.digest(b"") + b"\0"
@@ -302,6 +396,24 @@ def test_layout_in_bytes() -> None:
     digest = bytes.fromhex("d8bb14d833d59559")
     expected = b"\x89BFN\r\n\x1a\n" + b"\1" + b"\0" + b"\x0b" + b"\0" + b"\3" + digest + b"\3"
     assert container.write(File([stored(b"abc")])) == expected + zlib.crc32(expected).to_bytes(4, "little") + b"abc"
+
+
+def test_layout_of_a_text_in_bytes() -> None:
+    """Mode, size, digest, schedule, model, lanes, streams and their lengths; then the streams."""
+    block = Block(Mode.TEXT, 1, 300, b"8 bytes.", text=Text(b"hash", 2, streams=[b"stream"]))
+    header = b"\3" + b"\xac\2" + b"8 bytes." + b"\0" + b"hash" + b"\2" + b"\1\6"
+    assert container.write(File([block])) == sealed(header, b"stream")
+    assert container.read(sealed(header, b"stream")) == File([block])
+
+
+def test_layout_of_blocks_of_bytes_in_bytes() -> None:
+    """After the lanes, steps and quiet bytes. Several streams follow each other."""
+    streams = [b"first " * 300, b"", b"last"]
+    text = Text(b"hash", 2, TextSchedule.BLOCKWISE, 3, 300, streams)
+    block = Block(Mode.TEXT, 1, 2 << 20, b"8 bytes.", text=text)
+    header = b"\3" + b"\x80\x80\x80\1" + b"8 bytes." + b"\1" + b"hash" + b"\2" + b"\3\xac\2" + b"\3" + b"\x88\x0e\0\4"
+    assert container.write(File([block])) == sealed(header, b"".join(streams))
+    assert container.read(sealed(header, b"".join(streams))) == File([block])
 
 
 # Write and read
@@ -334,6 +446,21 @@ def images(draw: st.DrawFn) -> Image:
 
 
 @st.composite
+def texts(draw: st.DrawFn) -> Block:
+    """Any text block that `read` takes."""
+    count = draw(st.integers(1, 3))
+    streams = draw(st.lists(st.binary(min_size=720 if count > 1 else 0, max_size=760), min_size=count, max_size=count))
+    text = Text(draw(st.binary(min_size=4, max_size=4)), draw(st.integers(1, container.LANE_LIMIT)), streams=streams)
+    if draw(st.booleans()):
+        text.schedule = TextSchedule.BLOCKWISE
+        text.steps, text.quiet = draw(st.integers(0, container.STEP_LIMIT)), draw(_numbers)
+    fewest = 360 if text.schedule is TextSchedule.BLOCKWISE else 46
+    most = (8 * sum(map(len, streams)) + 64 * count << 16) // fewest
+    size = draw(st.integers(max((count - 1) * container.STREAM_BYTES, 1), most))
+    return Block(Mode.TEXT, 1, size, draw(st.binary(min_size=8, max_size=8)), text=text)
+
+
+@st.composite
 def files(draw: st.DrawFn) -> File:
     """Any file, archive or not."""
     archive = draw(st.booleans())
@@ -346,6 +473,8 @@ def files(draw: st.DrawFn) -> File:
             items = draw(st.integers(1, 20)) if archive else 1
             size = items * image.width * image.height * image.layout.channels
             blocks.append(Block(mode, items, size, digest, image=image))
+        elif mode is Mode.TEXT:
+            blocks.append(draw(texts()))
         else:
             data = draw(_bytes)
             blocks.append(Block(mode, 1, len(data) if mode is Mode.STORED else draw(_numbers), digest, data))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ import pytest
 from PIL import Image
 
 import bfncodec
-from bfncodec import api, container
+from bfncodec import api, codec, container
+from bfncodec.container import File
 from bfncodec.errors import BfnError, CorruptFile, TruncatedFile
 
+BLOCKS = b"a text that repeats, a text \r\n" * 5  # longer than what is sent without noise
 FLIPS = 14  # bits flipped in each payload besides those at its ends; those of the header are all flipped
 
 
@@ -52,16 +55,18 @@ MAKERS: dict[str, Callable[[], bytes]] = {
     "alpha": lambda: bfncodec.encode(rgba(), model="tiny"),
     "constant": lambda: bfncodec.encode(np.full((16, 16, 3), 7, np.uint8), model="tiny"),
     "archive": archive,
-    "lzma": lambda: bfncodec.encode(b"a text that repeats, " * 12),
-    "stored": lambda: bfncodec.encode(bytes(range(100))),
+    "text": lambda: bfncodec.encode(b"a text that repeats, a text \r\n" * 2, media="text"),
+    "blocks": lambda: container.write(File([codec.encode_text(BLOCKS, effort="blocks")])),
+    "lzma": lambda: container.write(File([codec.encode_classical(b"a text that repeats, " * 12)])),
+    "stored": lambda: container.write(File([codec.encode_classical(bytes(range(100)))])),
 }
 
 
 @pytest.fixture(scope="module", params=MAKERS)
-def encoded(request: pytest.FixtureRequest) -> bytes:
+def encoded(request: pytest.FixtureRequest, models: Path) -> bytes:
     """One file of every kind."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BFNCODEC_MODEL_DIR", str(request.path.with_name("data")))
+        patch.setenv("BFNCODEC_MODEL_DIR", str(models))
         return MAKERS[request.param]()
 
 
@@ -127,9 +132,35 @@ def test_random_payloads(encoded: bytes) -> None:
         check(encoded[:start] + noise, original)
 
 
+def test_every_bit_of_a_text() -> None:
+    """What is learnt on the way makes other texts of a flipped bit, and the checks notice all of them."""
+    original = b"a text that repeats, a text that r\xc3\xa9peats"
+    encoded = bfncodec.encode(original, media="text")
+    start = payload_start(encoded)
+    assert 20 < len(encoded) - start < 60
+    for bit in range(8 * start, 8 * len(encoded)):
+        damaged = bytearray(encoded)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(CorruptFile):
+            bfncodec.decode(bytes(damaged))
+
+
+def test_every_bit_of_the_noise() -> None:
+    """The end of a stream holds what was pushed last: the first blocks, their views and what fed them."""
+    block = codec.encode_text(BLOCKS, effort="blocks")
+    assert block.text is not None and block.text.quiet < len(BLOCKS)
+    encoded = container.write(File([block]))
+    assert bfncodec.decode(encoded) == BLOCKS
+    for bit in range(8 * len(encoded) - 256, 8 * len(encoded), 3):
+        damaged = bytearray(encoded)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(CorruptFile):
+            bfncodec.decode(bytes(damaged))
+
+
 def test_another_digest_is_an_error() -> None:
     """Content that differs from what was encoded is never returned."""
-    for content in (waves(16, 0), b"some bytes", b"some bytes " * 20):
+    for content in (waves(16, 0), b"some bytes", b"some bytes " * 20, bytes(range(90))):
         file = container.read(bfncodec.encode(content, model="tiny"))
         file.blocks[0].digest = bytes(8)
         with pytest.raises(CorruptFile, match="checksum"):

@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import make_goldens
+import make_tiny_text
 import numpy as np
 import pytest
 import reference_decoder
+import reference_stack
+import reference_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 
 import bfncodec
 from bfncodec import api, container, errors
@@ -26,6 +30,7 @@ from bfncodec.media.image import Picture
 GOLDEN = Path(__file__).with_name("data") / "golden"
 MANIFEST: dict[str, Any] = json.loads((GOLDEN / "manifest.json").read_text())
 GOOD = MANIFEST["good"]
+MODELS = [make_goldens.DATA / f"{name}.safetensors" for name in (make_goldens.MODEL, make_goldens.TEXT_MODEL)]
 PAGE = Path(__file__).parents[1] / "docs" / "format.md"
 
 
@@ -62,7 +67,7 @@ def decoded(data: bytes) -> list[bytes | Picture]:
 def by_reference(data: bytes) -> list[bytes | Picture]:
     """All items of a file, from the second decoder."""
     contents: list[bytes | Picture] = []
-    for item in reference_decoder.decode(data, make_goldens.DATA / "tiny.safetensors"):
+    for item in reference_decoder.decode(data, *MODELS):
         if item.pixels is None:
             contents.append(item.content)
             continue
@@ -80,17 +85,20 @@ def test_the_folder_is_what_the_manifest_lists() -> None:
     names = {f"{name}.bfn" for name in GOOD} | {f"bad-{name}.bfn" for name in MANIFEST["bad"]}
     names |= {entry["input"] for entry in [*GOOD.values(), *MANIFEST["archive"].values()]}
     assert {path.name for path in GOLDEN.iterdir()} == names | {"archive.bfn", "manifest.json"}
-    tiny = (make_goldens.DATA / "tiny.safetensors").read_bytes()
-    assert hashlib.sha256(tiny).hexdigest().startswith(MANIFEST["model"])
-    assert sum(path.stat().st_size for path in GOLDEN.iterdir()) < 60_000
+    for path, key in zip(MODELS, ("model", "text_model"), strict=True):
+        assert sha(path.read_bytes()).startswith(MANIFEST[key])
+    assert sum(path.stat().st_size for path in GOLDEN.iterdir()) < 80_000
 
 
 def test_every_feature_of_the_format_is_in_a_golden() -> None:
     passes = [one for entry in GOOD.values() for one in entry.get("passes", [])]
     for feature in ("pace 0", "pace 1", "pace 2", "no learning", "constant", "silent", "base", "changes"):
         assert any(feature in one for one in passes)
-    assert {entry["mode"] for entry in GOOD.values()} == {"STORED", "LZMA", "IMAGE"}
-    assert {entry.get("schedule") for entry in GOOD.values()} == {"WAVEFRONT", "LATTICE", None}
+    assert {entry["mode"] for entry in GOOD.values()} == {"STORED", "LZMA", "IMAGE", "TEXT"}
+    assert {entry.get("lanes") for entry in GOOD.values()} >= {1, 3, None}
+    schedules = {"WAVEFRONT", "LATTICE", "BYTEWISE", "BLOCKWISE", None}
+    assert {entry.get("schedule") for entry in GOOD.values()} == schedules
+    assert any(entry.get("steps") and entry["lanes"] > 1 for entry in GOOD.values())
     assert {entry["shape"][2] for entry in GOOD.values() if "shape" in entry} == {1, 2, 3, 4}
     assert any(block.items > 1 for block in container.read(golden("archive")).blocks)
 
@@ -115,7 +123,7 @@ def test_archive_decodes_to_its_items() -> None:
 
 
 def test_archive_decodes_in_the_second_decoder() -> None:
-    items = reference_decoder.decode(golden("archive"), make_goldens.DATA / "tiny.safetensors")
+    items = reference_decoder.decode(golden("archive"), *MODELS)
     assert all(item.name is not None for item in items)
     names = [(item.name or b"").decode("utf-8", "surrogateescape") for item in items]
     for name, content in zip(names, by_reference(golden("archive")), strict=True):
@@ -129,7 +137,8 @@ def test_inputs_encode_to_the_same_bytes(name: str) -> None:
     item: Any = (GOLDEN / entry["input"]).read_bytes()
     if entry.get("source") == "ARRAY":
         item = np.frombuffer(item, np.uint8).reshape(entry["shape"])
-    assert bfncodec.encode(item, model="tiny", device="cpu", effort=entry["effort"]) == golden(name)
+    options = make_goldens.TEXT_OPTIONS if entry["mode"] == "TEXT" else make_goldens.OPTIONS
+    assert bfncodec.encode(item, effort=entry["effort"], **options) == golden(name)
 
 
 @pytest.mark.parametrize("name", MANIFEST["info"])
@@ -161,29 +170,41 @@ def test_the_script_makes_the_same_files(tmp_path: Path) -> None:
     assert [name for name in made if made[name] != kept[name]] == []
 
 
+def test_the_text_model_is_what_its_script_makes() -> None:
+    """Row 40, for the numbers in the file."""
+    kept, made = load_file(MODELS[1]), make_tiny_text.taught()
+    assert sorted(kept) == sorted(made)
+    assert [name for name in made if not np.array_equal(made[name], kept[name])] == []
+
+
 def test_the_second_decoder_stands_alone() -> None:
     """Row 30: from the page alone, without bfncodec, torch, constriction or safetensors."""
-    source = Path(reference_decoder.__file__).read_text()
-    imports = [line.split()[1] for line in source.splitlines() if line.startswith(("import ", "from "))]
-    assert not {name.split(".")[0] for name in imports} & {"bfncodec", "torch", "constriction", "safetensors"}
+    for module in (reference_decoder, reference_stack, reference_text):
+        source = Path(module.__file__ or "").read_text()
+        imports = [line.split()[1] for line in source.splitlines() if re.match(r" *(import|from) ", line)]
+        names = {name.split(".")[0] for name in imports}
+        assert not names & {"bfncodec", "torch", "constriction", "safetensors", "numba"}
+        assert "numpy" not in names or module is reference_decoder
 
 
 def test_the_example_of_the_page_is_a_file() -> None:
-    """Section 15 of docs/format.md, byte for byte."""
-    listing = PAGE.read_text().split("## 15. Example")[1]
+    """Section 16 of docs/format.md, byte for byte."""
+    listing = PAGE.read_text().split("## 16. Example")[1]
     rows = [line.strip() for line in listing.splitlines() if line.startswith("    ")]
     data = bytes.fromhex("".join(row.split("  ")[0] for row in rows))
-    assert bfncodec.decode(data) == b"abc" == reference_decoder.decode(data, Path())[0].content
+    assert bfncodec.decode(data) == b"abc" == reference_decoder.decode(data)[0].content
     assert bfncodec.encode(b"abc") == data
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.one_of(st.binary(max_size=300), st.text(max_size=100).map(str.encode)))
 def test_any_bytes_come_back(data: bytes) -> None:
-    """Row 37, in both decoders: NUL, invalid UTF-8, no bytes at all."""
+    """Row 37, without a model in both decoders: NUL, invalid UTF-8, no bytes at all."""
     encoded = bfncodec.encode(data)
-    assert len(encoded) <= len(data) + 64
-    assert bfncodec.decode(encoded) == data == reference_decoder.decode(encoded, Path())[0].content
+    plain = make_goldens.classical(data)
+    assert len(encoded) <= len(plain) <= len(data) + 64
+    assert bfncodec.decode(encoded) == data == bfncodec.decode(plain)
+    assert reference_decoder.decode(plain)[0].content == data
 
 
 def test_the_checklist_names_tests_that_exist() -> None:

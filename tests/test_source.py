@@ -66,6 +66,7 @@ EXCEPTIONS = {
     ],
     # constants that decimal rounds correctly to integers
     "exact/tables.py": [
+        r"odds = 1 \+ Decimal\(classes \* share\) / \(\(1 << 16\) - share\)",
         r"factor = int\(\(\(Decimal\(-1 << bit\) / divisor\)\.exp\(\) \* _ONE\)\.to_integral_value\(\)\)",
         r"int\(\(two \*\* \(Decimal\(i\) / steps \+ fraction\)\)\.to_integral_value\(\)\)",
     ],

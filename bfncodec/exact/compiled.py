@@ -26,9 +26,9 @@ def _folder() -> str | None:
     sources = sorted(path for name in _FOLDERS for path in _PACKAGE.joinpath(name).rglob("*.py"))
     known = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     chosen = os.environ.get("NUMBA_CACHE_DIR")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home().joinpath(".cache")).joinpath("bfncodec")
-    folder = (Path(chosen) if chosen else home).joinpath(f"compiled-{known}")
     try:
+        home = Path(chosen or os.environ.get("XDG_CACHE_HOME") or Path.home().joinpath(".cache"))
+        folder = home.joinpath("" if chosen else "bfncodec", f"compiled-{known}")
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return None

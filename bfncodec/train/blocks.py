@@ -163,7 +163,7 @@ class Trainer:
     def load(self, path: Path) -> None:
         """Go on from a checkpoint of the same network; another length or rate is allowed."""
         tensors, _, self.step = checkpoint.load(path, self.optimisers)
-        self.network.load_state_dict(checkpoint.part(tensors, "weight."))
+        checkpoint.restore(self.network, tensors, path)
         self.log(f"going on from step {self.step} of {path}")
 
     @torch.no_grad()

@@ -12,6 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from bfncodec.errors import BfnError
+
 Optimisers = list[torch.optim.Optimizer]
 
 
@@ -39,6 +41,14 @@ def load(path: Path, optimisers: Optimisers) -> tuple[dict[str, Tensor], dict[st
             entries.setdefault(int(index), {})[key] = value
         optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
     return tensors, plan, step
+
+
+def restore(network: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Give a network the weights of a checkpoint; BfnError if they are another network's."""
+    try:
+        network.load_state_dict(part(tensors, "weight."))
+    except RuntimeError as error:
+        raise BfnError(f"{path} is the checkpoint of another network; remove it or name another --work") from error
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

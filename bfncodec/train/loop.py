@@ -146,7 +146,7 @@ class Trainer:
     def load(self, path: Path) -> None:
         """Go on from a checkpoint of the same network; another length or rate is allowed."""
         tensors, stored, self.step = checkpoint.load(path, self.optimisers)
-        self.network.load_state_dict(checkpoint.part(tensors, "weight."))
+        checkpoint.restore(self.network, tensors, path)
         self.network.grids = checkpoint.part(tensors, "grid.") or None
         self.log(f"going on from step {self.step} of {path}")
         if stored != asdict(self.plan):

@@ -192,7 +192,7 @@ class Trainer:
         tensors, _, self.step = checkpoint.load(path, self.optimisers)
         self.table.copy_(tensors["table"])
         self.squares.copy_(tensors["squares"])
-        self.network.load_state_dict(checkpoint.part(tensors, "weight."))
+        checkpoint.restore(self.network, tensors, path)
         self.log(f"going on from step {self.step} of {path}")
 
     @torch.no_grad()

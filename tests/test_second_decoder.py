@@ -1,0 +1,151 @@
+"""The second decoder's tables for texts, the page's and the package's are the same, beyond what goldens reach."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import make_goldens
+import make_tiny_text
+import numpy as np
+import pytest
+import reference_text
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bfncodec import codec, container
+from bfncodec.exact import logit
+from bfncodec.exact.pmf import normalise
+from bfncodec.exact.tables import exp_negative, log_ratio
+from bfncodec.flow.schedule import Draw
+from bfncodec.flow.sender import sender
+from bfncodec.flow.theta import LOG_STEPS, ClassTheta
+from bfncodec.models.text import blockwise, bytewise, contexts, histories, mixing, network
+
+PAGE = (Path(__file__).parents[1] / "docs" / "format.md").read_text()
+TEXT = PAGE.split("## 15. Text")[1].split("## 16.")[0]
+GOLDEN_MODEL = make_goldens.DATA / f"{make_goldens.TEXT_MODEL}.safetensors"
+
+
+def table(heading: str) -> list[list[str]]:
+    """Cells of a table of the page's section 15, without its head."""
+    lines = TEXT.split(heading)[1].split("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")][1:]
+
+
+def test_log_odds() -> None:
+    assert [reference_text.squash(x) for x in range(-2815, 2816)] == logit.squash_table().tolist()
+    assert [reference_text.stretch(p) for p in range(1 << 16)] == logit.stretch_table().tolist()
+
+
+def test_histories() -> None:
+    follow, evidence = reference_text.histories()
+    assert follow == [tuple(pair) for pair in histories.next_table()[: len(follow)].tolist()]
+    assert evidence == histories.totals()[: len(follow)].tolist()
+    assert f"There are {len(follow)}." in TEXT
+
+
+def test_sizes() -> None:
+    for size in [*range(1, 3000), *(1 << bits for bits in range(40)), *((1 << bits) - 1 for bits in range(1, 40))]:
+        assert reference_text.bucket_bits(size) == bytewise.slot_bits(size)
+    assert reference_text.SECTION == bytewise.SECTION == 1 << 22
+    assert f"max(1, 2^{bytewise.SECTION.bit_length() - 1} // lanes)" in TEXT
+
+
+def test_shares_of_logits() -> None:
+    wanted = (exp_negative(np.arange(network.TAIL + 1), network.LOGIT_STEPS) >> 14) + 1
+    assert reference_text.shares() == wanted.tolist()
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.binary(max_size=40) | st.sampled_from([b"A word, ", b"(E\xc3\x89t\xc3\xa9)\r\n", b"\n"])).map(b"".join)
+)
+def test_states_hashes_and_rows(data: bytes) -> None:
+    lane, state = reference_text.Lane(0), np.zeros(contexts.STATE, np.int64)
+    hashes, rows = np.zeros(contexts.HASHED, np.int64), np.zeros(contexts.CONTEXTS, np.int64)
+    for byte in data:
+        lane.take(byte)
+        contexts.advance(state, byte)
+        contexts.hashes(state, hashes)
+        contexts.rows(state, rows)
+        assert lane.hashes() == hashes.tolist() and lane.rows(lane.hashes()) == rows.tolist()
+
+
+def test_numbers_of_the_page() -> None:
+    """Tables that a golden of some hundred bytes does not reach all over."""
+    bits = [int(row[2]) for row in table("| hash | value | bits |\n")]
+    assert bits == list(contexts.TABLE_BITS[: contexts.HASHED]) == reference_text.ROW_BITS[: contexts.HASHED]
+    mixers = [[int(cell) for cell in row[:3]] for row in table("| mixer | sets | the first is row | chosen is |\n")]
+    assert mixers == [[k, *pair] for k, pair in enumerate(zip(mixing.SETS, mixing.OFFSETS, strict=False))]
+    kept, most = (re.findall(rf"\| {name}\(\w\) \| (.*) \|", TEXT)[0] for name in ("kept", "most"))
+    assert most == " | ".join(map(str, histories._LARGEST))
+    assert kept.split(" | ")[:6] == [str(count) for count in histories._KEPT[3:9]]
+    assert {*histories._KEPT[9:]} == {5} and kept.endswith("5 | 6")
+    shapes = {row[0]: row[1:3] for row in table("| tensor | type | shape | values |\n")}
+    for name, tensor in make_tiny_text.tensors().items():
+        if name.startswith("mixing"):
+            assert shapes[f"`{name}`"] == [str(tensor.dtype), ", ".join(map(str, tensor.shape))]
+    assert shapes["`text.table`"] == ["int8", f"{contexts.ROWS}, dimensions"]
+    assert f"A bit has {mixing.INPUTS} inputs" in TEXT and f"1 to {container.LANE_LIMIT} " in PAGE
+    assert f"steps of a block, at most {container.STEP_LIMIT} " in PAGE
+    assert f"adds {log_ratio(blockwise.SHARE, 256, LOG_STEPS)} to" in TEXT
+    assert codec.BLOCK_PART == reference_text.PART and "parts of 2^22 bytes" in TEXT
+
+
+@pytest.mark.parametrize(
+    "data, lanes, section",
+    [
+        (b"ab" * 150 + b"abc" * 40, 1, 1 << 22),
+        (make_goldens.random_bytes(200) * 2 + bytes(100), 3, 100),
+        (make_goldens.ENGLISH[:300] + bytes(range(256)), 7, 64),
+        (b"\n" * 90 + b"A B " * 30, 200, 1),
+    ],
+)
+def test_lanes_and_sections(monkeypatch: pytest.MonkeyPatch, data: bytes, lanes: int, section: int) -> None:
+    """Long matches, slots that run out, streams of few bytes."""
+    monkeypatch.setattr(bytewise, "SECTION", section)
+    monkeypatch.setattr(reference_text, "SECTION", section)
+    monkeypatch.setenv("BFNCODEC_MODEL_DIR", str(make_goldens.DATA))
+    streams = make_goldens.lane_streams(data, lanes)
+    assert reference_text.decode(GOLDEN_MODEL.read_bytes(), len(data), lanes, streams) == data
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 255) | st.sampled_from([0, 255]), max_size=container.STEP_LIMIT))
+def test_theta_of_views(views: list[int]) -> None:
+    theta = ClassTheta(1)
+    for view in views:
+        theta.update(Draw(blockwise.SHARE), np.array([view]))
+    assert reference_text.theta(tuple(views)) == theta.shares()[0].tolist()
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 4) | st.just(1 << 20), min_size=256, max_size=256).filter(any))
+def test_tables_of_views(masses: list[int]) -> None:
+    channel = sender(Draw(blockwise.SHARE))
+    assert [reference_text.sender(value) for value in range(256)] == channel.weights(np.arange(256)).tolist()
+    weights = normalise((np.cumsum(masses) << 24) // sum(masses), 24)
+    assert reference_text.receiver(weights.tolist()) == channel.receiver(weights[None])[0].tolist()
+
+
+@pytest.mark.parametrize(
+    "size, lanes, steps, quiet, part",
+    [
+        (301, 2, 3, 50, 150),  # a last part of one byte
+        (200, 3, 1, 40, 400),  # lanes of two lengths
+        (70, 5, 0, 1, 64),  # no noise
+        (40, 40, 7, 0, 100),  # no blocks
+    ],
+)
+def test_parts_of_blocks(
+    monkeypatch: pytest.MonkeyPatch, size: int, lanes: int, steps: int, quiet: int, part: int
+) -> None:
+    monkeypatch.setattr(codec, "BLOCK_PART", part)
+    monkeypatch.setattr(reference_text, "PART", part)
+    monkeypatch.setenv("BFNCODEC_MODEL_DIR", str(make_goldens.DATA))
+    data = make_goldens.ENGLISH[:size]
+    streams = make_goldens.block_streams(data, lanes, steps, quiet)
+    assert len(streams) == -(-size // part)
+    plan = (len(data), lanes, steps, quiet, streams)
+    assert reference_text.decode_blocks(GOLDEN_MODEL.read_bytes(), *plan) == data
