@@ -66,6 +66,7 @@ class Model(Protocol):
 def encode(coder: Coder, model: Model, ledger: loss.Ledger | None = None) -> set[int]:
     """Push everything. Returns the groups whose noise the stack could not feed: sent without noisy steps."""
     silent = set()
+    before = len(ledger.groups) if ledger is not None else 0
     for span in reversed(list(model.spans())):
         x = model.values(span)
         group = model.groups[span[0]]
@@ -93,7 +94,7 @@ def encode(coder: Coder, model: Model, ledger: loss.Ledger | None = None) -> set
             coder.push(views, receiver)
         if ledger is not None:
             entry.reconstruction = output.cost(x)
-            ledger.groups.insert(0, entry)
+            ledger.groups.insert(before, entry)
     return silent
 
 
