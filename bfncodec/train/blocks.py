@@ -7,9 +7,7 @@ same predictions, so one network serves every n.
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -32,6 +29,7 @@ from bfncodec.models.text import blockwise, contexts
 from bfncodec.models.text.network import LOGIT_STEPS
 from bfncodec.train import checkpoint
 from bfncodec.train.corpus import WARM, Corpus
+from bfncodec.train.loop import rate_factor
 from bfncodec.train.text import Log
 
 _UNIT = 32.0  # int8 steps of table and views per float
@@ -133,7 +131,7 @@ class Trainer:
         saved = told = time.monotonic()
         bits = []
         while self.step < plan.steps:
-            factor = min(1.0, (self.step + 1) / 200, (plan.steps - self.step) / (plan.steps * plan.decay))
+            factor = rate_factor(self.step, plan.steps, plan.decay)
             for optimiser, rate in zip(self.optimisers, (5 * plan.rate, plan.rate), strict=True):
                 optimiser.param_groups[0]["lr"] = rate * factor
                 optimiser.zero_grad()
@@ -200,8 +198,7 @@ def train(
 
     data, work, changes, skip: as for `train.text.train`; model: the text model's file.
     """
-    if output.suffix != zoo.SUFFIX:
-        raise BfnError(f"{output}: a model file's name ends in {zoo.SUFFIX}")
+    checkpoint.check_name(output)
     text: Tensors = zoo.tensors(model)
     plan = replace(Plan(), **(changes or {}))
     trainer = Trainer(Corpus(data, skip), text["text.table"], plan, log)
@@ -211,8 +208,5 @@ def train(
         trainer.load(path)
     trainer.run(path, every)
     kept = {name: tensor for name, tensor in text.items() if not name.startswith("blocks.")}
-    temporary = output.with_name(output.name + ".part")
     card = zoo.card(model) | {"blocks": asdict(plan)}
-    save_file(kept | trainer.tensors(), temporary, {"card": json.dumps(card)})
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, output)
+    checkpoint.write_model(output, kept | trainer.tensors(), card)

@@ -7,12 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+import safetensors.numpy
 import torch
+from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from bfncodec.errors import BfnError
+from bfncodec.models import zoo
 
 Optimisers = list[torch.optim.Optimizer]
 
@@ -49,6 +52,20 @@ def restore(network: torch.nn.Module, tensors: dict[str, Tensor], path: Path) ->
         network.load_state_dict(part(tensors, "weight."))
     except RuntimeError as error:
         raise BfnError(f"{path} is the checkpoint of another network; remove it or name another --work") from error
+
+
+def check_name(path: Path) -> None:
+    """BfnError if a path cannot be a model file's."""
+    if path.suffix != zoo.SUFFIX:
+        raise BfnError(f"{path}: a model file's name ends in {zoo.SUFFIX}")
+
+
+def write_model(path: Path, tensors: dict[str, NDArray[Any]], card: dict[str, Any]) -> None:
+    """Write an integer model; the file is whole at any time, and everybody may read it."""
+    temporary = path.with_name(path.name + ".part")
+    safetensors.numpy.save_file(tensors, temporary, {"card": json.dumps(card)})
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

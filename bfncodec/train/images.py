@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import save_file
-
-from bfncodec.errors import BfnError
+from bfncodec.train import checkpoint
 from bfncodec.train.cosets import CosetTask
 from bfncodec.train.data import Photographs, SmallImages, Wavefront
 from bfncodec.train.loop import Plan, Task, Trainer
@@ -54,8 +50,7 @@ def train(
     of checkpoints, one a part; training goes on from those that are there. parts: all, or some.
     changes: fields of the plans to replace. Every random choice follows from the plans' seed.
     """
-    if output.suffix != ".safetensors":
-        raise BfnError(f"{output}: a model file's name ends in .safetensors")
+    checkpoint.check_name(output)
     images = SmallImages(data, 0) if data.is_file() else Photographs(data, 0, skip)
     kind = "small" if data.is_file() else "photographs"
     work.mkdir(parents=True, exist_ok=True)
@@ -64,20 +59,17 @@ def train(
     for part, preset in PLANS[kind].items():
         plan = replace(preset, **(changes or {})) if not parts or part in parts else preset
         trainer = Trainer(_task(images, part, plan, device), plan, device, log)
-        checkpoint = work / f"{part}.safetensors"
-        if checkpoint.exists():
-            trainer.load(checkpoint)
+        path = work / f"{part}.safetensors"
+        if path.exists():
+            trainer.load(path)
         if not parts or part in parts:
             log(f"{part}: {sum(p.numel() for p in trainer.network.parameters())} weights, {plan.steps} steps")
-            trainer.run(checkpoint, every)
+            trainer.run(path, every)
         bits = trainer.validate()
         log(f"{part}: {bits:.4f} bits per subpixel on held-out images")
         tensors |= {f"{part}.{name}": tensor for name, tensor in trainer.tensors().items()}
         card[part] = {"plan": asdict(plan), "held_out_bits": round(bits, 4)}
-    temporary = output.with_name(output.name + ".part")
-    save_file(tensors, temporary, {"card": json.dumps(card)})
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, output)
+    checkpoint.write_model(output, tensors, card)
 
 
 def _task(images: Photographs | SmallImages, part: str, plan: Plan, device: str) -> Task:

@@ -64,9 +64,9 @@ def pixel_bits(network: LocalNetwork, batch: Batch) -> Tensor:
     return torch.stack([mixture_bits(m, batch.means[:, i], batch.scale[:, i], batch.values[:, i]) for i, m in pairs], 1)
 
 
-def rate_factor(plan: Plan, step: int) -> float:
-    """Share of the full learning rate at a step: a short warm-up, a plateau, a fall to zero."""
-    left = (plan.steps - step) / (plan.steps * plan.decay)
+def rate_factor(step: int, steps: int, decay: float) -> float:
+    """Share of the full learning rate at a step: a short warm-up, a plateau, a fall to zero over a share `decay`."""
+    left = (steps - step) / (steps * decay)
     return min(1.0, (step + 1) / 200, left)
 
 
@@ -101,7 +101,7 @@ class Trainer:
                 self.network.calibrate([(batch.features, batch.cross) for batch in draws])
                 self.log("calibrated; training goes on with integer rounding")
             for optimiser, rate in zip(self.optimisers, (5 * plan.rate, plan.rate), strict=True):
-                optimiser.param_groups[0]["lr"] = rate * rate_factor(plan, self.step)
+                optimiser.param_groups[0]["lr"] = rate * rate_factor(self.step, plan.steps, plan.decay)
                 optimiser.zero_grad()
             loss = pixel_bits(self.network, self.task.batch(self.step, 0)).mean()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -1,14 +1,12 @@
 """Training of the text network: embedding rows of hashed contexts, two hidden layers, 256 logits.
 
-Float training; the rounding to integers afterwards costs less than 0.1 % (see the model
-card), so there is no training with rounding. Everything random follows from (seed, step).
+Float training, rounded to integers afterwards: there is no training with rounding.
+Everything random follows from (seed, step).
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -32,6 +29,7 @@ from bfncodec.models.text import bytewise, contexts, mixing, network
 from bfncodec.models.text.network import LOGIT_STEPS
 from bfncodec.train import checkpoint
 from bfncodec.train.corpus import WARM, Corpus
+from bfncodec.train.loop import rate_factor
 
 Log = Callable[[str], None]
 _UNITS = (32.0, 16.0, 16.0, float(LOGIT_STEPS))  # of an exported model's table, activations and logits, as floats
@@ -144,7 +142,7 @@ class Trainer:
         started = saved = told = time.monotonic()
         first, bits = self.step, []
         while self.step < plan.steps:
-            factor = min(1.0, (self.step + 1) / 200, (plan.steps - self.step) / (plan.steps * plan.decay))
+            factor = rate_factor(self.step, plan.steps, plan.decay)
             for optimiser, rate in zip(self.optimisers, (5 * plan.rate, plan.rate), strict=True):
                 optimiser.param_groups[0]["lr"] = rate * factor
                 optimiser.zero_grad()
@@ -281,8 +279,7 @@ def train(
     its rates are lower. pieces: of text that the mixing weights are learnt on. skip: ends of
     paths to leave out.
     """
-    if output.suffix != zoo.SUFFIX:
-        raise BfnError(f"{output}: a model file's name ends in {zoo.SUFFIX}")
+    checkpoint.check_name(output)
     corpus = Corpus(data, skip)
     plan = replace(Plan(), **(_FINE if init else {}) | (changes or {}))
     trainer = Trainer(corpus, plan, device, log)
@@ -300,7 +297,4 @@ def train(
     tensors = trainer.tensors()
     tensors |= learn_mixing(tensors, corpus, plan, pieces, log, start)
     card = {"plan": asdict(plan), "held_out_bits": round(bits, 4), "bytes": corpus.bytes, "pieces": pieces}
-    temporary = output.with_name(output.name + ".part")
-    save_file(tensors, temporary, {"card": json.dumps(card)})
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, output)
+    checkpoint.write_model(output, tensors, card)

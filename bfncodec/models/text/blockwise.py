@@ -20,12 +20,11 @@ from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import Kernel, clip
 from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Linear, Tensors
 from bfncodec.exact.pmf import LEVELS, TOTAL_BITS, normalise
-from bfncodec.exact.tables import exp_negative
 from bfncodec.flow.loss import surprise
 from bfncodec.flow.schedule import Draw, Group
 from bfncodec.flow.theta import AnyTheta, ClassTheta
 from bfncodec.models.text import contexts
-from bfncodec.models.text.network import LOGIT_STEPS, TAIL
+from bfncodec.models.text.network import TAIL, exponentials
 
 Bytes = NDArray[np.uint8]
 Array = NDArray[Any]
@@ -56,7 +55,7 @@ class BlockNetwork:
         if len(self.table) != contexts.ROWS or len(self.layers[-1].integers.bias) != LEVELS * self.block:
             raise CorruptFile("the model's block network has the wrong shape")
         self.kernel = kernel
-        self.exponentials = exp_negative(np.arange(TAIL + 1, dtype=np.int64), LOGIT_STEPS) >> 14
+        self.exponentials = exponentials()
 
     def __call__(self, rows: Array, shares: Array) -> NDArray[np.int64]:
         """Weights int64 [n, B, 256] from context rows [n, CONTEXTS] and theta [n, B, 256] in 1/255."""
@@ -111,7 +110,7 @@ class Blockwise:
 
     def _positions(self, places: range) -> NDArray[np.int64]:
         """Where in the text the bytes of a group stand: int64 [lanes * B]."""
-        starts = self.starts[:-1][self.starts[:-1] + places[-1] < self.starts[1:]]
+        starts = self.starts[self._lanes(places)]
         return (starts[:, None] + np.arange(places.start, places.stop)).reshape(-1)
 
     def _lanes(self, places: range) -> NDArray[np.int64]:

@@ -22,7 +22,6 @@ NEAR, FAR, WORD, PREVIOUS, BEFORE, CLASSES, COLUMN, LINE, STATE = range(9)
 # Bits of the tables of the static contexts, in the order of `rows`. Contexts of eight bits are not hashed.
 TABLE_BITS = (8, 16, 17, 17, 17, 16, 15, 16, 17, 15, 14, 15, 14, 13, 14, 14, 8, 8, 8, 8, 8)
 HASHED = 16
-SLOTS = HASHED  # contexts that have adaptive slots
 CONTEXTS = len(TABLE_BITS)
 STARTS = np.cumsum([0] + [1 << bits for bits in TABLE_BITS])
 ROWS = int(STARTS[-1])

@@ -51,8 +51,13 @@ def load(kernel: Kernel, tensors: Tensors) -> Layers:
         _three([np.ascontiguousarray(layer.weight.T.astype(np.int8)) for layer in numbers]),
         _three([layer.bias.astype(np.int32) for layer in numbers]),
         _three([layer.shift.astype(np.int32) for layer in numbers]),
-        exp_negative(np.arange(TAIL + 1, dtype=np.int64), LOGIT_STEPS) >> 14,
+        exponentials(),
     )
+
+
+def exponentials() -> NDArray[np.int64]:
+    """Weights of a value by its logit's distance to the largest: int64 [TAIL + 1], 2**16 and down."""
+    return exp_negative(np.arange(TAIL + 1, dtype=np.int64), LOGIT_STEPS) >> 14
 
 
 def _after(kernel: Kernel, tensors: Tensors, name: str, before: Linear) -> Linear:
