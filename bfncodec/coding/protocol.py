@@ -14,14 +14,12 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
-from bfncodec.errors import CorruptFile
+from bfncodec.coding.channels import channel, noise_bits
 from bfncodec.flow import loss
 from bfncodec.flow.schedule import Group
-from bfncodec.flow.sender import sender
 from bfncodec.flow.theta import AnyTheta, prior
 
 Values = NDArray[Any]
-RESERVE_BITS = 64  # asked for on top of the expected bits of a step's noise
 
 
 class Output(Protocol):
@@ -71,27 +69,27 @@ def encode(coder: Coder, model: Model, ledger: loss.Ledger | None = None) -> set
         x = model.values(span)
         group = model.groups[span[0]]
         steps = group.steps if len(span) == 1 else ()
-        if steps and coder.bits < _noise_bits(group):
+        if steps and coder.bits < noise_bits(steps, len(x)):
             silent.add(span[0])
             steps = ()
         theta = prior(steps, len(x)) if steps else None
         sent = []
         entry = loss.GroupLoss()
-        for step in steps:
-            channel = sender(step)
-            output = model.output(span, theta)
-            symbols = coder.pop(channel.weights(x))
-            y = channel.noisy(x, symbols)
-            views, receiver = channel.receiver_symbols(y), channel.receiver(output.weights())
-            sent.append((views, receiver))
+        for number, step in enumerate(steps):
+            link, name = channel(step), (span[0], number)
+            weights = model.output(span, theta).weights()
+            y = link.draw(coder, x, name)
+            sent.append((link, y, weights, name))
             if ledger is not None:
-                _record(entry, channel.weights(x), symbols, views, receiver)
+                path, divergence = link.costs(x, y, weights, name)
+                entry.path.append(path)
+                entry.divergence.append(divergence)
             assert theta is not None
             theta.update(step, y)
         output = model.output(span, theta)
         output.push(coder, x)
-        for views, receiver in reversed(sent):
-            coder.push(views, receiver)
+        for link, y, weights, name in reversed(sent):
+            link.send(coder, y, weights, name)
         if ledger is not None:
             entry.reconstruction = output.cost(x)
             ledger.groups.insert(before, entry)
@@ -105,30 +103,14 @@ def decode(coder: Coder, model: Model, silent: Collection[int] = (), last: int |
         steps = () if number in silent else group.steps
         theta = prior(steps, group.size) if steps else None
         seen = []
-        for step in steps:
-            channel = sender(step)
-            output = model.output(span, theta)
-            y = channel.receiver_views(coder.pop(channel.receiver(output.weights())))
+        for index, step in enumerate(steps):
+            link = channel(step)
+            y = link.receive(coder, model.output(span, theta).weights(), (number, index))
             assert theta is not None
             theta.update(step, y)
-            seen.append((channel, y))
+            seen.append((link, y))
         x = model.output(span, theta).pop(coder)
-        for channel, y in reversed(seen):
-            symbols = channel.symbols(x, y)
-            if symbols.min() < 0 or symbols.max() >= channel.table.shape[1]:
-                raise CorruptFile("a noisy view is impossible for the value it stands for")
-            coder.push(symbols, channel.weights(x))
+        for link, y in reversed(seen):
+            link.give_back(coder, x, y)
         model.reveal(number, x)
 
-
-def _noise_bits(group: Group) -> int:
-    """Bits that are surely enough to pop the noise of a group."""
-    return sum(sender(step).noise_bits * group.size + RESERVE_BITS for step in group.steps)
-
-
-def _record(
-    entry: loss.GroupLoss, weights: Values, symbols: Values, receiver_symbols: Values, receiver: Values
-) -> None:
-    paid = loss.surprise(receiver, receiver_symbols) - loss.surprise(weights, symbols)
-    entry.path.append(paid)
-    entry.divergence.append(loss.divergence(weights, receiver, receiver_symbols - symbols))

@@ -14,12 +14,13 @@ WEIGHT_MAX = 127
 EXPONENT_MAX = 20
 
 
-def freeze(name: str, weight: NDArray[Any], bias: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def freeze(name: str, weight: NDArray[Any], bias: NDArray[Any], bound: int = 0) -> dict[str, NDArray[Any]]:
     """int8 weights, int32 bias and shifts of one layer.
 
     weight [out, in] and bias [out] are float and act between integer grids: the layer's
     integer output is about weight @ input + bias. Each row gets the largest power of two
-    that lets it fit int8; weights above 127 saturate. BfnError if they are above 254.
+    that lets it fit int8, and that keeps its sums below 2**24 for inputs up to `bound`;
+    weights above 127 saturate. BfnError if they are above 254.
     """
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
         raise BfnError(f"layer {name} has weights that are not finite")
@@ -27,6 +28,10 @@ def freeze(name: str, weight: NDArray[Any], bias: NDArray[Any]) -> dict[str, NDA
     exponent = np.floor(np.log2(WEIGHT_MAX / peak)).clip(0, EXPONENT_MAX)
     if peak.max() > 2 * WEIGHT_MAX:
         raise BfnError(f"layer {name} has weights too large for int8: {peak.max():.0f}")
+    if bound:
+        room = SUM_LIMIT - 1 - bound * weight.shape[1]  # what rounding may add is left free
+        reach = np.maximum(abs(weight).sum(axis=1) * bound + abs(bias), 1e-9)
+        exponent = np.minimum(exponent, np.floor(np.log2(room / reach)).clip(0))
     power = np.exp2(exponent)
     scaled = np.floor(bias * power + 0.5)
     if abs(scaled).max() >= SUM_LIMIT:

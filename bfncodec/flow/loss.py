@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.exact.pmf import TOTAL_BITS
+from bfncodec.flow.sender import VectorSender
 
 
 @dataclass
@@ -52,3 +53,30 @@ def divergence(sender: NDArray[Any], receiver: NDArray[Any], offsets: NDArray[An
     matched = np.take_along_axis(receiver, index, axis=1).astype(np.float64)
     weights = sender.astype(np.float64)
     return float((weights * np.log2(weights / matched)).sum() / 2.0**TOTAL_BITS)
+
+
+def vector_costs(
+    sender: VectorSender, values: NDArray[Any], views: NDArray[Any], output: NDArray[Any]
+) -> tuple[float, float]:
+    """Path cost in bits of views int [n, K] of classes int [n], and KL(p_S || p_R) averaged over DRAWS more views."""
+    rng = np.random.default_rng(0)
+    count, classes = output.shape
+    own = sender.hot(values)
+    sums = sender.table.cumsum(axis=1)
+    divergences = []
+    for _ in range(DRAWS):
+        points = rng.integers(0, 1 << TOTAL_BITS, count * classes)
+        drawn = np.where(own, np.searchsorted(sums[1], points, "right"), np.searchsorted(sums[0], points, "right"))
+        others = sender.coordinate.receiver_views(drawn.reshape(count, classes))
+        divergences.append(_vector_path(sender, values, others, output))
+    return _vector_path(sender, values, views, output), float(np.mean(divergences))
+
+
+def _vector_path(sender: VectorSender, values: NDArray[Any], views: NDArray[Any], output: NDArray[Any]) -> float:
+    joint = sender.joint(views, output).astype(np.float64)
+    index = np.arange(len(values)), values.astype(np.int64)
+    own = joint[index] / output[index]
+    return float((TOTAL_BITS + np.log2(own) - np.log2(joint.sum(axis=1))).sum())
+
+
+DRAWS = 4

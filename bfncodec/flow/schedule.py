@@ -7,23 +7,45 @@ the paper's Bayesian Flow Network; one group a variable without noise is autoreg
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from bfncodec.exact.pmf import LEVELS
 
 
 @dataclass(frozen=True)
 class Step:
-    """One noisy view by the Gaussian sender: deviation and grid spacing in levels.
+    """One noisy view by the Gaussian sender: deviation and grid spacing in 1 / unit level.
 
-    The accuracy of the paper's unit interval [-1, 1] is (K / 2)**2 / deviation**2.
+    Values are 0 .. levels - 1. unit and spacing are powers of two. The accuracy of the paper's
+    unit interval [-1, 1] is (levels * unit / 2)**2 / deviation**2.
     """
 
     deviation: int
     spacing: int
+    levels: int = LEVELS
+    unit: int = 1
+    precision: int = 20  # bits of an accuracy of one per level
 
     @property
     def accuracy(self) -> int:
         """Integer accuracy, proportional to 1 / deviation**2."""
-        return (1 << 20) // (self.deviation * self.deviation)
+        return (self.unit * self.unit << self.precision) // (self.deviation * self.deviation)
+
+
+@dataclass(frozen=True)
+class Dither:
+    """A step whose noise is uniform, of the same variance, and known to both sides in advance.
+
+    What is sent is the cell of the value plus that noise (subtractive dither).
+    """
+
+    step: Step
+
+    @property
+    def width(self) -> int:
+        """Width of a cell in 1 / unit level."""
+        return math.isqrt(12 * self.step.deviation**2)
 
 
 @dataclass(frozen=True)
@@ -34,9 +56,21 @@ class Draw:
     """
 
     share: int
+    classes: int = LEVELS
 
 
-AnyStep = Step | Draw
+@dataclass(frozen=True)
+class Vector:
+    """One noisy view of a class by the Gaussian sender: a view of each one-hot coordinate (ibid., eq. of the sender).
+
+    step: of one coordinate, with two levels; its variance is 1 / (K accuracy).
+    """
+
+    step: Step
+    classes: int
+
+
+AnyStep = Step | Dither | Draw | Vector
 
 
 @dataclass(frozen=True)

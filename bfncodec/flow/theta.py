@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bfncodec.exact.pmf import LEVELS
 from bfncodec.exact.tables import exp_negative, log_ratio
-from bfncodec.flow.schedule import AnyStep, Draw, Step
+from bfncodec.flow.schedule import AnyStep, Dither, Draw, Step, Vector
 
 MEAN_STEPS = 16  # means are in units of 1/16 level
 
@@ -28,14 +28,15 @@ class Theta:
         self.steps = 0
 
     def update(self, step: AnyStep, views: NDArray[Any]) -> None:
-        """Add views int [n], in levels."""
+        """Add views int [n], in 1 / unit level."""
+        step = step.step if isinstance(step, Dither) else step
         assert isinstance(step, Step)
         self.sums = self.sums + step.accuracy * views.astype(np.int64)
         self.accuracy += step.accuracy
         self.steps += 1
 
     def means(self) -> NDArray[np.int64]:
-        """Means in 1/16 level, rounded to nearest; all zero before the first view."""
+        """Means in 1/16 of a view's unit, rounded to nearest; all zero before the first view."""
         if not self.accuracy:
             return np.zeros(len(self.sums), np.int64)
         return (2 * MEAN_STEPS * self.sums + self.accuracy) // (2 * self.accuracy)
@@ -46,28 +47,52 @@ _CUT = 12 * LOG_STEPS
 
 
 class ClassTheta:
-    """Input distributions of n classes 0..255: log-weights, updated by every draw (arXiv:2308.07037, section 6)."""
+    """Input distributions of n classes 0 .. K - 1: log-weights, updated by every draw (arXiv:2308.07037, section 6)."""
 
-    def __init__(self, size: int) -> None:
-        self.logs = np.zeros((size, LEVELS), np.int64)
+    def __init__(self, size: int, classes: int = LEVELS) -> None:
+        self.logs = np.zeros((size, classes), np.int64)
         self.steps = 0
 
     def update(self, step: AnyStep, views: NDArray[Any]) -> None:
         """Bayes' rule for the classes drawn, int [n]: ln(1 + K w / (1 - w)) on each, w = share / 2**16."""
         assert isinstance(step, Draw)
-        self.logs[np.arange(len(views)), views] += log_ratio(step.share, LEVELS, LOG_STEPS)
+        self.logs[np.arange(len(views)), views] += log_ratio(step.share, step.classes, LOG_STEPS)
         self.steps += 1
 
     def shares(self) -> NDArray[np.int64]:
-        """Probabilities int64 [n, 256] in units of 1/255, rounded down."""
+        """Probabilities int64 [n, K] in units of 1/255, rounded down."""
         distance = np.minimum(self.logs.max(axis=1, keepdims=True) - self.logs, _CUT)
         raw = (exp_negative(np.arange(_CUT + 1), LOG_STEPS) >> 10)[distance]
         return 255 * raw // raw.sum(axis=1, keepdims=True)
 
 
-AnyTheta = Theta | ClassTheta
+class VectorTheta:
+    """Input distributions of n classes seen through Gaussian views of their one-hot coordinates (ibid.)."""
+
+    def __init__(self, size: int, classes: int) -> None:
+        self.sums = np.zeros((size, classes), np.int64)
+        self.steps = 0
+        self._bits = 0
+
+    def update(self, step: AnyStep, views: NDArray[Any]) -> None:
+        """Add views int [n, K] in 1 / unit, weighted by their accuracy."""
+        assert isinstance(step, Vector)
+        self.sums = self.sums + step.step.accuracy * views.astype(np.int64)
+        self._bits = step.step.precision + step.step.unit.bit_length() - 1
+        self.steps += 1
+
+    @property
+    def logs(self) -> NDArray[np.int64]:
+        """Log-weights int64 [n, K] in units of 1 / LOG_STEPS nat, rounded down."""
+        return self.sums * LOG_STEPS >> self._bits
+
+
+AnyTheta = Theta | ClassTheta | VectorTheta
 
 
 def prior(steps: Sequence[AnyStep], size: int) -> AnyTheta:
     """What is known of `size` variables before the first of `steps`, which are of one kind."""
-    return ClassTheta(size) if isinstance(steps[0], Draw) else Theta(size)
+    first = steps[0]
+    if isinstance(first, Vector):
+        return VectorTheta(size, first.classes)
+    return ClassTheta(size, first.classes) if isinstance(first, Draw) else Theta(size)

@@ -1,0 +1,136 @@
+"""What a model of the paper's kind is about: its variables, its accuracy schedule and its network's shape.
+
+A spec is the `spec` of a model file's card. Everything here is exact arithmetic: fractions and
+decimals with a set precision, so that every machine derives the same integer steps.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from typing import Any
+
+from bfncodec.errors import CorruptFile, LimitExceeded
+from bfncodec.flow.schedule import AnyStep, Dither, Draw, Step, Vector
+
+UNIT = 64  # fine units of a level, of which views and deviations are whole numbers
+STEP_LIMIT = 4096
+TIME_INPUTS = 12
+TIME_ONE = 127
+SENDERS = ("gaussian", "dither", "categorical")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The variables of an item and how the network sees them.
+
+    kind: "binary" (K = 2, sent on a line), "values" (K bins on a line) or "classes" (K symbols).
+    shape: (height, width, channels) of an item; alphabet: the byte that stands for each symbol.
+    final: beta(1) of binary data and classes, sigma_1 of values (arXiv:2308.07037, sections 4 to 6).
+    patch: pixels (down, across) that the network takes as one; kernel: of its convolutions;
+    pool: between levels of `widths` and `blocks`; bottom: width of the layer that sees everything.
+    """
+
+    kind: str
+    shape: tuple[int, int, int]
+    alphabet: bytes
+    final: str
+    widths: tuple[int, ...]
+    blocks: tuple[int, ...]
+    patch: tuple[int, int]
+    kernel: tuple[int, int]
+    pool: tuple[int, int]
+    bottom: int
+    mixtures: int = 1
+
+    @property
+    def levels(self) -> int:
+        """K."""
+        return len(self.alphabet)
+
+    @property
+    def size(self) -> int:
+        """D: variables of an item."""
+        return math.prod(self.shape)
+
+    @property
+    def senders(self) -> tuple[str, ...]:
+        """The kinds of sender that serve these variables."""
+        return ("gaussian", "categorical") if self.kind == "classes" else ("gaussian", "dither")
+
+    @property
+    def inputs(self) -> int:
+        """Network inputs a pixel."""
+        each = {"binary": 1, "values": 2, "classes": self.levels}[self.kind]
+        return each * self.shape[2]
+
+    @property
+    def outputs(self) -> int:
+        """Network outputs a pixel."""
+        each = {"binary": 1, "values": 3 * self.mixtures, "classes": self.levels}[self.kind]
+        return each * self.shape[2]
+
+    def steps(self, count: int, sender: str) -> tuple[AnyStep, ...]:
+        """The noisy steps of a schedule of `count`: the paper's accuracies. LimitExceeded above STEP_LIMIT."""
+        if not 0 < count <= STEP_LIMIT:
+            raise LimitExceeded(f"{count} noisy steps; there may be 1 to {STEP_LIMIT}")
+        if sender not in self.senders:
+            raise CorruptFile(f"sender {sender} is not one of {', '.join(self.senders)}")
+        variances = values_variances if self.kind == "values" else class_variances
+        made: list[AnyStep] = []
+        for variance in variances(self.final, self.levels, count):
+            deviation = math.isqrt(int(variance * UNIT * UNIT))
+            step = Step(deviation, _spacing(deviation), self.levels if self.kind == "values" else 2, UNIT, 32)
+            if sender == "categorical":
+                # m = 1: accuracy w**2 = 1 / (K variance)
+                made.append(Draw(math.isqrt(int((1 << 32) / (self.levels * variance))), self.levels))
+            elif sender == "dither":
+                made.append(Dither(step))
+            elif self.kind == "classes":
+                made.append(Vector(step, self.levels))
+            else:
+                made.append(step)
+        return tuple(made)
+
+
+def _spacing(deviation: int) -> int:
+    """The power of two in (deviation / 2, deviation]: a seed of 2.1 to 3.1 bits a view."""
+    return 1 << (deviation.bit_length() - 1)
+
+
+def class_variances(beta: str, classes: int, count: int) -> list[Fraction]:
+    """Noise of steps 1 .. count around one-hot coordinates: 1 / (K alpha_i), alpha_i = beta(1) (2i - 1) / n**2.
+
+    For K = 2 the difference of the two coordinates has half of that: 1 / (4 alpha_i).
+    """
+    share = 4 if classes == 2 else classes
+    return [count * count / (share * Fraction(beta) * (2 * i - 1)) for i in range(1, count + 1)]
+
+
+def values_variances(sigma: str, levels: int, count: int) -> list[Fraction]:
+    """Noise in levels of steps 1 .. count: alpha_i = sigma_1**(-2i/n) (1 - sigma_1**(2/n)) on [-1, 1]."""
+    with localcontext() as context:
+        context.prec = 40
+        ratio = Decimal(sigma) ** (Decimal(2) / count)
+        accuracies = [ratio**-i * (1 - ratio) for i in range(1, count + 1)]
+    return [Fraction(levels * levels, 4) / Fraction(accuracy) for accuracy in accuracies]
+
+
+def time_inputs(step: int, count: int) -> list[int]:
+    """How far a schedule has come, as hat functions of TIME_ONE at most."""
+    place = (step * (TIME_INPUTS - 1) * TIME_ONE * 2 + count) // (2 * count)
+    return [max(0, TIME_ONE - abs(place - TIME_ONE * at)) for at in range(TIME_INPUTS)]
+
+
+def from_card(card: dict[str, Any]) -> Spec:
+    """The spec in a model's card; CorruptFile if it holds none."""
+    try:
+        fields = dict(card["spec"])
+        fields["alphabet"] = bytes(fields["alphabet"])
+        for name in ("shape", "widths", "blocks", "patch", "kernel", "pool"):
+            fields[name] = tuple(fields[name])
+        return Spec(**fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptFile("the model has no spec: it is one of another kind") from error
