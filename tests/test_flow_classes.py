@@ -255,13 +255,13 @@ class Known:
         assert self.known is not None
         return self.known
 
-    def output(self, span: range, theta: ClassTheta | Theta | None) -> blockwise.BlockOutput:
+    def output(self, span: range, theta: ClassTheta | Theta | None) -> Table:
         weights = np.tile(self.start, (self.groups[0].size, 1))
         if isinstance(theta, ClassTheta):
             weights = weights * np.exp((theta.logs - theta.logs.max(axis=1, keepdims=True)) / LOG_STEPS)
         made = np.floor(weights / weights.sum(axis=1, keepdims=True) * (TOTAL - CLASSES)).astype(np.int64) + 1
         made[np.arange(len(made)), made.argmax(axis=1)] += TOTAL - made.sum(axis=1)
-        return blockwise.BlockOutput(made)
+        return Table(made)
 
     def reveal(self, group: int, values: np.ndarray) -> None:
         self.seen = values

@@ -18,6 +18,7 @@ from bfncodec.coding.ans import Coder
 from bfncodec.exact import tables
 from bfncodec.exact.kernels import clip
 from bfncodec.exact.pmf import LEVELS, TOTAL, TOTAL_BITS
+from bfncodec.flow.loss import surprise
 
 Ints = NDArray[Any]
 
@@ -153,6 +154,29 @@ class Mixtures:
     def cost(self, values: Ints) -> float:
         """Bits of values int [n]."""
         return float((TOTAL_BITS - np.log2(self.triples(values)[:, :, 1])).sum())
+
+
+class Table:
+    """Any pmfs: weights int64 [n, K]."""
+
+    def __init__(self, weights: NDArray[np.int64]) -> None:
+        self.made = weights
+
+    def weights(self) -> NDArray[np.int64]:
+        """Pmfs [n, K]."""
+        return self.made
+
+    def push(self, coder: Coder, values: Ints) -> None:
+        """Push symbols [n]."""
+        coder.push(values, self.made)
+
+    def pop(self, coder: Coder) -> NDArray[np.uint8]:
+        """Pop symbols [n], below 256."""
+        return coder.pop(self.made).astype(np.uint8)
+
+    def cost(self, values: Ints) -> float:
+        """Bits of symbols [n]."""
+        return surprise(self.made, values)
 
 
 def _with_ends(bounds: Ints) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ from bfncodec.errors import CorruptFile, LimitExceeded
 from bfncodec.flow.schedule import AnyStep, Dither, Draw, Step, Vector
 
 UNIT = 64  # fine units of a level, of which views and deviations are whole numbers
+PRECISION = 32  # bits of the accuracy of one per level
 STEP_LIMIT = 4096
 TIME_INPUTS = 12
 TIME_ONE = 127
@@ -82,7 +83,7 @@ class Spec:
         made: list[AnyStep] = []
         for variance in variances(self.final, self.levels, count):
             deviation = math.isqrt(int(variance * UNIT * UNIT))
-            step = Step(deviation, _spacing(deviation), self.levels if self.kind == "values" else 2, UNIT, 32)
+            step = Step(deviation, _spacing(deviation), self.levels if self.kind == "values" else 2, UNIT, PRECISION)
             if sender == "categorical":
                 # m = 1: accuracy w**2 = 1 / (K variance)
                 made.append(Draw(math.isqrt(int((1 << 32) / (self.levels * variance))), self.levels))

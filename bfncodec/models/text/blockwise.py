@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.ans import Coder
+from bfncodec.coding.pmf import Table
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import Kernel, clip
 from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Linear, Tensors
 from bfncodec.exact.pmf import LEVELS, TOTAL_BITS, normalise
-from bfncodec.flow.loss import surprise
 from bfncodec.flow.schedule import Draw, Group
 from bfncodec.flow.theta import AnyTheta, ClassTheta
 from bfncodec.models.text import contexts
@@ -134,7 +133,7 @@ class Blockwise:
         """Bytes of a group, lane after lane."""
         return self.data[self._positions(self.places[span[0]])]
 
-    def output(self, span: range, theta: AnyTheta | None) -> BlockOutput:
+    def output(self, span: range, theta: AnyTheta | None) -> Table:
         """See `coding.protocol.Model`."""
         number = span[0]
         places, block = self.places[number], self.network.block
@@ -150,36 +149,13 @@ class Blockwise:
         else:
             shares = np.zeros((len(lanes), block, LEVELS), np.int64)  # 1/255 each would round to this
         weights = self.network(rows[lanes], shares)[:, : len(places)]
-        return BlockOutput(np.ascontiguousarray(weights).reshape(-1, LEVELS))
+        return Table(np.ascontiguousarray(weights).reshape(-1, LEVELS))
 
     def reveal(self, group: int, values: Bytes) -> None:
         """Put decoded bytes in their place and into the contexts."""
         places = self.places[group]
         self.data[self._positions(places)] = values
         self._advance(places, values.astype(np.uint8))
-
-
-class BlockOutput:
-    """Output distribution of a group: weights int64 [n, 256]."""
-
-    def __init__(self, weights: NDArray[np.int64]) -> None:
-        self.made = weights
-
-    def weights(self) -> NDArray[np.int64]:
-        """Pmfs [n, 256]."""
-        return self.made
-
-    def push(self, coder: Coder, values: Bytes) -> None:
-        """Push bytes [n]."""
-        coder.push(values, self.made)
-
-    def pop(self, coder: Coder) -> Bytes:
-        """Pop bytes [n]."""
-        return coder.pop(self.made).astype(np.uint8)
-
-    def cost(self, values: Bytes) -> float:
-        """Bits of bytes [n]."""
-        return surprise(self.made, values)
 
 
 @compiled
