@@ -16,6 +16,7 @@ COMMANDS = {
     "info": ("info", "info", "Show what .bfn files hold."),
     "test": ("decode", "check", "Check .bfn files without writing anything."),
     "train": ("train", "train", "Train models."),
+    "import-paper": ("import_paper", "import_paper", "Convert a checkpoint of the paper's authors."),
 }
 
 EPILOG = "Exit codes: 0 good, 1 bad data or failed input or output, 2 wrong usage, 130 interrupted."

@@ -61,7 +61,7 @@ def check_name(path: Path) -> None:
 
 
 def write_model(path: Path, tensors: dict[str, NDArray[Any]], card: dict[str, Any]) -> None:
-    """Write an integer model; the file is whole at any time, and everybody may read it."""
+    """Write a model; the file is whole at any time, and everybody may read it."""
     temporary = path.with_name(path.name + ".part")
     safetensors.numpy.save_file(tensors, temporary, {"card": json.dumps(card)})
     os.chmod(temporary, 0o644)
