@@ -113,4 +113,3 @@ def decode(coder: Coder, model: Model, silent: Collection[int] = (), last: int |
         for link, y in reversed(seen):
             link.give_back(coder, x, y)
         model.reveal(number, x)
-

@@ -119,7 +119,9 @@ class Flow:
         if spec.kind == "binary":
             own = outputs * (2 * items - 1)
             other = -wide[..., None] / 2 - self.points * wide[..., None].sqrt()
-            ratio = torch.logaddexp(functional.logsigmoid(own)[..., None], functional.logsigmoid(-own)[..., None] + other)
+            ratio = torch.logaddexp(
+                functional.logsigmoid(own)[..., None], functional.logsigmoid(-own)[..., None] + other
+            )
             return -(ratio * self.weights).sum((1, 2, 3, 4))
         if spec.kind == "classes":
             # The limit of small accuracy, half the squared distance of the means: the continuous-time loss.
