@@ -115,6 +115,10 @@ def decode_block(block: Block, device: str) -> Iterator[bytes | Picture]:
     with _damage():
         if block.mode is Mode.TEXT:
             contents: list[bytes | Picture] = [codec.decode_text(block, kernel_name(device))]
+        elif block.mode is Mode.SINGLE:
+            from bfncodec import transmission
+
+            contents = [transmission.decode(block, kernel_name(device))]
         else:
             contents = [*codec.decode_pictures(block, kernel_name(device))]
     yield from contents
@@ -268,6 +272,16 @@ def info(data: bytes) -> dict[str, Any]:
                 "lanes": block.text.lanes,
                 "bits_per_byte": round(8 * block_bytes(block) / block.size, 4),
             }
+        if block.single is not None:
+            single = block.single
+            entry |= {
+                "model": single.model.hex(),
+                "schedule": "single",
+                "sender": single.sender.name.lower(),
+                "steps": single.steps,
+                "floating_point": single.inexact,
+                "bits_per_byte": round(8 * block_bytes(block) / block.size, 4),
+            }
         blocks.append(entry)
     return {
         "format_version": container.VERSION,
@@ -283,6 +297,8 @@ def block_bytes(block: Block) -> int:
     """Payload bytes of a block."""
     if block.text is not None:
         return sum(map(len, block.text.streams))
+    if block.single is not None:
+        return len(block.single.frame) + len(block.single.stream)
     if block.image is None:
         return len(block.data)
     pieces = [block.image.metadata]
@@ -301,8 +317,16 @@ def _parsed(data: bytes, media: str, max_pixels: int) -> Picture | None:
 
 
 def _smallest(data: bytes, picture: Picture | None, device: str, model: str | None, effort: str, media: str) -> Block:
-    """The picture's block, or the bytes' if that is smaller."""
+    """The picture's block, or the bytes' if that is smaller; a model of the paper's kind codes whatever fits it."""
     from bfncodec import codec
+
+    if model is not None and media == "auto":
+        from bfncodec import transmission
+        from bfncodec.models import zoo
+
+        path = zoo.find(model)
+        if transmission.serves(path):
+            return transmission.encode(data, path, kernel_name(device), transmission.Settings())
 
     if media == "text" and data:
         text = codec.encode_text(data, _model(model, Mode.TEXT), kernel=kernel_name(device), effort=effort)

@@ -110,18 +110,18 @@ def _encode_blocks(values: Pixels, kernel: str, path: Path, ledger: Ledger | Non
     quiet = QUIET
     while True:
         coded = container.Text(zoo.digest(path), lanes, TextSchedule.BLOCKWISE, BLOCK_STEPS, quiet)
-        written = Ledger()
+        written = ledger.blank() if ledger is not None else None
         silent: set[int] = set()
         for part in parts:
             coder = Coder()
             text = blockwise.Blockwise(network, len(part), lanes, coded.steps, quiet, values[part.start : part.stop])
-            silent |= protocol.encode(coder, text, written if ledger is not None else None)
+            silent |= protocol.encode(coder, text, written)
             coded.streams.append(coder.data())
         if not silent:
             break
         quiet *= 2
-    if ledger is not None:
-        ledger.groups += written.groups
+    if ledger is not None and written is not None:
+        ledger.extend(written)
     return coded
 
 
@@ -357,11 +357,15 @@ def _encode_pass(nets: Networks, planes: Pixels, effort: str, ledger: Ledger | N
         changed = changes.pack(adapt.fit(nets.tensors, planes, coefficients), nets.tensors)
         plans += [Pass(base=packed, pace=1), Pass(base=packed, pace=1, changes=changed)]
 
-    def made(plan: Pass) -> Pass:
+    tried = []
+    for plan in plans:
+        told = ledger.blank() if ledger is not None else None
         model = Wavefront(nets.changed(plan.changes), planes.shape, coefficients, planes, plan.pace)
-        return _pushed(model, plan, ledger if len(plans) == 1 else None)
-
-    return min(map(made, plans), key=lambda part: len(part.stream) + len(part.changes))
+        tried.append((_pushed(model, plan, told), told))
+    part, told = min(tried, key=lambda one: len(one[0].stream) + len(one[0].changes))
+    if ledger is not None and told is not None:
+        ledger.extend(told)
+    return part
 
 
 def _pushed(model: Wavefront | Lattice, plan: Pass, ledger: Ledger | None) -> Pass:

@@ -17,6 +17,9 @@ ITEM_LIMIT = 1 << 20
 LANE_LIMIT = 256  # of a text
 STEP_LIMIT = 16  # of a text's blocks
 TEXT_LIMIT = 1 << 30  # bytes of a text block
+SINGLE_STEPS = 4096  # of a single block
+SINGLE_WORK = 1 << 36  # of it: bytes times steps
+SINGLE_SEED = 1 << 28  # of it: words of the seed
 STREAM_BYTES = 1 << 20  # of text at least in every stream but the last
 ARCHIVE = 1  # flag: several items, with names
 
@@ -28,6 +31,7 @@ class Mode(IntEnum):
     LZMA = 1
     IMAGE = 2
     TEXT = 3
+    SINGLE = 4
 
 
 class Source(IntEnum):
@@ -112,6 +116,29 @@ class Text:
     streams: list[bytes] = field(default_factory=list)
 
 
+class Sender(IntEnum):
+    """How the noisy views of a single block are made."""
+
+    GAUSSIAN = 0
+    DITHER = 1
+    CATEGORICAL = 2
+
+
+@dataclass
+class Single:
+    """The part of a block's header that data of the `single` schedule have: items of a fixed number of symbols."""
+
+    model: bytes
+    inexact: bool  # the model computes in floating point: decoding needs the machine that encoded
+    sender: Sender
+    steps: int  # noisy steps
+    batch: int  # items a group
+    before: int  # bytes of the content before the first item
+    frame: bytes  # LZMA of the bytes before the first item and after the last; empty if there are none
+    seed: int = 0  # words of the seed that the stream goes on from
+    stream: bytes = b""
+
+
 @dataclass
 class Block:
     """Some items that are coded together; all but image blocks hold one item."""
@@ -123,6 +150,7 @@ class Block:
     data: bytes = b""  # stored and LZMA
     image: Image | None = None
     text: Text | None = None
+    single: Single | None = None
 
 
 @dataclass
@@ -199,6 +227,8 @@ def write(file: File) -> bytes:
             _write_image(header, payload, block.image)
         elif block.text is not None:
             _write_text(header, payload, block.text)
+        elif block.single is not None:
+            _write_single(header, payload, block.single)
         else:
             header += varint(len(block.data))
             payload += block.data
@@ -228,6 +258,13 @@ def _write_text(header: bytearray, payload: bytearray, text: Text) -> None:
     for stream in text.streams:
         header += varint(len(stream))
         payload += stream
+
+
+def _write_single(header: bytearray, payload: bytearray, single: Single) -> None:
+    header += single.model + bytes([single.inexact << 4 | single.sender])
+    for number in (single.steps, single.batch, single.before, len(single.frame), single.seed, len(single.stream)):
+        header += varint(number)
+    payload += single.frame + single.stream
 
 
 def holds(text: Text, size: int) -> bool:
@@ -329,6 +366,9 @@ def _read_block(header: Reader, payload: Reader, archive: bool, max_pixels: int 
     if mode is Mode.TEXT:
         block.text = _read_text(header, payload, size)
         return block
+    if mode is Mode.SINGLE:
+        block.single = _read_single(header, payload, size)
+        return block
     if mode is not Mode.IMAGE:
         block.data = payload.take(header.varint())
         if mode is Mode.STORED and len(block.data) != size:
@@ -363,6 +403,20 @@ def _read_text(header: Reader, payload: Reader, size: int) -> Text:
     if not holds(text, size):
         raise CorruptFile("a text's size and streams contradict each other")
     return text
+
+
+def _read_single(header: Reader, payload: Reader, size: int) -> Single:
+    model, kind = header.take(4), header.byte()
+    if kind >> 4 > 1 or kind & 15 not in list(Sender):
+        raise UnsupportedFeature(f"sender {kind:#04x} is not supported by this version")
+    steps, batch, before, frame, seed, stream = (header.varint() for _ in range(6))
+    if not 0 < steps <= SINGLE_STEPS or size * steps > SINGLE_WORK or size > TEXT_LIMIT:
+        raise LimitExceeded(f"the file claims {steps} noisy steps for {size} bytes; that is above the limits")
+    if not 0 < batch <= size or before > size or seed > SINGLE_SEED:
+        raise CorruptFile("a block's sizes, batch and seed contradict each other")
+    single = Single(model, bool(kind >> 4), Sender(kind & 15), steps, batch, before, payload.take(frame), seed)
+    single.stream = payload.take(stream)
+    return single
 
 
 def _read_image(header: Reader, payload: Reader) -> Image:

@@ -188,8 +188,14 @@ def remove(name: str, messages: Messages) -> None:
     path.unlink()
 
 
-def each(names: Sequence[str], work: Callable[[str], None], messages: Messages, debug: bool) -> None:
-    """Do the work for every name; go on after a failure; exit with 1 at the end if there was one."""
+def each(
+    names: Sequence[str],
+    work: Callable[[str], None],
+    messages: Messages,
+    debug: bool,
+    finish: Callable[[], None] = lambda: None,
+) -> None:
+    """Do the work for every name, then finish; go on after a failure; exit with 1 at the end if there was one."""
     failed = False
     for name in names or (STANDARD,):
         try:
@@ -205,6 +211,7 @@ def each(names: Sequence[str], work: Callable[[str], None], messages: Messages, 
             messages.error(name, reason(error))
         finally:
             messages.clear()
+    finish()
     if failed:
         sys.exit(1)
 

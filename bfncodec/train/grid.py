@@ -128,7 +128,7 @@ class Network(nn.Module):
         self.peaks = {}
         for inputs, time in batches:
             self(inputs, time)
-        grids = {name: ACTIVATION_MAX / peak.clamp(min=float(peak.max()) / 32) for name, peak in self.peaks.items()}
+        grids = {name: ACTIVATION_MAX / peak.clamp(min=float(peak.max()) / 8) for name, peak in self.peaks.items()}
         self.peaks = None
         made: dict[str, NDArray[Any]] = {}
         for name, layer in self.layers():
