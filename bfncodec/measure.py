@@ -36,10 +36,11 @@ class Settings:
 def measure(data: bytes, settings: Settings) -> Told:
     """Encode a file's bytes, decode them again and account for every bit.
 
-    All costs are in bits; the times include what measuring adds. `payload_bits` are the coded streams; `seed_bits` of them paid for the
-    first noise where nothing else could; `theory_bits` is the path loss, `n_step_bits` its
-    expectation with the standard error `theory_stderr`; `ratio` is the payload without the seed
-    over the path loss (none where nothing is modelled). CorruptFile if the round trip fails.
+    All costs are in bits; the times include what measuring adds. `payload_bits` are the coded
+    streams; `seed_bits` of them paid for the first noise where nothing else could. `theory_bits` is
+    the path loss, `n_step_bits` its expectation with the standard error `theory_stderr`; `ratio` is
+    the payload without the seed over the path loss (None where nothing is modelled). CorruptFile if
+    the round trip fails.
     """
     ledger = Ledger(others=[[] for _ in range(settings.paths - 1)])
     costs = transmission.Costs()
@@ -89,9 +90,7 @@ def _encode(data: bytes, settings: Settings, ledger: Ledger, costs: transmission
     if path and transmission.serves(path):
         return transmission.encode(data, path, kernel, settings.single, ledger, costs)
     block = container.read(
-        api.encode(
-            data, device=settings.device, model=settings.model, effort=settings.effort, media=settings.media
-        )
+        api.encode(data, device=settings.device, model=settings.model, effort=settings.effort, media=settings.media)
     ).blocks[0]
     # The same choice again, now with a ledger: what encode tries on the way would fill it as well.
     if block.image is not None:

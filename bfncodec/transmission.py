@@ -147,8 +147,9 @@ def frame(single: container.Single) -> bytes:
 def _items(data: bytes, spec: Spec) -> tuple[NDArray[np.uint8], int]:
     """Symbols uint8 [items, D] of a content, and where they begin."""
     before = 0
-    if data.startswith(_NUMPY) and len(data) > 10:
-        before = 10 + int.from_bytes(data[8:10], "little") if data[6] == 1 else 12 + int.from_bytes(data[8:12], "little")
+    if data.startswith(_NUMPY) and len(data) > 12:  # .npy: version, then the length of its own header
+        start, length = (10, data[8:10]) if data[6] == 1 else (12, data[8:12])
+        before = start + int.from_bytes(length, "little")
     count = max(len(data) - before, 0) // spec.size
     if not count:
         raise UnsupportedFeature(f"too short for this model: an item has {spec.size} symbols, a byte each")

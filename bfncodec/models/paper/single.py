@@ -58,7 +58,7 @@ class Predictor:
         spec = self.spec
         centres, spread = means(theta, spec, shape)
         coarse = (2 * INPUT_MAX * centres + 512 * spec.levels) // (1024 * spec.levels)
-        fine = (8 * (centres - _around(centres)) + spread // 2) // spread
+        fine = (8 * _differences(centres) + spread // 2) // spread
         inputs = np.concatenate([coarse, fine], axis=3).clip(1 - INPUT_MAX, INPUT_MAX - 1)
         raw = self.network(inputs, time).reshape(-1, 3, spec.mixtures).astype(np.int64)
         grain = LEVELS // spec.levels  # of the 256 levels that mixtures know
@@ -96,19 +96,12 @@ def means(theta: AnyTheta | None, spec: Spec, shape: tuple[int, ...]) -> tuple[N
     return made.reshape(shape), math.isqrt((1 << PRECISION + 20) // total)
 
 
-def _around(means: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Averages over 3x3 neighbours inside the item, [n, H, W, C]."""
-    height, width = means.shape[1:3]
-    wide = np.pad(means, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    rows = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]
-    sums = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
-    counts = _neighbours(height)[:, None] * _neighbours(width)
-    return sums // counts[None, :, :, None]
-
-
-def _neighbours(size: int) -> NDArray[np.int64]:
-    places = np.arange(size)
-    return np.minimum(places + 2, size) - np.maximum(places - 1, 0)
+def _differences(centres: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Means less those of the four neighbours, and less those of the channel before: [n, H, W, 5 C - 1]."""
+    wide = np.pad(centres, ((0, 0), (1, 1), (1, 1), (0, 0)), "edge")
+    around = (wide[:, :-2, 1:-1], wide[:, 2:, 1:-1], wide[:, 1:-1, :-2], wide[:, 1:-1, 2:])
+    parts = [centres - other for other in around] + [centres[..., 1:] - centres[..., :-1]]
+    return np.concatenate(parts, axis=3)
 
 
 @cache
