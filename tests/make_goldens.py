@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from bfncodec import api, codec, container
+from bfncodec import api, classical, codec, container
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.container import Block, File, Image, Layout, Mode, Pass, Schedule, Source, Text, TextSchedule
@@ -257,9 +257,9 @@ def hand_made(pixels: Pixels, pace: int, change: bool, shift_base: bool) -> byte
     return container.write(File([block]))
 
 
-def classical(data: bytes) -> bytes:
+def plain_file(data: bytes) -> bytes:
     """A file without a model."""
-    return container.write(File([codec.encode_classical(data)]))
+    return container.write(File([classical.encode(data)]))
 
 
 def in_lanes(data: bytes, lanes: int) -> bytes:
@@ -306,7 +306,7 @@ def archive() -> bytes:
     *pictures, (name, text) = archive_inputs().items()
     file = container.read(api.encode_archive([(name, one.file) for name, one in pictures], **OPTIONS))
     assert file.names is not None
-    return container.write(File([*file.blocks, codec.encode_classical(text.file)], [*file.names, name]))
+    return container.write(File([*file.blocks, classical.encode(text.file)], [*file.names, name]))
 
 
 def lane_ends() -> bytes:
@@ -339,7 +339,7 @@ def by_hand() -> dict[str, tuple[Input, bytes]]:
         "text-lanes-short": (b"five!", 4),
         "text-lanes-ends": (lane_ends(), 3),
     }
-    made = {name: (one, classical(one.file)) for name, one in plain.items()}
+    made = {name: (one, plain_file(one.file)) for name, one in plain.items()}
     made |= {name: (Input("txt", plan[0]), in_lanes(*plan)) for name, plan in lanes.items()}
     story = ENGLISH + MORE_ENGLISH
     made["text-blocks-lanes"] = Input("txt", story), in_blocks(story, 2, 2, 48)
