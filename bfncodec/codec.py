@@ -184,8 +184,9 @@ def text_is_hopeful(data: Data, packed: int, model: Path | None = None) -> bool:
     size = len(data)
     if packed * 50 < size:
         return False
-    step = size // SAMPLES
-    sample = b"".join(bytes(cut(data, at * step, min(PROBE_BYTES // SAMPLES, step))) for at in range(SAMPLES))
+    step = max(size // SAMPLES, PROBE_BYTES // SAMPLES)
+    starts = range(0, size, step)[:SAMPLES]
+    sample = b"".join(bytes(cut(data, at, min(PROBE_BYTES // SAMPLES, size - at))) for at in starts)
     return text_bits(sample, model) * size / 8 <= min(1.25 * packed, 0.985 * size)
 
 

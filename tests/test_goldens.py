@@ -101,6 +101,7 @@ def test_every_feature_of_the_format_is_in_a_golden() -> None:
     assert {entry.get("schedule") for entry in GOOD.values()} == schedules
     assert any(entry.get("steps") and entry["lanes"] > 1 for entry in GOOD.values())
     assert {entry["shape"][2] for entry in GOOD.values() if "shape" in entry} == {1, 2, 3, 4}
+    assert {mode for entry in GOOD.values() for mode in entry.get("parts", [])} == {"STORED", "LZMA", "TEXT"}
     assert any(block.items > 1 for block in container.read(golden("archive")).blocks)
 
 
