@@ -33,16 +33,14 @@ def encode(
     cuts = [Span(item.file, item.start + at, min(part, len(item) - at)) for at in range(0, len(item), part)]
     if text:
         return File([_as_text(one, spool, kernel, model, effort) for one in cuts])
-    whole, shares = classical.encode_into(spool, cuts)
-    if len(whole.data) >= len(item):
-        whole = replace(whole, mode=Mode.STORED, data=item)
+    whole, shares = _plain(item, cuts, spool)
     hopeful = [codec.text_is_hopeful(one, share, model) for one, share in zip(cuts, shares, strict=True)]
     promised = sum(min(len(one), share) for one, share in zip(cuts, shares, strict=True))
     if not any(hopeful) and promised >= len(whole.data):
         return File([whole])
     blocks = []
     for one, share, tried in zip(cuts, shares, hopeful, strict=True):
-        block = _plain(one, spool) if share < len(one) else classical.stored(one)
+        block = _plain(one, [one], spool)[0] if share < len(one) else classical.stored(one)
         if tried:
             made = codec.encode_text(bytes(one), model, kernel=kernel, effort=effort)
             if codec.text_is_worth(made, len(block.data)):
@@ -53,13 +51,17 @@ def encode(
 
 def _as_text(part: Span, spool: IO[bytes], kernel: str, model: Path | None, effort: str) -> Block:
     block = codec.encode_text(bytes(part), model, kernel=kernel, effort=effort)
-    return _spooled(block, spool) if codec.text_is_worth(block, len(part)) else _plain(part, spool)
+    return _spooled(block, spool) if codec.text_is_worth(block, len(part)) else _plain(part, [part], spool)[0]
 
 
-def _plain(part: Span, spool: IO[bytes]) -> Block:
-    """LZMA, or stored if that is no larger."""
-    block, _ = classical.encode_into(spool, [part])
-    return block if len(block.data) < len(part) else replace(block, mode=Mode.STORED, data=part)
+def _plain(content: Span, cuts: list[Span], spool: IO[bytes]) -> tuple[Block, list[int]]:
+    """One block, LZMA or stored if that is no larger, and about what LZMA has for each piece of the content."""
+    start = spool.seek(0, io.SEEK_END)
+    block, shares = classical.encode_into(spool, cuts)
+    if len(block.data) >= len(content):
+        spool.truncate(start)
+        block = replace(block, mode=Mode.STORED, data=content)
+    return block, shares
 
 
 def _spooled(block: Block, spool: IO[bytes]) -> Block:
