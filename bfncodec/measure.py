@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from bfncodec import api, codec, container, transmission
 from bfncodec.container import Block, File, Layout, Schedule
+from bfncodec.errors import LimitExceeded
 from bfncodec.flow.loss import GroupLoss, Ledger
 from bfncodec.media import image
 from bfncodec.models import base, zoo
+from bfncodec.models.context import STRIDE
 from bfncodec.models.wavefront import Rows, Wavefront
 
 Told = dict[str, Any]
@@ -89,9 +91,13 @@ def _encode(data: bytes, settings: Settings, ledger: Ledger, costs: transmission
     path = zoo.find(settings.model) if settings.model else None
     if path and transmission.serves(path):
         return transmission.encode(data, path, kernel, settings.single, ledger, costs)
-    block = container.read(
-        api.encode(data, device=settings.device, model=settings.model, effort=settings.effort, media=settings.media)
-    ).blocks[0]
+    encoded = api.encode(
+        data, device=settings.device, model=settings.model, effort=settings.effort, media=settings.media
+    )
+    blocks = container.read(encoded).blocks
+    if len(blocks) > 1:
+        raise LimitExceeded("too large to be measured: it is coded in parts")
+    block = blocks[0]
     # The same choice again, now with a ledger: what encode tries on the way would fill it as well.
     if block.image is not None:
         picture = image.parse(data, api.MAX_PIXELS)
@@ -160,9 +166,9 @@ def image_map(data: bytes, settings: Settings) -> NDArray[np.float64] | None:
         return None
     planes = codec.split(picture.pixels[None], made.layout)[0]
     nets = codec.networks(zoo.find_hash(made.model), api.kernel_name(settings.device))
-    coefficients = base.unpack(part.base, nets.coefficients)
-    model = Wavefront(nets.changed(part.changes), planes.shape, coefficients, planes, part.pace)
-    bits = np.zeros((made.height, made.width))
+    coefficients = base.unpack(bytes(part.base), nets.coefficients)
+    model = Wavefront(nets.changed(bytes(part.changes)), planes.shape, coefficients, planes, part.pace)
+    bits: NDArray[np.float64] = np.zeros((made.height, made.width))
     for span in reversed(list(model.spans())):
         if not span[0]:
             continue
@@ -177,6 +183,6 @@ def image_map(data: bytes, settings: Settings) -> NDArray[np.float64] | None:
             start += count
     thumbnail = ledger.groups[0]
     share = sum(thumbnail.path) + thumbnail.reconstruction
-    places = bits[:: codec.context.STRIDE, :: codec.context.STRIDE]
-    places[:] = share / places.size
+    height, width = bits[::STRIDE, ::STRIDE].shape
+    bits[::STRIDE, ::STRIDE] = share / (height * width)
     return bits

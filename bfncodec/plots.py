@@ -67,8 +67,8 @@ def _curve(axes: Any, told: dict[str, Any]) -> None:
     groups = told["groups"]
     lengths = {len(group["steps"]) for group in groups}
     if len(groups) > 1 and len(lengths) == 1 and lengths != {0}:
-        series = list(zip(*(_costs(group) for group in groups), strict=True))
-        pairs = [tuple(map(sum, zip(*step, strict=True))) for step in series]
+        series = np.array([_costs(group) for group in groups]).sum(axis=0)
+        pairs = [(float(theory), float(real)) for theory, real in series]
         label = f"noisy step of all {len(groups)} items; the last point is the data"
     else:
         pairs = [pair for group in groups for pair in _costs(group)]

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec import container
+from bfncodec import classical, container
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.channels import noise_bits
@@ -141,7 +141,7 @@ def decode(block: Block, kernel: str) -> bytes:
 
 def frame(single: container.Single) -> bytes:
     """What stands before and after a block's items."""
-    return _unpack(single.frame)
+    return b"".join(classical.unpack(single.frame, FRAME_LIMIT)) if single.frame else b""
 
 
 def _items(data: bytes, spec: Spec) -> tuple[NDArray[np.uint8], int]:
@@ -177,13 +177,5 @@ def _common(coded: bytes, seed: bytes) -> int:
     return 4 * min(count, (len(coded) - 1) // 4)
 
 
-def _pack(frame: bytes) -> bytes:
-    from bfncodec.codec import pack
-
-    return pack(frame) if frame else b""
-
-
-def _unpack(frame: bytes) -> bytes:
-    from bfncodec.codec import unpack
-
-    return unpack(frame, FRAME_LIMIT) if frame else b""
+def _pack(rest: bytes) -> bytes:
+    return classical.pack(rest) if rest else b""

@@ -72,7 +72,8 @@ def measure(
 
     def one(name: str) -> None:
         messages.progress(files.printable(name))
-        data = files.read(name, binary_wanted=True, force=False)
+        with files.opened(name, binary_wanted=True, force=False) as item:
+            data = bytes(item)
         told = {"file": name, **measuring.measure(data, settings)}
         made.append(told)
         messages.clear()
@@ -88,7 +89,8 @@ def measure(
 
 def _write(table: Path | None, made: list[dict[str, Any]]) -> None:
     if table is not None:
-        atomic.write(table, (json.dumps(made, indent=1) + "\n").encode(), replace=True, dress=lambda handle: None)
+        with atomic.writing(table, replace=True, dress=lambda handle: None) as file:
+            file.write((json.dumps(made, indent=1) + "\n").encode())
 
 
 def text(told: dict[str, Any], rows: int) -> str:

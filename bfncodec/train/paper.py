@@ -256,7 +256,7 @@ class Trainer:
     def __init__(self, spec: Spec, data: Data, plan: Plan, log: Log) -> None:
         self.flow, self.data, self.plan, self.log, self.step = Flow(spec), data, plan, log, 0
         torch.manual_seed(plan.seed)
-        self.network = Network(spec).to(memory_format=torch.channels_last)
+        self.network = Network(spec)
         matrices = self.network.matrices()
         known = {id(matrix) for matrix in matrices}
         others = [parameter for parameter in self.network.parameters() if id(parameter) not in known]
@@ -314,7 +314,7 @@ class Trainer:
         """The integer network."""
         torch.manual_seed(2)
         batches = []
-        for part in self.data.held_out(512).split(64):
+        for part in self.data.held_out(512).split(64):  # type: ignore[no-untyped-call]
             at = torch.rand(len(part))
             batches.append((self.flow.seen(part, at).inputs, time_inputs(at)))
         return self.network.tensors(batches)
