@@ -19,11 +19,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import features, measure
+from bfncodec import transmission
 from bfncodec.cli.sample import SAMPLERS
-from bfncodec.exact import kernels
 from bfncodec.models import sample, zoo
-from bfncodec.models.paper import single
-from bfncodec.models.paper import spec as specs
 from bfncodec.models.paper.spec import Spec
 
 STEPS = (5, 10, 25, 50, 100)
@@ -39,12 +37,12 @@ def stored(work: Path, model: Path, sampler: str, steps: int, items: int, end: s
     return work / f"{zoo.digest(model).hex()}-{sampler}-{end}-{steps}-{items}.npz"
 
 
-def draw(model: Path, spec: Spec, work: Path, sampler: str, steps: int, items: int, end: str) -> None:
+def draw(model: Path, work: Path, sampler: str, steps: int, items: int, end: str) -> None:
     """Draw samples, unless they lie there."""
     path = stored(work, model, sampler, steps, items, end)
     if path.exists():
         return
-    predictor = single.Predictor(kernels.kernel("float32"), zoo.tensors(model), spec)
+    predictor = transmission.predictor(model, "float32")
     start = time.perf_counter()
     made = sample.paper(predictor, items, steps, sampler, 0, end)
     seconds = time.perf_counter() - start
@@ -285,11 +283,11 @@ def main(
     path = out / "samples.json"
     results: dict[str, Row] = json.loads(path.read_text()) if path.exists() else {}
     for model in models:
-        spec = specs.from_card(zoo.card(model))
+        spec = transmission.predictor(model, "float32").spec
         for number in steps:
             for sampler in samplers:
                 for end in ends(spec, sampler):
-                    draw(model, spec, work, sampler, number, items, end)
+                    draw(model, work, sampler, number, items, end)
         results[model.stem] = part = measured(model, spec, data, work, items)
         picture(model, spec, work, items, part["rows"], out / f"samples-{model.stem}.png")
         path.write_text(json.dumps(results, indent=1) + "\n")

@@ -73,10 +73,9 @@ def sample(
         from bfncodec.models import zoo
 
         path = zoo.find(name)
-        kind = _kind(path)
-        if kind not in ("values", "binary", "classes"):
-            if steps or sampler != "bfn":
-                raise click.UsageError("-n and --sampler are for models of the paper's kind; this is another")
+        kind, predictor = _loaded(path, device)
+        if predictor is None and (steps or sampler != "bfn"):
+            raise click.UsageError("-n and --sampler are for models of the paper's kind; this is another")
         if kind != "text" and length:
             raise click.UsageError("--length is for text models")
         if kind == "text" and items:
@@ -84,49 +83,45 @@ def sample(
         pictorial = kind not in ("text", "classes")
         if pictorial or target != files.STANDARD:
             files.check_target(target, [], force)
-        data = _data(path, kind, (steps or STEPS, items, length or LENGTH, sampler, end, seed), device)
+        data = _data(path, kind, predictor, (steps or STEPS, items, length or LENGTH, sampler, end, seed), device)
         if target == files.STANDARD and not pictorial and sys.stdout is not None and sys.stdout.isatty():
             for line in data.decode(errors="replace").splitlines():
                 click.echo(files.printable(line))
             return
-        files.write(target, data, sources=[], force=force, keep=files.Keep.NOTHING)
+        with files.output(target, sources=[], force=force, keep=files.Keep.NOTHING, make_folder=False) as out:
+            out.file.write(data)
 
     files.each([model], draw, messages, debug)
 
 
-def _kind(path: Path) -> str:
-    """What a model models: "text", "images", or the kind of its spec."""
+def _loaded(path: Path, device: str) -> tuple[str, Any]:
+    """What a model models ("text", "images", or the kind of its spec), and its predictor if it is the paper's."""
+    from bfncodec import transmission
+    from bfncodec.exact import kernels
     from bfncodec.models import zoo
-    from bfncodec.models.paper import spec
 
-    zoo.tensors(path)  # CorruptFile if it is no model
-    card = zoo.card(path)
-    if "spec" in card:
-        return spec.from_card(card).kind
-    return "text" if zoo.is_text(path) else "images"
+    if transmission.serves(path):
+        predictor = transmission.predictor(path, kernels.for_device(device).name)
+        return predictor.spec.kind, predictor
+    return "text" if zoo.is_text(path) else "images", None
 
 
-def _data(path: Path, kind: str, wanted: tuple[Any, ...], device: str) -> bytes:
+def _data(path: Path, kind: str, predictor: Any, wanted: tuple[Any, ...], device: str) -> bytes:
     """The file that is written."""
     from bfncodec.exact import kernels
     from bfncodec.models import sample as samples
     from bfncodec.models import zoo
-    from bfncodec.models.paper import single
-    from bfncodec.models.paper import spec as specs
 
     steps, items, length, sampler, end, seed = wanted
-    kernel, tensors = kernels.for_device(device), zoo.tensors(path)
     if kind == "text":
-        return samples.text(kernels.kernel("float32"), tensors, length, seed)
+        return samples.text(kernels.kernel("float32"), zoo.tensors(path), length, seed)
     if kind == "images":
-        return _png(samples.pictures(kernel, tensors, items or IMAGES, SIDE, seed))
-    spec = specs.from_card(zoo.card(path))
-    predictor = single.Predictor(kernel, tensors, spec)
+        return _png(samples.pictures(kernels.for_device(device), zoo.tensors(path), items or IMAGES, SIDE, seed))
     end = end or ("guess" if kind == "classes" else "draw")
     made = samples.paper(predictor, items or (LINES if kind == "classes" else IMAGES), steps, sampler, seed, end)
     if kind == "classes":
-        return b"".join(line + b"\n" for line in samples.lines(spec, made))
-    return _png(samples.shown(spec, made))
+        return b"".join(line + b"\n" for line in samples.lines(predictor.spec, made))
+    return _png(samples.shown(predictor.spec, made))
 
 
 def _png(images: Any) -> bytes:
