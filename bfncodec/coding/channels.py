@@ -78,7 +78,7 @@ class GridChannel(Channel):
         """See `Channel`."""
         sent, own = self.sender.weights(x), self.sender.symbols(x, y)
         first = self.sender.receiver_symbols(y) - own
-        matched = self.receiver.bounds(first[:, None] + np.arange(sent.shape[1]), output)[:, :, 1]
+        matched = np.diff(self.receiver.bounds(first, sent.shape[1], output), axis=1)
         paid = loss.surprise(matched, own) - loss.surprise(sent, own)
         return paid, loss.divergence(sent, matched, np.zeros(len(x), np.int64))
 

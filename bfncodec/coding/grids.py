@@ -25,8 +25,8 @@ Ints = NDArray[Any]
 class Grid(NamedTuple):
     """A sender's grid, for compiled code."""
 
-    sums: Ints  # int64 [rows, width]: cumulative weights of the noise
-    unit: int
+    sums: Ints  # int64 [width, rows]: cumulative weights of the noise; rows are a power of two
+    unit: int  # log2, as the next
     spacing: int
     levels: int
     symbols: int  # of the receiver
@@ -43,12 +43,14 @@ class Receiver:
         """The sender's numbers."""
         step, table = self.sender.step, self.sender.table
         last = (step.levels - 1) * step.unit // step.spacing
-        return Grid(table.cumsum(axis=1), step.unit, step.spacing, step.levels, last + table.shape[1])
+        sums = np.ascontiguousarray(table.cumsum(axis=1).T)
+        unit, spacing = step.unit.bit_length() - 1, step.spacing.bit_length() - 1
+        return Grid(sums, unit, spacing, step.levels, last + table.shape[1])
 
     def push(self, coder: Coder, symbols: Ints, output: Ints) -> None:
         """Push receiver symbols int [n]."""
-        below, width = self.bounds(symbols[:, None], output).transpose(2, 0, 1)[:, :, 0]
-        above = TOTAL - below - width
+        below, next_ = self.bounds(symbols, 1, output).T
+        width, above = next_ - below, TOTAL - next_
         # Three entries a row, none of them empty: at either end the rest is cut in two anywhere.
         place = np.where(below == 0, 0, np.where(above == 0, 2, 1))
         rows = np.stack([below, width, above], axis=1)
@@ -65,10 +67,10 @@ class Receiver:
         close_stack(coder, stack, words)
         return symbols
 
-    def bounds(self, symbols: Ints, output: Ints) -> Ints:
-        """Cumulative weight below symbols int [n, m], and their own weight: int64 [n, m, 2]."""
-        made = np.empty((*symbols.shape, 2), np.int64)
-        _bounds(self.grid, _sums(output), output.astype(np.int64), symbols.astype(np.int64), made)
+    def bounds(self, first: Ints, count: int, output: Ints) -> Ints:
+        """Cumulative weights below the symbols first, first + 1, ..., first + count: int64 [n, count + 1]."""
+        made = np.empty((len(first), count + 1), np.int64)
+        _bounds(self.grid, _sums(output), output.astype(np.int64), first.astype(np.int64), made)
         return made
 
 
@@ -84,25 +86,23 @@ def _below(grid: Grid, sums: Ints, weights: Ints, symbol: int) -> int:
     """Cumulative weight of the symbols below `symbol`, one extra unit each, as `exact.pmf.normalise` gives it."""
     if symbol == 0:
         return 0
-    last, width = symbol - 1, grid.sums.shape[1]
+    last, width = symbol - 1, grid.sums.shape[0]
     # Values whose whole noise lies below, then those of which a part does.
-    whole = min(max(-((-(last - width + 2) * grid.spacing) // grid.unit), 0), grid.levels)
-    part = min(-((-(last + 1) * grid.spacing) // grid.unit), grid.levels)
+    whole = min(max(-(-((last - width + 2) << grid.spacing) >> grid.unit), 0), grid.levels)
+    part = min(-(-((last + 1) << grid.spacing) >> grid.unit), grid.levels)
     total = sums[whole] << TOTAL_BITS
+    rows = grid.sums.shape[1] - 1
     for value in range(whole, part):
-        place = last - value * grid.unit // grid.spacing
-        total += weights[value] * grid.sums[value % grid.sums.shape[0], place]
+        place = last - (value << grid.unit >> grid.spacing)
+        total += weights[value] * grid.sums[place, value & rows]
     return ((total >> TOTAL_BITS) * (TOTAL - grid.symbols) >> TOTAL_BITS) + symbol
 
 
 @compiled
-def _bounds(grid: Grid, sums: Ints, weights: Ints, symbols: Ints, out: Ints) -> None:
-    for index in range(symbols.shape[0]):
-        for at in range(symbols.shape[1]):
-            symbol = symbols[index, at]
-            below = _below(grid, sums[index], weights[index], symbol)
-            out[index, at, 0] = below
-            out[index, at, 1] = _below(grid, sums[index], weights[index], symbol + 1) - below
+def _bounds(grid: Grid, sums: Ints, weights: Ints, first: Ints, out: Ints) -> None:
+    for index in range(out.shape[0]):
+        for at in range(out.shape[1]):
+            out[index, at] = _below(grid, sums[index], weights[index], first[index] + at)
 
 
 @compiled
