@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from bfncodec import container
 from bfncodec.container import Block, File, Layout, Mode, Source
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
+from bfncodec.payload import Data, Span, cut, whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,10 +56,47 @@ def encode(
     Raises UnsupportedFeature for other items, MissingModel, LimitExceeded.
     """
     if isinstance(item, bytes | bytearray | memoryview):
-        data = bytes(item)
-        return container.write(File([_smallest(data, _parsed(data, media, max_pixels), device, model, effort, media)]))
+        given, spool = whole(io.BytesIO(item)), io.BytesIO()
+        file = encode_file(given, spool, device=device, model=model, effort=effort, media=media, max_pixels=max_pixels)
+        return container.write(file)
     picture = _from_array(item) if isinstance(item, np.ndarray) else _from_pillow(item, max_pixels)
     return container.write(File([_picture_block([picture], device, model, effort)]))
+
+
+def encode_file(
+    item: Span,
+    spool: IO[bytes],
+    *,
+    device: str = "auto",
+    model: str | None = None,
+    effort: str = "default",
+    media: str = "auto",
+    max_pixels: int = MAX_PIXELS,
+) -> File:
+    """`encode` for a file that need not be in memory: what is larger than a part is read piece by piece.
+
+    item: the file's bytes. spool: an open file that can seek and be read, for what is coded; the result points
+    into both. Images are read whole, and so is what a model of the paper's kind is asked to code.
+    """
+    from bfncodec import parts
+
+    paper = _paper(model)
+    if paper is not None:
+        from bfncodec import transmission
+
+        return File([transmission.encode(bytes(item), paper, kernel_name(device), transmission.Settings())])
+    picture = parsed(item, media, max_pixels)
+    if picture is not None or len(item) <= parts.PART:
+        return File([_smallest(bytes(item), picture, device, model, effort, media)])
+    return parts.encode(
+        item,
+        spool,
+        parts.PART,
+        kernel=kernel_name(device),
+        model=_model(model, Mode.TEXT),
+        effort=effort,
+        text=media == "text",
+    )
 
 
 def decode(data: bytes, *, device: str = "auto") -> Any:
@@ -66,17 +105,16 @@ def decode(data: bytes, *, device: str = "auto") -> Any:
     A PNG file comes back as a PNG of the same pixels and chunks; all other bytes as they
     were. Archives: use `decode_items`.
     """
+    from bfncodec.media import image
+
     file = container.read(bytes(data), max_output=MAX_OUTPUT, max_pixels=MAX_PIXELS)
     if file.names is not None:
         raise UnsupportedFeature("this is an archive of several items: use bfncodec.decode_items")
-    block = file.blocks[0]
-    content = next(decode_block(block, device))
-    if isinstance(content, bytes):
-        return content
+    (content,) = contents(file, device)
+    if not isinstance(content, image.Picture):
+        return _joined(content)
     if content.source is Source.ARRAY:
         return content.pixels
-    from bfncodec.media import image
-
     made = image.build(content)
     if content.source is Source.PILLOW:
         from PIL import Image
@@ -92,55 +130,86 @@ def decode_items(data: bytes, *, device: str = "auto") -> dict[str, bytes]:
     file = container.read(bytes(data), max_output=MAX_OUTPUT, max_pixels=MAX_PIXELS)
     if file.names is None:
         raise UnsupportedFeature("this is not an archive: use bfncodec.decode")
-    contents = (content for block in file.blocks for content in decode_block(block, device))
-    return {name: file_bytes(content) for name, content in zip(file.names, contents, strict=True)}
+    return {name: file_bytes(one) for name, one in zip(file.names, contents(file, device), strict=True)}
 
 
-def file_bytes(content: bytes | Picture) -> bytes:
+def file_bytes(content: Iterator[bytes] | Picture) -> bytes:
     """The file that decoded content stands for."""
-    if isinstance(content, bytes):
-        return content
-    from bfncodec.media import image
+    from bfncodec.media.image import Picture, build
 
-    return image.build(content)
+    return build(content) if isinstance(content, Picture) else _joined(content)
 
 
-def decode_block(block: Block, device: str) -> Iterator[bytes | Picture]:
-    """The items of a block, checked."""
+def _joined(pieces: Iterator[bytes]) -> bytes:
+    made = io.BytesIO()
+    made.writelines(pieces)
+    return made.getvalue()
+
+
+def contents(file: File, device: str) -> Iterator[Iterator[bytes] | Picture]:
+    """The items of a file: pictures, checked; others as by `pieces`."""
+    if file.names is None and file.blocks[0].image is None:
+        yield itertools.chain.from_iterable(pieces(block, device) for block in file.blocks)
+    else:
+        for block in file.blocks:
+            yield from decode_block(block, device)
+
+
+def decode_block(block: Block, device: str) -> Iterator[Iterator[bytes] | Picture]:
+    """The items of a block, as in `contents`."""
     from bfncodec import codec
 
-    if block.mode in (Mode.STORED, Mode.LZMA):
-        yield codec.decode_classical(block)
+    if block.image is None:
+        yield pieces(block, device)
         return
     with _damage():
-        if block.mode is Mode.TEXT:
-            contents: list[bytes | Picture] = [codec.decode_text(block, kernel_name(device))]
+        pictures = codec.decode_pictures(block, kernel_name(device))
+    yield from pictures
+
+
+def pieces(block: Block, device: str) -> Iterator[bytes]:
+    """The content of a block that is no image; CorruptFile after the last piece, or before, unless all is right."""
+    from bfncodec import classical, codec
+
+    if block.mode in (Mode.STORED, Mode.LZMA):
+        yield from classical.decode(block)
+        return
+    with _damage():
+        if block.single is not None:
+            from bfncodec import transmission
+
+            data = transmission.decode(block, kernel_name(device))
         else:
-            contents = [*codec.decode_pictures(block, kernel_name(device))]
-    yield from contents
+            data = codec.decode_text(block, kernel_name(device))
+    yield data
 
 
-def verify(encoded: bytes, originals: dict[str, bytes], device: str) -> None:
+def verify(encoded: Data, originals: Mapping[str, Data], device: str) -> None:
     """Decode and compare with the files that were encoded, by name; CorruptFile if anything differs.
 
     A file that is no archive is compared with the only original.
     """
-    from bfncodec.media import image
-
     file = container.read(encoded)
-    contents = [content for block in file.blocks for content in decode_block(block, device)]
     names = file.names or list(originals)
     if sorted(names) != sorted(originals):
         raise CorruptFile("the encoded archive lost an item; nothing was written. Please report this")
-    for name, content in zip(names, contents, strict=True):
-        original = originals[name]
-        if isinstance(content, bytes):
-            good = content == original
-        else:
-            wanted = image.parse(original, 1 << 62)
-            good = wanted is not None and _same(content, wanted)
-        if not good:
+    for name, content in zip(names, contents(file, device), strict=True):
+        if not _matches(content, originals[name]):
             raise CorruptFile("the encoded file does not decode to the input; nothing was written. Please report this")
+
+
+def _matches(content: Iterator[bytes] | Picture, original: Data) -> bool:
+    from bfncodec.media.image import Picture, parse
+
+    if isinstance(content, Picture):
+        wanted = parse(bytes(original), 1 << 62)
+        return wanted is not None and _same(content, wanted)
+    position = 0
+    for piece in content:
+        if len(piece) > len(original) - position or bytes(cut(original, position, len(piece))) != piece:
+            return False
+        position += len(piece)
+    return position == len(original)
 
 
 def _same(one: Picture, other: Picture) -> bool:
@@ -181,7 +250,7 @@ def select(file: File, wanted: tuple[str, ...]) -> dict[int, str]:
     return chosen
 
 
-def decode_chosen(file: File, chosen: dict[int, str], device: str) -> Iterator[tuple[str, bytes | Picture]]:
+def decode_chosen(file: File, chosen: dict[int, str], device: str) -> Iterator[tuple[str, Iterator[bytes] | Picture]]:
     """Names and contents of chosen items; blocks without any are skipped."""
     start = 0
     for block in file.blocks:
@@ -211,7 +280,12 @@ def _damage() -> Iterator[None]:
         raise LimitExceeded("there is not enough memory for what the file claims") from error
 
 
-def encode_archive(
+def encode_archive(items: list[tuple[str, bytes]], **choices: Any) -> bytes:
+    """`archive_file` as bytes."""
+    return container.write(archive_file(items, **choices))
+
+
+def archive_file(
     items: list[tuple[str, bytes]],
     *,
     device: str = "auto",
@@ -219,13 +293,13 @@ def encode_archive(
     effort: str = "default",
     media: str = "auto",
     max_pixels: int = MAX_PIXELS,
-) -> bytes:
+) -> File:
     """Encode named files as one archive; images of one size, layout and source share blocks."""
     from bfncodec import codec
 
-    parsed = [(name, data, _parsed(data, media, max_pixels)) for name, data in items]
+    entries = [(name, data, parsed(data, media, max_pixels)) for name, data in items]
     groups: dict[Any, list[tuple[str, bytes, Picture | None]]] = {}
-    for number, entry in enumerate(parsed):
+    for number, entry in enumerate(entries):
         picture = entry[2]
         alone = picture is None or len(picture.metadata) > SHARED_METADATA
         key = number if alone or picture is None else (picture.source, picture.layout, picture.pixels.shape)
@@ -238,10 +312,10 @@ def encode_archive(
             part = group[start : start + size]
             blocks += _archive_blocks(part, device, model, effort, media)
             names += [name for name, _, _ in part]
-    return container.write(File(blocks, names))
+    return File(blocks, names)
 
 
-def info(data: bytes) -> dict[str, Any]:
+def info(data: Data) -> dict[str, Any]:
     """What the header tells, without decoding and without a model; keys are stable."""
     file = container.read(data)
     blocks = []
@@ -268,12 +342,22 @@ def info(data: bytes) -> dict[str, Any]:
                 "lanes": block.text.lanes,
                 "bits_per_byte": round(8 * block_bytes(block) / block.size, 4),
             }
+        if block.single is not None:
+            single = block.single
+            entry |= {
+                "model": single.model.hex(),
+                "schedule": "single",
+                "sender": single.sender.name.lower(),
+                "steps": single.steps,
+                "floating_point": single.inexact,
+                "bits_per_byte": round(8 * block_bytes(block) / block.size, 4),
+            }
         blocks.append(entry)
     return {
         "format_version": container.VERSION,
         "file_bytes": len(data),
         "content_bytes": sum(block.size for block in file.blocks),
-        "items": sum(block.items for block in file.blocks),
+        "items": file.items,
         "names": file.names,
         "blocks": blocks,
     }
@@ -283,6 +367,8 @@ def block_bytes(block: Block) -> int:
     """Payload bytes of a block."""
     if block.text is not None:
         return sum(map(len, block.text.streams))
+    if block.single is not None:
+        return len(block.single.frame) + len(block.single.stream)
     if block.image is None:
         return len(block.data)
     pieces = [block.image.metadata]
@@ -291,10 +377,19 @@ def block_bytes(block: Block) -> int:
     return sum(map(len, pieces))
 
 
-def _parsed(data: bytes, media: str, max_pixels: int) -> Picture | None:
+def parsed(data: Data, media: str, max_pixels: int) -> Picture | None:
+    """The picture in a file's bytes, None if it has to be coded as bytes; a large file is read only if it may be one.
+
+    Raises UnsupportedFeature where media is "image" and it is none, LimitExceeded.
+    """
+    from bfncodec import parts
     from bfncodec.media import image
 
-    picture = None if media in ("text", "bytes") else image.parse(data, max_pixels)
+    picture = None
+    if media in ("auto", "image"):
+        head = bytes(cut(data, 0, min(len(data), image.HEAD)))
+        if len(data) <= parts.PART or image.may_be(head, len(data), max_pixels):
+            picture = image.parse(bytes(data), max_pixels)
     if picture is None and media == "image":
         raise UnsupportedFeature("not an image that is modelled; --media auto codes it as bytes")
     return picture
@@ -302,30 +397,30 @@ def _parsed(data: bytes, media: str, max_pixels: int) -> Picture | None:
 
 def _smallest(data: bytes, picture: Picture | None, device: str, model: str | None, effort: str, media: str) -> Block:
     """The picture's block, or the bytes' if that is smaller."""
-    from bfncodec import codec
+    from bfncodec import classical, codec
 
     if media == "text" and data:
         text = codec.encode_text(data, _model(model, Mode.TEXT), kernel=kernel_name(device), effort=effort)
-        return text if codec.text_is_worth(text, len(data)) else codec.encode_classical(data)
+        return text if codec.text_is_worth(text, len(data)) else classical.encode(data)
     if picture is None:
         return codec.encode_bytes(data, _model(model, Mode.TEXT), kernel=kernel_name(device), effort=effort)
     modelled = _picture_block([picture], device, model, effort)
     if media == "image" or block_bytes(modelled) < len(data) // 2:
         return modelled
-    plain = codec.encode_classical(data)
+    plain = classical.encode(data)
     return modelled if block_bytes(modelled) <= block_bytes(plain) else plain
 
 
 def _archive_blocks(
     part: list[tuple[str, bytes, Picture | None]], device: str, model: str | None, effort: str, media: str
 ) -> list[Block]:
-    from bfncodec import codec
+    from bfncodec import classical
 
     pictures = [picture for _, _, picture in part if picture is not None]
     if len(part) == 1 or not pictures:
         return [_smallest(data, picture, device, model, effort, media) for _, data, picture in part]
     modelled = _picture_block(pictures, device, model, effort)
-    plain = [codec.encode_classical(data) for _, data, _ in part]
+    plain = [classical.encode(data) for _, data, _ in part]
     return [modelled] if block_bytes(modelled) <= sum(map(block_bytes, plain)) else plain
 
 
@@ -341,6 +436,17 @@ def _model(name: str | None, mode: Mode) -> Path | None:
 
     path = zoo.find(name) if name else None
     return path if path and zoo.is_text(path) == (mode is Mode.TEXT) else None
+
+
+def _paper(name: str | None) -> Path | None:
+    """The model that a user named, if it is one of the paper's kind."""
+    if name is None:
+        return None
+    from bfncodec import transmission
+    from bfncodec.models import zoo
+
+    path = zoo.find(name)
+    return path if transmission.serves(path) else None
 
 
 def _from_array(array: np.ndarray[Any, Any]) -> Picture:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec import container
+from bfncodec import classical, container
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.container import Block, Image, Layout, Mode, Pass, Schedule, TextSchedule
@@ -24,12 +23,12 @@ from bfncodec.models import base, changes, context, online, zoo
 from bfncodec.models.lattice import Lattice
 from bfncodec.models.networks import Networks, load
 from bfncodec.models.wavefront import Wavefront
+from bfncodec.payload import Data, Reader, cut
 
 if TYPE_CHECKING:  # compiled code is imported only where a text is coded
     from bfncodec.models.text import blockwise, bytewise
 
 Pixels = NDArray[np.uint8]
-_FILTERS: list[dict[str, int]] = [{"id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME}]
 _ORDER = [1, 0, 2]  # RGB <-> GRB
 BLOCK_PIXELS = 1 << 17
 BLOCK_ITEMS = 256
@@ -44,38 +43,6 @@ BLOCK_STEPS = 2  # noisy steps of effort blocks
 BLOCK_PART = 1 << 22  # bytes of a text in blocks that share a stream
 QUIET = 128  # bytes at the end of a lane that are tried without noisy steps first
 LEARN_FROM = 1 << 14  # pixels from which on an image's own statistics are worth learning
-
-
-def pack(data: bytes) -> bytes:
-    """LZMA without a container of its own."""
-    return lzma.compress(data, lzma.FORMAT_RAW, filters=_FILTERS)
-
-
-def unpack(data: bytes, limit: int) -> bytes:
-    """The inverse of `pack`; CorruptFile if it is damaged or gives more than `limit` bytes."""
-    decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_FILTERS)
-    try:
-        out = decompressor.decompress(data, limit + 1)
-    except (lzma.LZMAError, EOFError, MemoryError) as error:
-        raise CorruptFile("the LZMA data is damaged") from error
-    if len(out) > limit or not decompressor.eof or decompressor.unused_data:
-        raise CorruptFile("the LZMA data does not end where it should")
-    return out
-
-
-def encode_classical(data: bytes) -> Block:
-    """One item as LZMA, or stored if that is no larger."""
-    packed = pack(data)
-    mode = Mode.LZMA if len(packed) < len(data) else Mode.STORED
-    return Block(mode, 1, len(data), container.digest(data), packed if mode is Mode.LZMA else data)
-
-
-def decode_classical(block: Block) -> bytes:
-    """The content of a stored or LZMA block."""
-    data = block.data if block.mode is Mode.STORED else unpack(block.data, block.size)
-    if len(data) != block.size or container.digest(data) != block.digest:
-        raise CorruptFile("the decoded content does not match its checksum")
-    return data
 
 
 def encode_text(
@@ -110,18 +77,18 @@ def _encode_blocks(values: Pixels, kernel: str, path: Path, ledger: Ledger | Non
     quiet = QUIET
     while True:
         coded = container.Text(zoo.digest(path), lanes, TextSchedule.BLOCKWISE, BLOCK_STEPS, quiet)
-        written = Ledger()
+        written = ledger.blank() if ledger is not None else None
         silent: set[int] = set()
         for part in parts:
             coder = Coder()
             text = blockwise.Blockwise(network, len(part), lanes, coded.steps, quiet, values[part.start : part.stop])
-            silent |= protocol.encode(coder, text, written if ledger is not None else None)
+            silent |= protocol.encode(coder, text, written)
             coded.streams.append(coder.data())
         if not silent:
             break
         quiet *= 2
-    if ledger is not None:
-        ledger.groups += written.groups
+    if ledger is not None and written is not None:
+        ledger.extend(written)
     return coded
 
 
@@ -153,7 +120,7 @@ def _decode_blocks(coded: container.Text, size: int, kernel: str) -> bytes:
     data = []
     for part, stream in zip(parts, coded.streams, strict=True):
         text = blockwise.Blockwise(network, len(part), coded.lanes, coded.steps, coded.quiet)
-        coder = Coder(stream)
+        coder = Coder(bytes(stream))
         protocol.decode(coder, text)
         if not coder.empty:
             raise CorruptFile("the payload is damaged: something is left after the last byte")
@@ -168,7 +135,7 @@ def _decode_bytewise(coded: container.Text, size: int) -> bytes:
         stream = next(streams, None)
         if stream is None:
             raise CorruptFile("the payload is damaged: a stream is missing")
-        coder = Coder(stream)
+        coder = Coder(bytes(stream))
         protocol.decode(coder, section)
         if not coder.empty:
             raise CorruptFile("the payload is damaged: something is left after the last byte")
@@ -179,14 +146,11 @@ def _decode_bytewise(coded: container.Text, size: int) -> bytes:
 
 def encode_bytes(data: bytes, model: Path | None = None, *, kernel: str = "float32", effort: str = "default") -> Block:
     """One item in the smallest of text, LZMA and stored; large items that look hopeless are not tried as text."""
-    plain = encode_classical(data)
+    plain = classical.encode(data)
     if not data or len(data) > TEXT_LIMIT:
         return plain
-    if len(data) > PROBE_FROM:
-        # Repeats over long distances are LZMA's; whatever it makes tiny is not worth the model's time.
-        estimate = text_bits(_sample(data), model) * len(data) / 8
-        if estimate > min(1.25 * len(plain.data), 0.985 * len(data)) or len(plain.data) * 50 < len(data):
-            return plain
+    if len(data) > PROBE_FROM and not text_is_hopeful(data, len(plain.data), model):
+        return plain
     text = encode_text(data, model, kernel=kernel, effort=effort)
     return text if text_is_worth(text, len(plain.data)) else plain
 
@@ -212,10 +176,18 @@ def text_bits(data: bytes, model: Path | None = None) -> float:
     return bytewise.dry_run(text.layers, text.memory, values) / len(data)
 
 
-def _sample(data: bytes) -> bytes:
-    """Pieces from all over a large item."""
-    step = len(data) // SAMPLES
-    return b"".join(data[at * step : at * step + PROBE_BYTES // SAMPLES] for at in range(SAMPLES))
+def text_is_hopeful(data: Data, packed: int, model: Path | None = None) -> bool:
+    """True if a sample of an item promises less than the `packed` bytes of LZMA, at a price worth paying.
+
+    Repeats over long distances are LZMA's; whatever it makes tiny is not worth the model's time.
+    """
+    size = len(data)
+    if packed * 50 < size:
+        return False
+    step = max(size // SAMPLES, PROBE_BYTES // SAMPLES)
+    starts = range(0, size, step)[:SAMPLES]
+    sample = b"".join(bytes(cut(data, at, min(PROBE_BYTES // SAMPLES, size - at))) for at in starts)
+    return text_bits(sample, model) * size / 8 <= min(1.25 * packed, 0.985 * size)
 
 
 @cache
@@ -303,7 +275,7 @@ def decode_thumbnail(block: Block, kernel: str) -> list[Pixels]:
             passes.append(np.broadcast_to(np.frombuffer(part.constant, np.uint8), small)[..., _order(channels)])
             continue
         model = _model(nets, part, shape, made.schedule)
-        protocol.decode(Coder(part.stream), model, _silent(part.silent, model), last=1)
+        protocol.decode(Coder(bytes(part.stream)), model, _silent(part.silent, model), last=1)
         passes.append(model.thumbnails())
     return list(merge(passes, made.layout))
 
@@ -337,8 +309,8 @@ def _model(nets: Networks, part: Pass, shape: tuple[int, int, int, int], schedul
         return Lattice(nets, shape)
     if part.pace != online.FIXED and shape[0] * min(shape[1:3]) > RUN_LIMIT:
         raise LimitExceeded("the block is too large for heads that learn")
-    coefficients = base.unpack(part.base, nets.coefficients)
-    return Wavefront(nets.changed(part.changes), shape, coefficients, pace=part.pace)
+    coefficients = base.unpack(bytes(part.base), nets.coefficients)
+    return Wavefront(nets.changed(bytes(part.changes)), shape, coefficients, pace=part.pace)
 
 
 def _encode_pass(nets: Networks, planes: Pixels, effort: str, ledger: Ledger | None) -> Pass:
@@ -357,11 +329,15 @@ def _encode_pass(nets: Networks, planes: Pixels, effort: str, ledger: Ledger | N
         changed = changes.pack(adapt.fit(nets.tensors, planes, coefficients), nets.tensors)
         plans += [Pass(base=packed, pace=1), Pass(base=packed, pace=1, changes=changed)]
 
-    def made(plan: Pass) -> Pass:
-        model = Wavefront(nets.changed(plan.changes), planes.shape, coefficients, planes, plan.pace)
-        return _pushed(model, plan, ledger if len(plans) == 1 else None)
-
-    return min(map(made, plans), key=lambda part: len(part.stream) + len(part.changes))
+    tried = []
+    for plan in plans:
+        told = ledger.blank() if ledger is not None else None
+        model = Wavefront(nets.changed(bytes(plan.changes)), planes.shape, coefficients, planes, plan.pace)
+        tried.append((_pushed(model, plan, told), told))
+    part, told = min(tried, key=lambda one: len(one[0].stream) + len(one[0].changes))
+    if ledger is not None and told is not None:
+        ledger.extend(told)
+    return part
 
 
 def _pushed(model: Wavefront | Lattice, plan: Pass, ledger: Ledger | None) -> Pass:
@@ -373,7 +349,7 @@ def _pushed(model: Wavefront | Lattice, plan: Pass, ledger: Ledger | None) -> Pa
 
 def _decode_pass(nets: Networks, part: Pass, shape: tuple[int, int, int, int], schedule: Schedule) -> Pixels:
     model = _model(nets, part, shape, schedule)
-    coder = Coder(part.stream)
+    coder = Coder(bytes(part.stream))
     protocol.decode(coder, model, _silent(part.silent, model))
     if not coder.empty:
         raise CorruptFile("the payload is damaged: something is left after the last pixel")
@@ -396,13 +372,13 @@ def _pack_metadata(pictures: list[Picture]) -> bytes:
     if not any(picture.metadata for picture in pictures):
         return b""
     pieces: list[Any] = [container.varint(len(picture.metadata)) + picture.metadata for picture in pictures]
-    return pack(b"".join(pieces))
+    return classical.pack(b"".join(pieces))
 
 
-def _unpack_metadata(packed: bytes, items: int) -> list[bytes]:
+def _unpack_metadata(packed: Data, items: int) -> list[bytes]:
     if not packed:
         return [b""] * items
-    reader = container.Reader(unpack(packed, METADATA_LIMIT))
+    reader = Reader(b"".join(classical.unpack(packed, METADATA_LIMIT)))
     metadata = [reader.take(reader.varint()) for _ in range(items)]
     if reader.position != len(reader.data):
         raise CorruptFile("the images' metadata is damaged")

@@ -11,6 +11,7 @@ pixels, metadata, bytes), and for every bad one the class of the error.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import struct
@@ -22,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from bfncodec import api, codec, container
+from bfncodec import api, classical, codec, container, parts, payload
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.container import Block, File, Image, Layout, Mode, Pass, Schedule, Source, Text, TextSchedule
@@ -257,9 +258,9 @@ def hand_made(pixels: Pixels, pace: int, change: bool, shift_base: bool) -> byte
     return container.write(File([block]))
 
 
-def classical(data: bytes) -> bytes:
+def plain_file(data: bytes) -> bytes:
     """A file without a model."""
-    return container.write(File([codec.encode_classical(data)]))
+    return container.write(File([classical.encode(data)]))
 
 
 def in_lanes(data: bytes, lanes: int) -> bytes:
@@ -306,7 +307,15 @@ def archive() -> bytes:
     *pictures, (name, text) = archive_inputs().items()
     file = container.read(api.encode_archive([(name, one.file) for name, one in pictures], **OPTIONS))
     assert file.names is not None
-    return container.write(File([*file.blocks, codec.encode_classical(text.file)], [*file.names, name]))
+    return container.write(File([*file.blocks, classical.encode(text.file)], [*file.names, name]))
+
+
+def cut(data: bytes, part: int) -> bytes:
+    """A text in parts of so many bytes, as `bfncodec.encode` has it where it is far larger."""
+    item = payload.whole(io.BytesIO(data))
+    return container.write(
+        parts.encode(item, io.BytesIO(), part, kernel="float32", model=zoo.find(TEXT_MODEL), text=True)
+    )
 
 
 def lane_ends() -> bytes:
@@ -339,10 +348,18 @@ def by_hand() -> dict[str, tuple[Input, bytes]]:
         "text-lanes-short": (b"five!", 4),
         "text-lanes-ends": (lane_ends(), 3),
     }
-    made = {name: (one, classical(one.file)) for name, one in plain.items()}
+    made = {name: (one, plain_file(one.file)) for name, one in plain.items()}
     made |= {name: (Input("txt", plan[0]), in_lanes(*plan)) for name, plan in lanes.items()}
     story = ENGLISH + MORE_ENGLISH
     made["text-blocks-lanes"] = Input("txt", story), in_blocks(story, 2, 2, 48)
+    made["parts"] = Input("txt", story), cut(story, 600)
+    mixed = [ENGLISH[:300], b"A line that comes again and again.\r\n" * 9, random_bytes(60), MORE_ENGLISH[:200]]
+    blocks = [
+        codec.encode_text(mixed[0], zoo.find(TEXT_MODEL)),
+        *map(classical.encode, mixed[1:3]),
+        codec.encode_text(mixed[3], zoo.find(TEXT_MODEL), effort="blocks"),
+    ]
+    made["parts-mixed"] = Input("bin", b"".join(mixed)), container.write(File(blocks))
     return made | {name: (array(plan[0]), hand_made(*plan)) for name, plan in shapes.items()}
 
 
@@ -381,6 +398,9 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
 
     image = b"\x02\x01" + bytes(8) + b"\x30\x00\x01\x01" + zoo.digest(zoo.find(MODEL)) + b"\x00\x08"
     stored = b"\x00\x03" + container.digest(b"abc") + b"\x03"
+    other = b"\x00\x03" + container.digest(b"def") + b"\x03"
+    empty = b"\x00\x00" + container.digest(b"") + b"\x00"
+    constant = image[:-1] + b"\1\7"
 
     def text(size: int = 3, schedule: int = 0, rest: bytes = b"\x01\x01\x03") -> bytes:
         fields = container.digest(b"abc") + bytes([schedule]) + zoo.digest(zoo.find(TEXT_MODEL)) + rest
@@ -396,6 +416,16 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "last-byte": (flipped(paced, len(paced) - 1), "CorruptFile"),
         "version": (small(stored, b"\x02\x00"), "UnsupportedFeature"),
         "flag": (small(stored, b"\x01\x02"), "UnsupportedFeature"),
+        "flag-4": (small(stored, b"\x01\x04"), "UnsupportedFeature"),
+        "parts-payload": (flipped(good["parts"], len(good["parts"]) - 9), "CorruptFile"),
+        "parts-swapped": (small(b"\2" + stored + other, b"\1\2", b"defabc"), "CorruptFile"),
+        "parts-cut": (good["parts"][:-1], "TruncatedFile"),
+        "parts-trailing-byte": (good["parts"] + b"\0", "CorruptFile"),
+        "parts-one": (small(b"\1" + stored, b"\1\2"), "UnsupportedFeature"),
+        "parts-too-many": (small(b"\x81\x80\4" + stored, b"\1\2"), "LimitExceeded"),
+        "parts-empty": (small(b"\2" + stored + empty, b"\1\2"), "CorruptFile"),
+        "parts-image": (small(b"\2" + stored + constant, b"\1\2"), "CorruptFile"),
+        "parts-archive": (small(b"\2" + stored + other, b"\1\3", b"abcdef"), "UnsupportedFeature"),
         "mode": (small(b"\x03" + stored[1:]), "UnsupportedFeature"),
         "mode-4": (small(b"\x04" + stored[1:]), "UnsupportedFeature"),
         "text-schedule": (small(text(schedule=255)), "UnsupportedFeature"),
@@ -454,6 +484,8 @@ def make(folder: Path) -> None:
             entry |= {"schedule": block.text.schedule.name, "lanes": block.text.lanes}
             if block.text.schedule is TextSchedule.BLOCKWISE:
                 entry |= {"steps": block.text.steps, "quiet": block.text.quiet}
+        if len(container.read(data).blocks) > 1:
+            entry["parts"] = [block.mode.name for block in container.read(data).blocks]
         (folder / entry["input"]).write_bytes(given.file)
         (folder / f"{name}.bfn").write_bytes(data)
         manifest["good"][name] = entry
@@ -475,7 +507,9 @@ def make(folder: Path) -> None:
     for name, (data, error) in bad(good).items():
         (folder / f"bad-{name}.bfn").write_bytes(data)
         manifest["bad"][name] = error
-    manifest["info"] = {name: api.info((folder / f"{name}.bfn").read_bytes()) for name in ("rgb", "lzma", "archive")}
+    manifest["info"] = {
+        name: api.info((folder / f"{name}.bfn").read_bytes()) for name in ("rgb", "lzma", "archive", "parts-mixed")
+    }
     (folder / "manifest.json").write_text(lines(manifest) + "\n")
 
 
@@ -483,19 +517,19 @@ def shown(one: Pass) -> str:
     """What a pass has, in words."""
     if one.constant is not None:
         return f"constant {one.constant.hex()}"
-    parts = [f"pace {one.pace}" if one.pace < 3 else "no learning"] + ["silent"] * one.silent
-    return ", ".join(parts + ["base"] * bool(one.base) + ["changes"] * bool(one.changes))
+    words = [f"pace {one.pace}" if one.pace < 3 else "no learning"] + ["silent"] * one.silent
+    return ", ".join(words + ["base"] * bool(one.base) + ["changes"] * bool(one.changes))
 
 
 def lines(manifest: dict[str, Any]) -> str:
     """JSON with a line for every file."""
-    parts = []
+    sections = []
     for key, value in manifest.items():
         text = json.dumps(value)
         if isinstance(value, dict):
             text = "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in value.items()) + "\n}"
-        parts.append(f"{json.dumps(key)}: {text}")
-    return "{\n" + ",\n".join(parts) + "\n}"
+        sections.append(f"{json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(sections) + "\n}"
 
 
 if __name__ == "__main__":

@@ -93,20 +93,22 @@ class Block:
 
 
 def read_file(data: bytes) -> tuple[list[bytes] | None, list[Block]]:
-    """Names (None if the file is no archive) and blocks."""
+    """Names (None if the file is no archive) and blocks, which are parts of an item if they are several without."""
     file = Reader(data)
     require(file.take(8) == bytes.fromhex("8942464E0D0A1A0A"))
     require(file.byte() == 1)
-    archive = file.byte()
-    require(archive in (0, 1))
+    flags = file.byte()
+    require(flags in (0, 1, 2))
+    archive = flags & 1
     fields = Reader(file.take(file.varint()))
     check = zlib.crc32(data[: file.position])
     require(int.from_bytes(file.take(4), "little") == check)
-    count, names = 1, None
+    count, names = fields.varint() if flags else 1, None
     if archive:
-        count = fields.varint()
         names = zlib.decompress(fields.take(fields.varint())).split(b"\0")
+    require(flags != 2 or 2 <= count <= 2**16)
     blocks = [read_block(fields, file, archive) for _ in range(count)]
+    require(flags != 2 or all(block.mode != 2 and block.size for block in blocks))
     fields.end()
     file.end()
     require(names is None or len(names) == sum(block.items for block in blocks))
@@ -830,6 +832,8 @@ def decode(data: bytes, *models: Path) -> list[Item]:
     """All items of a file that was made with some of the model files. FormatError if it is damaged."""
     names, blocks = read_file(data)
     items = [item for block in blocks for item in decode_block(block, models)]
+    if names is None and len(items) > 1:
+        return [Item(content=b"".join(item.content for item in items))]
     for number, name in enumerate(names or []):
         items[number].name = name
     return items

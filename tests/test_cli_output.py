@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -71,18 +72,22 @@ def test_atomic_writes_without_unnamed_files(folder: Path, monkeypatch: pytest.M
     target = folder / "target"
     modes = []
 
+    def write(path: Path, data: bytes, replace: bool, dress: Callable[[int], None] = lambda _: None) -> None:
+        with atomic.writing(path, replace=replace, dress=dress) as file:
+            file.write(data)
+
     def interrupted(_: int) -> None:
         modes.extend(path.stat().st_mode & 0o777 for path in folder.iterdir())
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        atomic.write(target, b"new", replace=replace, dress=interrupted)
+        write(target, b"new", replace, interrupted)
     assert modes == [0o600] and not listing(folder)
-    atomic.write(target, b"new", replace=replace, dress=lambda _: None)
+    write(target, b"new", replace)
     assert [(name, content[0]) for name, content in listing(folder).items()] == [("target", b"new")]
     if not replace:
         with pytest.raises(FileExistsError):
-            atomic.write(target, b"newer", replace=False, dress=lambda _: None)
+            write(target, b"newer", False)
         assert [content[0] for content in listing(folder).values()] == [b"new"]
 
 

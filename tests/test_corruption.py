@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import bfncodec
-from bfncodec import api, codec, container
+from bfncodec import api, classical, codec, container
 from bfncodec.container import File
 from bfncodec.errors import BfnError, CorruptFile, TruncatedFile
 
@@ -57,8 +57,8 @@ MAKERS: dict[str, Callable[[], bytes]] = {
     "archive": archive,
     "text": lambda: bfncodec.encode(b"a text that repeats, a text \r\n" * 2, media="text"),
     "blocks": lambda: container.write(File([codec.encode_text(BLOCKS, effort="blocks")])),
-    "lzma": lambda: container.write(File([codec.encode_classical(b"a text that repeats, " * 12)])),
-    "stored": lambda: container.write(File([codec.encode_classical(bytes(range(100)))])),
+    "lzma": lambda: container.write(File([classical.encode(b"a text that repeats, " * 12)])),
+    "stored": lambda: container.write(File([classical.encode(bytes(range(100)))])),
 }
 
 

@@ -16,7 +16,7 @@ from command import call, good, listing, pixels, png, shown, spawn
 from safetensors.numpy import load_file, save_file
 
 import bfncodec
-from bfncodec import codec, container
+from bfncodec import classical, codec, container
 from bfncodec.container import Block, File, Mode, Text
 from bfncodec.errors import CorruptFile, UnsupportedFeature
 from bfncodec.models import zoo
@@ -434,7 +434,7 @@ def test_only_texts_need_the_compiler(folder: Path, monkeypatch: pytest.MonkeyPa
     """Files without text decode without numba, which takes its time to start."""
     data = bfncodec.encode(pixels(), model="tiny")
     if mode == "lzma":
-        data = container.write(File([codec.encode_classical(BOOK)]))
+        data = container.write(File([classical.encode(BOOK)]))
     assert mode_of(data) == mode
     (folder / "file.bfn").write_bytes(data)
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
-def write(path: Path, data: bytes, *, replace: bool, dress: Callable[[int], None]) -> None:
-    """Write a file; FileExistsError if it is there already, unless it may be replaced.
+@contextmanager
+def writing(path: Path, *, replace: bool, dress: Callable[[int], None]) -> Iterator[IO[bytes]]:
+    """An open file, to be read as well, that gets its name at the end; FileExistsError if another has it by then.
 
-    `dress` is called with the file's handle once all is written, while only the owner can
-    read it. Where the system has files without a name (Linux), nothing is left behind even
+    With `replace` it takes the other's place. `dress` is called with the file's handle once all is written, while
+    only the owner can read it. Where the system has files without a name (Linux), nothing is left behind even
     by SIGKILL; elsewhere a temporary file stands in the same folder, and goes on every
     error and every signal that can be caught.
     """
     temporary = path.with_name(f".bfncodec-{secrets.token_hex(6)}.part")
     try:
         handle, named = _open(temporary)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
+        with os.fdopen(handle, "w+b") as file:
+            yield file
             file.flush()
             dress(handle)
             os.fsync(handle)
@@ -39,10 +42,10 @@ def _open(temporary: Path) -> tuple[int, bool]:
     """A handle for writing, and whether the file has a name yet."""
     if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):
         try:
-            return os.open(temporary.parent, os.O_TMPFILE | os.O_WRONLY, 0o600), False
+            return os.open(temporary.parent, os.O_TMPFILE | os.O_RDWR, 0o600), False
         except OSError:  # not every file system can
             pass
-    return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), True
+    return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600), True
 
 
 def _name(handle: int, path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from bfncodec.cli import files, options
 from bfncodec.errors import UnsupportedFeature
 
 if TYPE_CHECKING:
-    from bfncodec import container
+    from bfncodec import container, payload
     from bfncodec.media.image import Picture
 
 IMAGE_SUFFIXES = (".png", ".ppm", ".pgm", ".pnm", ".bmp", ".tif", ".tiff", ".webp")
@@ -61,7 +63,9 @@ def decode(
         raise click.UsageError("--rm would lose what --preview or --item leaves out")
     if output_dir:
         files.distinct(str(Path(output_dir) / Path(name).name) for name in names)
-    from bfncodec import api, container
+    from bfncodec import api, container, payload
+
+    suffix = Path(output or "").suffix.lower()
 
     def bare(name: str, hint: str) -> str:
         if not name.endswith(files.SUFFIX) or Path(name).name == files.SUFFIX:
@@ -80,34 +84,48 @@ def decode(
 
     def one(name: str) -> None:
         messages.progress(files.printable(name))
-        data = files.read(name, binary_wanted=True, force=force)
-        file = container.read(data, max_output=max_output, max_pixels=max_pixels)
-        if file.names is not None and not preview:
-            unpack(name, file)
-        else:
-            if items:
+        with files.opened(name, binary_wanted=True, force=force) as data:
+            file = container.read(data, max_output=max_output, max_pixels=max_pixels)
+            if file.names is not None and not preview:
+                unpack(name, file)
+            elif items:
                 raise UnsupportedFeature("is not an archive; it has no --item")
-            target = target_of(name)
-            files.check_target(target, [name], force)
-            made = shaped(api.preview(file, device) if preview else next(api.decode_block(file.blocks[0], device)))
-            if output_dir:
-                Path(output_dir).mkdir(parents=True, exist_ok=True)
-            messages.clear()
-            taken = files.Keep.NOTHING if no_preserve else files.Keep.ALL
-            files.write(target, made, sources=[name], force=force, keep=taken)
-            messages.detail(f"{files.printable(name)}: {files.with_unit(len(data))} -> {files.with_unit(len(made))}")
+            else:
+                single(name, file, len(data))
         if remove and output != files.STANDARD:
             files.remove(name, messages)
 
-    def shaped(content: bytes | Picture) -> bytes:
-        made = api.file_bytes(content)
-        suffix = Path(output or "").suffix.lower()
-        picture: bytes | Picture | None = content
-        if isinstance(content, bytes) and suffix in IMAGE_SUFFIXES:
-            from bfncodec.media import image
+    def single(name: str, file: container.File, size: int) -> None:
+        target = target_of(name)
+        if target == files.STANDARD:
+            messages.clear()
+        taken = files.Keep.NOTHING if no_preserve else files.Keep.ALL
+        with files.output(target, sources=[name], force=force, keep=taken, make_folder=bool(output_dir)) as out:
+            if preview:
+                written = out.file.write(shaped(api.preview(file, device)))
+            elif file.blocks[0].image is not None:
+                written = out.file.write(shaped(next(api.contents(file, device))))
+            else:
+                written = 0
+                for block in file.blocks:
+                    written += sum(map(out.file.write, api.pieces(block, device)))
+                    out.release()
+                content = payload.whole(out.file)
+                picture = parsed(content)
+                if picture is not None:
+                    made = api.converted(picture, bytes(content), suffix)
+                    out.file.truncate(0)
+                    out.file.seek(0)
+                    written = out.file.write(made)
+        messages.detail(f"{files.printable(name)}: {files.with_unit(size)} -> {files.with_unit(written)}")
 
-            picture = image.parse(content, max_pixels)
-        return made if picture is None or isinstance(picture, bytes) else api.converted(picture, made, suffix)
+    def parsed(content: payload.Data) -> Picture | None:
+        return api.parsed(content, "auto", max_pixels) if suffix in IMAGE_SUFFIXES else None
+
+    def shaped(content: Iterator[bytes] | Picture) -> bytes:
+        made = api.file_bytes(content)
+        picture = parsed(made) if isinstance(content, Iterator) else content
+        return made if picture is None else api.converted(picture, made, suffix)
 
     def unpack(name: str, file: container.File) -> None:
         chosen = api.select(file, items)
@@ -124,10 +142,10 @@ def decode(
         for item, content in api.decode_chosen(file, chosen, device):
             messages.progress(files.printable(item))
             made = shaped(content)
-            if not output:
-                folder.mkdir(parents=True, exist_ok=True)
             messages.clear()
-            files.write(output or str(folder / item), made, sources=[name], force=force, keep=taken)
+            where = output or str(folder / item)
+            with files.output(where, sources=[name], force=force, keep=taken, make_folder=not output) as out:
+                out.file.write(made)
             messages.detail(f"{files.printable(item)}: unpacked")
 
     files.each(names, one, messages, debug)
@@ -155,11 +173,11 @@ def check(
 
     def one(name: str) -> None:
         messages.progress(files.printable(name))
-        data = files.read(name, binary_wanted=True, force=False)
-        file = container.read(data, max_output=max_output, max_pixels=max_pixels)
-        for block in file.blocks:
-            for _ in api.decode_block(block, device):
-                pass
+        with files.opened(name, binary_wanted=True, force=False) as data:
+            file = container.read(data, max_output=max_output, max_pixels=max_pixels)
+            for content in api.contents(file, device):
+                if isinstance(content, Iterator):
+                    deque(content, 0)
         messages.note(f"{files.printable(name)}: OK")
 
     files.each(names, one, messages, debug)

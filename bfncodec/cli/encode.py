@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bfncodec.cli import files, options
 from bfncodec.errors import BfnError
+
+if TYPE_CHECKING:
+    from bfncodec import container
+    from bfncodec.payload import Data
 
 EFFORTS = ("lattice", "blocks", "default", "max")  # api.EFFORTS, which --help need not import
 MEDIA = ("auto", "image", "text", "bytes")  # api.MEDIA
@@ -79,17 +84,24 @@ def encode(
 
     if output_dir:
         files.distinct(map(target_of, names))
-    from bfncodec import api
+    from bfncodec import api, container, payload
+
+    choices: dict[str, Any] = {
+        "device": device,
+        "model": model,
+        "effort": effort,
+        "media": media,
+        "max_pixels": max_pixels,
+    }
 
     def one(name: str) -> None:
         target = target_of(name)
         files.check_target(target, [name], force)
         messages.progress(files.printable(name))
-        data = files.read(name, binary_wanted=False, force=force)
-        encoded = api.encode(data, device=device, model=model, effort=effort, media=media, max_pixels=max_pixels)
-        if not no_verify:
-            api.verify(encoded, {name: data}, device)
-        finish(target, len(data), encoded, [name], files.Keep.ALL)
+        with files.opened(name, binary_wanted=False, force=force) as data, files.spool() as spool:
+            file = api.encode_file(data, spool, **choices)
+            finish(target, file, {name: data}, [name], files.Keep.ALL)
+        tidy(target, [name])
 
     def archive(target: str) -> None:
         files.check_target(target, names, force)
@@ -97,28 +109,33 @@ def encode(
         for name in names:
             messages.progress(files.printable(name))
             try:
-                items.append((Path(name).name, files.read(name, binary_wanted=False, force=force)))
+                with files.opened(name, binary_wanted=False, force=force) as data:
+                    items.append((Path(name).name, bytes(data)))
             except (BfnError, OSError) as error:
                 raise files.Refused(f"{files.printable(name)}: {files.reason(error)}") from error
         if len({name for name, _ in items}) < len(items):
             raise files.Refused("two inputs have the same name")
         messages.progress(files.printable(target))
-        encoded = api.encode_archive(
-            items, device=device, model=model, effort=effort, media=media, max_pixels=max_pixels
-        )
-        if not no_verify:
-            api.verify(encoded, dict(items), device)
-        finish(target, sum(len(data) for _, data in items), encoded, names, files.Keep.RIGHTS)
+        finish(target, api.archive_file(items, **choices), dict(items), names, files.Keep.RIGHTS)
+        tidy(target, names)
 
-    def finish(target: str, size: int, encoded: bytes, sources: Sequence[str], taken: files.Keep) -> None:
-        if output_dir:
-            Path(output_dir).mkdir(parents=True, exist_ok=True)
-        messages.clear()
+    def finish(
+        target: str, file: container.File, originals: Mapping[str, Data], sources: Sequence[str], taken: files.Keep
+    ) -> None:
+        if target == files.STANDARD:
+            messages.clear()
         taken = files.Keep.NOTHING if no_preserve else taken
-        files.write(target, encoded, sources=sources, force=force, keep=taken)
+        with files.output(target, sources=sources, force=force, keep=taken, make_folder=bool(output_dir)) as out:
+            container.write_to(out.file, file)
+            encoded = payload.whole(out.file)
+            if not no_verify:
+                api.verify(encoded, originals, device)
+        size = sum(map(len, originals.values()))
         share = f"{len(encoded) / size:.1%}" if size else "-"
         shown = files.printable(target if len(sources) > 1 else sources[0])
         messages.detail(f"{shown}: {files.with_unit(size)} -> {files.with_unit(len(encoded))} ({share})")
+
+    def tidy(target: str, sources: Sequence[str]) -> None:
         if remove and target != files.STANDARD:
             for name in sources:
                 files.remove(name, messages)

@@ -6,18 +6,23 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO
 
 import click
 
 from bfncodec.cli import atomic
 from bfncodec.errors import BfnError
+from bfncodec.payload import Span, whole
 
 SUFFIX = ".bfn"
 STANDARD = "-"
+SPOOLED = 1 << 23  # bytes on their way that are in memory at most
 
 
 class Refused(BfnError):
@@ -76,13 +81,32 @@ class Messages:
             self.loudness = -2
 
 
+@dataclass
+class Output:
+    """A file that is being written, and the pipe that it goes to if it has no name to get."""
+
+    file: IO[bytes]
+    pipe: IO[bytes] | None = None
+
+    def release(self) -> None:
+        """What is written so far is right: a pipe gets it."""
+        if self.pipe is None:
+            return
+        self.file.seek(0)
+        shutil.copyfileobj(self.file, self.pipe)
+        self.pipe.flush()
+        self.file.seek(0)
+        self.file.truncate()
+
+
 def printable(name: str) -> str:
     """A name without control characters, for terminals."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in name)
 
 
-def read(name: str, *, binary_wanted: bool, force: bool) -> bytes:
-    """A file's bytes, or all of standard input for '-'.
+@contextmanager
+def opened(name: str, *, binary_wanted: bool, force: bool) -> Iterator[Span]:
+    """A file's bytes, or those of standard input for '-', which a temporary file holds if they are many.
 
     Refused for folders, devices and sockets, and for a terminal unless forced or text is welcome.
     """
@@ -91,33 +115,60 @@ def read(name: str, *, binary_wanted: bool, force: bool) -> bytes:
             raise Refused("standard input is closed")
         if binary_wanted and sys.stdin.isatty() and not force:
             raise click.UsageError("standard input is a terminal; name a file, pipe data in, or use -f")
-        return sys.stdin.buffer.read()
+        with spool() as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+            yield whole(copy)
+        return
     path = Path(name)
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise Refused("is a folder; name its files")
     if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
         raise Refused("is not a regular file")
-    return path.read_bytes()
+    with path.open("rb") as file:
+        if stat.S_ISREG(mode):
+            yield whole(file)
+            return
+        with spool() as copy:
+            shutil.copyfileobj(file, copy)
+            yield whole(copy)
 
 
-def write(target: str, data: bytes, *, sources: Sequence[str], force: bool, keep: Keep) -> None:
-    """Write whole or not at all; '-' is standard output.
+def spool() -> IO[bytes]:
+    """A file without a name for data on their way, in memory while they are few."""
+    return SpooledTemporaryFile(SPOOLED)
 
-    An existing target is replaced only if forced, one of its sources never.
+
+@contextmanager
+def output(target: str, *, sources: Sequence[str], force: bool, keep: Keep, make_folder: bool) -> Iterator[Output]:
+    """What is to be written, which appears whole at the end, or not at all; '-' is standard output.
+
+    An existing target is replaced only if forced, one of its sources never. With `make_folder` a target's missing
+    folder is made, and unmade on errors.
     """
     check_target(target, sources, force)
     if target == STANDARD:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        with spool() as file:
+            out = Output(file, sys.stdout.buffer)
+            yield out
+            out.release()
         return
     path = Path(target)
     if path.is_symlink():
         path = path.resolve()
+    missing = [folder for folder in path.parents if make_folder and not folder.exists()]
+    if make_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        atomic.write(path, data, replace=force, dress=lambda handle: _take_over(handle, sources, keep))
-    except FileExistsError:
-        raise Refused(f"{printable(target)} exists already; use -f to replace it") from None
+        with atomic.writing(path, replace=force, dress=lambda handle: _take_over(handle, sources, keep)) as file:
+            yield Output(file)
+    except BaseException as error:
+        for folder in missing:
+            with suppress(OSError):
+                folder.rmdir()
+        if isinstance(error, FileExistsError):
+            raise Refused(f"{printable(target)} exists already; use -f to replace it") from None
+        raise
 
 
 def check_target(target: str, sources: Sequence[str], force: bool) -> None:
@@ -188,8 +239,14 @@ def remove(name: str, messages: Messages) -> None:
     path.unlink()
 
 
-def each(names: Sequence[str], work: Callable[[str], None], messages: Messages, debug: bool) -> None:
-    """Do the work for every name; go on after a failure; exit with 1 at the end if there was one."""
+def each(
+    names: Sequence[str],
+    work: Callable[[str], None],
+    messages: Messages,
+    debug: bool,
+    finish: Callable[[], None] = lambda: None,
+) -> None:
+    """Do the work for every name, then finish; go on after a failure; exit with 1 at the end if there was one."""
     failed = False
     for name in names or (STANDARD,):
         try:
@@ -205,6 +262,7 @@ def each(names: Sequence[str], work: Callable[[str], None], messages: Messages, 
             messages.error(name, reason(error))
         finally:
             messages.clear()
+    finish()
     if failed:
         sys.exit(1)
 

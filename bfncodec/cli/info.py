@@ -20,7 +20,8 @@ def info(names: tuple[str, ...], as_json: bool, quiet: int, verbose: int, debug:
     from bfncodec import api
 
     def one(name: str) -> None:
-        told = api.info(files.read(name, binary_wanted=True, force=False))
+        with files.opened(name, binary_wanted=True, force=False) as data:
+            told = api.info(data)
         if as_json:
             click.echo(json.dumps({"file": name, **told}))
         else:
@@ -31,6 +32,8 @@ def info(names: tuple[str, ...], as_json: bool, quiet: int, verbose: int, debug:
 
 def _table(name: str, told: dict[str, Any], details: bool) -> str:
     lines = [f"{files.printable(name)}: {files.with_unit(told['file_bytes'])}, {told['items']} item(s)"]
+    if len(told["blocks"]) > told["items"]:
+        lines[0] += f" in {len(told['blocks'])} parts"
     shown = told["blocks"] if details else told["blocks"][:8]
     for block in shown:
         if "width" in block:

@@ -15,6 +15,7 @@ COMMANDS = {
     "decode": ("decode", "decode", "Decode .bfn files."),
     "info": ("info", "info", "Show what .bfn files hold."),
     "test": ("decode", "check", "Check .bfn files without writing anything."),
+    "measure": ("measure", "measure", "Show theory and real bits, step by step."),
     "train": ("train", "train", "Train models."),
     "import-paper": ("import_paper", "import_paper", "Convert a checkpoint of the paper's authors."),
 }

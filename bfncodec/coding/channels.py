@@ -10,13 +10,12 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
 from bfncodec.errors import CorruptFile
 from bfncodec.flow import loss
-from bfncodec.flow.schedule import AnyStep
+from bfncodec.flow.schedule import AnyStep, Dither, Vector
 from bfncodec.flow.sender import DitherSender, VectorSender, sender
 
 Array = NDArray[Any]
@@ -31,7 +30,7 @@ class Channel:
 
     def draw(self, coder: Coder, x: Array, name: Name) -> Array:
         """Views of x, their noise popped off the stack."""
-        return self.sender.noisy(x, coder.pop(self.sender.weights(x)))  # type: ignore[no-any-return]
+        return self.sender.noisy(x, coder.pop(self.sender.weights(x)))
 
     def give_back(self, coder: Coder, x: Array, y: Array) -> None:
         """The inverse of `draw`. CorruptFile where a view is impossible."""
@@ -46,7 +45,7 @@ class Channel:
 
     def receive(self, coder: Coder, output: Array, name: Name) -> Array:
         """The inverse of `send`."""
-        return self.sender.receiver_views(coder.pop(self.sender.receiver(output)))  # type: ignore[no-any-return]
+        return self.sender.receiver_views(coder.pop(self.sender.receiver(output)))
 
     def costs(self, x: Array, y: Array, output: Array, name: Name) -> tuple[float, float]:
         """Bits of the views' path, log2 p_S(y) / p_R(y), and of KL(p_S || p_R)."""
@@ -68,7 +67,7 @@ class VectorChannel:
 
     def _pop(self, coder: Coder, classes: Array) -> Array:
         symbols = coder.pop(self._rows(classes)).reshape(-1, self.classes)
-        return self.sender.coordinate.receiver_views(symbols)  # type: ignore[no-any-return]
+        return self.sender.coordinate.receiver_views(symbols)
 
     def _push(self, coder: Coder, classes: Array, y: Array) -> None:
         coder.push(self.sender.coordinate.receiver_symbols(y).reshape(-1), self._rows(classes))
@@ -136,8 +135,9 @@ class DitherChannel:
 @cache
 def channel(step: AnyStep) -> Channel | VectorChannel | DitherChannel:
     """The channel of a step, made once."""
-    kind = {VectorSender: VectorChannel, DitherSender: DitherChannel}.get(type(sender(step)), Channel)
-    return kind(step)
+    if isinstance(step, Vector):
+        return VectorChannel(step)
+    return DitherChannel(step) if isinstance(step, Dither) else Channel(step)
 
 
 def noise_bits(steps: tuple[AnyStep, ...], size: int) -> int:

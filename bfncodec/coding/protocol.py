@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.channels import channel, noise_bits
+from bfncodec.exact.stream import stream
 from bfncodec.flow import loss
-from bfncodec.flow.schedule import Group
+from bfncodec.flow.schedule import AnyStep, Group
 from bfncodec.flow.theta import AnyTheta, prior
 
 Values = NDArray[Any]
@@ -67,33 +68,64 @@ def encode(coder: Coder, model: Model, ledger: loss.Ledger | None = None) -> set
     before = len(ledger.groups) if ledger is not None else 0
     for span in reversed(list(model.spans())):
         x = model.values(span)
-        group = model.groups[span[0]]
-        steps = group.steps if len(span) == 1 else ()
+        steps = _steps(model, span)
         if steps and coder.bits < noise_bits(steps, len(x)):
             silent.add(span[0])
             steps = ()
+        entry = loss.GroupLoss(span[0], len(x)) if ledger is not None else None
         theta = prior(steps, len(x)) if steps else None
         sent = []
-        entry = loss.GroupLoss()
         for number, step in enumerate(steps):
             link, name = channel(step), (span[0], number)
             weights = model.output(span, theta).weights()
+            level = coder.bits
             y = link.draw(coder, x, name)
             sent.append((link, y, weights, name))
-            if ledger is not None:
-                path, divergence = link.costs(x, y, weights, name)
-                entry.path.append(path)
-                entry.divergence.append(divergence)
+            if entry is not None:
+                entry.add(*link.costs(x, y, weights, name), coder.bits - level)
             assert theta is not None
             theta.update(step, y)
         output = model.output(span, theta)
+        level = coder.bits
         output.push(coder, x)
-        for link, y, weights, name in reversed(sent):
+        if entry is not None:
+            entry.reconstruction, entry.reconstruction_spent = output.cost(x), coder.bits - level
+        for number, (link, y, weights, name) in reversed(list(enumerate(sent))):
+            level = coder.bits
             link.send(coder, y, weights, name)
-        if ledger is not None:
-            entry.reconstruction = output.cost(x)
+            if entry is not None:
+                entry.spent[number] += coder.bits - level
+        if ledger is not None and entry is not None:
             ledger.groups.insert(before, entry)
+    if ledger is not None:
+        for number, path in enumerate(ledger.others):
+            path += _another(model, silent, number)
     return silent
+
+
+def _another(model: Model, silent: Collection[int], number: int) -> list[loss.GroupLoss]:
+    """Losses of all noisy groups along another path, whose noise is popped off fixed random bits."""
+    groups = []
+    for span in model.spans():
+        steps = _steps(model, span)
+        if not steps or span[0] in silent:
+            continue
+        x = model.values(span)
+        coder = Coder(stream((span[0], number), noise_bits(steps, len(x)) // 64 + 1).tobytes() + b"\1")
+        theta, entry = prior(steps, len(x)), loss.GroupLoss(span[0], len(x))
+        for index, step in enumerate(steps):
+            link, name = channel(step), (span[0], index + (number + 1 << 16))
+            weights = model.output(span, theta).weights()
+            y = link.draw(coder, x, name)
+            entry.add(*link.costs(x, y, weights, name), 0)
+            theta.update(step, y)
+        entry.reconstruction = model.output(span, theta).cost(x)
+        groups.append(entry)
+    return groups
+
+
+def _steps(model: Model, span: range) -> tuple[AnyStep, ...]:
+    return model.groups[span[0]].steps if len(span) == 1 else ()
 
 
 def decode(coder: Coder, model: Model, silent: Collection[int] = (), last: int | None = None) -> None:

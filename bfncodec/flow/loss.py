@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,18 +15,51 @@ from bfncodec.flow.sender import VectorSender
 
 @dataclass
 class GroupLoss:
-    """Costs of one group in bits: for each noisy step its path cost and its KL, and the reconstruction."""
+    """Costs of one group, or of a span of groups without noise coded at once, in bits.
 
+    For each noisy step its path cost, its KL and what the stack grew by (pushes less pops); the same
+    for the reconstruction.
+    """
+
+    first: int = 0
+    variables: int = 0
     path: list[float] = field(default_factory=list)
     divergence: list[float] = field(default_factory=list)
+    spent: list[int] = field(default_factory=list)
     reconstruction: float = 0.0
+    reconstruction_spent: int = 0
+
+    def add(self, path: float, divergence: float, spent: int) -> None:
+        """Take note of a step."""
+        self.path.append(path)
+        self.divergence.append(divergence)
+        self.spent.append(spent)
+
+    @property
+    def n_step_loss(self) -> float:
+        """KL of all steps, plus reconstruction."""
+        return sum(self.divergence) + self.reconstruction
 
 
 @dataclass
 class Ledger:
-    """Costs of all groups in coding order; a span of groups coded at once is one entry."""
+    """Costs of all groups in coding order; a span of groups coded at once is one entry.
+
+    others: the noisy groups along further paths, one list a path; as many paths as it has lists.
+    """
 
     groups: list[GroupLoss] = field(default_factory=list)
+    others: list[list[GroupLoss]] = field(default_factory=list)
+
+    def blank(self) -> Ledger:
+        """An empty ledger of as many paths."""
+        return Ledger(others=[[] for _ in self.others])
+
+    def extend(self, other: Ledger) -> None:
+        """Append what another ledger of as many paths holds."""
+        self.groups += other.groups
+        for path, more in zip(self.others, other.others, strict=True):
+            path += more
 
     @property
     def path_loss(self) -> float:
@@ -34,8 +68,24 @@ class Ledger:
 
     @property
     def n_step_loss(self) -> float:
-        """Sum of KL(p_S || p_R) along the path, plus reconstruction (arXiv:2308.07037, L^n + L^r)."""
-        return sum(sum(group.divergence) + group.reconstruction for group in self.groups)
+        """KL(p_S || p_R) of all steps plus reconstruction (arXiv:2308.07037, L^n + L^r), averaged over all paths."""
+        exact = sum(group.reconstruction for group in self.groups if not group.path)
+        return float(self._noisy().mean(axis=0).sum()) + exact
+
+    @property
+    def standard_error(self) -> float:
+        """Of `n_step_loss`, in bits, from how the paths of each group scatter; nan for a single path."""
+        noisy = self._noisy()
+        if not noisy.size:
+            return 0.0
+        if len(noisy) == 1:
+            return math.nan
+        return math.sqrt(float(noisy.var(axis=0, ddof=1).sum()) / len(noisy))
+
+    def _noisy(self) -> NDArray[np.float64]:
+        """n-step losses of the noisy groups, float64 [paths, groups]."""
+        paths = [[group for group in self.groups if group.path], *self.others]
+        return np.array([[group.n_step_loss for group in path] for path in paths], np.float64)
 
 
 def surprise(weights: NDArray[Any], symbols: NDArray[Any]) -> float:

@@ -27,6 +27,7 @@ _PNG_LAYOUTS = {0: Layout.L, 4: Layout.LA, 2: Layout.RGB, 6: Layout.RGBA}
 _UNMODELLED = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}
 _LENGTHS = struct.Struct("<II")
 METADATA_LIMIT = 1 << 26  # of one picture; files with more are coded as bytes
+HEAD = 1 << 16  # bytes at a file's start that `may_be` wants
 
 
 @dataclass
@@ -49,6 +50,31 @@ def parse(data: bytes, max_pixels: int) -> Picture | None:
             picture = parser(data, max_pixels)
             return picture if picture is not None and len(picture.metadata) <= METADATA_LIMIT else None
     return None
+
+
+def may_be(head: bytes, size: int, max_pixels: int) -> bool:
+    """True if a large file of `size` bytes, which begins with `head`, is worth reading whole for `parse`.
+
+    LimitExceeded if it has more than `max_pixels` pixels.
+    """
+    if head.startswith(PNG_MAGIC) and head[12:16] == b"IHDR" and len(head) >= 26:
+        width, height, depth, colour = struct.unpack_from(">IIBB", head, 16)
+        content, most = 0, 2 * width * height * 4
+        likely = depth == 8 and colour in _PNG_LAYOUTS
+    elif (match := _pnm_head(head)) is not None:
+        width, height = int(match[2]), int(match[3])
+        most = content = width * height * (1 if match[1] == b"5" else 3)
+        likely = True
+    elif head.startswith(b"BM") and len(head) >= 54:
+        _, _, width, height, planes, depth, compression = struct.unpack_from("<I I i i H H I", head, 10)
+        most = content = -(-3 * width // 4) * 4 * height
+        likely = planes == 1 and depth == 24 and not compression and width > 0 and height > 0
+    else:
+        return False
+    if not likely or not content <= size <= most + METADATA_LIMIT + HEAD:
+        return False
+    _checked_size(width, height, max_pixels)
+    return True
 
 
 def build(picture: Picture) -> bytes:
@@ -186,9 +212,14 @@ def _parts(metadata: bytes) -> tuple[bytes, bytes]:
     return metadata[_LENGTHS.size :][:first], metadata[_LENGTHS.size + first :]
 
 
-def _parse_pnm(data: bytes, max_pixels: int) -> Picture | None:
+def _pnm_head(data: bytes) -> re.Match[bytes] | None:
+    """Number, width and height of a PNM file of 8 bits."""
     comment = rb"(?:[ \t\r\n]|#[^\n]*\n)+"
-    match = re.match(rb"P([56])" + comment + rb"(\d{1,10})" + comment + rb"(\d{1,10})" + comment + rb"255\s", data)
+    return re.match(rb"P([56])" + comment + rb"(\d{1,10})" + comment + rb"(\d{1,10})" + comment + rb"255\s", data)
+
+
+def _parse_pnm(data: bytes, max_pixels: int) -> Picture | None:
+    match = _pnm_head(data)
     if match is None:
         return None
     layout = Layout.L if match[1] == b"5" else Layout.RGB

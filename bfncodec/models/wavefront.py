@@ -283,7 +283,7 @@ class Wavefront:
         networks = self.networks
         kernel = networks.kernel
         seen, base = self._base(pixels)
-        y, x = self._position(pixels)
+        y, x = self.position(pixels)
         home = kernel.array(base)
         inputs, steps = context.features(
             kernel,
@@ -297,7 +297,8 @@ class Wavefront:
         )
         return networks.pixel.trunk(inputs), home, steps
 
-    def _position(self, pixels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def position(self, pixels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows and columns of canvas addresses."""
         y, x = np.divmod(pixels, self.row)
         return y % (self.height + context.RADIUS) - context.RADIUS, x - context.RADIUS
 
@@ -340,7 +341,7 @@ class Wavefront:
         """Put values [n, channels] at addresses and into the margins that repeat them."""
         flat = canvas.reshape(-1, 4)
         flat[index, :3] = values
-        y, x = self._position(index)
+        y, x = self.position(index)
         for edge, first in ((x == self.width - 1, 1), ((x == 0) & (y < self.height - 1), self.row - context.RADIUS)):
             where = np.flatnonzero(edge)
             for distance in range(first, first + context.RADIUS):

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bfncodec.exact.freeze import freeze
+from bfncodec.exact.freeze import WEIGHT_MAX, freeze
 from bfncodec.exact.layers import ACTIVATION_MAX, STREAM_BITS
 from bfncodec.models.paper.spec import TIME_INPUTS, TIME_ONE, Spec
 
 INPUT_UNIT = 16.0  # integer steps of a network input per float
 OUTPUT_UNIT = 64.0  # of a network output
-_STREAM = ACTIVATION_MAX * (1 << STREAM_BITS)
+_ROUNDS = 4  # of coarsening: a coarser stream asks for larger weights behind it
 
 
 class Gather(nn.Module):
@@ -128,8 +128,10 @@ class Network(nn.Module):
         self.peaks = {}
         for inputs, time in batches:
             self(inputs, time)
-        grids = {name: ACTIVATION_MAX / peak.clamp(min=float(peak.max()) / 32) for name, peak in self.peaks.items()}
+        grids = {name: ACTIVATION_MAX / peak.clamp(min=float(peak.max()) / 8) for name, peak in self.peaks.items()}
         self.peaks = None
+        for _ in range(_ROUNDS):
+            self._coarsen(grids)
         made: dict[str, NDArray[Any]] = {}
         for name, layer in self.layers():
             scale_in, scale_out = self._scales(name, grids)
@@ -138,6 +140,21 @@ class Network(nn.Module):
                 weight = torch.cat([weight, layer.times * scale_out[:, None] / TIME_ONE], 1)
             made |= freeze(f"paper.{name}", _array(weight), _array(layer.bias * scale_out), ACTIVATION_MAX)
         return made
+
+    def _coarsen(self, grids: dict[str, Tensor]) -> None:
+        """Coarsen the grid of stream channels to which a layer would need weights above WEIGHT_MAX."""
+        for name, layer in self.layers():
+            parts = name.split(".")
+            kind = parts[0]
+            if kind in ("inner", "out") or parts[-1] == "first":
+                continue
+            level = {"stem": 0, "outer": len(self.spec.widths) - 1}.get(kind)
+            level = int(parts[1]) + (kind == "down") if level is None else level
+            scale_in, scale_out = self._scales(name, grids)
+            peak = (layer.weight * scale_out[:, None] / scale_in).abs().amax(1)
+            grid = grids[f"stream.{level}"]
+            worst = peak.view(-1, len(grid)).amax(0)
+            grids[f"stream.{level}"] = grid * (WEIGHT_MAX / worst).clamp(max=1.0)
 
     def _scales(self, name: str, grids: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Integer steps per float of a layer's input columns and of its outputs."""

@@ -32,10 +32,11 @@ SPECS = {
         "binary", (28, 28, 1), b"\0\1", "3", (48, 96), (1, 2), (2, 2), (3, 3), (2, 2), 192
     ),
     "cifar10": Spec(
-        "values", (32, 32, 3), bytes(range(256)), "0.001", (64, 96, 128), (1, 2, 2), (2, 2), (3, 3), (2, 2), 192, 2
+        "values", (32, 32, 3), bytes(range(256)), "0.001", (96, 96, 128), (1, 2, 2), (2, 2), (3, 3), (2, 2), 192, 2
     ),
     "cifar10-16": Spec(
-        "values", (32, 32, 3), bytes(range(16)), "0.0316227766", (64, 96, 128), (1, 2, 2), (2, 2), (3, 3), (2, 2), 192, 2
+        "values", (32, 32, 3), bytes(range(16)), "0.03162277660168", (96, 96, 128), (1, 2, 2), (2, 2), (3, 3), (2, 2),
+        192, 2,
     ),
     "text8": Spec(
         "classes", (1, 256, 1), LETTERS, "0.75", (96, 160, 256), (1, 2, 1), (1, 1), (1, 5), (1, 4), 192
@@ -43,6 +44,9 @@ SPECS = {
 }  # fmt: skip
 HELD_OUT = 50  # every so many-th item
 TEXT8_TRAIN = 72_000_000  # bytes of text8 that may be trained on
+
+_FINE = 1.5  # deviations in levels below which the bins of values show
+_NEAR = 8  # bins that matter there
 
 Log = Callable[[str], None]
 
@@ -100,7 +104,7 @@ class Flow:
         centre, prior = (spec.levels - 1) / 2, (2 / spec.levels) ** 2
         sums = (items - centre) * precision + torch.randn(items.shape) * precision.sqrt()
         means, spread = sums / (precision + prior), (precision + prior).rsqrt()
-        return Seen(value_inputs(spec, means, spread), means + centre, spread.flatten())
+        return Seen(value_inputs(means, spread, spec.levels), means + centre, spread.flatten())
 
     def outputs(self, network: Network, seen: Seen, time: Tensor) -> Tensor:
         """Log-odds [n, H, W, C], log-weights [n, H, W, K] or mixtures [n, H, W, C, 3, mixtures] in levels."""
@@ -127,6 +131,16 @@ class Flow:
             # The limit of small accuracy, half the squared distance of the means: the continuous-time loss.
             hot = functional.one_hot(items[..., 0], spec.levels)
             return wide[:, 0, 0, 0] / 2 * (hot - outputs.softmax(-1)).square().sum((1, 2, 3))
+        fine = precision > 1 / _FINE**2
+        made = torch.zeros(len(items))
+        if not fine.all():
+            made[~fine] = self._coarse_divergence(outputs[~fine], items[~fine], wide[~fine])
+        if fine.any():
+            made[fine] = self._fine_divergence(outputs[fine], items[fine], wide[fine])
+        return made
+
+    def _coarse_divergence(self, outputs: Tensor, items: Tensor, wide: Tensor) -> Tensor:
+        """The receiver as a mixture of Gaussians: the noise hides the bins."""
         deviation = wide.rsqrt()[..., None]
         views = items[..., None] + deviation * self.points
         logits, means, scales = outputs.unbind(-2)
@@ -136,6 +150,22 @@ class Flow:
         received = (shares - distance / 2 - variance.log()[..., None, :] / 2).logsumexp(-1)
         sent = -(self.points**2) / 2 - deviation.log()
         return ((sent - received) * self.weights).sum((1, 2, 3, 4))
+
+    def _fine_divergence(self, outputs: Tensor, items: Tensor, wide: Tensor) -> Tensor:
+        """The receiver bin by bin, over the bins near the value."""
+        near = torch.arange(-_NEAR, _NEAR + 1)
+        edges = items[..., None] + torch.arange(-_NEAR, _NEAR + 2) - 0.5
+        logits, means, scales = outputs.unbind(-2)
+        below = (edges[..., None] - means[..., None, :]) * (-scales).exp()[..., None, :]
+        below = (logits.softmax(-1)[..., None, :] * below.sigmoid()).sum(-1)
+        below = below.where(edges > 0, torch.zeros(())).where(edges < self.spec.levels - 1, torch.ones(()))
+        masses = (below[..., 1:] - below[..., :-1]).clamp(min=0) * (1 - 2.0**-15) + 2.0**-24
+        precision = wide[..., None]
+        views = self.points * precision.rsqrt()
+        # log N(y; x + k) / N(y; x) for the neighbours k of x
+        ratio = (views[..., None] * near - near**2 / 2) * precision[..., None]
+        received = (masses.log()[..., None, :] + ratio).logsumexp(-1)
+        return -(received * self.weights).sum((1, 2, 3, 4))
 
     def reconstruction(self, outputs: Tensor, items: Tensor) -> Tensor:
         """-ln p_O in nats [n]."""
@@ -163,11 +193,16 @@ class Flow:
         return self.reconstruction(outputs, items).where(last, kl)
 
 
-def value_inputs(spec: Spec, means: Tensor, spread: Tensor) -> Tensor:
-    """Means from the centre, coarse and against their neighbours in units of their deviation."""
-    coarse = means * (7.9 / (spec.levels / 2))
-    around = functional.avg_pool2d(means.permute(0, 3, 1, 2), 3, 1, 1, count_include_pad=False).permute(0, 2, 3, 1)
-    return torch.cat([coarse, (means - around) / (2 * spread)], 3).clamp(-7.9, 7.9)
+def value_inputs(means: Tensor, spread: Tensor, levels: int) -> Tensor:
+    """What the network sees of means from the centre [n, H, W, C] with deviations [n, 1, 1, 1]: `Spec.inputs` a pixel.
+
+    Coarse; against the four neighbours and, in colours, against the channel before, in units of 2 deviations.
+    """
+    wide = functional.pad(means.permute(0, 3, 1, 2), (1, 1, 1, 1), "replicate").permute(0, 2, 3, 1)
+    around = (wide[:, :-2, 1:-1], wide[:, 2:, 1:-1], wide[:, 1:-1, :-2], wide[:, 1:-1, 2:])
+    differences = [means - other for other in around] + [means[..., 1:] - means[..., :-1]]
+    fine = torch.cat(differences, 3) / (2 * spread)
+    return torch.cat([means * (15.875 / levels), fine], 3).clamp(-7.9, 7.9)
 
 
 def time_inputs(at: Tensor) -> Tensor:
@@ -221,7 +256,7 @@ class Trainer:
     def __init__(self, spec: Spec, data: Data, plan: Plan, log: Log) -> None:
         self.flow, self.data, self.plan, self.log, self.step = Flow(spec), data, plan, log, 0
         torch.manual_seed(plan.seed)
-        self.network = Network(spec).to(memory_format=torch.channels_last)
+        self.network = Network(spec)
         matrices = self.network.matrices()
         known = {id(matrix) for matrix in matrices}
         others = [parameter for parameter in self.network.parameters() if id(parameter) not in known]
@@ -279,7 +314,7 @@ class Trainer:
         """The integer network."""
         torch.manual_seed(2)
         batches = []
-        for part in self.data.held_out(512).split(64):
+        for part in self.data.held_out(512).split(64):  # type: ignore[no-untyped-call]
             at = torch.rand(len(part))
             batches.append((self.flow.seen(part, at).inputs, time_inputs(at)))
         return self.network.tensors(batches)

@@ -44,10 +44,10 @@ class Predictor:
         if spec.kind == "values":
             return self._values(theta, shape, time)
         if spec.kind == "binary":
-            odds = _odds(theta, math.prod(shape))
-            inputs = ((odds * INPUT_MAX + 256) >> 9).clip(-INPUT_MAX, INPUT_MAX)
-            odds = odds + self.network(inputs.reshape(shape), time).reshape(-1)
-            return softmax(np.stack([np.zeros_like(odds), odds], axis=1))
+            ones = odds(theta, math.prod(shape))
+            inputs = ((ones * INPUT_MAX + 256) >> 9).clip(-INPUT_MAX, INPUT_MAX)
+            ones = ones + self.network(inputs.reshape(shape), time).reshape(-1)
+            return softmax(np.stack([np.zeros_like(ones), ones], axis=1))
         logs = np.zeros((math.prod(shape), spec.levels), np.int64) if theta is None else theta.logs  # type: ignore[union-attr]
         logs = logs - logs.sum(axis=1, keepdims=True) // spec.levels
         inputs = (logs + 2 >> 2).clip(1 - INPUT_MAX, INPUT_MAX - 1)
@@ -56,15 +56,14 @@ class Predictor:
 
     def _values(self, theta: AnyTheta | None, shape: tuple[int, ...], time: list[int]) -> NDArray[np.int64]:
         spec = self.spec
-        means, spread = _means(theta, spec, shape)
-        around = _around(means)
-        coarse = (2 * INPUT_MAX * means + 512 * spec.levels) // (1024 * spec.levels)
-        fine = (8 * (means - around) + spread // 2) // spread
+        centres, spread = means(theta, spec, shape)
+        coarse = (2 * INPUT_MAX * centres + 512 * spec.levels) // (1024 * spec.levels)
+        fine = (8 * _differences(centres) + spread // 2) // spread
         inputs = np.concatenate([coarse, fine], axis=3).clip(1 - INPUT_MAX, INPUT_MAX - 1)
         raw = self.network(inputs, time).reshape(-1, 3, spec.mixtures).astype(np.int64)
         grain = LEVELS // spec.levels  # of the 256 levels that mixtures know
         offset = spread * raw[:, 1].clip(-_OFFSET_MAX, _OFFSET_MAX) >> 6
-        places = (means.reshape(-1, 1) + offset + (spec.levels - 1 << MEAN_BITS - 1)) * grain
+        places = (centres.reshape(-1, 1) + offset + (spec.levels - 1 << MEAN_BITS - 1)) * grain
         # log2 of the deviation in 1/16 level, less 0.6 nat (a logistic's scale is smaller), in 1/16 octave
         octaves = ((spread * grain) ** 16).bit_length() - 1 - 16 * (MEAN_BITS - 4) - 14
         scales = octaves + (raw[:, 2] * 23637 >> 16)
@@ -74,7 +73,7 @@ class Predictor:
         return np.diff(bounds, axis=1)
 
 
-def _odds(theta: AnyTheta | None, size: int) -> NDArray[np.int64]:
+def odds(theta: AnyTheta | None, size: int) -> NDArray[np.int64]:
     """Log-odds of ones, int64 [size] in 1 / LOG_STEPS nat: the sum of (view - 1/2) / variance."""
     if theta is None:
         return np.zeros(size, np.int64)
@@ -82,7 +81,7 @@ def _odds(theta: AnyTheta | None, size: int) -> NDArray[np.int64]:
     return (theta.sums - theta.accuracy * (UNIT // 2)) * LOG_STEPS // (UNIT << PRECISION)
 
 
-def _means(theta: AnyTheta | None, spec: Spec, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], int]:
+def means(theta: AnyTheta | None, spec: Spec, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], int]:
     """Posterior means from the centre, int64 [n, H, W, C], and their deviation, both in 1/1024 level.
 
     The prior has the deviation K / 2, which is one in the paper's units.
@@ -93,23 +92,16 @@ def _means(theta: AnyTheta | None, spec: Spec, shape: tuple[int, ...]) -> tuple[
     assert isinstance(theta, Theta)
     total = theta.accuracy + own
     sums = theta.sums - theta.accuracy * ((spec.levels - 1) * UNIT // 2)
-    means = (sums * (1024 // UNIT) + total // 2) // total
-    return means.reshape(shape), math.isqrt((1 << PRECISION + 20) // total)
+    made = (sums * (1024 // UNIT) + total // 2) // total
+    return made.reshape(shape), math.isqrt((1 << PRECISION + 20) // total)
 
 
-def _around(means: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Averages over 3x3 neighbours inside the item, [n, H, W, C]."""
-    height, width = means.shape[1:3]
-    wide = np.pad(means, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    rows = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]
-    sums = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
-    counts = _neighbours(height)[:, None] * _neighbours(width)
-    return sums // counts[None, :, :, None]
-
-
-def _neighbours(size: int) -> NDArray[np.int64]:
-    places = np.arange(size)
-    return np.minimum(places + 2, size) - np.maximum(places - 1, 0)
+def _differences(centres: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Means less those of the four neighbours, and less those of the channel before: [n, H, W, 5 C - 1]."""
+    wide = np.pad(centres, ((0, 0), (1, 1), (1, 1), (0, 0)), "edge")
+    around = (wide[:, :-2, 1:-1], wide[:, 2:, 1:-1], wide[:, 1:-1, :-2], wide[:, 1:-1, 2:])
+    parts = [centres - other for other in around] + [centres[..., 1:] - centres[..., :-1]]
+    return np.concatenate(parts, axis=3)
 
 
 @cache

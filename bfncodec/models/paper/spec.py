@@ -73,8 +73,9 @@ class Spec:
     @property
     def inputs(self) -> int:
         """Network inputs a pixel."""
-        each = {"binary": 1, "values": 2, "classes": self.levels}[self.kind]
-        return each * self.shape[2]
+        if self.kind == "values":
+            return 6 * self.shape[2] - 1
+        return (1 if self.kind == "binary" else self.levels) * self.shape[2]
 
     @property
     def outputs(self) -> int:

@@ -1,0 +1,94 @@
+"""Bytes that lie in memory or in a file, and are read where they are used."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+from bfncodec.errors import CorruptFile, TruncatedFile
+
+PIECE = 1 << 20  # bytes that `pieces` holds at once
+
+
+@dataclass(frozen=True)
+class Span:
+    """Bytes of an open file that can seek: len() tells how many, bytes() reads all of them."""
+
+    file: IO[bytes]
+    start: int
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __bytes__(self) -> bytes:
+        return b"".join(pieces(self))
+
+
+Data = bytes | Span
+
+
+def whole(file: IO[bytes]) -> Span:
+    """All bytes of an open file that can seek."""
+    file.seek(0, io.SEEK_END)
+    return Span(file, 0, file.tell())
+
+
+def cut(data: Data, start: int, count: int) -> Data:
+    """Some of the bytes; they must be there."""
+    if isinstance(data, bytes):
+        return data[start : start + count]
+    return Span(data.file, data.start + start, count)
+
+
+def pieces(data: Data) -> Iterator[bytes]:
+    """The bytes in order, PIECE at a time; TruncatedFile if the file has become shorter meanwhile."""
+    for start in range(0, len(data), PIECE):
+        count = min(PIECE, len(data) - start)
+        if isinstance(data, bytes):
+            yield data[start : start + count]
+            continue
+        data.file.seek(data.start + start)
+        piece = data.file.read(count)
+        if len(piece) != count:
+            raise TruncatedFile("the file ends too early")
+        yield piece
+
+
+class Reader:
+    """Reads fields off bytes; TruncatedFile at their end."""
+
+    def __init__(self, data: Data, position: int = 0) -> None:
+        self.data, self.position = data, position
+
+    def skip(self, count: int) -> Data:
+        """The next bytes, where they are."""
+        if count > len(self.data) - self.position:
+            raise TruncatedFile("the file ends too early")
+        self.position += count
+        return cut(self.data, self.position - count, count)
+
+    def take(self, count: int) -> bytes:
+        """The next bytes."""
+        return bytes(self.skip(count))
+
+    def byte(self) -> int:
+        """The next byte."""
+        return self.take(1)[0]
+
+    def varint(self) -> int:
+        """The next varint; CorruptFile unless it is minimal and below 2**63."""
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+            if shift > 56:
+                raise CorruptFile("a number in the header is too large")
+        if byte == 0 and shift > 7:
+            raise CorruptFile("a number in the header is not minimal")
+        return value

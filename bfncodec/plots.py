@@ -1,0 +1,96 @@
+"""Pictures of a measurement, for people who have not read the paper. Needs matplotlib (the extra `plot`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.errors import BfnError
+
+THEORY, REAL, EXTRA = "#8da0cb", "#fc8d62", "#999999"
+
+
+def draw(path: Path, told: dict[str, Any], bits: NDArray[np.float64] | None) -> None:
+    """Draw one file's account: bars, the cost as it adds up, and for an image where its bits went.
+
+    bits: of every pixel [height, width], or None.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise BfnError("--plot needs matplotlib: pip install 'bfncodec[plot]'") from error
+    columns = 2 if bits is None else 3
+    figure = Figure(figsize=(5 * columns, 4.2), layout="constrained")
+    axes = figure.subplots(1, columns)
+    _bars(axes[0], told)
+    _curve(axes[1], told)
+    if bits is not None:
+        _map(axes[2], bits)
+    name = Path(told["file"]).name
+    figure.suptitle(f"{name}: {told['input_bytes']:,} bytes, coded in {told['file_bytes']:,}")
+    figure.savefig(path, dpi=110)
+
+
+def _bars(axes: Any, told: dict[str, Any]) -> None:
+    groups = told["groups"]
+    parts = [
+        ("noisy views", "#66c2a5", _sum(groups, "theory_bits"), _sum(groups, "spent_bits")),
+        (
+            "the data itself",
+            "#8da0cb",
+            sum(group["reconstruction_bits"] for group in groups),
+            sum(group["reconstruction_spent_bits"] for group in groups),
+        ),
+        ("seed for the first noise", "#e78ac3", 0, told["seed_bits"]),
+        ("header, checksum, coefficients", EXTRA, 0, 8 * (told["header_bytes"] + told["side_bytes"])),
+    ]
+    bottom = [0.0, 0.0]
+    for label, colour, theory, real in parts:
+        if theory or real:
+            axes.bar(["theory", "file"], [theory / 8, real / 8], bottom=bottom, color=colour, label=label, width=0.6)
+            bottom = [bottom[0] + theory / 8, bottom[1] + real / 8]
+    axes.set_ylabel("bytes")
+    axes.set_title("What the file is made of")
+    axes.set_ylim(0, max(bottom) * 1.35)
+    axes.legend(loc="upper center", fontsize="small", framealpha=0.9)
+
+
+def _sum(groups: list[dict[str, Any]], key: str) -> float:
+    return float(sum(step[key] for group in groups for step in group["steps"]))
+
+
+def _curve(axes: Any, told: dict[str, Any]) -> None:
+    """Cost added up in decoding order; groups of equal schedules (items) are added step by step."""
+    groups = told["groups"]
+    lengths = {len(group["steps"]) for group in groups}
+    if len(groups) > 1 and len(lengths) == 1 and lengths != {0}:
+        series = np.array([_costs(group) for group in groups]).sum(axis=0)
+        pairs = [(float(theory), float(real)) for theory, real in series]
+        label = f"noisy step of all {len(groups)} items; the last point is the data"
+    else:
+        pairs = [pair for group in groups for pair in _costs(group)]
+        label = "noisy steps and groups of pixels or bytes, in decoding order"
+    theory = np.cumsum([0.0, *(pair[0] for pair in pairs)]) / 8
+    real = np.cumsum([0.0, *(pair[1] for pair in pairs)]) / 8
+    axes.plot(theory, color=THEORY, linewidth=5, label="theory: the loss")
+    axes.plot(real, color=REAL, linewidth=1.5, label="real: bytes on the coder's stack")
+    axes.set_xlabel(label)
+    axes.set_ylabel("bytes so far")
+    axes.set_title("Cost as it adds up")
+    axes.legend(loc="best", fontsize="small")
+
+
+def _costs(group: dict[str, Any]) -> list[tuple[float, float]]:
+    steps = [(step["theory_bits"], float(step["spent_bits"])) for step in group["steps"]]
+    return [*steps, (group["reconstruction_bits"], float(group["reconstruction_spent_bits"]))]
+
+
+def _map(axes: Any, bits: NDArray[np.float64]) -> None:
+    shown = axes.imshow(bits, cmap="magma", vmin=0, vmax=float(np.quantile(bits, 0.995)), interpolation="nearest")
+    axes.set_title("Where the bits went (bits a pixel)")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.figure.colorbar(shown, ax=axes, shrink=0.75)

@@ -1,0 +1,181 @@
+"""Blocks of the `single` schedule <-> their content: the paper's own models, byte for byte.
+
+The content is cut into items of as many symbols as the model has variables, each symbol a byte of
+the model's alphabet. What stands before (the header of a .npy array) and what is left over goes
+into a frame of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec import classical, container
+from bfncodec.coding import protocol
+from bfncodec.coding.ans import Coder
+from bfncodec.coding.channels import noise_bits
+from bfncodec.container import Block, Mode, Sender
+from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
+from bfncodec.exact import kernels
+from bfncodec.exact.stream import stream
+from bfncodec.flow.loss import Ledger
+from bfncodec.flow.schedule import AnyStep
+from bfncodec.models import zoo
+from bfncodec.models.paper.single import Predictor, Single
+from bfncodec.models.paper.spec import Spec, from_card
+
+_NUMPY = b"\x93NUMPY"
+_SEED = (0xFFFFFFFF, 0xFFFFFFFF)
+FRAME_LIMIT = 1 << 26
+
+
+class AnyPredictor(Protocol):
+    """`Predictor`, or the same in floating point."""
+
+    spec: Spec
+
+    def weights(self, theta: Any, items: int, step: int, steps: int) -> NDArray[np.int64]:
+        """See `Predictor.weights`."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a transmission is carried out."""
+
+    steps: int = 50
+    sender: Sender = Sender.GAUSSIAN
+    batch: int = 1
+
+
+@dataclass
+class Costs:
+    """Bits that a transmission really took: without the seed, and of the seed."""
+
+    payload: int = 0
+    seed: int = 0
+
+
+def serves(path: Path) -> bool:
+    """True if a model file is one of the paper's kind."""
+    card = zoo.card(path)
+    return "spec" in card or card.get("kind") == "authors"
+
+
+def predictor(path: Path, kernel: str) -> AnyPredictor:
+    """The predictor of a model file; one that computes in floating point if it is the authors'."""
+    card = zoo.card(path)
+    if card.get("kind") == "authors":
+        from bfncodec.models.authors.predictor import FloatPredictor
+
+        return FloatPredictor(path)
+    return Predictor(kernels.kernel(kernel), zoo.tensors(path), from_card(card))
+
+
+def encode(
+    data: bytes,
+    path: Path,
+    kernel: str,
+    settings: Settings,
+    ledger: Ledger | None = None,
+    costs: Costs | None = None,
+) -> Block:
+    """A block of the model at `path`. UnsupportedFeature for content that holds no item of its symbols."""
+    predictor_ = predictor(path, kernel)
+    spec = predictor_.spec
+    symbols, before = _items(data, spec)
+    steps = spec.steps(settings.steps, settings.sender.name.lower())
+    seed = _seed(steps, min(settings.batch, len(symbols)) * spec.size)
+    coder = Coder(seed)
+    start = coder.bits
+    protocol.encode(coder, Single(predictor_, len(symbols), settings.batch, steps, symbols), ledger)
+    coded = coder.data()
+    known = _common(coded, seed)
+    body = before + symbols.size
+    single = container.Single(
+        zoo.digest(path),
+        not isinstance(predictor_, Predictor),
+        settings.sender,
+        settings.steps,
+        settings.batch,
+        before,
+        _pack(data[:before] + data[body:]),
+        known // 4,
+        coded[known:],
+    )
+    if costs is not None:
+        costs.payload = coder.bits - start
+        costs.seed = 8 * len(single.stream) - costs.payload
+    return Block(Mode.SINGLE, 1, len(data), container.digest(data), single=single)
+
+
+def decode(block: Block, kernel: str) -> bytes:
+    """The content of a block; CorruptFile unless everything matches."""
+    single = block.single
+    assert single is not None
+    path = zoo.find_hash(single.model)
+    predictor_ = predictor(path, kernel)
+    spec = predictor_.spec
+    rest = frame(single)
+    items, left = divmod(block.size - len(rest), spec.size)
+    if items < 1 or left or single.before > len(rest) or single.inexact == isinstance(predictor_, Predictor):
+        raise CorruptFile("the block's sizes do not fit its model")
+    steps = spec.steps(single.steps, single.sender.name.lower())
+    seed = _seed(steps, min(single.batch, items) * spec.size)
+    if 4 * single.seed > len(seed):
+        raise CorruptFile("the block claims more seed than it needs")
+    coder = Coder(seed[: 4 * single.seed] + single.stream)
+    model = Single(predictor_, items, single.batch, steps)
+    protocol.decode(coder, model)
+    if coder.data() != seed:
+        raise CorruptFile("the payload is damaged: its noise does not lead back to the seed")
+    alphabet = np.frombuffer(spec.alphabet, np.uint8)
+    data = rest[: single.before] + alphabet[model.symbols].tobytes() + rest[single.before :]
+    if container.digest(data) != block.digest:
+        raise CorruptFile("the decoded content does not match its checksum")
+    return data
+
+
+def frame(single: container.Single) -> bytes:
+    """What stands before and after a block's items."""
+    return b"".join(classical.unpack(single.frame, FRAME_LIMIT)) if single.frame else b""
+
+
+def _items(data: bytes, spec: Spec) -> tuple[NDArray[np.uint8], int]:
+    """Symbols uint8 [items, D] of a content, and where they begin."""
+    before = 0
+    if data.startswith(_NUMPY) and len(data) > 12:  # .npy: version, then the length of its own header
+        start, length = (10, data[8:10]) if data[6] == 1 else (12, data[8:12])
+        before = start + int.from_bytes(length, "little")
+    count = max(len(data) - before, 0) // spec.size
+    if not count:
+        raise UnsupportedFeature(f"too short for this model: an item has {spec.size} symbols, a byte each")
+    table = np.full(256, 255, np.int64)
+    table[np.frombuffer(spec.alphabet, np.uint8)] = np.arange(spec.levels)
+    body = table[np.frombuffer(data, np.uint8, count * spec.size, before)]
+    if body.max() >= spec.levels:
+        raise UnsupportedFeature(f"holds bytes that are none of this model's {spec.levels} symbols")
+    return body.astype(np.uint8).reshape(count, spec.size), before
+
+
+def _seed(steps: tuple[AnyStep, ...], size: int) -> bytes:
+    """What the stack holds at first: enough for the noise of one group; the last byte is 1."""
+    bits = noise_bits(steps, size)
+    if bits > 32 * container.SINGLE_SEED:
+        raise LimitExceeded("so many steps and items at once need too long a seed; use a smaller batch")
+    return stream(_SEED, bits // 64 + 1).astype("<u8").tobytes() + b"\1" if bits else b""
+
+
+def _common(coded: bytes, seed: bytes) -> int:
+    """Bytes at the beginning that are the same, in whole words; what follows is not empty."""
+    size = min(len(coded), len(seed)) // 4
+    same = np.frombuffer(coded, "<u4", size) == np.frombuffer(seed, "<u4", size)
+    count = size if same.all() else int(same.argmin())
+    return 4 * min(count, (len(coded) - 1) // 4)
+
+
+def _pack(rest: bytes) -> bytes:
+    return classical.pack(rest) if rest else b""
