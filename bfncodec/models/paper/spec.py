@@ -27,7 +27,7 @@ SENDERS = ("gaussian", "dither", "categorical")
 _CONTEXT = Context(
     prec=40, rounding=ROUND_HALF_EVEN, Emin=-999999, Emax=999999, traps=[DivisionByZero, InvalidOperation, Overflow]
 )
-_FINAL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,12})?")
+_FINAL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,24})?")
 _SIZE_LIMIT = 1 << 14
 _DEVIATION_LIMIT = 1 << PRECISION // 2 + 6  # above it an accuracy would be zero
 
