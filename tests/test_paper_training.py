@@ -358,6 +358,31 @@ def test_training_resumes_exactly(name: str, tmp_path: Path) -> None:
     assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one), "optimisers and all"
 
 
+def test_every_step_of_every_schedule_is_trained_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step drawn out of n + 1 stands for all of them: what is minimised is the n-step loss, reconstruction and all."""
+    made = trainer("binary", data_of("binary", tmp_path), replace(PLAN, steps=60, items=64, counts=(2, 4)))
+    weight, seen, losses = made.network.stem.bias, [], []
+
+    def alike(network: Any, items: torch.Tensor, step: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+        seen.append(torch.stack([step, count], 1))
+        return 3 / (count + 1) + 0 * weight.sum()
+
+    backward = torch.Tensor.backward
+
+    def noted(loss: torch.Tensor) -> None:
+        losses.append(loss.item())
+        backward(loss)
+
+    monkeypatch.setattr(torch.Tensor, "backward", noted)
+    made.flow.losses = alike  # type: ignore[method-assign]
+    made.run(tmp_path / "state.safetensors", 1e9)
+    assert losses == pytest.approx([3.0] * 60, rel=1e-6)
+    pairs, times = torch.cat(seen).long().unique(dim=0, return_counts=True)
+    assert pairs.tolist() == [[step, count] for step in range(5) for count in (2, 4) if step <= count]
+    wanted = torch.tensor([60 * 64 / 2 / (count + 1) for _, count in pairs.tolist()])
+    assert ((times - wanted).abs() < 5 * wanted.sqrt()).all()
+
+
 def test_the_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     path, state = data_of("binary", tmp_path), tmp_path / "state.safetensors"
     trainer("binary", path, replace(PLAN, steps=2)).run(state, 1e9)
