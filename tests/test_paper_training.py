@@ -359,7 +359,7 @@ def test_training_resumes_exactly(name: str, tmp_path: Path) -> None:
 
 
 def test_every_step_of_every_schedule_is_trained_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step drawn out of n + 1 stands for all of them: what is minimised is the n-step loss, reconstruction and all."""
+    """A step drawn out of n + 1 stands for all of them: what is minimised is the whole n-step loss."""
     made = trainer("binary", data_of("binary", tmp_path), replace(PLAN, steps=60, items=64, counts=(2, 4)))
     weight, seen, losses = made.network.stem.bias, [], []
 
