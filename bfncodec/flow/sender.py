@@ -110,12 +110,11 @@ class VectorSender:
 
     def posterior(self, views: NDArray[Any], output: NDArray[Any]) -> NDArray[np.int64]:
         """p(class | view) as weights int64 [n, K]."""
-        sums = (self.joint(views, output) >> 12).cumsum(axis=1) + np.arange(1, self.step.classes + 1)
-        # Sums below 2**50 are brought to a total of 2**24 in two halves of twelve bits.
-        scaled = (sums << 12) // (sums[:, -1:] + 4095 >> 12)
-        scaled = np.minimum(scaled, TOTAL)
-        scaled[:, -1] = TOTAL
-        return normalise(scaled, TOTAL_BITS)
+        sums = self.joint(views, output).cumsum(axis=1)
+        # Sums below 2**57 are cut to 38 bits, but for small ones, so that 24 more fit.
+        sums >>= np.where(sums[:, -1:] >> 38, 19, 0)
+        sums += np.arange(1, self.step.classes + 1)
+        return normalise((sums << TOTAL_BITS) // sums[:, -1:], TOTAL_BITS)
 
 
 class DitherSender:
