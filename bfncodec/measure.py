@@ -40,10 +40,10 @@ def measure(data: bytes, settings: Settings) -> Told:
 
     All costs are in bits; the times include what measuring adds. `payload_bits` are the coded
     streams; `seed_bits` of them paid for the first noise where nothing else could. `theory_bits` is
-    the path loss, `n_step_bits` its expectation with the standard error `theory_stderr`; `path_deviation` is how far from it the cost
-    of a single path is, on average, by the noise alone; `ratio` is
-    the payload without the seed over the path loss (None where nothing is modelled). CorruptFile if
-    the round trip fails.
+    the path loss; `n_step_bits` its expectation, with the standard error `theory_stderr`, from
+    which the cost of a single path is `path_deviation` away by chance. `ratio` is the payload
+    without the seed over the path loss (None where nothing is modelled). CorruptFile if the round
+    trip fails.
     """
     ledger = Ledger(others=[[] for _ in range(settings.paths - 1)])
     costs = transmission.Costs()
