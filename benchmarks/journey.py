@@ -121,7 +121,9 @@ def stack(path: Path, seen: Watched) -> None:
 
 @click.command(help=__doc__)
 @click.argument("photo", type=click.Path(exists=True, path_type=Path))
-@click.option("--box", nargs=4, type=int, default=(330, 120, 714, 376), show_default=True, help="Left, top, right, bottom.")
+@click.option(
+    "--box", nargs=4, type=int, default=(330, 120, 714, 376), show_default=True, help="Left, top, right, bottom."
+)
 def main(photo: Path, box: tuple[int, int, int, int]) -> None:
     """Write the pictures."""
     PICTURES.mkdir(exist_ok=True)

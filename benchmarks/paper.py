@@ -106,22 +106,19 @@ def continuous(name: str, data: Path, count: int) -> dict[str, float]:
     steps = spec.steps(MANY, "gaussian")
     accuracies = np.cumsum([0] + [_coordinate(step).accuracy for step in steps])
     rng = np.random.default_rng(0)
-    bits = np.zeros((count, DRAWS))
+    bits, last = np.zeros((count, DRAWS)), np.zeros(count)
     for item, x in enumerate(symbols):
         for draw in range(DRAWS):
-            # Strata: every draw has its share of the steps; the last ones of the last draw are the data.
-            number = int((draw + rng.random()) * (MANY + 1) / DRAWS)
+            number = int((draw + rng.random()) * MANY / DRAWS)  # every draw has its share of the steps
             theta = _noisy(prior(steps, spec.size), x, int(accuracies[number]), number, steps[0], rng)
             weights = predictor.weights(theta if number else None, 1, number, MANY)
-            if number == MANY:
-                own = np.take_along_axis(weights, x[:, None], axis=1)
-                cost = float((24 - np.log2(own)).sum())
-            else:
-                link = channel(steps[number])
-                y = _view(link.sender, x, rng)
-                cost = link.costs(x, y, weights, (item, number))[1]
-            bits[item, draw] = cost * (MANY + 1)
-    means = bits.mean(axis=1)
+            link = channel(steps[number])
+            y = _view(link.sender, x, rng)
+            bits[item, draw] = link.costs(x, y, weights, (item, number))[1] * MANY
+        theta = _noisy(prior(steps, spec.size), x, int(accuracies[MANY]), MANY, steps[0], rng)
+        own = np.take_along_axis(predictor.weights(theta, 1, MANY, MANY), x[:, None], axis=1)
+        last[item] = float((24 - np.log2(own)).sum())
+    means = bits.mean(axis=1) + last
     return {"bits": float(means.mean()), "stderr": float(means.std(ddof=1) / math.sqrt(count)), "steps": MANY}
 
 

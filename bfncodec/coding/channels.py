@@ -123,7 +123,7 @@ class VectorChannel:
 
     def costs(self, x: Array, y: Array, output: Array, name: Name) -> tuple[float, float]:
         """See `Channel.costs`; the KL has no closed form and is averaged over further views."""
-        return loss.vector_costs(self.sender, x, y, output)
+        return loss.vector_costs(self.sender, x, y, output, name)
 
 
 class DitherChannel:

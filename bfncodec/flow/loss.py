@@ -119,10 +119,13 @@ def divergence(sender: NDArray[Any], receiver: NDArray[Any], offsets: NDArray[An
 
 
 def vector_costs(
-    sender: VectorSender, values: NDArray[Any], views: NDArray[Any], output: NDArray[Any]
+    sender: VectorSender, values: NDArray[Any], views: NDArray[Any], output: NDArray[Any], name: tuple[int, int]
 ) -> tuple[float, float]:
-    """Path cost in bits of views int [n, K] of classes int [n], and KL(p_S || p_R) averaged over DRAWS more views."""
-    rng = np.random.default_rng(0)
+    """Path cost in bits of views int [n, K] of classes int [n], and KL(p_S || p_R) averaged over DRAWS more views.
+
+    name: of the view; other views are averaged over other draws.
+    """
+    rng = np.random.default_rng(name)
     count, classes = output.shape
     own = sender.hot(values)
     sums = sender.table.cumsum(axis=1)
