@@ -30,7 +30,7 @@ class GaussianSender:
     def __init__(self, step: Step) -> None:
         self.step = step
         spacing = step.spacing
-        self.rows = max(1, spacing // step.unit)  # values whose places on the grid differ
+        self.rows = max(1, min(spacing // step.unit, step.levels))  # values whose places on the grid differ
         reach = TAIL * step.deviation // spacing + 1
         index = np.arange(-reach, reach + 2)
         distance = index[None] * spacing - np.arange(self.rows)[:, None] * step.unit

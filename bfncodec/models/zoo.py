@@ -73,11 +73,14 @@ def find_hash(wanted: bytes) -> Path:
 
 
 def card(path: Path) -> dict[str, Any]:
-    """What a model file says of its training."""
-    from safetensors import safe_open
+    """What a model file says of itself; CorruptFile if it is none."""
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, "np") as file:
-        made: dict[str, Any] = json.loads((file.metadata() or {}).get("card", "{}"))
+    try:
+        with safe_open(path, "np") as file:
+            made: dict[str, Any] = dict(json.loads((file.metadata() or {}).get("card", "{}")))
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise CorruptFile(f"{path} cannot be read as a model: {error}") from error
     return made
 
 

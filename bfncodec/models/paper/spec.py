@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
-from bfncodec.errors import CorruptFile, LimitExceeded
+from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
 from bfncodec.flow.schedule import AnyStep, Dither, Draw, Step, Vector
 
 UNIT = 64  # fine units of a level, of which views and deviations are whole numbers
 PRECISION = 32  # bits of the accuracy of one per level
 STEP_LIMIT = 4096
+SHARES = 1 << 16  # of Draw.share
 TIME_INPUTS = 12
 TIME_ONE = 127
+# Not the caller's context: what a program sets for its own sums must not change a schedule.
+_CONTEXT = Context(prec=40, rounding=ROUND_HALF_EVEN, Emin=-999999, Emax=999999, traps=[])
 SENDERS = ("gaussian", "dither", "categorical")
 
 
@@ -79,7 +82,7 @@ class Spec:
         if not 0 < count <= STEP_LIMIT:
             raise LimitExceeded(f"{count} noisy steps; there may be 1 to {STEP_LIMIT}")
         if sender not in self.senders:
-            raise CorruptFile(f"sender {sender} is not one of {', '.join(self.senders)}")
+            raise UnsupportedFeature(f"sender {sender} is not one of this model's: {', '.join(self.senders)}")
         variances = values_variances if self.kind == "values" else class_variances
         made: list[AnyStep] = []
         for variance in variances(self.final, self.levels, count):
@@ -87,7 +90,10 @@ class Spec:
             step = Step(deviation, _spacing(deviation), self.levels if self.kind == "values" else 2, UNIT, PRECISION)
             if sender == "categorical":
                 # m = 1: accuracy w**2 = 1 / (K variance)
-                made.append(Draw(math.isqrt(int((1 << 32) / (self.levels * variance))), self.levels))
+                share = math.isqrt(int((1 << 32) / (self.levels * variance)))
+                if share >= SHARES:
+                    raise UnsupportedFeature("the categorical sender needs more noisy steps for this model's accuracy")
+                made.append(Draw(share, self.levels))
             elif sender == "dither":
                 made.append(Dither(step))
             elif self.kind == "classes":
@@ -113,8 +119,7 @@ def class_variances(beta: str, classes: int, count: int) -> list[Fraction]:
 
 def values_variances(sigma: str, levels: int, count: int) -> list[Fraction]:
     """Noise in levels of steps 1 .. count: alpha_i = sigma_1**(-2i/n) (1 - sigma_1**(2/n)) on [-1, 1]."""
-    with localcontext() as context:
-        context.prec = 40
+    with localcontext(_CONTEXT):
         ratio = Decimal(sigma) ** (Decimal(2) / count)
         accuracies = [ratio**-i * (1 - ratio) for i in range(1, count + 1)]
     return [Fraction(levels * levels, 4) / Fraction(accuracy) for accuracy in accuracies]
