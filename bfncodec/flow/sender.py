@@ -43,7 +43,7 @@ class GaussianSender:
 
     def weights(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """p_S(. | x) for values int [n]: weights [n, symbols]."""
-        return self.table[values % self.rows]
+        return self.table[values.astype(np.int64) % self.rows]
 
     def _place(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """Points of the grid at or below values."""
