@@ -40,9 +40,10 @@ def measure(data: bytes, settings: Settings) -> Told:
 
     All costs are in bits; the times include what measuring adds. `payload_bits` are the coded
     streams; `seed_bits` of them paid for the first noise where nothing else could. `theory_bits` is
-    the path loss, `n_step_bits` its expectation with the standard error `theory_stderr`; `ratio` is
-    the payload without the seed over the path loss (None where nothing is modelled). CorruptFile if
-    the round trip fails.
+    the path loss; `n_step_bits` its expectation, with the standard error `theory_stderr`, from
+    which the cost of a single path is `path_deviation` away by chance. `ratio` is the payload
+    without the seed over the path loss (None where nothing is modelled). CorruptFile if the round
+    trip fails.
     """
     ledger = Ledger(others=[[] for _ in range(settings.paths - 1)])
     costs = transmission.Costs()
@@ -72,6 +73,7 @@ def measure(data: bytes, settings: Settings) -> Told:
         "theory_bits": round(path, 3),
         "n_step_bits": round(n_step, 3),
         "theory_stderr": _number(ledger.standard_error),
+        "path_deviation": _number(ledger.path_deviation),
         "paths": settings.paths,
         "ratio": round(spent / path, 6) if path else None,
         "n_step_ratio": round(spent / n_step, 6) if path else None,

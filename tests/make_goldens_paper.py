@@ -112,7 +112,7 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "single-kind": (kind(32), "UnsupportedFeature"),
         "single-inexact": (kind(16), "CorruptFile"),
         "single-other-sender": (kind(DITHER), "CorruptFile"),
-        "single-foreign-sender": (kind(CATEGORICAL), "UnsupportedFeature"),
+        "single-foreign-sender": (kind(CATEGORICAL), "CorruptFile"),
         "single-no-steps": (retold(steps=lambda old: 0), "LimitExceeded"),
         "single-too-many-steps": (retold(steps=lambda old: container.SINGLE_STEPS + 1), "LimitExceeded"),
         "single-other-steps": (retold(steps=lambda old: old + 1), "CorruptFile"),

@@ -129,10 +129,10 @@ class Step:
         return [min((one << 18) // zero, 2**33) for one, zero in pairs]
 
     def posterior(self, p: Weights, view: list[int]) -> Weights:
-        joint = [weight * self.ratio[u] >> 12 for weight, u in zip(p, view, strict=True)]
-        sums = [s + k + 1 for k, s in enumerate(running_sums(joint))]
-        scaled = [min((s << 12) // (sums[-1] + 4095 >> 12), 2**24) for s in sums]
-        return normalise([*scaled[:-1], 2**24], 24)
+        joint = running_sums([weight * self.ratio[u] for weight, u in zip(p, view, strict=True)])
+        cut_by = 19 if joint[-1] >= 2**38 else 0
+        sums = [(s >> cut_by) + k + 1 for k, s in enumerate(joint)]
+        return normalise([s * 2**24 // sums[-1] for s in sums], 24)
 
     # 16.6 Dither
 
@@ -172,7 +172,7 @@ def steps_of(model: Model, sender: int, count: int) -> list[Step]:
             accuracies = [ratio**-i * (1 - ratio) for i in numbers]
         variances = [Fraction(model.levels**2, 4) / Fraction(accuracy) for accuracy in accuracies]
     else:
-        share = 4 if model.levels == 2 else model.levels
+        share = 4 if model.kind == "binary" else model.levels
         variances = [Fraction(count * count) / (share * Fraction(model.final) * (2 * i - 1)) for i in numbers]
     return [Step(model, sender, variance) for variance in variances]
 

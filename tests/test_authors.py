@@ -366,3 +366,12 @@ def test_texts_do_not_fit_such_a_model(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_bytes(b"some text " * 300)
     result = call("encode", "-m", path, tmp_path / "text.txt", "-o", tmp_path / "text.bfn")
     assert result.code == 1 and "none of this model's 2 symbols" in result.err
+
+
+@pytest.mark.parametrize("sampler", ["bfn", "sde2", "ode1"])
+def test_such_models_are_sampled(name: str, sampler: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    weights = {"authors." + key: value for key, value in weights_of(name).items()}
+    checkpoint.write_model(path, weights, authors.card(TINY[name]))
+    made = good("sample", path, "-n", 2, "--items", 3, "--sampler", sampler).out
+    assert made.startswith(b"\x89PNG") or made.count(b"\n") == 3

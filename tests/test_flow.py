@@ -210,6 +210,8 @@ def test_divergence_between_gaussians(step: Step) -> None:
 
 
 def test_ledger_adds_its_parts() -> None:
-    ledger = loss.Ledger([loss.GroupLoss([1.0, 2.0], [4.0, 8.0], 16.0), loss.GroupLoss([], [], 32.0)])
+    ledger = loss.Ledger(
+        [loss.GroupLoss(0, 1, [1.0, 2.0], [4.0, 8.0], [1, 2], 16.0), loss.GroupLoss(1, 1, reconstruction=32.0)]
+    )
     assert ledger.path_loss == 51
     assert ledger.n_step_loss == 60

@@ -22,6 +22,7 @@ from bfncodec.models import zoo
 KEYS = {
     *("file", "file_bytes", "input_bytes", "mode", "floating_point", "dimensions", "header_bytes", "digest_bytes"),
     *("side_bytes", "payload_bits", "seed_bits", "theory_bits", "n_step_bits", "theory_stderr", "paths", "ratio"),
+    "path_deviation",
     *("n_step_ratio", "payload_bpd", "payload_without_seed_bpd", "file_bpd", "weights_bytes", "encode_seconds"),
     *("decode_seconds", "round_trip", "groups"),
 }

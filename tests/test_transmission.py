@@ -239,10 +239,10 @@ def test_content_that_does_not_fit_is_told(model: str, tmp_path: Path) -> None:
 
 def test_senders_that_do_not_fit_are_told() -> None:
     for model, sender in (("tiny-binary", Sender.CATEGORICAL), ("tiny-classes", Sender.DITHER)):
-        with pytest.raises(UnsupportedFeature, match="is not one of this model's"):
+        with pytest.raises(CorruptFile, match="is not one of"):
             block(symbols(model, 1), model, 2, sender, 1)
     strong = specs.Spec("classes", (1, 2, 1), b"abc", "3", (), (), (1, 1), (1, 1), (1, 1), 0)
-    with pytest.raises(UnsupportedFeature, match="more noisy steps"):
+    with pytest.raises(CorruptFile, match="has no share"):
         strong.steps(2, "categorical")
     assert len(strong.steps(9, "categorical")) == 9
 
@@ -311,11 +311,10 @@ def test_claims_of_data_items_are_refused_at_once(claim: str) -> None:
     assert one.single is not None
     CLAIMS[claim](one, one.single)
     encoded = container.write(File([one]))
-    bound = 3 if claim == "much seed" else 0.3  # thousands of tables first
     started = time.perf_counter()
     with pytest.raises((LimitExceeded, CorruptFile)):
         bfncodec.decode(encoded)
-    assert time.perf_counter() - started < bound
+    assert time.perf_counter() - started < 0.5
 
 
 def test_the_encoder_keeps_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:

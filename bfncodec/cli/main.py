@@ -17,6 +17,7 @@ COMMANDS = {
     "test": ("decode", "check", "Check .bfn files without writing anything."),
     "measure": ("measure", "measure", "Show theory and real bits, step by step."),
     "train": ("train", "train", "Train models."),
+    "sample": ("sample", "sample", "Draw samples from a model."),
     "import-paper": ("import_paper", "import_paper", "Convert a checkpoint of the paper's authors."),
 }
 

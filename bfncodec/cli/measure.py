@@ -127,8 +127,10 @@ def text(told: dict[str, Any], rows: int) -> str:
         if bits
     ]
     if told["ratio"] is not None:
-        error = f" +- {told['theory_stderr']:.1f} bits" if told["theory_stderr"] else ""
-        lines.append(f"  real / path loss {told['ratio']:.5f}, real / n-step loss {told['n_step_ratio']:.5f}{error}")
+        lines.append(f"  real / path loss {told['ratio']:.5f}, real / n-step loss {told['n_step_ratio']:.5f}")
+        if told["theory_stderr"]:
+            chance = f"{told['theory_stderr']:.1f} bits; one path is {told['path_deviation']:.1f} away by chance"
+            lines.append(f"  n-step loss over {told['paths']} paths, standard error {chance}")
     if told["dimensions"]:
         payload, whole = told["payload_without_seed_bpd"], told["file_bpd"]
         lines.append(f"  {payload:.4f} bits per dimension coded, {whole:.4f} with everything in the file")

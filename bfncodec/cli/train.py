@@ -9,6 +9,8 @@ import click
 
 from bfncodec.cli import files, options
 
+CONFIGS = ("mnist", "cifar10", "cifar10-16", "text8")  # train.paper.SPECS, which --help need not import
+
 
 @click.group()
 def train() -> None:
@@ -162,6 +164,48 @@ def blocks(
     def work_on(_: str) -> None:
         folder = work or output.with_name(output.name + ".work")
         train_blocks(data, output, folder, zoo.find(model), changes=changes, skip=names, log=messages.note)
+
+    files.each([str(output)], work_on, messages, debug)
+
+
+@train.command()
+@click.option("--config", required=True, type=click.Choice(CONFIGS), help="What is modelled.")
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="Array (.npy), or text8.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Model file (.safetensors).")
+@click.option("--work", type=click.Path(path_type=Path), help="Folder of the checkpoint. Default: OUTPUT.work")
+@click.option("--steps", type=click.IntRange(1), help="Steps instead of the preset's.")
+@click.option("--rate", type=float, help="Learning rate instead of the preset's.")
+@click.option("--items", type=click.IntRange(1), help="Items a step instead of the preset's.")
+@options.compute
+@options.loudness
+def paper(
+    config: str,
+    data: Path,
+    output: Path,
+    work: Path | None,
+    steps: int | None,
+    rate: float | None,
+    items: int | None,
+    threads: int,
+    device: str,
+    quiet: int,
+    verbose: int,
+    debug: bool,
+) -> None:
+    """Train a model in the paper's setting: one group, n noisy steps (on the CPU, whatever --device says).
+
+    Stop at any time; the same command goes on from the last checkpoint.
+    """
+    messages = files.Messages(1 - quiet + verbose)
+    _device(device, threads)
+    from bfncodec.train.paper import train as train_paper
+
+    given = {"steps": steps, "rate": rate, "items": items}
+    changes = {name: value for name, value in given.items() if value is not None}
+
+    def work_on(_: str) -> None:
+        folder = work or output.with_name(output.name + ".work")
+        train_paper(config, data, output, folder, changes=changes, log=messages.note)
 
     files.each([str(output)], work_on, messages, debug)
 

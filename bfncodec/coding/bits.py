@@ -1,4 +1,4 @@
-"""Popping single bits from an ANS stack in compiled code: the stack of `coding.ans`, one bit at a time.
+"""Popping from an ANS stack in compiled code: the stack of `coding.ans`, one bit or symbol at a time.
 
 A model that must know each bit before it can predict the next one cannot hand its
 distributions over in batches. The format is that of `ans.Coder`, which does the pushing.
@@ -61,11 +61,22 @@ def pop_bit(stack: Ints, words: Ints, probability: int) -> int:
     return bit
 
 
+@compiled
+def pop_between(stack: Ints, words: Ints, below: int, width: int) -> None:
+    """Pop the symbol of `width` / 2**24 that the state stands for; `below` of them come before it."""
+    state = stack[0]
+    state = (state >> _SHIFT) * np.uint64(width) + (state & _MASK) - np.uint64(below)
+    if state < _LOW and stack[1] > np.uint64(0):
+        stack[1] -= _ONE
+        state = state << _WORD | words[stack[1]]
+    stack[0] = state
+
+
 def close_stack(coder: Coder, stack: Ints, words: Ints) -> None:
-    """Give what `pop_bit` left back to the coder."""
+    """Give what was left on the stack back to the coder."""
     state = int(stack[_STATE])
-    rest = [int(word) for word in words[: int(stack[_WORDS])]] + [state & 0xFFFFFFFF, state >> 32]
-    coder.replace(np.array(rest, "<u4").tobytes())
+    top = np.array([state & 0xFFFFFFFF, state >> 32], "<u4")
+    coder.replace(words[: int(stack[_WORDS])].astype("<u4").tobytes() + top.tobytes())
 
 
 def push_bits(coder: Coder, bits: NDArray[Any], probabilities: NDArray[Any]) -> None:

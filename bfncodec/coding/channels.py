@@ -10,13 +10,15 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
 from bfncodec.errors import CorruptFile
 from bfncodec.flow import loss
-from bfncodec.flow.schedule import AnyStep, Dither, Vector
+from bfncodec.flow.schedule import AnyStep, Dither, Step, Vector
 from bfncodec.flow.sender import DitherSender, VectorSender, sender
+from bfncodec.flow.sender import noise_bits as view_bits
 
 Array = NDArray[Any]
 Name = tuple[int, int]
@@ -53,6 +55,33 @@ class Channel:
         own, seen = self.sender.symbols(x, y), self.sender.receiver_symbols(y)
         paid = loss.surprise(received, seen) - loss.surprise(sent, own)
         return paid, loss.divergence(sent, received, seen - own)
+
+
+class GridChannel(Channel):
+    """The same for Gaussian views on fine grids, whose receivers are not made whole."""
+
+    def __init__(self, step: AnyStep) -> None:
+        from bfncodec.coding.grids import Receiver
+
+        super().__init__(step)
+        self.receiver = Receiver(self.sender)
+
+    def send(self, coder: Coder, y: Array, output: Array, name: Name) -> None:
+        """See `Channel`."""
+        self.receiver.push(coder, self.sender.receiver_symbols(y), output)
+
+    def receive(self, coder: Coder, output: Array, name: Name) -> Array:
+        """See `Channel`."""
+        symbols: Array = self.receiver.pop(coder, output)
+        return self.sender.receiver_views(symbols)
+
+    def costs(self, x: Array, y: Array, output: Array, name: Name) -> tuple[float, float]:
+        """See `Channel`."""
+        sent, own = self.sender.weights(x), self.sender.symbols(x, y)
+        first = self.sender.receiver_symbols(y) - own
+        matched = np.diff(self.receiver.bounds(first, sent.shape[1], output), axis=1)
+        paid = loss.surprise(matched, own) - loss.surprise(sent, own)
+        return paid, loss.divergence(sent, matched, np.zeros(len(x), np.int64))
 
 
 class VectorChannel:
@@ -137,12 +166,15 @@ def channel(step: AnyStep) -> Channel | VectorChannel | DitherChannel:
     """The channel of a step, made once."""
     if isinstance(step, Vector):
         return VectorChannel(step)
-    return DitherChannel(step) if isinstance(step, Dither) else Channel(step)
+    if isinstance(step, Dither):
+        return DitherChannel(step)
+    return GridChannel(step) if isinstance(step, Step) and step.unit > 1 else Channel(step)
 
 
 def noise_bits(steps: tuple[AnyStep, ...], size: int) -> int:
     """Bits that are surely enough to pop the noise of all steps of `size` variables."""
-    return sum(sender(step).noise_bits * size + RESERVE_BITS for step in steps if sender(step).noise_bits)
+    each = map(view_bits, steps)
+    return sum(bits * size + RESERVE_BITS for bits in each if bits)
 
 
 RESERVE_BITS = 64  # asked for on top of the expected bits of a step's noise

@@ -30,8 +30,10 @@ def freeze(name: str, weight: NDArray[Any], bias: NDArray[Any], bound: int = 0) 
         raise BfnError(f"layer {name} has weights too large for int8: {peak.max():.0f}")
     if bound:
         room = SUM_LIMIT - 1 - bound * weight.shape[1]  # what rounding may add is left free
-        reach = np.maximum(abs(weight).sum(axis=1) * bound + abs(bias), 1e-9)
-        exponent = np.minimum(exponent, np.floor(np.log2(room / reach)).clip(0))
+        reach = abs(weight).sum(axis=1) * bound + abs(bias) + 0.5  # a half of an output is added for rounding
+        if reach.max() > room:
+            raise BfnError(f"layer {name} has sums too large: {reach.max():.0f}")
+        exponent = np.minimum(exponent, np.floor(np.log2(room / reach)))
     power = np.exp2(exponent)
     scaled = np.floor(bias * power + 0.5)
     if abs(scaled).max() >= SUM_LIMIT:

@@ -76,16 +76,29 @@ class Ledger:
     def standard_error(self) -> float:
         """Of `n_step_loss`, in bits, from how the paths of each group scatter; nan for a single path."""
         noisy = self._noisy()
-        if not noisy.size:
-            return 0.0
-        if len(noisy) == 1:
-            return math.nan
-        return math.sqrt(float(noisy.var(axis=0, ddof=1).sum()) / len(noisy))
+        return _scatter(noisy) / math.sqrt(len(noisy))
+
+    @property
+    def path_deviation(self) -> float:
+        """Of `path_loss`, in bits: how far one path may well be from the n-step loss; nan for a single path."""
+        return _scatter(
+            np.array([[sum(group.path) + group.reconstruction for group in path] for path in self._paths()])
+        )
+
+    def _paths(self) -> list[list[GroupLoss]]:
+        """The noisy groups of every path."""
+        return [[group for group in self.groups if group.path], *self.others]
 
     def _noisy(self) -> NDArray[np.float64]:
         """n-step losses of the noisy groups, float64 [paths, groups]."""
-        paths = [[group for group in self.groups if group.path], *self.others]
-        return np.array([[group.n_step_loss for group in path] for path in paths], np.float64)
+        return np.array([[group.n_step_loss for group in path] for path in self._paths()], np.float64)
+
+
+def _scatter(costs: NDArray[np.float64]) -> float:
+    """Standard deviation of the sum over groups of costs [paths, groups]."""
+    if not costs.size:
+        return 0.0
+    return math.sqrt(float(costs.var(axis=0, ddof=1).sum())) if len(costs) > 1 else math.nan
 
 
 def surprise(weights: NDArray[Any], symbols: NDArray[Any]) -> float:

@@ -93,9 +93,10 @@ class VectorSender:
     is taken from its posterior given the view, and sent under p_O (bits-back).
     """
 
+    noise_bits = GaussianSender.noise_bits  # for each coordinate
+
     def __init__(self, step: Vector) -> None:
         self.step, self.coordinate = step, sender(step.step)
-        self.noise_bits = 4 * step.classes
         # Both coordinates on the whole grid: whatever one of them draws is possible for the other.
         self.table = normalise(self.coordinate.matrix().astype(np.int64).cumsum(axis=1), TOTAL_BITS)
         self.ratio = np.minimum((self.table[1] << _RATIO_BITS) // self.table[0], 1 << 2 * _RATIO_BITS - 3)
@@ -110,12 +111,11 @@ class VectorSender:
 
     def posterior(self, views: NDArray[Any], output: NDArray[Any]) -> NDArray[np.int64]:
         """p(class | view) as weights int64 [n, K]."""
-        sums = (self.joint(views, output) >> 12).cumsum(axis=1) + np.arange(1, self.step.classes + 1)
-        # Sums below 2**50 are brought to a total of 2**24 in two halves of twelve bits.
-        scaled = (sums << 12) // (sums[:, -1:] + 4095 >> 12)
-        scaled = np.minimum(scaled, TOTAL)
-        scaled[:, -1] = TOTAL
-        return normalise(scaled, TOTAL_BITS)
+        sums = self.joint(views, output).cumsum(axis=1)
+        # Sums below 2**57 are cut to 38 bits, but for small ones, so that 24 more fit.
+        sums >>= np.where(sums[:, -1:] >> 38, 19, 0)
+        sums += np.arange(1, self.step.classes + 1)
+        return normalise((sums << TOTAL_BITS) // sums[:, -1:], TOTAL_BITS)
 
 
 class DitherSender:
@@ -192,10 +192,18 @@ Sender = GaussianSender | VectorSender | DitherSender | CategoricalSender
 @cache
 def sender(step: AnyStep) -> Any:
     """The sender of a step, made once."""
-    kinds: dict[type, Any] = {
-        Step: GaussianSender,
-        Vector: VectorSender,
-        Dither: DitherSender,
-        Draw: CategoricalSender,
-    }
-    return kinds[type(step)](step)
+    return _KINDS[type(step)](step)
+
+
+def noise_bits(step: AnyStep) -> int:
+    """`noise_bits` of a step's sender, without its tables."""
+    bits: int = _KINDS[type(step)].noise_bits
+    return bits * step.classes if isinstance(step, Vector) else bits
+
+
+_KINDS: dict[type, Any] = {
+    Step: GaussianSender,
+    Vector: VectorSender,
+    Dither: DitherSender,
+    Draw: CategoricalSender,
+}

@@ -73,13 +73,13 @@ def find_hash(wanted: bytes) -> Path:
 
 
 def card(path: Path) -> dict[str, Any]:
-    """What a model file says of itself; CorruptFile if it is none."""
+    """What a model file says of its training; CorruptFile if it is no model file."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "np") as file:
-            made: dict[str, Any] = dict(json.loads((file.metadata() or {}).get("card", "{}")))
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+            made: dict[str, Any] = json.loads((file.metadata() or {}).get("card", "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
         raise CorruptFile(f"{path} cannot be read as a model: {error}") from error
     return made
 

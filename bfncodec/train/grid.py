@@ -142,19 +142,26 @@ class Network(nn.Module):
         return made
 
     def _coarsen(self, grids: dict[str, Tensor]) -> None:
-        """Coarsen the grid of stream channels to which a layer would need weights above WEIGHT_MAX."""
+        """Coarsen the grids of channels to which a layer would need weights above WEIGHT_MAX."""
         for name, layer in self.layers():
-            parts = name.split(".")
-            kind = parts[0]
-            if kind in ("inner", "out") or parts[-1] == "first":
+            if name == "out":
                 continue
-            level = {"stem": 0, "outer": len(self.spec.widths) - 1}.get(kind)
-            level = int(parts[1]) + (kind == "down") if level is None else level
+            target = self._target(name)
             scale_in, scale_out = self._scales(name, grids)
             peak = (layer.weight * scale_out[:, None] / scale_in).abs().amax(1)
-            grid = grids[f"stream.{level}"]
-            worst = peak.view(-1, len(grid)).amax(0)
-            grids[f"stream.{level}"] = grid * (WEIGHT_MAX / worst).clamp(max=1.0)
+            worst = peak.view(-1, len(grids[target])).amax(0)
+            grids[target] = grids[target] * (WEIGHT_MAX / worst).clamp(max=1.0)
+
+    def _target(self, name: str) -> str:
+        """The grid that a layer writes to."""
+        parts = name.split(".")
+        if parts[-1] == "first":
+            return name.removesuffix(".first")
+        if parts[-1] == "second" or parts[0] == "up":
+            return f"stream.{parts[1]}"
+        if parts[0] == "down":
+            return f"stream.{int(parts[1]) + 1}"
+        return {"stem": "stream.0", "inner": "inner", "outer": f"stream.{len(self.spec.widths) - 1}"}[name]
 
     def _scales(self, name: str, grids: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Integer steps per float of a layer's input columns and of its outputs."""

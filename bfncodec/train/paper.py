@@ -86,7 +86,7 @@ class Flow:
         spec = self.spec
         if spec.kind == "values":
             return (float(spec.final) ** (-2 * at) - 1) * (2 / spec.levels) ** 2
-        return float(spec.final) * (4 if spec.levels == 2 else spec.levels) * at * at
+        return float(spec.final) * (4 if spec.kind == "binary" else spec.levels) * at * at
 
     def seen(self, items: Tensor, at: Tensor) -> Seen:
         """Noise up to time `at` [n] on symbols int [n, H, W, C]."""

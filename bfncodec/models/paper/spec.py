@@ -7,23 +7,29 @@ decimals with a set precision, so that every machine derives the same integer st
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, InvalidOperation, Overflow, localcontext
 from fractions import Fraction
 from typing import Any
 
-from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
+from bfncodec.errors import CorruptFile, LimitExceeded
 from bfncodec.flow.schedule import AnyStep, Dither, Draw, Step, Vector
+from bfncodec.flow.sender import SHARES
 
 UNIT = 64  # fine units of a level, of which views and deviations are whole numbers
 PRECISION = 32  # bits of the accuracy of one per level
 STEP_LIMIT = 4096
-SHARES = 1 << 16  # of Draw.share
 TIME_INPUTS = 12
 TIME_ONE = 127
-# Not the caller's context: what a program sets for its own sums must not change a schedule.
-_CONTEXT = Context(prec=40, rounding=ROUND_HALF_EVEN, Emin=-999999, Emax=999999, traps=[])
 SENDERS = ("gaussian", "dither", "categorical")
+# Not the caller's context: what a program sets for its own sums must not change a step.
+_CONTEXT = Context(
+    prec=40, rounding=ROUND_HALF_EVEN, Emin=-999999, Emax=999999, traps=[DivisionByZero, InvalidOperation, Overflow]
+)
+_FINAL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,24})?")
+_SIZE_LIMIT = 1 << 14
+_DEVIATION_LIMIT = 1 << PRECISION // 2 + 6  # above it an accuracy would be zero
 
 
 @dataclass(frozen=True)
@@ -82,19 +88,21 @@ class Spec:
         if not 0 < count <= STEP_LIMIT:
             raise LimitExceeded(f"{count} noisy steps; there may be 1 to {STEP_LIMIT}")
         if sender not in self.senders:
-            raise UnsupportedFeature(f"sender {sender} is not one of this model's: {', '.join(self.senders)}")
-        variances = values_variances if self.kind == "values" else class_variances
+            raise CorruptFile(f"sender {sender} is not one of {', '.join(self.senders)}")
         made: list[AnyStep] = []
-        for variance in variances(self.final, self.levels, count):
-            deviation = math.isqrt(int(variance * UNIT * UNIT))
-            step = Step(deviation, _spacing(deviation), self.levels if self.kind == "values" else 2, UNIT, PRECISION)
+        for variance in self._variances(count):
             if sender == "categorical":
                 # m = 1: accuracy w**2 = 1 / (K variance)
                 share = math.isqrt(int((1 << 32) / (self.levels * variance)))
-                if share >= SHARES:
-                    raise UnsupportedFeature("the categorical sender needs more noisy steps for this model's accuracy")
+                if not 0 < share < SHARES:
+                    raise CorruptFile(f"a draw of {count} has no share in the model's schedule")
                 made.append(Draw(share, self.levels))
-            elif sender == "dither":
+                continue
+            deviation = math.isqrt(int(variance * UNIT * UNIT))
+            if not 0 < deviation < _DEVIATION_LIMIT:
+                raise CorruptFile(f"a step of {count} has noise too narrow or too wide in the model's schedule")
+            step = Step(deviation, _spacing(deviation), self.levels if self.kind == "values" else 2, UNIT, PRECISION)
+            if sender == "dither":
                 made.append(Dither(step))
             elif self.kind == "classes":
                 made.append(Vector(step, self.levels))
@@ -102,18 +110,27 @@ class Spec:
                 made.append(step)
         return tuple(made)
 
+    def _variances(self, count: int) -> list[Fraction]:
+        try:
+            if self.kind == "values":
+                made = values_variances(self.final, self.levels, count)
+            else:
+                # K coordinates of variance 1 / (K alpha), or on a line the difference of two: 1 / (4 alpha).
+                made = class_variances(self.final, 4 if self.kind == "binary" else self.levels, count)
+            if min(made) <= 0:
+                raise ValueError("a variance is negative")
+            return made
+        except (ArithmeticError, ValueError) as error:
+            raise CorruptFile(f"the model's schedule cannot end in {self.final}") from error
+
 
 def _spacing(deviation: int) -> int:
     """The power of two in (deviation / 2, deviation]: a seed of 2.1 to 3.1 bits a view."""
     return 1 << (deviation.bit_length() - 1)
 
 
-def class_variances(beta: str, classes: int, count: int) -> list[Fraction]:
-    """Noise of steps 1 .. count around one-hot coordinates: 1 / (K alpha_i), alpha_i = beta(1) (2i - 1) / n**2.
-
-    For K = 2 the difference of the two coordinates has half of that: 1 / (4 alpha_i).
-    """
-    share = 4 if classes == 2 else classes
+def class_variances(beta: str, share: int, count: int) -> list[Fraction]:
+    """Noise of steps 1 .. count around 0 or 1: 1 / (share alpha_i), alpha_i = beta(1) (2i - 1) / n**2."""
     return [count * count / (share * Fraction(beta) * (2 * i - 1)) for i in range(1, count + 1)]
 
 
@@ -138,6 +155,31 @@ def from_card(card: dict[str, Any]) -> Spec:
         fields["alphabet"] = bytes(fields["alphabet"])
         for name in ("shape", "widths", "blocks", "patch", "kernel", "pool"):
             fields[name] = tuple(fields[name])
-        return Spec(**fields)
+        spec = Spec(**fields)
+        sound = _sound(spec)
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptFile("the model has no spec: it is one of another kind") from error
+    if not sound:
+        raise CorruptFile("the model's spec is one that no network has")
+    return spec
+
+
+def _sound(spec: Spec) -> bool:
+    pairs = (spec.patch, spec.kernel, spec.pool)
+    sizes = [*spec.shape, *spec.widths, *sum(pairs, ()), spec.bottom, spec.mixtures]
+    if not all(type(size) is int and 0 < size <= _SIZE_LIMIT for size in sizes):
+        return False
+    if len(spec.shape) != 3 or any(len(pair) != 2 for pair in pairs):
+        return False
+    if not all(type(count) is int and 0 <= count <= _SIZE_LIMIT for count in spec.blocks):
+        return False
+    down, across = (a * b ** (len(spec.widths) - 1) for a, b in zip(spec.patch, spec.pool, strict=True))
+    return (
+        len(spec.widths) == len(spec.blocks) > 0
+        and all(size % 2 for size in spec.kernel)
+        and spec.shape[0] % down == 0
+        and spec.shape[1] % across == 0
+        and spec.levels
+        in {"binary": (2,), "values": (2, 4, 8, 16, 32, 64, 128, 256), "classes": range(2, 257)}[spec.kind]
+        and _FINAL.fullmatch(spec.final) is not None
+    )
