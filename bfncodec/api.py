@@ -59,6 +59,8 @@ def encode(
         given, spool = whole(io.BytesIO(item)), io.BytesIO()
         file = encode_file(given, spool, device=device, model=model, effort=effort, media=media, max_pixels=max_pixels)
         return container.write(file)
+    if _paper(model) is not None:
+        raise UnsupportedFeature("a model of the paper's kind codes files (arrays as .npy): give their bytes")
     picture = _from_array(item) if isinstance(item, np.ndarray) else _from_pillow(item, max_pixels)
     return container.write(File([_picture_block([picture], device, model, effort)]))
 
@@ -82,9 +84,7 @@ def encode_file(
 
     paper = _paper(model)
     if paper is not None:
-        from bfncodec import transmission
-
-        return File([transmission.encode(bytes(item), paper, kernel_name(device), transmission.Settings())])
+        return File([_paper_block(bytes(item), paper, device)])
     picture = parsed(item, media, max_pixels)
     if picture is not None or len(item) <= parts.PART:
         return File([_smallest(bytes(item), picture, device, model, effort, media)])
@@ -297,6 +297,9 @@ def archive_file(
     """Encode named files as one archive; images of one size, layout and source share blocks."""
     from bfncodec import codec
 
+    paper = _paper(model)
+    if paper is not None:
+        return File([_paper_block(data, paper, device) for _, data in items], [name for name, _ in items])
     entries = [(name, data, parsed(data, media, max_pixels)) for name, data in items]
     groups: dict[Any, list[tuple[str, bytes, Picture | None]]] = {}
     for number, entry in enumerate(entries):
@@ -447,6 +450,12 @@ def _paper(name: str | None) -> Path | None:
 
     path = zoo.find(name)
     return path if transmission.serves(path) else None
+
+
+def _paper_block(data: bytes, path: Path, device: str) -> Block:
+    from bfncodec import transmission
+
+    return transmission.encode(data, path, kernel_name(device), transmission.Settings())
 
 
 def _from_array(array: np.ndarray[Any, Any]) -> Picture:

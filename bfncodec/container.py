@@ -22,6 +22,7 @@ TEXT_LIMIT = 1 << 30  # bytes of a text block
 SINGLE_STEPS = 4096  # of a single block
 SINGLE_WORK = 1 << 36  # of it: bytes times steps
 SINGLE_SEED = 1 << 28  # of it: words of the seed
+SINGLE_GROUP = 1 << 20  # of it: variables that are coded at once
 STREAM_BYTES = 1 << 20  # of text at least in every stream but the last
 PART_LIMIT = 1 << 16
 ARCHIVE = 1  # flag: several items, with names
@@ -339,8 +340,8 @@ def read(data: Data, *, max_output: int | None = None, max_pixels: int | None = 
     total = items = 0
     for _ in range(count):
         block = _read_block(header, reader, archive, max_pixels)
-        if flags == PARTS and (block.mode is Mode.IMAGE or not block.size):
-            raise CorruptFile("a part of an item is an image, or empty")
+        if flags == PARTS and (block.mode in (Mode.IMAGE, Mode.SINGLE) or not block.size):
+            raise CorruptFile("a part of an item is of a mode that has no parts, or empty")
         blocks.append(block)
         total += block.size
         items += block.items

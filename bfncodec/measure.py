@@ -63,6 +63,7 @@ def measure(data: bytes, settings: Settings) -> Told:
         "file_bytes": len(encoded),
         "input_bytes": len(data),
         "mode": block.mode.name.lower(),
+        "floating_point": block.single is not None and block.single.inexact,
         "dimensions": dimensions,
         "header_bytes": len(encoded) - api.block_bytes(block),
         "digest_bytes": container.DIGEST_BYTES,

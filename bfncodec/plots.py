@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,25 +13,31 @@ from bfncodec.errors import BfnError
 THEORY, REAL, EXTRA = "#8da0cb", "#fc8d62", "#999999"
 
 
-def draw(path: Path, told: dict[str, Any], bits: NDArray[np.float64] | None) -> None:
-    """Draw one file's account: bars, the cost as it adds up, and for an image where its bits went.
-
-    bits: of every pixel [height, width], or None.
-    """
+def need() -> Any:
+    """matplotlib's Figure; BfnError where it is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise BfnError("--plot needs matplotlib: pip install 'bfncodec[plot]'") from error
+    return Figure
+
+
+def draw(file: IO[bytes], form: str, told: dict[str, Any], bits: NDArray[np.float64] | None) -> None:
+    """Draw one file's account: bars, the cost as it adds up, and for an image where its bits went.
+
+    form: "png", "svg" or "pdf". bits: of every pixel [height, width], or None.
+    """
     columns = 2 if bits is None else 3
-    figure = Figure(figsize=(5 * columns, 4.2), layout="constrained")
+    figure = need()(figsize=(5 * columns, 4.2), layout="constrained")
     axes = figure.subplots(1, columns)
     _bars(axes[0], told)
     _curve(axes[1], told)
     if bits is not None:
         _map(axes[2], bits)
-    name = Path(told["file"]).name
-    figure.suptitle(f"{name}: {told['input_bytes']:,} bytes, coded in {told['file_bytes']:,}")
-    figure.savefig(path, dpi=110)
+    name = Path(told["file"]).name.encode("utf-8", "replace").decode()
+    title = f"{name}: {told['input_bytes']:,} bytes, coded in {told['file_bytes']:,}"
+    figure.suptitle(title, parse_math=False)
+    figure.savefig(file, format=form, dpi=110)
 
 
 def _bars(axes: Any, told: dict[str, Any]) -> None:
@@ -44,6 +50,7 @@ def _bars(axes: Any, told: dict[str, Any]) -> None:
             sum(group["reconstruction_bits"] for group in groups),
             sum(group["reconstruction_spent_bits"] for group in groups),
         ),
+        ("all of it, without a model", "#8da0cb", 0, 0 if groups else told["payload_bits"]),
         ("seed for the first noise", "#e78ac3", 0, told["seed_bits"]),
         ("header, checksum, coefficients", EXTRA, 0, 8 * (told["header_bytes"] + told["side_bytes"])),
     ]
@@ -69,7 +76,7 @@ def _curve(axes: Any, told: dict[str, Any]) -> None:
     if len(groups) > 1 and len(lengths) == 1 and lengths != {0}:
         series = np.array([_costs(group) for group in groups]).sum(axis=0)
         pairs = [(float(theory), float(real)) for theory, real in series]
-        label = f"noisy step of all {len(groups)} items; the last point is the data"
+        label = f"noisy step of all {len(groups)} groups; the last point is the data"
     else:
         pairs = [pair for group in groups for pair in _costs(group)]
         label = "noisy steps and groups of pixels or bytes, in decoding order"

@@ -87,20 +87,24 @@ def encode(
     predictor_ = predictor(path, kernel)
     spec = predictor_.spec
     symbols, before = _items(data, spec)
-    steps = spec.steps(settings.steps, settings.sender.name.lower())
-    seed = _seed(steps, min(settings.batch, len(symbols)) * spec.size)
+    body = before + symbols.size
+    if len(data) * settings.steps > container.SINGLE_WORK or len(data) - symbols.size > FRAME_LIMIT:
+        raise LimitExceeded(f"too large for {settings.steps} noisy steps; cut it into several files")
+    batch = min(settings.batch, len(symbols))
+    steps = _steps(spec, settings.steps, settings.sender, batch)
+    seed = _seed(steps, batch * spec.size)
     coder = Coder(seed)
     start = coder.bits
-    protocol.encode(coder, Single(predictor_, len(symbols), settings.batch, steps, symbols), ledger)
+    if protocol.encode(coder, Single(predictor_, len(symbols), batch, steps, symbols), ledger):
+        raise LimitExceeded("the items cost so little that their noise cannot be paid; use a larger batch")
     coded = coder.data()
     known = _common(coded, seed)
-    body = before + symbols.size
     single = container.Single(
         zoo.digest(path),
         not isinstance(predictor_, Predictor),
         settings.sender,
         settings.steps,
-        settings.batch,
+        batch,
         before,
         _pack(data[:before] + data[body:]),
         known // 4,
@@ -123,8 +127,10 @@ def decode(block: Block, kernel: str) -> bytes:
     items, left = divmod(block.size - len(rest), spec.size)
     if items < 1 or left or single.before > len(rest) or single.inexact == isinstance(predictor_, Predictor):
         raise CorruptFile("the block's sizes do not fit its model")
-    steps = spec.steps(single.steps, single.sender.name.lower())
-    seed = _seed(steps, min(single.batch, items) * spec.size)
+    if single.batch > items:
+        raise CorruptFile("the block claims groups of more items than it has")
+    steps = _steps(spec, single.steps, single.sender, single.batch)
+    seed = _seed(steps, single.batch * spec.size)
     if 4 * single.seed > len(seed):
         raise CorruptFile("the block claims more seed than it needs")
     coder = Coder(seed[: 4 * single.seed] + single.stream)
@@ -150,6 +156,8 @@ def _items(data: bytes, spec: Spec) -> tuple[NDArray[np.uint8], int]:
     if data.startswith(_NUMPY) and len(data) > 12:  # .npy: version, then the length of its own header
         start, length = (10, data[8:10]) if data[6] == 1 else (12, data[8:12])
         before = start + int.from_bytes(length, "little")
+    if len(data) > container.TEXT_LIMIT:
+        raise LimitExceeded(f"larger than {container.TEXT_LIMIT} bytes; cut it into several files")
     count = max(len(data) - before, 0) // spec.size
     if not count:
         raise UnsupportedFeature(f"too short for this model: an item has {spec.size} symbols, a byte each")
@@ -161,12 +169,23 @@ def _items(data: bytes, spec: Spec) -> tuple[NDArray[np.uint8], int]:
     return body.astype(np.uint8).reshape(count, spec.size), before
 
 
+def _steps(spec: Spec, count: int, sender: Sender, batch: int) -> tuple[AnyStep, ...]:
+    """The noisy steps of every group; LimitExceeded for too many of them, and for groups that are too large."""
+    if batch * spec.size > container.SINGLE_GROUP:
+        raise LimitExceeded(f"{batch} items at once are above the limit; use a smaller batch")
+    return spec.steps(count, sender.name.lower())
+
+
 def _seed(steps: tuple[AnyStep, ...], size: int) -> bytes:
-    """What the stack holds at first: enough for the noise of one group; the last byte is 1."""
+    """What the stack holds at first: enough for the noise of one group, and 64 bits more; the last byte is 1.
+
+    A group whose noise is lucky may cost less than nothing: b bits less with a chance of 2**-b. The
+    64 bits keep the noise of the groups after it paid, and the stack from being empty.
+    """
     bits = noise_bits(steps, size)
     if bits > 32 * container.SINGLE_SEED:
         raise LimitExceeded("so many steps and items at once need too long a seed; use a smaller batch")
-    return stream(_SEED, bits // 64 + 1).astype("<u8").tobytes() + b"\1" if bits else b""
+    return stream(_SEED, bits // 64 + 2).astype("<u8").tobytes() + b"\1"
 
 
 def _common(coded: bytes, seed: bytes) -> int:

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import make_goldens_paper
+import make_tiny_paper
 import numpy as np
 
 from bfncodec import api, classical, codec, container, parts, payload
@@ -427,7 +429,8 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "parts-image": (small(b"\2" + stored + constant, b"\1\2"), "CorruptFile"),
         "parts-archive": (small(b"\2" + stored + other, b"\1\3", b"abcdef"), "UnsupportedFeature"),
         "mode": (small(b"\x03" + stored[1:]), "UnsupportedFeature"),
-        "mode-4": (small(b"\x04" + stored[1:]), "UnsupportedFeature"),
+        "mode-4": (small(b"\x04" + stored[1:]), "TruncatedFile"),
+        "mode-5": (small(b"\x05" + stored[1:]), "UnsupportedFeature"),
         "text-schedule": (small(text(schedule=255)), "UnsupportedFeature"),
         "text-size": (small(text(0)), "CorruptFile"),
         "text-too-large": (small(text(2**30 + 1)), "LimitExceeded"),
@@ -470,13 +473,15 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
 def make(folder: Path) -> None:
     """Write all files and the manifest into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    digests = {key: zoo.digest(zoo.find(name)).hex() for key, name in (("model", MODEL), ("text_model", TEXT_MODEL))}
+    models = {"model": MODEL, "text_model": TEXT_MODEL} | {name: name for name in make_tiny_paper.SPECS}
+    digests = {key: zoo.digest(zoo.find(name)).hex() for key, name in models.items()}
     manifest: dict[str, Any] = {**digests, "good": {}, "archive": {}, "bad": {}}
     good: dict[str, bytes] = {}
 
-    def put(name: str, given: Input, data: bytes, effort: str | None) -> None:
+    def put(name: str, given: Input, data: bytes, effort: str | None, plan: dict[str, Any] | None = None) -> None:
         block = container.read(data).blocks[0]
         entry = {"input": f"{name}.{given.suffix}", "effort": effort, "mode": block.mode.name, **given.content()}
+        entry |= plan or {}
         if block.image is not None:
             entry["schedule"] = block.image.schedule.name
             entry["passes"] = [shown(one) for one in block.image.passes]
@@ -504,11 +509,14 @@ def make(folder: Path) -> None:
         file = f"archive-{number}.{one.suffix}"
         (folder / file).write_bytes(one.file)
         manifest["archive"][name] = {"input": file, **one.content()}
-    for name, (data, error) in bad(good).items():
+    for name, plan in make_goldens_paper.PLANS.items():
+        put(name, Input("bin", plan.content()), make_goldens_paper.encode(plan), None, plan.told())
+    for name, (data, error) in (bad(good) | make_goldens_paper.bad(good)).items():
         (folder / f"bad-{name}.bfn").write_bytes(data)
         manifest["bad"][name] = error
     manifest["info"] = {
-        name: api.info((folder / f"{name}.bfn").read_bytes()) for name in ("rgb", "lzma", "archive", "parts-mixed")
+        name: api.info((folder / f"{name}.bfn").read_bytes())
+        for name in ("rgb", "lzma", "archive", "parts-mixed", "single-values")
     }
     (folder / "manifest.json").write_text(lines(manifest) + "\n")
 

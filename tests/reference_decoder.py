@@ -2,7 +2,8 @@
 
 Numbers of sections are those of docs/format.md. Nothing here comes from bfncodec, and the
 weights are read by safetensors' documented layout. NumPy holds pixels and multiplies matrices.
-Texts are in reference_text.py, the stack and what else both need in reference_stack.py.
+Texts are in reference_text.py, single blocks in reference_paper.py, the stack and what else all need in
+reference_stack.py.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import reference_paper
 import reference_text
 from reference_stack import FormatError, Stack, clip, exp_negative, nearest, normalise, require, running_sums
 
@@ -90,6 +92,8 @@ class Block:
     steps: int = 0
     quiet: int = 0
     streams: list[bytes] = field(default_factory=list)
+    plan: reference_paper.Plan | None = None
+    frame: bytes = b""
 
 
 def read_file(data: bytes) -> tuple[list[bytes] | None, list[Block]]:
@@ -108,7 +112,7 @@ def read_file(data: bytes) -> tuple[list[bytes] | None, list[Block]]:
         names = zlib.decompress(fields.take(fields.varint())).split(b"\0")
     require(flags != 2 or 2 <= count <= 2**16)
     blocks = [read_block(fields, file, archive) for _ in range(count)]
-    require(flags != 2 or all(block.mode != 2 and block.size for block in blocks))
+    require(flags != 2 or all(block.mode not in (2, 4) and block.size for block in blocks))
     fields.end()
     file.end()
     require(names is None or len(names) == sum(block.items for block in blocks))
@@ -119,7 +123,7 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     mode = fields.byte()
     items = fields.varint() if archive else 1
     block = Block(mode, items, fields.varint(), fields.take(8))
-    require(mode in (0, 1, 2, 3))
+    require(mode in (0, 1, 2, 3, 4))
     if mode < 2:
         block.data = payload.take(fields.varint())
         require(items == 1 and (mode or len(block.data) == block.size))
@@ -134,6 +138,9 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
         require(block.size <= 2**30 and count <= block.size // 2**20 + 1)
         block.streams = [payload.take(fields.varint()) for _ in range(count)]
         require((46, 360)[block.schedule] * block.size <= 2**16 * (8 * sum(map(len, block.streams)) + 64 * count))
+        return block
+    if mode == 4:
+        read_single(block, fields, payload)
         return block
     kind = fields.byte()
     block.source, block.layout, block.schedule = kind >> 4, kind & 15, fields.byte()
@@ -150,6 +157,16 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
         silent, *lengths = (fields.varint() for _ in range(4))
         block.passes.append(Pass(channels, b"", form >> 1, silent, *map(payload.take, lengths)))
     return block
+
+
+def read_single(block: Block, fields: Reader, payload: Reader) -> None:
+    """Section 16.1. A model that computes in floating point is not for this decoder."""
+    block.model, kind = fields.take(4), fields.byte()
+    steps, batch, before, frame, seed, stream = (fields.varint() for _ in range(6))
+    require(block.items == 1 and kind in (0, 1, 2) and 1 <= steps <= 4096 and seed <= 2**28)
+    require(block.size <= 2**30 and block.size * steps <= 2**36)
+    block.plan = reference_paper.Plan(kind, steps, batch, before, seed)
+    block.frame, block.streams = payload.take(frame), [payload.take(stream)]
 
 
 # 3 and 4. LZMA, metadata
@@ -854,6 +871,12 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
             content = reference_text.decode_blocks(weights, block.size, block.lanes, *quiet, block.streams)
         else:
             content = reference_text.decode(weights, block.size, block.lanes, block.streams)
+        check_digest(block, content)
+        return [Item(content=content)]
+    if block.plan is not None:
+        rest = unpack(block.frame) if block.frame else b""
+        require(len(rest) <= 2**26)
+        content = reference_paper.decode(weights, block.size, block.plan, rest, *block.streams)
         check_digest(block, content)
         return [Item(content=content)]
     tensors = read_weights(weights)

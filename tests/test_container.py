@@ -11,7 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bfncodec import container
-from bfncodec.container import Block, File, Image, Layout, Mode, Pass, Reader, Schedule, Source, Text, TextSchedule
+from bfncodec.container import (
+    Block,
+    File,
+    Image,
+    Layout,
+    Mode,
+    Pass,
+    Reader,
+    Schedule,
+    Sender,
+    Single,
+    Source,
+    Text,
+    TextSchedule,
+)
 from bfncodec.errors import BadMagic, BfnError, CorruptFile, LimitExceeded, TruncatedFile, UnsupportedFeature
 
 HUGE = 1 << 40
@@ -365,7 +379,7 @@ def test_impossible_archives_are_not_written(names: list[str]) -> None:
         container.write(File([stored(b"") for _ in names], names))
 
 
-@pytest.mark.parametrize("mode", [Mode.STORED, Mode.LZMA, Mode.TEXT])
+@pytest.mark.parametrize("mode", [Mode.STORED, Mode.LZMA, Mode.TEXT, Mode.SINGLE])
 def test_only_images_share_a_block(mode: Mode) -> None:
     packed = zlib.compress(b"a\0b")
     start = b"\1" + container.varint(len(packed)) + packed + bytes([mode]) + b"\2"
@@ -416,6 +430,15 @@ def test_layout_of_blocks_of_bytes_in_bytes() -> None:
     assert container.read(sealed(header, b"".join(streams))) == File([block])
 
 
+def test_layout_of_data_items_in_bytes() -> None:
+    """Model, sender and kind of model, steps, batch, bytes before, frame, seed, stream; then frame and stream."""
+    made = Single(b"hash", True, Sender.CATEGORICAL, 300, 2, 3, b"frame", 5, b"stream")
+    block = Block(Mode.SINGLE, 1, 300, b"8 bytes.", single=made)
+    header = b"\4" + b"\xac\2" + b"8 bytes." + b"hash" + b"\x12" + b"\xac\2" + b"\2\3\5\5\6"
+    assert container.write(File([block])) == sealed(header, b"framestream")
+    assert container.read(sealed(header, b"framestream")) == File([block])
+
+
 # Write and read
 
 _bytes = st.binary(max_size=40)
@@ -461,6 +484,25 @@ def texts(draw: st.DrawFn) -> Block:
 
 
 @st.composite
+def singles(draw: st.DrawFn) -> Block:
+    """Any block of data items that `read` takes."""
+    size, steps = draw(st.integers(1, container.TEXT_LIMIT)), draw(st.integers(1, container.SINGLE_STEPS))
+    size = min(size, container.SINGLE_WORK // steps)
+    made = Single(
+        draw(st.binary(min_size=4, max_size=4)),
+        draw(st.booleans()),
+        draw(st.sampled_from(Sender)),
+        steps,
+        draw(st.integers(1, size)),
+        draw(st.integers(0, size)),
+        draw(_bytes),
+        draw(st.integers(0, container.SINGLE_SEED)),
+        draw(_bytes),
+    )
+    return Block(Mode.SINGLE, 1, size, draw(st.binary(min_size=8, max_size=8)), single=made)
+
+
+@st.composite
 def files(draw: st.DrawFn) -> File:
     """Any file, archive or not."""
     archive = draw(st.booleans())
@@ -475,6 +517,8 @@ def files(draw: st.DrawFn) -> File:
             blocks.append(Block(mode, items, size, digest, image=image))
         elif mode is Mode.TEXT:
             blocks.append(draw(texts()))
+        elif mode is Mode.SINGLE:
+            blocks.append(draw(singles()))
         else:
             data = draw(_bytes)
             blocks.append(Block(mode, 1, len(data) if mode is Mode.STORED else draw(_numbers), digest, data))

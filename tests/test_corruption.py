@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import make_goldens_paper
 import numpy as np
 import pytest
 from PIL import Image
@@ -48,6 +49,12 @@ def archive() -> bytes:
     return api.encode_archive(items, model="tiny")
 
 
+def paper(model: str, sender: container.Sender) -> bytes:
+    """Data of one of the paper's models, and what is left over."""
+    plan = make_goldens_paper.Plan(model, sender, 3, 1, 2, tail=b"end")
+    return make_goldens_paper.encode(plan)
+
+
 MAKERS: dict[str, Callable[[], bytes]] = {
     "image": lambda: bfncodec.encode(waves(17, 0), model="tiny"),
     "png": lambda: bfncodec.encode(png(waves(18, 0)), model="tiny"),
@@ -57,6 +64,9 @@ MAKERS: dict[str, Callable[[], bytes]] = {
     "archive": archive,
     "text": lambda: bfncodec.encode(b"a text that repeats, a text \r\n" * 2, media="text"),
     "blocks": lambda: container.write(File([codec.encode_text(BLOCKS, effort="blocks")])),
+    "single": lambda: paper("tiny-values", container.Sender.GAUSSIAN),
+    "dither": lambda: paper("tiny-binary", container.Sender.DITHER),
+    "draws": lambda: paper("tiny-classes", container.Sender.CATEGORICAL),
     "lzma": lambda: container.write(File([classical.encode(b"a text that repeats, " * 12)])),
     "stored": lambda: container.write(File([classical.encode(bytes(range(100)))])),
 }

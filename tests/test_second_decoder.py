@@ -1,23 +1,27 @@
-"""The second decoder's tables for texts, the page's and the package's are the same, beyond what goldens reach."""
+"""The second decoder's tables, the page's and the package's are the same, beyond what goldens reach."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import make_goldens
+import make_tiny_paper
 import make_tiny_text
 import numpy as np
 import pytest
+import reference_paper
 import reference_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bfncodec import codec, container
+from bfncodec import codec, container, transmission
 from bfncodec.exact import logit
 from bfncodec.exact.pmf import normalise
+from bfncodec.exact.stream import stream
 from bfncodec.exact.tables import exp_negative, log_ratio
-from bfncodec.flow.schedule import Draw
+from bfncodec.flow.schedule import Dither, Draw, Vector
 from bfncodec.flow.sender import sender
 from bfncodec.flow.theta import LOG_STEPS, ClassTheta
 from bfncodec.models.text import blockwise, bytewise, contexts, histories, mixing, network
@@ -149,3 +153,89 @@ def test_parts_of_blocks(
     assert len(streams) == -(-size // part)
     plan = (len(data), lanes, steps, quiet, streams)
     assert reference_text.decode_blocks(GOLDEN_MODEL.read_bytes(), *plan) == data
+
+
+# Section 16
+
+PAPER = PAGE.split("## 16. The paper's schedule")[1].split("## 17.")[0]
+MODELS = {
+    name: reference_paper.Model((make_goldens.DATA / f"{name}.safetensors").read_bytes())
+    for name in make_tiny_paper.SPECS
+}
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.integers(0, 20))
+def test_noise_that_both_sides_know(high: int, low: int, count: int) -> None:
+    assert reference_paper.noise(high, low, count) == stream((high, low), count).tolist()
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("count", [1, 2, 7, 50, 1000])
+def test_steps_and_seeds(name: str, count: int) -> None:
+    spec, model = make_tiny_paper.SPECS[name], MODELS[name]
+    for number, sender_name in enumerate(("gaussian", "dither", "categorical")):
+        if sender_name not in spec.senders:
+            continue
+        ours, theirs = spec.steps(count, sender_name), reference_paper.steps_of(model, number, count)
+        assert len(ours) == len(theirs) == count
+        for one, other in zip(ours, theirs, strict=True):
+            if isinstance(one, Draw):
+                assert (one.share, log_ratio(one.share, spec.levels, 64)) == (other.share, other.gain)
+                continue
+            if isinstance(one, Dither):
+                assert one.width == other.width
+            plain = one.step if isinstance(one, Dither | Vector) else one
+            numbers = (plain.deviation, plain.spacing, plain.accuracy)
+            assert numbers == (other.deviation, other.spacing, other.accuracy)
+        assert transmission._seed(ours, 3) == reference_paper.seed_of(model, number, count, 3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_tables_of_data_items(data: st.DataObject) -> None:
+    """Receivers and posteriors, for distributions from even to sure."""
+    name, count = data.draw(st.sampled_from(list(MODELS))), data.draw(st.sampled_from([1, 3, 40]))
+    spec, model = make_tiny_paper.SPECS[name], MODELS[name]
+    index = data.draw(st.integers(0, count - 1))
+    masses = [0] * spec.levels
+    for place, mass in data.draw(
+        st.lists(st.tuples(st.integers(0, spec.levels - 1), st.integers(1, 9) | st.just(1 << 24)), min_size=1)
+    ):
+        masses[place] += mass
+    p = normalise((np.cumsum(masses) << 24) // sum(masses), 24)
+    x = data.draw(st.integers(0, spec.levels - 1))
+
+    def both(kind: str) -> tuple[Any, reference_paper.Step]:
+        number = ("gaussian", "dither", "categorical").index(kind)
+        theirs = reference_paper.steps_of(model, number, count)[index]
+        return sender(spec.steps(count, kind)[index]), theirs
+
+    ours, theirs = both("gaussian")
+    if spec.kind == "classes":
+        assert [theirs.coordinate(0), theirs.coordinate(1)] == ours.table.tolist()
+        highest = ours.table.shape[1] - 1
+        view = data.draw(st.lists(st.integers(0, highest), min_size=spec.levels, max_size=spec.levels))
+        places = ours.coordinate.receiver_views(np.array([view]))
+        assert theirs.posterior(p.tolist(), view) == ours.posterior(places, p[None])[0].tolist()
+        ours, theirs = both("categorical")
+        assert theirs.drawn(x) == ours.weights(np.array([x]))[0].tolist()
+        assert theirs.averaged(p.tolist()) == ours.receiver(p[None])[0].tolist()
+        return
+    assert theirs.sender(64 * x) == ours.weights(np.array([x]))[0].tolist()
+    assert theirs.receiver(p.tolist()) == ours.receiver(p[None])[0].tolist()
+    ours, theirs = both("dither")
+    offset = data.draw(st.integers(0, ours.width - 1))
+    assert theirs.masses(p.tolist(), offset) == ours.receiver(p[None], np.array([offset]))[0].tolist()
+
+
+def test_limits_of_data_items_are_those_of_the_page() -> None:
+    assert f"noisy steps n, 1 to {container.SINGLE_STEPS} " in PAPER
+    for text, limit in (
+        ("`size` is at most 2^30", container.TEXT_LIMIT),
+        ("size · steps at most 2^36", container.SINGLE_WORK),
+        ("batch · D at most 2^20", container.SINGLE_GROUP),
+        ("most 2^28", container.SINGLE_SEED),
+        ("gives at most 2^26 bytes", transmission.FRAME_LIMIT),
+    ):
+        assert text in PAPER and 1 << int(text.split("2^")[1].split()[0]) == limit

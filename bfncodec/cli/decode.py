@@ -86,6 +86,7 @@ def decode(
         messages.progress(files.printable(name))
         with files.opened(name, binary_wanted=True, force=force) as data:
             file = container.read(data, max_output=max_output, max_pixels=max_pixels)
+            messages.tied(name, file)
             if file.names is not None and not preview:
                 unpack(name, file)
             elif items:
@@ -175,6 +176,7 @@ def check(
         messages.progress(files.printable(name))
         with files.opened(name, binary_wanted=True, force=False) as data:
             file = container.read(data, max_output=max_output, max_pixels=max_pixels)
+            messages.tied(name, file)
             for content in api.contents(file, device):
                 if isinstance(content, Iterator):
                     deque(content, 0)

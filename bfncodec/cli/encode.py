@@ -100,6 +100,7 @@ def encode(
         messages.progress(files.printable(name))
         with files.opened(name, binary_wanted=False, force=force) as data, files.spool() as spool:
             file = api.encode_file(data, spool, **choices)
+            messages.tied(name, file)
             finish(target, file, {name: data}, [name], files.Keep.ALL)
         tidy(target, [name])
 
@@ -116,7 +117,9 @@ def encode(
         if len({name for name, _ in items}) < len(items):
             raise files.Refused("two inputs have the same name")
         messages.progress(files.printable(target))
-        finish(target, api.archive_file(items, **choices), dict(items), names, files.Keep.RIGHTS)
+        file = api.archive_file(items, **choices)
+        messages.tied(target, file)
+        finish(target, file, dict(items), names, files.Keep.RIGHTS)
         tidy(target, names)
 
     def finish(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -20,9 +20,13 @@ from bfncodec.cli import atomic
 from bfncodec.errors import BfnError
 from bfncodec.payload import Span, whole
 
+if TYPE_CHECKING:
+    from bfncodec.container import File
+
 SUFFIX = ".bfn"
 STANDARD = "-"
 SPOOLED = 1 << 23  # bytes on their way that are in memory at most
+TIED = "warning: coded by a floating-point model; it decodes only on this machine with these library versions"
 
 
 class Refused(BfnError):
@@ -58,6 +62,11 @@ class Messages:
         """More, with -v."""
         if self.loudness > 1:
             self._say(text)
+
+    def tied(self, name: str, file: File) -> None:
+        """A warning if a file was coded by a model that computes in floating point."""
+        if any(block.single is not None and block.single.inexact for block in file.blocks):
+            self.note(f"{printable(name)}: {TIED}")
 
     def progress(self, text: str) -> None:
         """What is being done, on a terminal only; the next message takes its place."""

@@ -45,7 +45,8 @@ def _table(name: str, told: dict[str, Any], details: bool) -> str:
             rate = f", {block['schedule']}, {block['bits_per_byte']:.3f} bits per byte" if "schedule" in block else ""
             lines.append(f"  {block['content_bytes']} bytes, {block['mode']}{rate}")
             model = f"model {block['model']}; " if "model" in block else ""
-            lines.append(f"    {model}lossless: {block['lossless']}")
+            tied = "floating point, tied to the machine; " if block.get("floating_point") else ""
+            lines.append(f"    {model}{tied}lossless: {block['lossless']}")
     if len(shown) < len(told["blocks"]):
         lines.append(f"  ... {len(told['blocks']) - len(shown)} more (-v shows all)")
     if details and told["names"]:

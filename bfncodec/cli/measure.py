@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bfncodec.cli import atomic, files, options
+from bfncodec.cli import files, options
 from bfncodec.cli.encode import EFFORTS, MEDIA
 
 ROWS = 12  # groups shown one by one; more are summed step by step
@@ -55,20 +55,27 @@ def measure(
     """
     messages = files.Messages(1 - quiet + verbose)
     options.set_threads(threads)
-    for target in (plot, table):
-        if target is not None:
-            files.check_target(str(target), names, force)
     if plot is not None and plot.suffix not in (".png", ".svg", ".pdf"):
         raise click.UsageError("--plot writes .png, .svg or .pdf")
     if plot is not None and len(names) > 1:
         raise click.UsageError("--plot takes one FILE")
+    if plot is not None and plot == table:
+        raise click.UsageError("--plot and --json name the same file")
     from bfncodec import measure as measuring
-    from bfncodec import transmission
+    from bfncodec import plots, transmission
     from bfncodec.container import Sender
 
     single = transmission.Settings(steps, Sender[sender.upper()], batch)
     settings = measuring.Settings(model, effort, media, device, single, paths)
     made: list[dict[str, Any]] = []
+
+    def prepare(_: str) -> None:
+        for target in filter(None, (plot, table)):
+            files.check_target(str(target), names, force)
+            if not target.parent.is_dir():
+                raise files.Refused(f"{files.printable(str(target.parent))} is no folder to write to")
+        if plot is not None:
+            plots.need()
 
     def one(name: str) -> None:
         messages.progress(files.printable(name))
@@ -77,20 +84,25 @@ def measure(
         told = {"file": name, **measuring.measure(data, settings)}
         made.append(told)
         messages.clear()
+        if told["floating_point"]:
+            messages.note(f"{files.printable(name)}: {files.TIED}")
         if quiet == 0:
             click.echo(text(told, ROWS if not verbose else 1 << 30))
         if plot is not None:
-            from bfncodec import plots
+            bits = measuring.image_map(data, settings) if told["mode"] == "image" else None
+            with files.output(str(plot), sources=[], force=force, keep=files.Keep.NOTHING, make_folder=False) as out:
+                plots.draw(out.file, plot.suffix[1:], told, bits)
 
-            plots.draw(plot, told, measuring.image_map(data, settings))
+    def write(target: str) -> None:
+        with files.output(target, sources=[], force=force, keep=files.Keep.NOTHING, make_folder=False) as out:
+            out.file.write((json.dumps(made, indent=1) + "\n").encode())
 
-    files.each(names, one, messages, debug, finish=lambda: _write(table, made))
+    def finish() -> None:
+        if table is not None:
+            files.each([str(table)], write, messages, debug)
 
-
-def _write(table: Path | None, made: list[dict[str, Any]]) -> None:
-    if table is not None:
-        with atomic.writing(table, replace=True, dress=lambda handle: None) as file:
-            file.write((json.dumps(made, indent=1) + "\n").encode())
+    files.each(names[:1], prepare, messages, debug)
+    files.each(names, one, messages, debug, finish)
 
 
 def text(told: dict[str, Any], rows: int) -> str:

@@ -18,6 +18,7 @@ from bfncodec.errors import CorruptFile
 from bfncodec.flow import loss
 from bfncodec.flow.schedule import AnyStep, Dither, Step, Vector
 from bfncodec.flow.sender import DitherSender, VectorSender, sender
+from bfncodec.flow.sender import noise_bits as view_bits
 
 Array = NDArray[Any]
 Name = tuple[int, int]
@@ -172,7 +173,8 @@ def channel(step: AnyStep) -> Channel | VectorChannel | DitherChannel:
 
 def noise_bits(steps: tuple[AnyStep, ...], size: int) -> int:
     """Bits that are surely enough to pop the noise of all steps of `size` variables."""
-    return sum(sender(step).noise_bits * size + RESERVE_BITS for step in steps if sender(step).noise_bits)
+    each = map(view_bits, steps)
+    return sum(bits * size + RESERVE_BITS for bits in each if bits)
 
 
 RESERVE_BITS = 64  # asked for on top of the expected bits of a step's noise

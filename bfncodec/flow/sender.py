@@ -30,7 +30,7 @@ class GaussianSender:
     def __init__(self, step: Step) -> None:
         self.step = step
         spacing = step.spacing
-        self.rows = max(1, spacing // step.unit)  # values whose places on the grid differ
+        self.rows = max(1, min(spacing // step.unit, step.levels))  # values whose places on the grid differ
         reach = TAIL * step.deviation // spacing + 1
         index = np.arange(-reach, reach + 2)
         distance = index[None] * spacing - np.arange(self.rows)[:, None] * step.unit
@@ -43,7 +43,7 @@ class GaussianSender:
 
     def weights(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """p_S(. | x) for values int [n]: weights [n, symbols]."""
-        return self.table[values % self.rows]
+        return self.table[values.astype(np.int64) % self.rows]
 
     def _place(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """Points of the grid at or below values."""
@@ -93,9 +93,10 @@ class VectorSender:
     is taken from its posterior given the view, and sent under p_O (bits-back).
     """
 
+    noise_bits = GaussianSender.noise_bits  # for each coordinate
+
     def __init__(self, step: Vector) -> None:
         self.step, self.coordinate = step, sender(step.step)
-        self.noise_bits = 4 * step.classes
         # Both coordinates on the whole grid: whatever one of them draws is possible for the other.
         self.table = normalise(self.coordinate.matrix().astype(np.int64).cumsum(axis=1), TOTAL_BITS)
         self.ratio = np.minimum((self.table[1] << _RATIO_BITS) // self.table[0], 1 << 2 * _RATIO_BITS - 3)
@@ -191,10 +192,18 @@ Sender = GaussianSender | VectorSender | DitherSender | CategoricalSender
 @cache
 def sender(step: AnyStep) -> Any:
     """The sender of a step, made once."""
-    kinds: dict[type, Any] = {
-        Step: GaussianSender,
-        Vector: VectorSender,
-        Dither: DitherSender,
-        Draw: CategoricalSender,
-    }
-    return kinds[type(step)](step)
+    return _KINDS[type(step)](step)
+
+
+def noise_bits(step: AnyStep) -> int:
+    """`noise_bits` of a step's sender, without its tables."""
+    bits: int = _KINDS[type(step)].noise_bits
+    return bits * step.classes if isinstance(step, Vector) else bits
+
+
+_KINDS: dict[type, Any] = {
+    Step: GaussianSender,
+    Vector: VectorSender,
+    Dither: DitherSender,
+    Draw: CategoricalSender,
+}
