@@ -25,8 +25,9 @@ def encode(array: NDArray[Any], *, media: str = "auto", effort: str = "default",
     """The .bfn file of an array's items in C order.
 
     media: "auto" codes images as images or as LZMA, whichever is smaller, and all else as bytes; the others are as in
-    `api.MEDIA`. Images are uint8 arrays [height, width], [height, width, 1 to 4] or [N, height, width, 1 to 4]. N images make an
-    archive, `0.png` and so on. Raises UnsupportedFeature if media is "image" and the array is none, MissingModel.
+    `api.MEDIA`. Images are uint8 arrays [height, width], [height, width, 1 to 4] or [N, height, width, 1 to 4]. N
+    images make an archive, `0.png` and so on. Raises UnsupportedFeature if media is "image" and the array is none,
+    MissingModel.
     """
     images = _images(array) if media in ("auto", "image") else None
     if images is None:

@@ -84,5 +84,9 @@ class _Writer(_Spool):
         finally:
             super().close()
 
+    def __exit__(self, *_: object) -> None:
+        """The class above would close its own file only."""
+        self.close()
+
 
 register_compression(NAME, opened, NAME, force=True)

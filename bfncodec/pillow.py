@@ -64,7 +64,7 @@ class BfnImageFile(ImageFile.ImageFile):
         self._expect((-(-width // _STRIDE), -(-height // _STRIDE)))
         return self.mode, (0, 0, width / _STRIDE, height / _STRIDE)
 
-    def load(self) -> Image.core.PixelAccess | None:
+    def load(self) -> Any:
         """Decode; OSError if the file is damaged."""
         if self.tile and not isinstance(self.fp, _Raw):
             if self.fp is None:

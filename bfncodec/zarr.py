@@ -67,7 +67,7 @@ class BfnCodec(ArrayBytesCodec):
         if len(data) != size:
             raise CorruptFile(f"a chunk holds {len(data)} bytes instead of {size}")
         array: NDArray[Any] = data.view(dtype.newbyteorder("<")).astype(dtype, copy=False)
-        return chunk_spec.prototype.nd_buffer.from_ndarray_like(array.reshape(chunk_spec.shape))
+        return chunk_spec.prototype.nd_buffer.from_numpy_array(array.reshape(chunk_spec.shape))
 
     def compute_encoded_size(self, _input_byte_length: int, _chunk_spec: ArraySpec) -> int:
         """Nobody knows before."""
