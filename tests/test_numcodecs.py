@@ -164,6 +164,26 @@ def test_threads_make_the_same_bytes_as_one(small: np.ndarray) -> None:
     assert [data.tobytes() for data in decoded] == [chunk.tobytes() for chunk in chunks]
 
 
+def test_threads_of_a_new_process_make_the_same_bytes(small: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "small.npy", small)
+    code = (
+        "import sys, numpy as np; from concurrent.futures import ThreadPoolExecutor; "
+        "from bfncodec.numcodecs import BfnCodec; import numba; before = numba.config.CACHE_DIR; "
+        "small, codec = np.load('small.npy'), BfnCodec(model='tiny'); "
+        f"chunks = [small, {TEXT!r}, small[::-1].copy()] * 2; "
+        "pool = ThreadPoolExecutor(6); made = list(pool.map(codec.encode, chunks)); "
+        "assert numba.config.CACHE_DIR == before; print(made == [codec.encode(chunk) for chunk in chunks])"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert child.stdout == "True\n", child.stderr
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("shape", [(45, 50), (45, 50, 3)])
 def test_zarr_format_2(photo: np.ndarray, tmp_path: Path, order: str, shape: tuple[int, ...]) -> None:
@@ -248,13 +268,19 @@ def test_an_installation_is_found_by_its_entry_points(tmp_path: Path) -> None:
     code = (
         "import sys, numcodecs, zarr.registry; assert 'bfncodec' not in sys.modules; "
         "print(numcodecs.get_codec({'id': 'bfncodec', 'media': 'bytes'})); "
-        "print(zarr.registry.get_codec_class('bfncodec').__module__)"
+        "print(zarr.registry.get_codec_class('bfncodec').__module__); "
+        "print(zarr.open_array('three')[:].tolist(), zarr.open_array('two')[:].tolist())"
     )
+    three = {"serializer": SerializerCodec(), "compressors": None}
+    two = {"zarr_format": 2, "compressors": BfnCodec()}
+    for name, codecs in (("three", three), ("two", two)):
+        zarr.create_array(tmp_path / name, shape=(2, 2), dtype="u1", **codecs)[:] = [[1, 2], [3, 4]]
     child = subprocess.run(
         [sys.executable, "-c", code],
+        cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
         capture_output=True,
         text=True,
     )
-    wanted = "BfnCodec(effort='default', media='bytes', model=None)\nbfncodec.zarr\n"
+    wanted = "BfnCodec(effort='default', media='bytes', model=None)\nbfncodec.zarr\n[[1, 2], [3, 4]] [[1, 2], [3, 4]]\n"
     assert child.stdout == wanted, child.stderr
