@@ -375,11 +375,11 @@ def _pack_metadata(pictures: list[Picture]) -> bytes:
     return classical.pack(b"".join(pieces))
 
 
-def unpack_metadata(packed: Data, items: int) -> list[bytes]:
-    """The metadata of a block's pictures; CorruptFile if they are damaged."""
+def unpack_metadata(packed: Data, items: int, limit: int = METADATA_LIMIT) -> list[bytes]:
+    """The metadata of a block's pictures; CorruptFile if they are damaged, or more than `limit` bytes."""
     if not packed:
         return [b""] * items
-    reader = Reader(b"".join(classical.unpack(packed, METADATA_LIMIT)))
+    reader = Reader(b"".join(classical.unpack(packed, limit)))
     metadata = [reader.take(reader.varint()) for _ in range(items)]
     if reader.position != len(reader.data):
         raise CorruptFile("the images' metadata is damaged")

@@ -47,7 +47,7 @@ class BfnImageFile(ImageFile.ImageFile):
 
     def _expect(self, size: tuple[int, int]) -> None:
         self._size = size
-        self.tile = [ImageFile._Tile("raw", (0, 0, *size), 0, self.mode)]
+        self.tile = [("raw", (0, 0, *size), 0, self.mode)]  # type: ignore[list-item]
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
         """Load a 16th of the width and height, if that is no smaller than `size`: fast, and not checked.
@@ -112,9 +112,9 @@ def _info(file: container.File) -> dict[str | tuple[int, int], Any]:
     if not image.metadata:
         return {}
     from bfncodec import codec
-    from bfncodec.media.image import stand_in
+    from bfncodec.media.image import METADATA_LIMIT, stand_in
 
-    (metadata,) = codec.unpack_metadata(image.metadata, 1)
+    (metadata,) = codec.unpack_metadata(image.metadata, 1, METADATA_LIMIT + 16)
     small = io.BytesIO(stand_in(image.source, image.layout, metadata))
     with Image.open(small, formats=["PNG"]) as shown:
         shown.load()

@@ -221,6 +221,15 @@ def test_pillows_limits_hold(small: np.ndarray, monkeypatch: pytest.MonkeyPatch)
         image.load()
 
 
+def test_metadata_that_unpack_to_too_much_are_refused(small: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.fromarray(small)
+    image.info = {"icc_profile": b"profile" * 100}
+    data = saved(image)
+    monkeypatch.setattr("bfncodec.media.image.METADATA_LIMIT", 20)
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(io.BytesIO(data))
+
+
 def test_pillows_limit_is_left_alone_also_meanwhile(small: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     opened = PngImageFile._open
