@@ -255,7 +255,7 @@ def decode_pictures(block: Block, kernel: str) -> list[Picture]:
         nets = nets or networks(zoo.find_hash(made.model), kernel)
         passes.append(_decode_pass(nets, part, shape, made.schedule))
     pixels = merge(passes, made.layout)
-    metadata = _unpack_metadata(made.metadata, block.items)
+    metadata = unpack_metadata(made.metadata, block.items)
     pictures = [Picture(made.source, made.layout, p, m) for p, m in zip(pixels, metadata, strict=True)]
     if _digest(pictures) != block.digest:
         raise CorruptFile("the decoded pixels do not match their checksum")
@@ -375,10 +375,11 @@ def _pack_metadata(pictures: list[Picture]) -> bytes:
     return classical.pack(b"".join(pieces))
 
 
-def _unpack_metadata(packed: Data, items: int) -> list[bytes]:
+def unpack_metadata(packed: Data, items: int, limit: int = METADATA_LIMIT) -> list[bytes]:
+    """The metadata of a block's pictures; CorruptFile if they are damaged, or more than `limit` bytes."""
     if not packed:
         return [b""] * items
-    reader = Reader(b"".join(classical.unpack(packed, METADATA_LIMIT)))
+    reader = Reader(b"".join(classical.unpack(packed, limit)))
     metadata = [reader.take(reader.varint()) for _ in range(items)]
     if reader.position != len(reader.data):
         raise CorruptFile("the images' metadata is damaged")

@@ -12,10 +12,12 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numba
 
+_LOCK = Lock()
 _PACKAGE = Path(__file__).parents[1]
 _FOLDERS = ("coding", "exact", "models", "train")
 
@@ -41,11 +43,12 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     if folder is None:
         made: Callable[..., Any] = numba.njit(function)
         return made
-    before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
-    # Looked at when the function is wrapped, not later.
-    numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]
-    try:
-        made = numba.njit(cache=True)(function)
-    finally:
-        numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
+    with _LOCK:  # several threads may be importing
+        before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+        # Looked at when the function is wrapped, not later.
+        numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]
+        try:
+            made = numba.njit(cache=True)(function)
+        finally:
+            numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
     return made

@@ -9,12 +9,9 @@ from __future__ import annotations
 import io
 import re
 import struct
-import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +19,12 @@ from numpy.typing import NDArray
 from bfncodec.container import Layout, Source
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
 
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_LAYOUTS = {0: Layout.L, 4: Layout.LA, 2: Layout.RGB, 6: Layout.RGBA}
+_SHOWN = {b"iCCP", b"eXIf", b"pHYs", b"gAMA", b"sRGB", b"cHRM", b"tEXt", b"zTXt", b"iTXt"}
 _UNMODELLED = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}
 _LENGTHS = struct.Struct("<II")
 METADATA_LIMIT = 1 << 26  # of one picture; files with more are coded as bytes
@@ -84,6 +85,20 @@ def build(picture: Picture) -> bytes:
     return _build_png(picture)
 
 
+def stand_in(source: Source, layout: Layout, metadata: bytes) -> bytes:
+    """A PNG file of one pixel with what a picture's metadata tell; CorruptFile if they are damaged."""
+    before, after = _parts(metadata)
+    if source is Source.PNM:
+        kept = []
+    elif source is Source.BMP:
+        across, down = struct.unpack_from("<II", before.ljust(54, b"\0"), 38)
+        kept = [(b"pHYs", struct.pack(">IIB", across, down, 1))] if across and down else []
+    else:
+        kept = [chunk for chunk in [*_unpacked(before), *_unpacked(after)] if chunk[0] in _SHOWN]
+    pixel = np.zeros((1, 1, layout.channels), np.uint8)
+    return _build_png(Picture(source, layout, pixel, _with_lengths(_packed(kept), b"")))
+
+
 def _checked_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise LimitExceeded(f"the image has {width * height} pixels; the limit is {max_pixels} (--max-pixels)")
@@ -140,30 +155,28 @@ def _parse_png(data: bytes, max_pixels: int) -> Picture | None:
     return Picture(Source.PNG, layout, pixels, _with_lengths(before, after))
 
 
-@contextmanager
-def _large_images() -> Iterator[None]:
-    """Lift Pillow's own limit on sizes, which are checked here."""
-    from PIL import Image
+def _opened(data: bytes) -> ImageFile:
+    """A PNG, PNM or BMP file of any size as Pillow reads it.
 
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+    Image.open has a limit, which could be lifted only for all threads at once; sizes are checked here.
+    """
+    from PIL.BmpImagePlugin import BmpImageFile
+    from PIL.PngImagePlugin import PngImageFile
+    from PIL.PpmImagePlugin import PpmImageFile
+
+    readers: tuple[tuple[bytes, type[ImageFile]], ...] = ((b"P", PpmImageFile), (b"BM", BmpImageFile))
+    reader = next((reader for magic, reader in readers if data.startswith(magic)), PngImageFile)
+    return reader(io.BytesIO(data))
 
 
 def _pillow_pixels(data: bytes, mode: str) -> NDArray[np.uint8] | None:
-    """Pixels as Pillow reads them; None if it cannot, or reads another mode."""
-    from PIL import Image
-
+    """Pixels of a PNG file without metadata as Pillow reads them; None if it cannot, or reads another mode."""
     try:
-        with _large_images(), warnings.catch_warnings():
-            warnings.simplefilter("error")
-            with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-                if image.mode != mode:
-                    return None
-                pixels: NDArray[np.uint8] = np.asarray(image)
-    except (OSError, ValueError, SyntaxError, Warning, zlib.error, struct.error):
+        with _opened(data) as image:
+            if image.mode != mode:
+                return None
+            pixels: NDArray[np.uint8] = np.asarray(image)
+    except (OSError, ValueError, SyntaxError, zlib.error, struct.error):
         return None
     return pixels.reshape(*pixels.shape[:2], -1)
 
@@ -277,12 +290,10 @@ SUFFIX = {Source.PNG: ".png", Source.PNM: ".ppm", Source.BMP: ".bmp", Source.ARR
 
 def convert(file: bytes, suffix: str) -> bytes:
     """An image file's pixels in another lossless format, by suffix; UnsupportedFeature if it cannot hold them."""
-    from PIL import Image
-
     if suffix not in _LOSSLESS:
         known = " ".join(_LOSSLESS)
         raise UnsupportedFeature(f"cannot write an image losslessly as {suffix!r}; known suffixes: {known}")
-    with _large_images(), Image.open(io.BytesIO(file)) as image:
+    with _opened(file) as image:
         image.load()
         fits = {".ppm": ("RGB", "L"), ".pnm": ("RGB", "L"), ".pgm": ("L",), ".bmp": ("RGB", "L")}
         if image.mode not in fits.get(suffix, (image.mode,)):

@@ -1,0 +1,153 @@
+"""A plugin for Pillow: `import bfncodec.pillow`, and `Image.open` and `Image.save` know .bfn files.
+
+Opening reads the header and the metadata; pixels are decoded, and checked, when they are first asked for.
+A file that holds anything but one image (a text, an archive of several) is none of Pillow's:
+`PIL.UnidentifiedImageError`. Pillow's own limits on sizes hold.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import IO, Any
+
+from PIL import Image, ImageFile
+
+from bfncodec import container
+from bfncodec.errors import BfnError
+from bfncodec.payload import whole
+
+FORMAT = "BFN"
+MODES = ("L", "LA", "RGB", "RGBA")
+_EFFORTS = ("lattice", "default", "max")
+_KEPT = ("icc_profile", "exif", "dpi")
+_STRIDE = 16  # of the preview's pixels, in both directions
+
+
+class BfnImageFile(ImageFile.ImageFile):
+    """One image in a .bfn file. `info` has the same entries as for the PNG or BMP file that was encoded."""
+
+    format = FORMAT
+    format_description = "bfncodec lossless image"
+
+    def _open(self) -> None:
+        """Read size, mode and metadata; SyntaxError, as Pillow expects, for files that are no single image."""
+        assert self.fp is not None
+        try:
+            self._file = container.read(whole(self.fp))
+            block = self._file.blocks[0]
+            if block.image is None or self._file.items != 1:
+                raise SyntaxError("this .bfn file is not a single image")
+            self._mode, self._size = block.image.layout.name, (block.image.width, block.image.height)
+            self.info = _info(self._file)
+        except (BfnError, OSError, ValueError, struct.error) as error:
+            raise SyntaxError(str(error)) from error
+        self._preview = False
+        self._expect(self._size)
+
+    def _expect(self, size: tuple[int, int]) -> None:
+        self._size = size
+        self.tile = [("raw", (0, 0, *size), 0, self.mode)]  # type: ignore[list-item]
+
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Load a 16th of the width and height, if that is no smaller than `size`: fast, and not checked.
+
+        The preview has every 16th pixel in both directions. The mode stays. `Image.thumbnail` comes here on its own;
+        `reducing_gap=None` makes it use all pixels.
+        """
+        width, height = self.size
+        if not self.tile or self._preview or size is None or min(size) < 1:
+            return None
+        if width < _STRIDE * size[0] or height < _STRIDE * size[1]:
+            return None
+        self._preview = True
+        self._expect((-(-width // _STRIDE), -(-height // _STRIDE)))
+        return self.mode, (0, 0, width / _STRIDE, height / _STRIDE)
+
+    def load(self) -> Any:
+        """Decode; OSError if the file is damaged."""
+        if self.tile and not isinstance(self.fp, _Raw):
+            if self.fp is None:
+                raise ValueError("Operation on closed image")
+            pixels = self._decoded(self._preview)
+            if self._exclusive_fp:
+                self.fp.close()
+            self.fp = _Raw(pixels)
+        return super().load()
+
+    def load_seek(self, pos: int) -> None:
+        """What is loaded is in memory, and no file to be mapped."""
+
+    def verify(self) -> None:
+        """Decode everything and compare with the checksum; OSError if the file is damaged."""
+        if self.fp is None or isinstance(self.fp, _Raw):
+            raise RuntimeError("verify must be called directly after open")
+        try:
+            self._decoded(preview=False)
+        finally:
+            super().verify()
+
+    def _decoded(self, preview: bool) -> bytes:
+        from bfncodec import api
+        from bfncodec.media.image import Picture
+
+        try:
+            if preview:
+                return api.preview(self._file, "auto").pixels.tobytes()
+            (picture,) = api.contents(self._file, "auto")
+        except BfnError as error:
+            raise OSError(str(error)) from error
+        assert isinstance(picture, Picture)
+        return picture.pixels.tobytes()
+
+
+class _Raw(io.BytesIO):
+    """Decoded pixels on their way to Pillow."""
+
+
+def _info(file: container.File) -> dict[str | tuple[int, int], Any]:
+    """What Pillow finds in the metadata: it is shown a file of one pixel with the same."""
+    image = file.blocks[0].image
+    assert image is not None
+    if not image.metadata:
+        return {}
+    from bfncodec import codec
+    from bfncodec.media.image import METADATA_LIMIT, stand_in
+
+    (metadata,) = codec.unpack_metadata(image.metadata, 1, METADATA_LIMIT + 16)
+    small = io.BytesIO(stand_in(image.source, image.layout, metadata))
+    with Image.open(small, formats=["PNG"]) as shown:
+        shown.load()
+        return dict(shown.info)
+
+
+def _accept(prefix: bytes) -> bool:
+    return container.is_bfn(prefix)
+
+
+def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
+    """`Image.save`; options: effort, model, and icc_profile, exif, dpi in place of those of `image.info`.
+
+    OSError for modes other than L, LA, RGB and RGBA.
+    """
+    from bfncodec import api
+
+    options = image.encoderinfo
+    effort = options.get("effort", "default")
+    if image.mode not in MODES:
+        raise OSError(f"cannot write mode {image.mode} as {FORMAT}; there are {', '.join(MODES)}")
+    if effort not in _EFFORTS:
+        raise ValueError(f"no effort is called {effort!r}; there are {', '.join(_EFFORTS)}")
+    shown = image.copy()
+    shown.info = {key: options.get(key, image.info.get(key)) for key in _KEPT}
+    try:
+        data = api.encode(shown, effort=effort, model=options.get("model"), max_pixels=image.width * image.height)
+    except BfnError as error:
+        raise OSError(str(error)) from error
+    file.write(data)
+
+
+Image.register_open(FORMAT, BfnImageFile, _accept)
+Image.register_save(FORMAT, _save)
+Image.register_extension(FORMAT, ".bfn")
+Image.register_mime(FORMAT, "image/x-bfn")

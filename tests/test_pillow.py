@@ -1,0 +1,245 @@
+"""Pillow opens and saves .bfn files as it does others."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile, PngInfo
+
+import bfncodec
+import bfncodec.pillow
+from bfncodec import api, codec
+from bfncodec.container import Layout, Source
+from bfncodec.media.image import _packed, _with_lengths, convert, stand_in
+
+
+def saved(image: Image.Image, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "BFN", **({"model": "tiny"} | options))
+    return buffer.getvalue()
+
+
+def png(pixels: np.ndarray, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
+def damaged(data: bytes) -> bytes:
+    """One bit of the last stream is another."""
+    return data[:-9] + bytes([data[-9] ^ 4]) + data[-8:]
+
+
+@pytest.fixture
+def small(photo: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(photo[:32, :32])
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_modes_and_metadata_survive(small: np.ndarray, mode: str, tmp_path: Path) -> None:
+    image = Image.fromarray(small).convert(mode)
+    if mode.endswith("A"):
+        image.putalpha(Image.fromarray(small[..., 0]))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.info = {"icc_profile": b"profile", "exif": exif.tobytes(), "dpi": (300, 150)}
+    path = tmp_path / "x.bfn"
+    image.save(path, model="tiny")
+    with Image.open(path) as back:
+        assert (back.format, back.mode, back.size) == ("BFN", mode, (32, 32))
+        assert back.get_format_mimetype() == "image/x-bfn"
+        assert back.info["icc_profile"] == b"profile"
+        assert back.info["dpi"] == pytest.approx((300, 150), abs=0.1)
+        assert back.getexif()[0x0112] == 6
+        assert np.array_equal(np.asarray(back), np.asarray(image))
+
+
+def test_options_take_the_place_of_info(small: np.ndarray) -> None:
+    image = Image.fromarray(small)
+    image.info = {"icc_profile": b"profile", "dpi": (300, 300)}
+    with Image.open(io.BytesIO(saved(image, icc_profile=None, dpi=(72, 72), effort="lattice"))) as back:
+        assert "icc_profile" not in back.info
+        assert back.info["dpi"] == pytest.approx((72, 72), abs=0.1)
+        assert np.array_equal(np.asarray(back), small)
+    assert image.info == {"icc_profile": b"profile", "dpi": (300, 300)}
+
+
+def test_a_coded_png_files_chunks_are_seen_and_dangerous_ones_are_not(small: np.ndarray) -> None:
+    info = PngInfo()
+    info.add_text("Title", "waves")
+    info.add(b"gAMA", (45455).to_bytes(4, "big"))
+    info.add_text("After", "the pixels", zip=True)
+    with Image.open(io.BytesIO(bfncodec.encode(png(small, pnginfo=info), model="tiny"))) as back:
+        assert back.info["Title"] == "waves"
+        assert back.info["After"] == "the pixels"
+        assert back.info["gamma"] == pytest.approx(0.45455)
+    chunk = (b"IHDR", (50_000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0")
+    shown = stand_in(Source.PNG, Layout.RGB, _with_lengths(_packed([chunk]), b""))
+    assert Image.open(io.BytesIO(shown)).size == (1, 1)
+
+
+@pytest.mark.parametrize("kind", ["BMP", "PPM"])
+def test_coded_bmp_and_pnm_files_open(small: np.ndarray, kind: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(small).save(buffer, kind, dpi=(200, 100))
+    with Image.open(io.BytesIO(bfncodec.encode(buffer.getvalue(), model="tiny"))) as back:
+        assert np.array_equal(np.asarray(back), small)
+        if kind == "BMP":
+            assert back.info["dpi"] == pytest.approx((200, 100), abs=0.1)
+
+
+def test_opening_decodes_nothing(small: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = saved(Image.fromarray(small))
+    monkeypatch.setattr(codec, "decode_pictures", None)
+    with Image.open(io.BytesIO(data)) as back:
+        assert back.size == (32, 32)
+
+
+def test_opening_loads_neither_models_nor_torch(small: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "x.bfn").write_bytes(saved(Image.fromarray(small)))
+    code = (
+        "import sys, bfncodec.pillow; from PIL import Image; print(Image.open('x.bfn').size); "
+        "print({'torch', 'numba', 'constriction'} & set(sys.modules))"
+    )
+    paths = [str(Path(__file__).parents[1])]
+    child = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": paths[0]}, capture_output=True, text=True
+    )
+    assert child.stdout == "(32, 32)\nset()\n", child.stderr
+
+
+def test_a_loaded_image_is_one_as_any_other(small: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "x.bfn"
+    path.write_bytes(saved(Image.fromarray(small)))
+    image = Image.open(path)
+    image.load()
+    image.load()
+    assert image.getpixel((3, 4)) == tuple(small[4, 3])
+    image.putpixel((0, 0), (1, 2, 3))
+    image.save(path, model="tiny")
+    with Image.open(path) as back:
+        assert back.getpixel((0, 0)) == (1, 2, 3)
+    with Image.open(path) as back:
+        assert np.array_equal(np.asarray(pickle.loads(pickle.dumps(back)))[1:], small[1:])
+    closed = Image.open(path)
+    closed.close()
+    with pytest.raises(ValueError, match="closed"):
+        closed.load()
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "CMYK", "I;16", "F", "YCbCr"])
+def test_other_modes_are_refused_and_leave_no_file(mode: str, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=f"cannot write mode {mode} as BFN; there are L, LA, RGB, RGBA"):
+        Image.new(mode, (8, 8)).save(tmp_path / "x.bfn")
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_wrong_wishes_are_refused(small: np.ndarray) -> None:
+    image = Image.fromarray(small)
+    with pytest.raises(ValueError, match="effort"):
+        saved(image, effort="blocks")
+    with pytest.raises(OSError, match="no model"):
+        saved(image, model="absent")
+
+
+def test_files_that_are_no_single_image_are_not_pillows(small: np.ndarray) -> None:
+    archive = api.encode_archive([("a.png", png(small)), ("b.png", png(255 - small))], model="tiny")
+    for data in (bfncodec.encode(b"text " * 50), archive, bfncodec.encode(png(small), media="bytes")):
+        with pytest.raises(UnidentifiedImageError):
+            Image.open(io.BytesIO(data))
+
+
+def test_an_archive_of_one_image_opens(small: np.ndarray) -> None:
+    with Image.open(io.BytesIO(api.encode_archive([("a.png", png(small))], model="tiny", media="image"))) as back:
+        assert np.array_equal(np.asarray(back), small)
+
+
+def test_damage_is_an_os_error(small: np.ndarray) -> None:
+    image = Image.fromarray(small)
+    image.info = {"icc_profile": b"profile" * 20}
+    data = saved(image)
+    for length in range(0, len(data), 7):
+        with pytest.raises(UnidentifiedImageError):
+            Image.open(io.BytesIO(data[:length]))
+    for position in range(5, len(data), 131):
+        wrong = data[:position] + bytes([data[position] ^ 16]) + data[position + 1 :]
+        with pytest.raises(OSError):
+            Image.open(io.BytesIO(wrong)).load()
+
+
+def test_verify_checks_the_checksum(small: np.ndarray, tmp_path: Path) -> None:
+    data = saved(Image.fromarray(small))
+    path = tmp_path / "x.bfn"
+    path.write_bytes(data)
+    with Image.open(path) as image:
+        image.verify()
+        with pytest.raises(RuntimeError, match="directly after open"):
+            image.verify()
+    path.write_bytes(damaged(data))
+    with Image.open(path) as image, pytest.raises(OSError, match="damaged|checksum"):
+        image.verify()
+    with Image.open(path) as image, pytest.raises(OSError, match="damaged|checksum"):
+        image.load()
+
+
+def test_draft_is_the_thumbnail_and_decodes_nothing_else(
+    photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.bfn"
+    Image.fromarray(photo).save(path, model="tiny")
+    monkeypatch.setattr(codec, "decode_pictures", None)
+    with Image.open(path) as image:
+        assert image.draft(None, (4, 4)) is None
+        assert image.size == (56, 48)
+        assert image.draft("RGB", (3, 3)) == ("RGB", (0, 0, 3.5, 3))
+        assert image.draft("RGB", (1, 1)) is None
+        assert image.size == (4, 3)
+        assert np.array_equal(np.asarray(image), photo[::16, ::16])
+    with Image.open(path) as image:
+        image.thumbnail((1, 1))
+        assert image.size == (1, 1)
+        assert len(image.tobytes()) == 3
+
+
+def test_pillows_limits_hold(small: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = saved(Image.fromarray(small))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.warns(Image.DecompressionBombWarning):
+        Image.open(io.BytesIO(data)).close()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(data))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+
+
+def test_metadata_that_unpack_to_too_much_are_refused(small: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.fromarray(small)
+    image.info = {"icc_profile": b"profile" * 100}
+    data = saved(image)
+    monkeypatch.setattr("bfncodec.media.image.METADATA_LIMIT", 20)
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(io.BytesIO(data))
+
+
+def test_pillows_limit_is_left_alone_also_meanwhile(small: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    opened = PngImageFile._open
+
+    def watched(image: PngImageFile) -> None:
+        seen.append(Image.MAX_IMAGE_PIXELS)
+        opened(image)
+
+    monkeypatch.setattr(PngImageFile, "_open", watched)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert bfncodec.decode(bfncodec.encode(png(small), model="tiny"))
+    assert convert(png(small), ".bmp")
+    assert set(seen) == {10}, "it is one for all threads"
