@@ -191,7 +191,8 @@ def _rows(name: str, part: dict[str, Any]) -> list[list[str]]:
         spent = told["payload_bits"] - told["seed_bits"]
         rows.append(
             [
-                f"{told['sender']}, n = {told['steps']}",
+                f"{told['sender']}, n = {told['steps']}"
+                + ("" if told["items"] == ITEMS else f", {told['items']} items"),
                 recalled.get(str(told["steps"]), "-") if told["sender"] == "gaussian" else "-",
                 _with_error(told["n_step_bits"], told["theory_stderr"], each),
                 _with_error(told["theory_bits"], told["path_deviation"], each),
