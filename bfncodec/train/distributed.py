@@ -7,6 +7,7 @@ kind only: weights that another processor rounds otherwise are not brought toget
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +41,9 @@ def joined(device: str) -> Iterator[None]:
         distributed.init_process_group("gloo")
     try:
         yield
+        distributed.barrier()
     finally:
+        gc.collect()  # networks made by `parallel`: what they hold of the group would abort the interpreter's end
         distributed.destroy_process_group()
 
 
