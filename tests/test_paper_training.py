@@ -363,7 +363,7 @@ def test_every_step_of_every_schedule_is_trained_alike(tmp_path: Path, monkeypat
     made = trainer("binary", data_of("binary", tmp_path), replace(PLAN, steps=60, items=64, counts=(2, 4)))
     weight, seen, losses = made.network.stem.bias, [], []
 
-    def alike(network: Any, items: torch.Tensor, step: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    def alike(network: Any, items: torch.Tensor, step: torch.Tensor, count: torch.Tensor, _: slice) -> torch.Tensor:
         seen.append(torch.stack([step, count], 1))
         return 3 / (count + 1) + 0 * weight.sum()
 

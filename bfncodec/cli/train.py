@@ -14,7 +14,7 @@ CONFIGS = ("mnist", "cifar10", "cifar10-16", "text8")  # train.paper.SPECS, whic
 
 @click.group()
 def train() -> None:
-    """Train models. Checkpoints resume exactly."""
+    """Train models. Checkpoints resume exactly. Under torchrun, several processes share the work."""
 
 
 @train.command()
@@ -52,7 +52,7 @@ def images(
     Stop at any time; the same command goes on from the last checkpoint.
     """
     messages = files.Messages(1 - quiet + verbose)
-    where = _device(device, threads)
+    where = _device(device, threads, messages)
     from bfncodec.train.images import train as train_images
 
     given = {"steps": steps, "rate": rate, "width": width, "blocks": blocks, "pixels": pixels}
@@ -99,7 +99,7 @@ def text(
     Stop at any time; the same command goes on from the last checkpoint.
     """
     messages = files.Messages(1 - quiet + verbose)
-    where = _device(device, threads)
+    where = _device(device, threads, messages)
     from bfncodec.models import zoo
     from bfncodec.train.text import train as train_text
 
@@ -153,7 +153,7 @@ def blocks(
 ) -> None:
     """Train the network of --effort blocks for a text model (on the CPU, whatever --device says)."""
     messages = files.Messages(1 - quiet + verbose)
-    _device(device, threads)
+    _device("cpu", threads, messages)
     from bfncodec.models import zoo
     from bfncodec.train.blocks import train as train_blocks
 
@@ -197,7 +197,7 @@ def paper(
     Stop at any time; the same command goes on from the last checkpoint.
     """
     messages = files.Messages(1 - quiet + verbose)
-    _device(device, threads)
+    _device("cpu", threads, messages)
     from bfncodec.train.paper import train as train_paper
 
     given = {"steps": steps, "rate": rate, "items": items}
@@ -210,14 +210,20 @@ def paper(
     files.each([str(output)], work_on, messages, debug)
 
 
-def _device(device: str, threads: int) -> str:
-    """The torch device that --device and -T ask for."""
+def _device(device: str, threads: int, messages: files.Messages) -> str:
+    """The torch device that --device and -T ask for; this process joins those that torchrun started with it."""
     options.set_threads(threads)
     import torch
 
     if threads:
         torch.set_num_threads(threads)
-    return "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
+    from bfncodec.train import distributed
+
+    chosen = "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
+    click.get_current_context().with_resource(distributed.joined(chosen))
+    if not distributed.first():
+        messages.loudness = min(messages.loudness, 0)
+    return chosen
 
 
 def _names(skip: TextIO | None) -> frozenset[str]:

@@ -27,7 +27,7 @@ from bfncodec.flow.theta import LOG_STEPS
 from bfncodec.models import zoo
 from bfncodec.models.text import blockwise, contexts
 from bfncodec.models.text.network import LOGIT_STEPS
-from bfncodec.train import checkpoint
+from bfncodec.train import checkpoint, distributed
 from bfncodec.train.corpus import WARM, Corpus
 from bfncodec.train.loop import rate_factor
 from bfncodec.train.text import Log
@@ -130,17 +130,20 @@ class Trainer:
         plan = self.plan
         saved = told = time.monotonic()
         bits = []
+        network = distributed.parallel(self.network, self.step)
         while self.step < plan.steps:
             factor = rate_factor(self.step, plan.steps, plan.decay)
             for optimiser, rate in zip(self.optimisers, (5 * plan.rate, plan.rate), strict=True):
                 optimiser.param_groups[0]["lr"] = rate * factor
                 optimiser.zero_grad()
-            embedded, shares, values = self.batch(self.step)
-            loss = functional.cross_entropy(self.network(embedded, shares).flatten(0, 1), values.flatten())
+            batch = self.batch(self.step)
+            share, weight = distributed.share(len(batch[0])), distributed.weight(len(batch[0]))
+            embedded, shares, values = (part[share] for part in batch)
+            loss = functional.cross_entropy(network(embedded, shares).flatten(0, 1), values.flatten()) * weight
             loss.backward()  # type: ignore[no-untyped-call]
             for optimiser in self.optimisers:
                 optimiser.step()
-            bits.append(loss.item() / math.log(2))
+            bits.append(distributed.mean(loss) / math.log(2))
             if not math.isfinite(bits[-1]):
                 raise BfnError(f"training diverged at step {self.step}: the loss is not finite")
             self.step += 1

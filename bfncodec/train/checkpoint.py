@@ -16,12 +16,15 @@ from torch import Tensor
 
 from bfncodec.errors import BfnError
 from bfncodec.models import zoo
+from bfncodec.train import distributed
 
 Optimisers = list[torch.optim.Optimizer]
 
 
 def save(path: Path, tensors: dict[str, Tensor], optimisers: Optimisers, plan: dict[str, Any], step: int) -> None:
-    """Write everything that training needs to go on."""
+    """Write everything that training needs to go on; of several processes only the first does."""
+    if not distributed.first():
+        return
     tensors = dict(tensors)
     for number, optimiser in enumerate(optimisers):
         for index, state in optimiser.state_dict()["state"].items():
@@ -61,7 +64,9 @@ def check_name(path: Path) -> None:
 
 
 def write_model(path: Path, tensors: dict[str, NDArray[Any]], card: dict[str, Any]) -> None:
-    """Write a model; the file is whole at any time, and everybody may read it."""
+    """Write a model; the file is whole at any time, and everybody may read it. As with `save`, the first does."""
+    if not distributed.first():
+        return
     temporary = path.with_name(path.name + ".part")
     safetensors.numpy.save_file(tensors, temporary, {"card": json.dumps(card)})
     os.chmod(temporary, 0o644)

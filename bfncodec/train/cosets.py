@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bfncodec.exact.kernels import for_device
 from bfncodec.models import context, cosets
 from bfncodec.train.data import Batch, Photographs, Pixels, SmallImages
+from bfncodec.train.distributed import ALL
 
 ROWS = 1 << 18  # of the pool, and of what one fill brings an eighth of it
 FILLS = 32
@@ -37,7 +38,7 @@ class CosetTask:
         self.level = np.zeros(FILLS, np.int64)
         self.filled = -1
 
-    def batch(self, step: int, draw: int) -> Batch:
+    def batch(self, step: int, draw: int, share: slice = ALL) -> Batch:
         """Targets in one state, from one fill of the pool."""
         upto = FILLS + step // STEPS_PER_FILL
         for number in range(upto - FILLS if self.filled < 0 else self.filled, upto):
@@ -46,7 +47,7 @@ class CosetTask:
         random = np.random.default_rng([self.seed, 2, step, draw])
         fill = int(random.integers(FILLS))
         rows = fill * (ROWS // FILLS) + random.integers(0, ROWS // FILLS, self.pixels)
-        return self._prepared(self.known[rows], self.own[rows], int(self.level[fill]), random)
+        return self._prepared(self.known[rows], self.own[rows], int(self.level[fill]), random, share)
 
     def held_out(self) -> Iterator[Batch]:
         """Targets of held-out images in every state that coding uses."""
@@ -88,8 +89,10 @@ class CosetTask:
         own = cosets.around(own_plane, image_index, (rows - top) // period, (columns - left) // period, offsets)
         return known.astype(np.uint8), own.astype(np.uint8)
 
-    def _prepared(self, known: Pixels, own: Pixels, level: int, random: np.random.Generator) -> Batch:
-        """Draw a state, and noise to go with it."""
+    def _prepared(
+        self, known: Pixels, own: Pixels, level: int, random: np.random.Generator, share: slice = ALL
+    ) -> Batch:
+        """Draw a state, and noise to go with it; keep a share."""
         noisy = int(random.integers(len(self.steps) + 1))
         if self.kind.name == "T":
             channels: tuple[int, ...] = (0, 1, 2)
@@ -105,6 +108,7 @@ class CosetTask:
             if state < cosets.KNOWN:
                 noise = random.standard_normal(means.shape[:2]) * 16 * self.deviations[state]
                 means[:, :, channel] = np.rint(means[:, :, channel] + noise) if state else 0
+        known, own, means = known[share], own[share], means[share]
         kernel = self.kernel
         inputs, steps, base = cosets.features(
             kernel,

@@ -16,6 +16,7 @@ from torch import Tensor
 from bfncodec.errors import BfnError
 from bfncodec.exact.kernels import Kernel, for_device
 from bfncodec.models import context, linear
+from bfncodec.train.distributed import ALL
 
 HELD_OUT = 16  # every 16th photograph is kept for validation
 REGION = 608  # photographs are cut to at most this side before their base is fitted
@@ -143,10 +144,11 @@ class Pool:
             (mine.trends, other.trends),
         ]
 
-    def draw(self, pixels: int, random: np.random.Generator) -> Batch:
-        """A batch of random pixels."""
+    def draw(self, pixels: int, random: np.random.Generator, share: slice = ALL) -> Batch:
+        """A batch of random pixels, or a share of it."""
         tile = random.integers(0, len(self.pixels), pixels)
-        return self.at(tile, random.integers(0, self.height, pixels), random.integers(0, self.width, pixels))
+        y, x = random.integers(0, self.height, pixels), random.integers(0, self.width, pixels)
+        return self.at(tile[share], y[share], x[share])
 
     def at(self, tile: NDArray[Any], y: NDArray[Any], x: NDArray[Any]) -> Batch:
         """The batch of given pixels of given tiles."""
@@ -277,7 +279,7 @@ class Wavefront:
         self.pool: Pool | None = None
         self.filled = 0
 
-    def batch(self, step: int, draw: int) -> Batch:
+    def batch(self, step: int, draw: int, share: slice = ALL) -> Batch:
         """Random pixels of the pool as it stands at that step."""
         data = self.data
         whole = data.pool_tiles // data.tiles_per_fill
@@ -288,7 +290,7 @@ class Wavefront:
         for number in range(self.filled, upto):
             data.fill(self.pool, number, self.prior)
         self.filled = upto
-        return self.pool.draw(self.pixels, np.random.default_rng([self.seed, 1, step, draw]))
+        return self.pool.draw(self.pixels, np.random.default_rng([self.seed, 1, step, draw]), share)
 
     def held_out(self) -> Iterator[Batch]:
         """All pixels of the held-out images."""

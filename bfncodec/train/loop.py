@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bfncodec.errors import BfnError
 from bfncodec.exact.freeze import freeze
-from bfncodec.train import checkpoint
+from bfncodec.train import checkpoint, distributed
 from bfncodec.train.data import Batch
 from bfncodec.train.networks import LocalNetwork, mixture_bits
 
@@ -31,8 +31,8 @@ class Task(Protocol):
     features: int
     cross: bool
 
-    def batch(self, step: int, draw: int) -> Batch:
-        """The batch of a step; other draws give other batches of the same data."""
+    def batch(self, step: int, draw: int, share: slice = distributed.ALL) -> Batch:
+        """The batch of a step, or a share of it; other draws give other batches of the same data."""
 
     def held_out(self) -> Iterator[Batch]:
         """Held-out data, every pixel once."""
@@ -57,7 +57,7 @@ class Plan:
     seed: int = 0
 
 
-def pixel_bits(network: LocalNetwork, batch: Batch) -> Tensor:
+def pixel_bits(network: torch.nn.Module, batch: Batch) -> Tensor:
     """Bits of each pixel's predicted channels, [n, channels]."""
     mixtures = network(batch.features, batch.cross, batch.channels)
     pairs = zip(batch.channels, mixtures, strict=True)
@@ -79,6 +79,7 @@ class Trainer:
         self.network = LocalNetwork(task.features, plan.width, plan.blocks, plan.head, plan.mixtures, task.cross)
         self.network.to(device)
         self.step = 0
+        self.losses: list[float] = []  # of the steps of this run
         network = self.network
         trunk = [network.inner, *network.first, *network.second, *network.heads]
         matrices = [layer.weight for layer in trunk]
@@ -94,7 +95,9 @@ class Trainer:
         plan = self.plan
         rounded_from = int(plan.steps * (1 - plan.rounded))
         started = saved = told = time.monotonic()
-        first, bits = self.step, []
+        first, bits = self.step, self.losses
+        network = distributed.parallel(self.network, self.step, partial=not self.task.cross)
+        share, weight = distributed.share(plan.pixels), distributed.weight(plan.pixels)
         while self.step < plan.steps:
             if self.step >= rounded_from and self.network.grids is None:
                 draws = [self.task.batch(self.step, draw) for draw in range(1, 25)]
@@ -103,11 +106,11 @@ class Trainer:
             for optimiser, rate in zip(self.optimisers, (5 * plan.rate, plan.rate), strict=True):
                 optimiser.param_groups[0]["lr"] = rate * rate_factor(self.step, plan.steps, plan.decay)
                 optimiser.zero_grad()
-            loss = pixel_bits(self.network, self.task.batch(self.step, 0)).mean()
+            loss = pixel_bits(network, self.task.batch(self.step, 0, share)).mean() * weight
             loss.backward()  # type: ignore[no-untyped-call]
             for optimiser in self.optimisers:
                 optimiser.step()
-            bits.append(loss.item())
+            bits.append(distributed.mean(loss))
             if not math.isfinite(bits[-1]):
                 raise BfnError(f"training diverged at step {self.step}: the loss is not finite")
             self.step += 1

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from bfncodec.errors import BfnError
 from bfncodec.models.paper.spec import TIME_INPUTS, Spec
-from bfncodec.train import checkpoint
+from bfncodec.train import checkpoint, distributed
 from bfncodec.train.grid import Network
 from bfncodec.train.loop import rate_factor
 
@@ -71,6 +71,10 @@ class Seen:
     base: Tensor  # log-odds [n, H, W, C], means in levels, or log-weights [n, H, W, K]
     spread: Tensor  # deviation in levels [n] (values only)
 
+    def part(self, share: slice) -> Seen:
+        """What some of the items show."""
+        return Seen(self.inputs[share], self.base[share], self.spread[share])
+
 
 class Flow:
     """The float side of a spec: noise, network inputs, output distribution, losses in nats."""
@@ -106,7 +110,7 @@ class Flow:
         means, spread = sums / (precision + prior), (precision + prior).rsqrt()
         return Seen(value_inputs(means, spread, spec.levels), means + centre, spread.flatten())
 
-    def outputs(self, network: Network, seen: Seen, time: Tensor) -> Tensor:
+    def outputs(self, network: nn.Module, seen: Seen, time: Tensor) -> Tensor:
         """Log-odds [n, H, W, C], log-weights [n, H, W, K] or mixtures [n, H, W, C, 3, mixtures] in levels."""
         spec, raw = self.spec, network(seen.inputs, time)
         if spec.kind != "values":
@@ -181,10 +185,16 @@ class Flow:
         mass = (logits.softmax(-1) * (upper - lower)).sum(-1)
         return -(mass * (1 - 2.0**-15) + 2.0**-24).log().sum((1, 2, 3))
 
-    def losses(self, network: Network, items: Tensor, step: Tensor, count: Tensor) -> Tensor:
-        """Nats [n] of step [n] (0 .. count) of the n-step loss: the KL of view step + 1; reconstruction at the end."""
+    def losses(
+        self, network: nn.Module, items: Tensor, step: Tensor, count: Tensor, share: slice = distributed.ALL
+    ) -> Tensor:
+        """Nats [n] of step [n] (0 .. count) of the n-step loss: the KL of view step + 1; reconstruction at the end.
+
+        share: of the items; all get noise.
+        """
+        seen = self.seen(items, step / count).part(share)
+        items, step, count = items[share], step[share], count[share]
         at = step / count
-        seen = self.seen(items, at)
         outputs = self.outputs(network, seen, time_inputs(at))
         following = (step + 1).clamp(max=count) / count
         precision = self.precision(following) - self.precision(at)
@@ -257,6 +267,7 @@ class Trainer:
         self.flow, self.data, self.plan, self.log, self.step = Flow(spec), data, plan, log, 0
         torch.manual_seed(plan.seed)
         self.network = Network(spec)
+        self.losses: list[float] = []  # of the steps of this run
         matrices = self.network.matrices()
         known = {id(matrix) for matrix in matrices}
         others = [parameter for parameter in self.network.parameters() if id(parameter) not in known]
@@ -267,9 +278,11 @@ class Trainer:
 
     def run(self, path: Path, every: float) -> None:
         """Train to the plan's end; write a checkpoint every `every` seconds and at the end."""
-        plan, nats = self.plan, []
+        plan, nats = self.plan, self.losses
         saved = told = started = time.monotonic()
         first = self.step
+        network = distributed.parallel(self.network, self.step)
+        share, weight = distributed.share(plan.items), distributed.weight(plan.items)
         while self.step < plan.steps:
             for optimiser, rate in zip(self.optimisers, (5 * plan.rate, plan.rate), strict=True):
                 optimiser.param_groups[0]["lr"] = rate * rate_factor(self.step, plan.steps, plan.decay)
@@ -278,11 +291,12 @@ class Trainer:
             items = self.data.batch(plan.items)
             count = torch.tensor(plan.counts)[torch.randint(len(plan.counts), (plan.items,))]
             step = (torch.rand(plan.items) * (count + 1)).floor()
-            loss = (self.flow.losses(self.network, items, step, count) * (count + 1)).mean()
+            nats_of_step = self.flow.losses(network, items, step, count, share)
+            loss = (nats_of_step * (count[share] + 1)).mean() * weight
             loss.backward()  # type: ignore[no-untyped-call]
             for optimiser in self.optimisers:
                 optimiser.step()
-            nats.append(loss.item())
+            nats.append(distributed.mean(loss))
             if not math.isfinite(nats[-1]):
                 raise BfnError(f"training diverged at step {self.step}: the loss is not finite")
             self.step += 1
@@ -355,6 +369,8 @@ def train(
         trainer.load(path)
     log(f"{sum(p.numel() for p in trainer.network.parameters())} weights, {plan.steps} steps")
     trainer.run(path, every)
+    if not distributed.first():
+        return
     losses = {str(n): round(trainer.validate(n), 3) for n in plan.counts}
     log(f"held-out nats an item by number of steps: {losses}")
     fields = asdict(spec) | {"alphabet": list(spec.alphabet)}

@@ -27,7 +27,7 @@ from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Tensors
 from bfncodec.models import zoo
 from bfncodec.models.text import bytewise, contexts, mixing, network
 from bfncodec.models.text.network import LOGIT_STEPS
-from bfncodec.train import checkpoint
+from bfncodec.train import checkpoint, distributed
 from bfncodec.train.corpus import WARM, Corpus
 from bfncodec.train.loop import rate_factor
 
@@ -93,13 +93,13 @@ def _adagrad(table: Any, squares: Any, rows: Any, gradient: Any, rate: float) ->
             table[row, column] -= factor * gradient[index, column]
 
 
-def _batch(corpus: Corpus, plan: Plan, step: int) -> tuple[Tensor, Tensor]:
-    """Rows int32 [windows * length, CONTEXTS] and bytes int64 of one step."""
+def _batch(corpus: Corpus, plan: Plan, step: int, share: slice = distributed.ALL) -> tuple[Tensor, Tensor]:
+    """Rows int32 [windows * length, CONTEXTS] and bytes int64 of one step, of a share of the windows."""
     rng = np.random.default_rng([plan.seed, step])
-    rows = np.empty((plan.windows, plan.length, contexts.CONTEXTS), np.int32)
-    values = np.empty((plan.windows, plan.length), np.int64)
-    for index in range(plan.windows):
-        text = corpus.window(rng, plan.length, plan.crlf)
+    texts = [corpus.window(rng, plan.length, plan.crlf) for _ in range(plan.windows)][share]
+    rows = np.empty((len(texts), plan.length, contexts.CONTEXTS), np.int32)
+    values = np.empty((len(texts), plan.length), np.int64)
+    for index, text in enumerate(texts):
         contexts.window_rows(text, WARM, rows[index])
         values[index] = text[WARM:]
     return torch.from_numpy(rows.reshape(-1, contexts.CONTEXTS)), torch.from_numpy(values.reshape(-1))
@@ -115,6 +115,7 @@ class Trainer:
         self.squares = torch.full((contexts.ROWS,), 1e-3, device=device)
         self.network = Network(plan).to(device)
         self.step = 0
+        self.losses: list[float] = []  # of the steps of this run
         layers = (self.network.first, self.network.second, self.network.last)
         others = [self.network.last.weight, *(layer.bias for layer in layers)]
         self.optimisers: list[torch.optim.Optimizer] = [
@@ -122,10 +123,10 @@ class Trainer:
             torch.optim.AdamW(others, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.0),
         ]
 
-    def _bits(self, rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def _bits(self, network: torch.nn.Module, rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Mean bits a byte, and the embedded rows that they depend on."""
         embedded = self.table.index_select(0, rows.reshape(-1)).requires_grad_()
-        logits = self.network(embedded.view(len(values), -1))
+        logits = network(embedded.view(len(values), -1))
         return functional.cross_entropy(logits, values) / math.log(2), embedded
 
     def _update_table(self, rows: Tensor, gradient: Tensor, rate: float) -> None:
@@ -140,26 +141,35 @@ class Trainer:
         """Train to the plan's end; write a checkpoint every `every` seconds and at the end."""
         plan = self.plan
         started = saved = told = time.monotonic()
-        first, bits = self.step, []
+        first, bits = self.step, self.losses
+        network = distributed.parallel(self.network, self.step)
+        size = plan.windows * plan.length
+        share, weight = distributed.share(plan.windows), distributed.weight(plan.windows)
         while self.step < plan.steps:
             factor = rate_factor(self.step, plan.steps, plan.decay)
             for optimiser, rate in zip(self.optimisers, (5 * plan.rate, plan.rate), strict=True):
                 optimiser.param_groups[0]["lr"] = rate * factor
                 optimiser.zero_grad()
-            rows, values = (part.to(self.device) for part in _batch(self.corpus, plan, self.step))
-            loss, embedded = self._bits(rows, values)
+            rows, values = (part.to(self.device) for part in _batch(self.corpus, plan, self.step, share))
+            loss, embedded = self._bits(network, rows, values)
+            loss = loss * weight
             loss.backward()  # type: ignore[no-untyped-call]
             assert embedded.grad is not None
-            self._update_table(rows, embedded.grad * (len(values) * math.log(2)), plan.table_rate * factor)
+            gradient = embedded.grad * (size / distributed.processes() * math.log(2))
+            # Every process has the whole table, and brings it up to date with the rows of all.
+            mine = len(values) // plan.length
+            rows = distributed.whole(rows.view(mine, -1), plan.windows)
+            gradient = distributed.whole(gradient.view(mine, -1), plan.windows).view(-1, plan.dimensions)
+            self._update_table(rows, gradient, plan.table_rate * factor)
             for optimiser in self.optimisers:
                 optimiser.step()
-            bits.append(loss.item())
+            bits.append(distributed.mean(loss))
             if not math.isfinite(bits[-1]):
                 raise BfnError(f"training diverged at step {self.step}: the loss is not finite")
             self.step += 1
             now = time.monotonic()
             if now - told > 30:
-                speed = (self.step - first) * len(values) / (now - started) / 1e3
+                speed = (self.step - first) * size / (now - started) / 1e3
                 self.log(f"step {self.step}/{plan.steps}  {np.mean(bits[-500:]):.4f} bpb  {speed:.0f} kB/s")
                 told = now
             if now - saved > every:
@@ -175,7 +185,7 @@ class Trainer:
             rows = np.empty((len(text) - WARM, contexts.CONTEXTS), np.int32)
             contexts.window_rows(text, WARM, rows)
             values = torch.from_numpy(text[WARM:].astype(np.int64)).to(self.device)
-            bits += float(self._bits(torch.from_numpy(rows).to(self.device), values)[0]) * len(values)
+            bits += float(self._bits(self.network, torch.from_numpy(rows).to(self.device), values)[0]) * len(values)
             count += len(values)
         return bits / max(count, 1)
 
@@ -292,6 +302,8 @@ def train(
         trainer.load(path)
     log(f"{corpus.bytes:,} bytes of text, {plan.steps} steps of {plan.windows * plan.length} bytes")
     trainer.run(path, every)
+    if not distributed.first():
+        return
     bits = trainer.validate()
     log(f"{bits:.4f} bits per byte on held-out text, without what is learnt inside a file")
     tensors = trainer.tensors()
