@@ -13,6 +13,7 @@ from bfncodec.exact import kernels
 from bfncodec.exact.freeze import EXPONENT_MAX, freeze
 from bfncodec.exact.kernels import SUM_LIMIT, NumpyKernel, TorchKernel, self_check
 from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Linear, LocalNetwork
+from bfncodec.exact.stream import stream
 from bfncodec.models import zoo
 from bfncodec.train import networks
 
@@ -320,3 +321,20 @@ def test_a_pickle_is_no_model(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(2)}, path)
     with pytest.raises(CorruptFile, match="cannot be read as a model"):
         zoo.tensors(path)
+
+
+@pytest.mark.parametrize("key", [(0, 0), (1, 0), (0, 1), (5, 7), (2**32 - 1, 2**32 - 1)])
+def test_the_stream_is_splitmix64(key: tuple[int, int]) -> None:
+    """By the published algorithm, in Python's integers; its first numbers from state 1234567 are well known."""
+
+    def mixed(value: int) -> int:
+        value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        value = (value ^ value >> 27) * 0x94D049BB133111EB % 2**64
+        return value ^ value >> 31
+
+    golden = 0x9E3779B97F4A7C15
+    known = [mixed((1234567 + number * golden) % 2**64) for number in (1, 2, 3)]
+    assert known == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    start = mixed(key[0] * 2**32 + key[1])
+    wanted = [mixed((start + number * golden) % 2**64) for number in range(1, 10)]
+    assert stream(key, 9).tolist() == wanted
