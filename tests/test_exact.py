@@ -10,7 +10,7 @@ import torch
 
 from bfncodec.errors import BfnError, CorruptFile, UnsupportedFeature
 from bfncodec.exact import kernels
-from bfncodec.exact.freeze import EXPONENT_MAX, freeze
+from bfncodec.exact.freeze import EXPONENT_MAX, WEIGHT_MAX, freeze
 from bfncodec.exact.kernels import SUM_LIMIT, NumpyKernel, TorchKernel, self_check
 from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Linear, LocalNetwork
 from bfncodec.exact.stream import stream
@@ -235,6 +235,29 @@ def test_freeze_refuses_weights_that_do_not_fit(value: float) -> None:
 def test_freeze_refuses_biases_that_do_not_fit(value: float) -> None:
     with pytest.raises(BfnError, match="layer a"):
         freeze("a", np.array([[0.5]]), np.array([value]))
+
+
+def test_freeze_takes_the_largest_values_there_are() -> None:
+    assert freeze("a", np.array([[2.0 * WEIGHT_MAX]]), np.zeros(1))["a.weight"] == 127
+    assert freeze("a", np.array([[127.0]]), np.array([SUM_LIMIT - 1.0]))["a.bias"] == SUM_LIMIT - 1
+    with pytest.raises(BfnError, match="bias"):
+        freeze("a", np.array([[127.0]]), np.array([float(SUM_LIMIT)]))
+    rest = SUM_LIMIT - 1 - 255 - 255 - 0.5  # one weight of 1 under inputs to 255, and what rounding may add
+    assert freeze("a", np.array([[1.0]]), np.array([-rest]), 255)["a.shift"] == 0
+    with pytest.raises(BfnError, match="sums"):
+        freeze("a", np.array([[1.0]]), np.array([-rest - 0.01]), 255)
+
+
+@pytest.mark.parametrize(
+    ("columns", "bias", "shift"), [(2000, 0, 4), (1000, -4000, 5), (1000, -3159.125, 5), (9, 0, 6)]
+)
+def test_freeze_leaves_room_for_sums(columns: int, bias: float, shift: int) -> None:
+    """Weights of 1 under inputs to 255: the largest power of two for which sum, bias and rounding stay in 2**24."""
+    reach, room = 255 * columns + abs(bias) + 0.5, SUM_LIMIT - 1 - 255 * columns
+    assert reach * 2**shift <= room and (shift == 6 or reach * 2 ** (shift + 1) > room)
+    frozen = freeze("a", np.ones((1, columns)), np.array([bias]), 255)
+    assert frozen["a.shift"] == shift and (frozen["a.weight"] == 1 << shift).all()
+    Linear(kernels.kernel("int64"), frozen, "a", np.full(columns, 255))
 
 
 # Networks
