@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import bfncodec
 from bfncodec import api, classical, codec, container
 from bfncodec.container import File
 from bfncodec.errors import BfnError, CorruptFile, TruncatedFile
+from bfncodec.models import base
 
 BLOCKS = b"a text that repeats, a text \r\n" * 5  # longer than what is sent without noise
 FLIPS = 14  # bits flipped in each payload besides those at its ends; those of the header are all flipped
@@ -175,3 +177,17 @@ def test_another_digest_is_an_error() -> None:
         file.blocks[0].digest = bytes(8)
         with pytest.raises(CorruptFile, match="checksum"):
             bfncodec.decode(container.write(file))
+
+
+def test_large_base_coefficients_take_little_memory(tiny: Path) -> None:
+    """Bits are no objects; what is longer than any coefficients is not looked at."""
+    prior = codec.networks(tiny, "float32").coefficients
+    for size, share in ((1 << 20, 40), (1 << 24, 1)):
+        data = b"\x10" + bytes(size)
+        tracemalloc.start()
+        try:
+            with pytest.raises(CorruptFile):
+                base.unpack(data, prior)
+            assert tracemalloc.get_traced_memory()[1] < share * size
+        finally:
+            tracemalloc.stop()

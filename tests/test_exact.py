@@ -10,9 +10,10 @@ import torch
 
 from bfncodec.errors import BfnError, CorruptFile, UnsupportedFeature
 from bfncodec.exact import kernels
-from bfncodec.exact.freeze import EXPONENT_MAX, freeze
+from bfncodec.exact.freeze import EXPONENT_MAX, WEIGHT_MAX, freeze
 from bfncodec.exact.kernels import SUM_LIMIT, NumpyKernel, TorchKernel, self_check
 from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Linear, LocalNetwork
+from bfncodec.exact.stream import stream
 from bfncodec.models import zoo
 from bfncodec.train import networks
 
@@ -236,6 +237,29 @@ def test_freeze_refuses_biases_that_do_not_fit(value: float) -> None:
         freeze("a", np.array([[0.5]]), np.array([value]))
 
 
+def test_freeze_takes_the_largest_values_there_are() -> None:
+    assert freeze("a", np.array([[2.0 * WEIGHT_MAX]]), np.zeros(1))["a.weight"] == 127
+    assert freeze("a", np.array([[127.0]]), np.array([SUM_LIMIT - 1.0]))["a.bias"] == SUM_LIMIT - 1
+    with pytest.raises(BfnError, match="bias"):
+        freeze("a", np.array([[127.0]]), np.array([float(SUM_LIMIT)]))
+    rest = SUM_LIMIT - 1 - 255 - 255 - 0.5  # one weight of 1 under inputs to 255, and what rounding may add
+    assert freeze("a", np.array([[1.0]]), np.array([-rest]), 255)["a.shift"] == 0
+    with pytest.raises(BfnError, match="sums"):
+        freeze("a", np.array([[1.0]]), np.array([-rest - 0.01]), 255)
+
+
+@pytest.mark.parametrize(
+    ("columns", "bias", "shift"), [(2000, 0, 4), (1000, -4000, 5), (1000, -3159.125, 5), (9, 0, 6)]
+)
+def test_freeze_leaves_room_for_sums(columns: int, bias: float, shift: int) -> None:
+    """Weights of 1 under inputs to 255: the largest power of two for which sum, bias and rounding stay in 2**24."""
+    reach, room = 255 * columns + abs(bias) + 0.5, SUM_LIMIT - 1 - 255 * columns
+    assert reach * 2**shift <= room and (shift == 6 or reach * 2 ** (shift + 1) > room)
+    frozen = freeze("a", np.ones((1, columns)), np.array([bias]), 255)
+    assert frozen["a.shift"] == shift and (frozen["a.weight"] == 1 << shift).all()
+    Linear(kernels.kernel("int64"), frozen, "a", np.full(columns, 255))
+
+
 # Networks
 
 
@@ -320,3 +344,20 @@ def test_a_pickle_is_no_model(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(2)}, path)
     with pytest.raises(CorruptFile, match="cannot be read as a model"):
         zoo.tensors(path)
+
+
+@pytest.mark.parametrize("key", [(0, 0), (1, 0), (0, 1), (5, 7), (2**32 - 1, 2**32 - 1)])
+def test_the_stream_is_splitmix64(key: tuple[int, int]) -> None:
+    """By the published algorithm, in Python's integers; its first numbers from state 1234567 are well known."""
+
+    def mixed(value: int) -> int:
+        value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        value = (value ^ value >> 27) * 0x94D049BB133111EB % 2**64
+        return value ^ value >> 31
+
+    golden = 0x9E3779B97F4A7C15
+    known = [mixed((1234567 + number * golden) % 2**64) for number in (1, 2, 3)]
+    assert known == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    start = mixed(key[0] * 2**32 + key[1])
+    wanted = [mixed((start + number * golden) % 2**64) for number in range(1, 10)]
+    assert stream(key, 9).tolist() == wanted

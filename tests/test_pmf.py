@@ -133,6 +133,8 @@ def test_normalise(seed: int, symbols: int, bits: int) -> None:
     assert (weights.sum(axis=1) == TOTAL).all()
     wanted = np.diff(sums / 2**bits, axis=1, prepend=0)
     assert (abs(weights - TOTAL * wanted) <= 3 + symbols * wanted).all()
+    assert np.array_equal(normalise(sums[3], bits), weights[3])
+    assert np.array_equal(normalise(sums.reshape(2, 2, symbols), bits), weights.reshape(2, 2, symbols))
 
 
 @given(seeds)

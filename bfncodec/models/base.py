@@ -11,6 +11,7 @@ from bfncodec.errors import CorruptFile
 from bfncodec.models import context, linear
 
 _SIZE = linear.REGRESSORS * 3 + 3
+_LONGEST = 1 << 17  # ones of a code at most
 _FLOOR = 12  # 1/16 level: errors below this scale tell little
 
 
@@ -47,14 +48,14 @@ def unpack(data: bytes, prior: NDArray[np.int64]) -> NDArray[np.int64]:
     if not data:
         return prior
     k = data[0]
-    if k > 16:
+    if k > 16 or len(data) > _SIZE * (_LONGEST + 17) // 8 + 2:
         raise CorruptFile("the base coefficients are damaged")
-    bits = "".join(map(str, np.unpackbits(np.frombuffer(data, np.uint8)[1:])))
+    bits = (np.unpackbits(np.frombuffer(data, np.uint8)[1:]) + ord("0")).tobytes()
     values = []
     position = 0
     for _ in range(_SIZE):
-        stop = bits.find("0", position)
-        if stop < 0 or stop + 1 + k > len(bits) or stop - position > 1 << 17:
+        stop = bits.find(b"0", position)
+        if stop < 0 or stop + 1 + k > len(bits) or stop - position > _LONGEST:
             raise CorruptFile("the base coefficients are damaged")
         low = int(bits[stop + 1 : stop + 1 + k], 2) if k else 0
         values.append((stop - position) << k | low)
@@ -62,6 +63,6 @@ def unpack(data: bytes, prior: NDArray[np.int64]) -> NDArray[np.int64]:
     folded = np.array(values, np.int64)
     change = np.where(folded & 1, -(folded + 1) // 2, folded // 2)
     result = prior + change.reshape(prior.shape)
-    if len(bits) - position > 7 or "1" in bits[position:] or abs(result).max() > linear.LIMIT:
+    if len(bits) - position > 7 or b"1" in bits[position:] or abs(result).max() > linear.LIMIT:
         raise CorruptFile("the base coefficients are damaged")
     return result
