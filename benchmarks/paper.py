@@ -330,10 +330,10 @@ NOTE = """Made by `python -m benchmarks.paper --data DIR`; the same numbers are 
 
 Archives of the first test items, chained on one stack. n-step loss: sum of KL(p_S || p_R) plus reconstruction, with
 its standard error from two noise paths an item (one path, and no error, for text8 and CIFAR-10 with 256 bins). Path
-loss: the cost along the noise that was drawn, with its standard deviation by that noise alone. Coded: pushes less pops on the stack.
-The seed, the bits that feed the first item's noise, is paid once an archive and stands apart. The last row of a table
-is the n-step loss of 1,000 steps from sixteen random steps of every item: nearly the continuous-time loss. The
-dithered sender was not trained for: the networks only know Gaussian noise.
+loss: the cost along the noise that was drawn, with its standard deviation by that noise alone. Coded: pushes less
+pops on the stack. The seed, the bits that feed the first item's noise, is paid once an archive and stands apart. The
+last row of a table is the n-step loss of 1,000 steps from sixteen random steps of every item: nearly the
+continuous-time loss. The dithered sender was not trained for: the networks only know Gaussian noise.
 
 \\* Recalled, not looked up; theory only, on another test set where text8 is concerned (the whole of text8 cannot be
 had here, so its usual test split cannot be used: trained on the first 72 million characters, tested after them).
