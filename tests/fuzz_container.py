@@ -69,7 +69,7 @@ def main() -> None:
         setattr(container, name, atheris.instrument_func(getattr(container, name)))
     for name in ("skip", "varint"):
         setattr(container.Reader, name, atheris.instrument_func(getattr(container.Reader, name)))
-    atheris.Setup([sys.argv[0], "-timeout=5", "-rss_limit_mb=500", *sys.argv[1:]], target)
+    atheris.Setup([sys.argv[0], "-timeout=5", "-rss_limit_mb=2500", *sys.argv[1:]], target)
     atheris.Fuzz()
 
 

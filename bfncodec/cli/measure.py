@@ -23,7 +23,7 @@ SENDERS = ("gaussian", "dither", "categorical")
 @click.option("-n", "--steps", type=click.IntRange(1, 4096), default=50, help="Noisy steps (the paper's models).")
 @click.option("--sender", type=click.Choice(SENDERS), default="gaussian", help="Sender (the paper's models).")
 @click.option("--batch", type=click.IntRange(1), default=1, help="Items a group (the paper's models).")
-@click.option("--paths", type=click.IntRange(1), default=2, help="Noise paths that the n-step loss is averaged over.")
+@click.option("--paths", type=click.IntRange(1), default=2, help="Noise paths to average over.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the costs (PNG, SVG or PDF).")
 @click.option("--json", "table", type=click.Path(dir_okay=False, path_type=Path), help="Write all numbers.")
 @click.option("-f", "--force", is_flag=True, help="Replace existing plots and tables.")
@@ -49,7 +49,7 @@ def measure(
 ) -> None:
     """Encode and decode each FILE, and account for every bit.
 
-    For each group and noisy step: what it costs in theory, log2 p_S(y) / p_R(y) along the noise that
+    For each group and noisy step: the cost in theory, log2 p_S(y) / p_R(y) along the noise that
     was drawn and its expectation KL(p_S || p_R), and the bits that the stack really grew by (pushes
     less pops). The FILEs of a model of the paper's kind are arrays (.npy) of its symbols, or texts.
     """

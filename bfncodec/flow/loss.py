@@ -139,10 +139,10 @@ def vector_costs(
 
 
 def _vector_path(sender: VectorSender, values: NDArray[Any], views: NDArray[Any], output: NDArray[Any]) -> float:
-    joint = sender.joint(views, output).astype(np.float64)
-    index = np.arange(len(values)), values.astype(np.int64)
-    own = joint[index] / output[index]
-    return float((TOTAL_BITS + np.log2(own) - np.log2(joint.sum(axis=1))).sum())
+    ratio = sender.table[1] / sender.table[0]
+    likely = ratio[sender.coordinate.receiver_symbols(views)]
+    own = likely[np.arange(len(values)), values.astype(np.int64)]
+    return float((TOTAL_BITS + np.log2(own) - np.log2((output * likely).sum(axis=1))).sum())
 
 
 DRAWS = 4
