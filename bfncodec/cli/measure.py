@@ -49,9 +49,11 @@ def measure(
 ) -> None:
     """Encode and decode each FILE, and account for every bit.
 
-    For each group and noisy step: the cost in theory, log2 p_S(y) / p_R(y) along the noise that
-    was drawn and its expectation KL(p_S || p_R), and the bits that the stack really grew by (pushes
-    less pops). The FILEs of a model of the paper's kind are arrays (.npy) of its symbols, or texts.
+    \b
+    For each group and noisy step: the theory, log2 p_S(y) / p_R(y) along
+    the noise that was drawn and its expectation KL(p_S || p_R), and the bits
+    that the stack really grew by (pushes less pops). Files for a model of the
+    paper's kind are arrays (.npy) of its symbols, or texts.
     """
     messages = files.Messages(1 - quiet + verbose)
     options.set_threads(threads)
