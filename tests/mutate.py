@@ -31,7 +31,12 @@ TIMEOUT = 60  # seconds of one run of tests; a mutant that hangs is killed
 QUICK = "there_and_back or costs_what_the_path or empty_stack or impossible or divergence_of_vectors or dithered"
 TESTS: dict[str, list[str]] = {
     "coding/ans": ["test_exact.py", "test_pmf.py", "test_protocol.py"],
-    "coding/bits": ["test_text.py", "-k", "pop_bit or share_a_stack or any_stack or no_bits or many_bits"],
+    "coding/bits": [
+        "test_text.py",
+        "test_paper_channels.py",
+        "-k",
+        "there_and_back or pop_bit or share_a_stack or any_stack or no_bits or many_bits",
+    ],
     "coding/channels": [
         "test_flow_classes.py",
         "test_protocol.py",

@@ -74,6 +74,16 @@ def test_shared_operators(name: str) -> None:
 
 
 @every
+def test_joins_are_along_the_last_axis(name: str) -> None:
+    kernel = kernels.kernel(name)
+    parts = [kernel.array(np.arange(24).reshape(2, 3, 4) + number) for number in (0, 50)]
+    values = [kernel.numpy(part) for part in parts]
+    assert np.array_equal(kernel.numpy(kernel.concat(parts)), np.concatenate(values, axis=2))
+    assert np.array_equal(kernel.numpy(kernel.stack(parts)), np.stack(values, axis=3))
+    assert np.array_equal(kernel.numpy(kernel.rows(parts)), np.concatenate(values, axis=0))
+
+
+@every
 def test_wide_products_are_exact(name: str) -> None:
     """Sums up to 2**53 - 1, of int64 and int32, transposed too."""
     kernel = kernels.kernel(name)
@@ -150,7 +160,10 @@ def test_unknown_kernels_and_devices() -> None:
         kernels.kernel("int4")
     with pytest.raises(UnsupportedFeature):
         kernels.for_device("tpu")
-    assert kernels.for_device("cpu").name == "float32"
+    assert kernels.for_device("cpu").name == kernels.for_device("auto").name == "float32"
+    if not torch.cuda.is_available():
+        with pytest.raises(UnsupportedFeature, match="CUDA"):
+            kernels.for_device("cuda")
 
 
 # Layers
@@ -204,6 +217,11 @@ def test_linear_refuses_what_could_overflow(sign: int) -> None:
 def test_linear_refuses_wrong_shapes_and_shifts(tensors: dict[str, np.ndarray]) -> None:
     with pytest.raises(CorruptFile):
         Linear(kernels.kernel("int64"), tensors, "a", np.array([1, 1]))
+
+
+def test_linear_takes_the_largest_shift() -> None:
+    linear = Linear(kernels.kernel("int64"), layer([[1, 1]], [(1 << 22) - 10], [23]), "a", np.array([5, 5]))
+    assert linear(np.array([[5, 5], [5, -5]], np.int32)).tolist() == [[1], [0]]
 
 
 # Freezing

@@ -10,10 +10,11 @@ import pytest
 
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
+from bfncodec.coding.channels import noise_bits
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.pmf import TOTAL
 from bfncodec.flow.loss import Ledger
-from bfncodec.flow.schedule import Group, geometric
+from bfncodec.flow.schedule import Dither, Group, geometric
 from bfncodec.flow.theta import Theta
 
 K = 256
@@ -271,3 +272,43 @@ class _Liar(Toy):
 def test_impossible_views_are_refused() -> None:
     with pytest.raises(CorruptFile):
         protocol.decode(random_coder(4000), _Liar([Group(20, geometric([4]))]))
+
+
+def test_the_ledger_knows_what_the_stack_grows_by() -> None:
+    """Group by group and step by step, to the bit in all."""
+    coder, ledger = random_coder(4000), Ledger()
+    bits = coder.bits
+    protocol.encode(coder, Toy(MIXED, draw(MIXED, 12)), ledger)
+    spent = [(sum(group.spent), group.reconstruction_spent) for group in ledger.groups]
+    assert sum(map(sum, spent)) == coder.bits - bits
+    for group in ledger.groups:
+        assert group.reconstruction_spent == pytest.approx(group.reconstruction, abs=64)
+        assert group.spent == pytest.approx(group.path, abs=128)
+
+
+@pytest.mark.parametrize("dithered", [False, True])
+def test_further_paths_have_noise_of_their_own(dithered: bool) -> None:
+    """As many as the ledger asks for, none of them like another, and none in groups without noise."""
+    steps = geometric([32, 8])
+    groups = [Group(5), Group(40, tuple(map(Dither, steps)) if dithered else steps), Group(30, steps[1:]), Group(2)]
+    ledger = Ledger(others=[[], []])
+    assert not protocol.encode(random_coder(4000), Toy(groups, draw(groups, 13)), ledger)
+    noisy = [group for group in ledger.groups if group.path]
+    for number, group in enumerate(noisy):
+        paths = [group, *(path[number] for path in ledger.others)]
+        assert len({(one.first, one.variables, len(one.path)) for one in paths}) == 1
+        for step in range(len(group.path)):
+            assert len({one.path[step] for one in paths}) == 3
+        assert len({one.reconstruction for one in paths}) == 3
+    assert [len(path) for path in ledger.others] == [len(noisy)] * 2 == [2, 2]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 30])
+def test_as_many_bits_as_the_noise_may_need_are_enough(size: int) -> None:
+    """To the bit: noise is drawn from a stack that has them, and from none that has one less."""
+    groups = [Group(size, geometric([32, 8]))]
+    need, random = noise_bits(groups[0].steps, size), np.random.default_rng(size)
+    for bits, tail in ((need, b"\1"), (need - 1, b"\x80")):
+        coder = Coder(random.bytes(bits // 8) + tail)
+        assert coder.bits == bits
+        assert protocol.encode(coder, Toy(groups, draw(groups, size))) == (set() if bits == need else {0})

@@ -17,7 +17,6 @@ Tensors = Mapping[str, NDArray[Any]]
 ACTIVATION_MAX = 255
 INPUT_MAX = 127
 STREAM_BITS = 4  # extra fraction bits of the residual stream
-STREAM_MAX = 1 << 20
 
 
 @dataclass(frozen=True)
