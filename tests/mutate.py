@@ -35,7 +35,7 @@ TESTS: dict[str, list[str]] = {
         "test_text.py",
         "test_paper_channels.py",
         "-k",
-        "there_and_back or pop_bit or share_a_stack or any_stack or no_bits or many_bits",
+        "there_and_back or pop_bit or share_a_stack or any_stack or exactly_one_word or no_bits or many_bits",
     ],
     "coding/channels": [
         "test_flow_classes.py",

@@ -143,7 +143,14 @@ class _Narrow(NumpyKernel):
         return (values.astype(np.float32) @ weights.astype(np.float32)).astype(np.int64)
 
 
-@pytest.mark.parametrize("wrong", [_Saturating, _HalfPrecision, _BrainFloat, _LastPlace, _Narrow])
+class _Short(NumpyKernel):
+    """Wide products in int32."""
+
+    def wide(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return (values.astype(np.int32) @ weights.astype(np.int32)).astype(np.int64)
+
+
+@pytest.mark.parametrize("wrong", [_Saturating, _HalfPrecision, _BrainFloat, _LastPlace, _Narrow, _Short])
 def test_self_check_catches_wrong_kernels(wrong: type) -> None:
     with pytest.raises(BfnError, match="self-check"):
         self_check(wrong())

@@ -104,6 +104,40 @@ def test_any_stack_gives_the_same_bits_to_both(data: bytes, probabilities: list[
     assert one.data() == other.data()
 
 
+@pytest.mark.parametrize("below", [b"", bytes(range(1, 9)), bytes(range(1, 14))])
+def test_a_state_of_exactly_one_word_is_full(below: bytes) -> None:
+    """2**32 takes no further word, neither when a stack is opened nor after a pop."""
+    data = below + bytes(-len(below) % 4) + bytes(4) + b"\1"
+    for pop in (bits.pop_bit, bits.pop_bit.py_func):
+        coder = Coder(data)
+        assert popped(coder, np.zeros(0)) == [] and coder.data() == data
+        bits.push_bits(coder, np.array([1]), np.array([1 << 15]))
+        assert popped(coder, np.array([1 << 15]), pop) == [1] and coder.data() == data
+    for pop in (bits.pop_between, bits.pop_between.py_func):
+        coder = Coder(data)
+        coder.push(np.array([1]), np.array([[1000, 5000, TOTAL - 6000]]))
+        stack, words = bits.open_stack(coder)
+        pop(stack, words, 1000, 5000)
+        bits.close_stack(coder, stack, words)
+        assert coder.data() == data
+
+
+@unhurried
+@given(stacks)
+def test_symbols_of_any_stack(data: bytes) -> None:
+    """`pop_between` is `Coder.pop`, on a stack that runs out, too."""
+    table = np.tile([TOTAL - 3000, 1000, 2000], (9, 1))
+    bounds = [0, TOTAL - 3000, TOTAL - 2000, TOTAL]
+    for pop in (bits.pop_between, bits.pop_between.py_func):
+        one, other = Coder(data), Coder(data)
+        stack, words = bits.open_stack(one)
+        for symbol in other.pop(table):
+            assert bounds[symbol] <= int(stack[0]) % TOTAL < bounds[symbol + 1]
+            pop(stack, words, bounds[symbol], int(table[0, symbol]))
+        bits.close_stack(one, stack, words)
+        assert one.data() == other.data()
+
+
 def test_no_bits() -> None:
     for data in (b"", b"\1", b"stack", b"a longer stack"):
         coder = Coder(data)
