@@ -10,7 +10,7 @@ import pytest
 
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
-from bfncodec.coding.channels import channel, noise_bits
+from bfncodec.coding.channels import GridChannel, channel, noise_bits
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.pmf import TOTAL
 from bfncodec.flow.loss import Ledger
@@ -94,6 +94,17 @@ def test_a_view_goes_there_and_back(name: str) -> None:
         assert np.array_equal(seen, y) and seen.dtype == np.int64
         link.give_back(coder, x, seen)
         assert coder.data() == before
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if isinstance(CASES[name], Step)])
+def test_bounds_are_those_of_the_whole_receiver(name: str) -> None:
+    """Symbol by symbol the same integers; a receiver that is merely like it would go there and back, too."""
+    link = channel(CASES[name])
+    assert isinstance(link, GridChannel)
+    _, output = scene(CASES[name], 5, 5)
+    whole = link.sender.receiver(output)
+    bounds = link.receiver.bounds(np.zeros(5, np.int64), whole.shape[1], output)
+    assert not bounds[:, 0].any() and np.array_equal(np.diff(bounds, axis=1), whole)
 
 
 @every
