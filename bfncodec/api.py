@@ -157,11 +157,11 @@ def contents(file: File, device: str) -> Iterator[Iterator[bytes] | Picture]:
 
 def decode_block(block: Block, device: str) -> Iterator[Iterator[bytes] | Picture]:
     """The items of a block, as in `contents`."""
-    from bfncodec import codec
-
     if block.image is None:
         yield pieces(block, device)
         return
+    from bfncodec import codec
+
     with _damage():
         pictures = codec.decode_pictures(block, kernel_name(device))
     yield from pictures
@@ -169,9 +169,9 @@ def decode_block(block: Block, device: str) -> Iterator[Iterator[bytes] | Pictur
 
 def pieces(block: Block, device: str) -> Iterator[bytes]:
     """The content of a block that is no image; CorruptFile after the last piece, or before, unless all is right."""
-    from bfncodec import classical, codec
-
     if block.mode in (Mode.STORED, Mode.LZMA):
+        from bfncodec import classical
+
         yield from classical.decode(block)
         return
     with _damage():
@@ -180,6 +180,8 @@ def pieces(block: Block, device: str) -> Iterator[bytes]:
 
             data = transmission.decode(block, kernel_name(device))
         else:
+            from bfncodec import codec
+
             data = codec.decode_text(block, kernel_name(device))
     yield data
 

@@ -13,11 +13,14 @@ from bfncodec.errors import CorruptFile
 from bfncodec.payload import PIECE, Data, Span, pieces
 
 _FILTERS: list[dict[str, int]] = [{"id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME}]
+_SMALL = 1 << 20
 
 
 def pack(data: bytes) -> bytes:
     """LZMA without a container of its own."""
-    return lzma.compress(data, lzma.FORMAT_RAW, filters=_FILTERS)
+    # The coder makes room for its whole dictionary, which takes longer than coding a few kilobytes.
+    small = {"dict_size": _SMALL} if len(data) <= _SMALL else {}
+    return lzma.compress(data, lzma.FORMAT_RAW, filters=[_FILTERS[0] | small])
 
 
 def unpack(data: Data, limit: int) -> Iterator[bytes]:

@@ -180,7 +180,7 @@ def image_map(data: bytes, settings: Settings) -> NDArray[np.float64] | None:
         costs = 24 - np.log2(rows.table[:, 1])
         start = 0
         for group in span:
-            y, x = model.position(model.diagonal(group))
+            y, x = model.positions(group)
             count = 2 * model.channels * len(y)
             bits[y, x] = costs[start : start + count].reshape(-1, len(y)).sum(axis=0)
             start += count

@@ -34,8 +34,24 @@ def test_products_are_exact(name: str) -> None:
         weights = random.integers(-128, 128, (outputs, columns))
         assert (abs(weights) @ np.full(columns, 255)).max() < SUM_LIMIT
         got = kernel.numpy(kernel.matmul(kernel.array(values.astype(np.int32)), kernel.weights(weights)))
-        assert got.dtype == np.int32
         assert np.array_equal(got, values @ weights.T)
+
+
+@every
+def test_sums_are_shifted_and_limited(name: str) -> None:
+    """Rounding down, below zero too, for what products give and for int32."""
+    kernel = kernels.kernel(name)
+    random = np.random.default_rng(8)
+    values = random.integers(-(2**23), 2**23, (40, 6)).astype(np.int32)
+    values[0] = -1, 0, 1, 255 * 16 - 9, 255 * 16 - 8, 255 * 16 + 8
+    bias, shift = np.array([0, 5, -5, 8, 8, 8], np.int32), np.array([0, 1, 3, 4, 4, 4], np.int32)
+    wanted = values.astype(np.int64) + bias >> shift
+    products = kernel.matmul(kernel.array(values), kernel.weights(np.eye(6, dtype=np.int64)))
+    for sums in (products, kernel.array(values)):
+        home = kernel.array(bias), kernel.array(shift)
+        got = kernel.numpy(kernel.shifted(sums, *home))
+        assert got.dtype == np.int32 and np.array_equal(got, wanted)
+        assert np.array_equal(kernel.numpy(kernel.activated(sums, *home)), wanted.clip(0, 255))
 
 
 @every
@@ -67,7 +83,6 @@ def test_shared_operators(name: str) -> None:
     assert np.array_equal(kernel.numpy(kernel.stack([home[:, 0], home[:, 1]])), values[:, :2])
     assert kernel.numpy(kernel.array(values.astype(np.int16))).dtype == np.int32
     assert kernel.numpy(kernel.array(values.astype(np.int64))).dtype == np.int64
-    assert np.array_equal(kernel.numpy(kernel.rows([home, home[:2]])), np.concatenate([values, values[:2]]))
     wide = kernel.array(values.astype(np.int64) << 30)
     divisor = kernel.array(random.integers(1, 2**20, (5, 7)))
     assert np.array_equal(kernel.numpy(wide // divisor), (values.astype(np.int64) << 30) // kernel.numpy(divisor))
@@ -80,24 +95,28 @@ def test_joins_are_along_the_last_axis(name: str) -> None:
     values = [kernel.numpy(part) for part in parts]
     assert np.array_equal(kernel.numpy(kernel.concat(parts)), np.concatenate(values, axis=2))
     assert np.array_equal(kernel.numpy(kernel.stack(parts)), np.stack(values, axis=3))
-    assert np.array_equal(kernel.numpy(kernel.rows(parts)), np.concatenate(values, axis=0))
 
 
-@every
+@pytest.mark.parametrize("name", ["float32", "float64", "int64"])
 def test_wide_products_are_exact(name: str) -> None:
-    """Sums up to 2**53 - 1, of int64 and int32, transposed too."""
-    kernel = kernels.kernel(name)
+    """Sums up to 2**53 - 1, of int64 and int32, transposed too, made ready or not."""
+    kernel = kernels.host(kernels.kernel(name))
     random = np.random.default_rng(2)
     values = random.integers(-(2**26), 2**26, (9, 31))
     weights = random.integers(-(2**21), 2**21, (31, 5))
-    right = kernel.array(weights)
-    assert np.array_equal(kernel.numpy(kernel.wide(kernel.array(values), right)), values @ weights)
-    turned = kernel.wide(kernel.array(weights).T, kernel.array(values).T)
-    assert np.array_equal(kernel.numpy(turned), weights.T @ values.T)
-    assert kernel.numpy(turned).dtype == np.int64
-    one = kernel.array(np.array([[2**27 + 1, -1]]))
-    most = kernel.array(np.array([[2**26 - 1], [-(2**26)]]))
-    assert kernel.numpy(kernel.wide(one, most)).item() == (2**27 + 1) * (2**26 - 1) + 2**26 == 2**53 - 1
+    for left in (values, values.astype(np.int32), kernel.widened(values)):
+        assert np.array_equal(kernel.wide(left, weights), values @ weights)
+    turned = kernel.wide(weights.T, values.T)
+    assert np.array_equal(turned, weights.T @ values.T)
+    assert turned.dtype == np.int64
+    one, most = np.array([[2**27 + 1, -1]]), np.array([[2**26 - 1], [-(2**26)]])
+    assert kernel.wide(one, most).item() == (2**27 + 1) * (2**26 - 1) + 2**26 == 2**53 - 1
+
+
+def test_the_host_of_a_kernel_has_numpys_arrays() -> None:
+    for name in ("float32", "float64", "int64"):
+        assert kernels.host(kernels.kernel(name)) is kernels.kernel(name)
+    assert kernels.host(kernels.kernel("torch-cpu")) is kernels.kernel("float32")
 
 
 class _Saturating(NumpyKernel):

@@ -11,6 +11,7 @@ from bfncodec import codec
 from bfncodec.coding.pmf import Mixtures
 from bfncodec.container import Layout, Source
 from bfncodec.errors import CorruptFile
+from bfncodec.exact import kernels
 from bfncodec.exact.pmf import TOTAL_BITS
 from bfncodec.media.image import Picture
 from bfncodec.models import changes, online, wavefront
@@ -29,36 +30,59 @@ def activations() -> tuple[np.ndarray, np.ndarray]:
     return random.integers(0, 256, (2000, 16)).astype(np.int32), random.integers(-127, 128, (2000, 4)).astype(np.int32)
 
 
+def remembering(nets: Networks, activations: tuple[np.ndarray, np.ndarray], pace: int = 0) -> OnlineHeads:
+    """Heads that have taken all pixels, with what is told of channels."""
+    seen, cross = activations
+    heads = OnlineHeads(kernels.host(nets.kernel), nets.pixel, pace, len(seen))
+    rows = heads.begin(seen)
+    for channel in (1, 2):
+        heads.told(channel, rows)[:] = cross[:, 2 * channel - 2 : 2 * channel]
+    return heads
+
+
 def test_heads_start_as_the_model_has_them(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
     seen, cross = activations
-    heads = OnlineHeads(nets.kernel, nets.pixel, 0)
+    heads = remembering(nets, activations)
     for channel in range(3):
-        inputs = heads.inputs(channel, seen, cross)
-        got = heads.output(channel, heads.hidden(channel, inputs))
+        got = heads.output(channel, slice(0, len(seen)))
         assert np.array_equal(got, nets.pixel.head(channel, seen, cross))
+
+
+def test_pixels_come_in_any_number_of_batches(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
+    seen, cross = activations
+    whole, parts = remembering(nets, activations), OnlineHeads(kernels.host(nets.kernel), nets.pixel, 0, len(seen))
+    for start in range(0, len(seen), 300):
+        rows = parts.begin(seen[start : start + 300])
+        parts.told(2, rows)[:] = cross[rows, 2:]
+        parts.told(1, rows)[:] = cross[rows, :2]
+        assert np.array_equal(parts.output(2, rows), whole.output(2, rows))
 
 
 def test_learning_lowers_the_cost_of_what_comes_again(
     nets: Networks, activations: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    seen, cross = activations
+    seen, _ = activations
     values = np.random.default_rng(4).normal(100, 2, len(seen)).round().astype(np.int64)
-    heads = OnlineHeads(nets.kernel, nets.pixel, 0)
+    heads = OnlineHeads(kernels.host(nets.kernel), nets.pixel, 0, len(seen))
     costs = []
     for _ in range(60):
-        inputs = heads.inputs(0, seen, cross)
-        hidden = heads.hidden(0, inputs)
-        raw = heads.output(0, hidden)
+        rows = heads.begin(seen)
+        raw = heads.output(0, rows)
         k = raw.shape[1] // 3
-        mixtures = Mixtures(raw[:, :k], 103 * 1024 + 64 * raw[:, k : 2 * k], raw[:, 2 * k :] + 60)
+        shown = [raw[:, :k], 103 * 1024 + 64 * raw[:, k : 2 * k], raw[:, 2 * k :] + 60]
+        mixtures = Mixtures(np.stack(shown, axis=1))
         costs.append(mixtures.cost(values))
-        heads.learn(0, inputs, hidden, mixtures.gradients(values, raw[:, 2 * k :]))
+        heads.keep(0, rows, mixtures, values)
+        heads.end(1, learn=True)
     assert costs[-1] < 0.9 * costs[0]
+    fine = heads.outs[0].fine.copy()
+    heads.begin(seen)
+    heads.end(1, learn=False)
+    assert heads.count == 0 and np.array_equal(fine, heads.outs[0].fine)
 
 
 def test_steps_at_the_ends_of_every_range_agree_with_unlimited_integers(nets: Networks) -> None:
-    heads = OnlineHeads(nets.kernel, nets.pixel, 0)
-    layer = heads.outs[0]
+    layer = OnlineHeads(kernels.host(nets.kernel), nets.pixel, 0).outs[0]
     gradient = np.full(layer.fine.shape, (1 << 45) - 1, np.int64)
     gradient[::2] *= -1
     start = layer.fine.astype(object)
@@ -68,22 +92,22 @@ def test_steps_at_the_ends_of_every_range_agree_with_unlimited_integers(nets: Ne
     root = abs(scaled)
     for _ in range(2):
         root = root + scaled * scaled // (root + 1) >> 1
-    limit = online.STEP_MAX * layer.rate.astype(object)
-    step = np.minimum(np.maximum(scaled * layer.rate.astype(object) // (root + 1), -limit), limit)
+    rate = layer.rate.astype(object)[:, None]
+    limit = online.STEP_MAX * rate
+    step = np.minimum(np.maximum(scaled * rate // (root + 1), -limit), limit)
     assert np.array_equal(layer.fine.astype(object), start - step)
 
 
 def test_every_kernel_learns_alike(tiny: Path, activations: tuple[np.ndarray, np.ndarray]) -> None:
-    seen, cross = activations
+    seen, _ = activations
     gradient = np.random.default_rng(5).integers(-(1 << 17), 1 << 17, (len(seen), 6))
     learnt = []
-    for name in ("float32", "int64", "torch-cpu"):
-        nets = codec.networks(tiny, name)
-        heads = OnlineHeads(nets.kernel, nets.pixel, 1)
+    for name in ("float32", "float64", "int64", "torch-cpu"):
+        heads = remembering(codec.networks(tiny, name), activations, 1)
         for _ in range(3):
-            inputs = heads.inputs(1, nets.kernel.array(seen), nets.kernel.array(cross))
-            heads.learn(1, inputs, heads.hidden(1, inputs), nets.kernel.array(gradient))
-        learnt.append([nets.kernel.numpy(part[1].fine) for part in (heads.heads, heads.outs)])
+            heads.output(1, slice(0, len(seen)))
+            heads.learn(1, heads.kernel.widened(heads.inputs), gradient)
+        learnt.append([part[1].fine for part in (heads.heads, heads.outs)])
     for other in learnt[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(learnt[0], other, strict=True))
 

@@ -70,6 +70,11 @@ def random_mixtures(seed: int, count: int = 60) -> tuple[np.ndarray, np.ndarray,
     return logits, means, scales
 
 
+def stacked(seed: int, count: int = 60) -> np.ndarray:
+    """The same as `Mixtures` takes them."""
+    return np.stack(random_mixtures(seed, count), axis=1).astype(np.int64)
+
+
 def full_coder(seed: int = 0) -> Coder:
     return Coder(np.random.default_rng(seed).bytes(50) + b"\1")
 
@@ -141,7 +146,7 @@ def test_normalise(seed: int, symbols: int, bits: int) -> None:
 
 @given(seeds)
 def test_mixture_bounds_rise_from_end_to_end(seed: int) -> None:
-    mixtures = Mixtures(*random_mixtures(seed))
+    mixtures = Mixtures(stacked(seed))
     bounds = mixtures.below(np.arange(LEVELS + 1)[None])
     assert (bounds[:, 0] == 1).all()
     assert (bounds[:, -1] == TOTAL - 1).all()
@@ -164,7 +169,7 @@ def test_mixture_is_a_mixture_of_logistics() -> None:
         below[:, 1:-1] = (share[:, :, None] / (1 + np.exp(-z.clip(-700, 700)))).sum(axis=1)
         below[:, -1] = 1
         wanted = np.diff(below, axis=1)
-        mixtures = Mixtures(logits, means, scales)
+        mixtures = Mixtures(np.stack([logits, means, scales], axis=1))
         # The table's steps are 2**-10 wide and the logistic's slope is at most 1/4; shares have 12 bits.
         assert abs(mixtures.below(levels[None]) / TOTAL - below[:, 1:-1]).max() < 2**-10
         got = mixtures.weights() / TOTAL
@@ -183,7 +188,7 @@ def test_gradients_are_the_derivatives_of_the_cost() -> None:
     means[0], means[1] = 0, LEVELS - 1 << MEAN_BITS
     scales = random.integers(60, 130, (n, k))
     logs = random.integers(-40, 40, (n, k))
-    mixtures = Mixtures(logits, means, scales)
+    mixtures = Mixtures(np.stack([logits, means, scales], axis=1))
     points = random.integers(0, TOTAL, (n, 1))
     values = (mixtures.weights().cumsum(axis=1) <= points).sum(axis=1)
     values[:2] = 0, LEVELS - 1
@@ -211,43 +216,51 @@ def test_gradients_are_the_derivatives_of_the_cost() -> None:
         assert error.mean() < 0.03 * abs(wanted[:, columns]).mean()
 
 
-class _Recorder(Coder):
-    """Gives the symbols it is told to and keeps the pmfs it is asked with."""
-
-    def __init__(self, symbols: list[np.ndarray]) -> None:
-        self.symbols, self.rows = list(symbols), list[np.ndarray]()
-
-    def pop(self, weights: np.ndarray) -> np.ndarray:
-        self.rows.append(weights)
-        return self.symbols.pop(0)
+def halves(mixtures: Mixtures, values: np.ndarray) -> list[np.ndarray]:
+    """The rows of 18 weights that the halves of values are coded with, from the bounds of all levels."""
+    bounds = mixtures.below(np.arange(LEVELS + 1)[None])
+    upper = bounds[:, ::HALF]
+    start = values // HALF * HALF
+    inside = np.take_along_axis(bounds, start[:, None] + np.arange(HALF + 1), axis=1)
+    share = (inside - inside[:, :1]) * (TOTAL - HALF - 2) // (inside[:, -1:] - inside[:, :1])
+    lower = share + np.arange(1, HALF + 2)
+    ends = np.zeros((len(values), 1), np.int64), np.full((len(values), 1), TOTAL)
+    return [np.diff(np.concatenate([ends[0], part, ends[1]], axis=1), axis=1) for part in (upper, lower)]
 
 
 @settings(max_examples=50)
 @given(seeds)
-def test_three_entry_rows_are_the_rows_that_pop_sees(seed: int) -> None:
-    parameters = random_mixtures(seed)
-    mixtures = Mixtures(*parameters)
+def test_intervals_are_those_of_whole_rows(seed: int) -> None:
+    mixtures = Mixtures(stacked(seed))
     values = np.random.default_rng(seed).integers(0, LEVELS, len(mixtures))
     values[:2] = 0, LEVELS - 1
-    symbols = [values // HALF + 1, values % HALF + 1]
-    recorder = _Recorder(symbols)
-    assert np.array_equal(mixtures.pop(recorder), values)
-    triples = mixtures.triples(values)
-    assert triples.min() >= 1
-    for half, rows in enumerate(recorder.rows):
-        assert rows.min() >= 1
-        bounds = np.concatenate([np.zeros((len(rows), 1), np.int64), rows.cumsum(axis=1)], axis=1)
-        assert (bounds[:, -1] == TOTAL).all()
+    intervals = mixtures.intervals(values)
+    for half, (rows, symbols) in enumerate(zip(halves(mixtures, values), (values // HALF, values % HALF), strict=True)):
+        assert rows.min() >= 1 and (rows.sum(axis=1) == TOTAL).all()
         index = np.arange(len(rows))
-        assert np.array_equal(triples[:, half, 0], bounds[index, symbols[half]])
-        assert np.array_equal(triples[:, half, 1], rows[index, symbols[half]])
-        assert np.array_equal(triples[:, half].sum(axis=1), np.full(len(rows), TOTAL))
+        assert np.array_equal(intervals[:, half, 0], rows.cumsum(axis=1)[index, symbols])
+        assert np.array_equal(intervals[:, half, 1], rows[index, symbols + 1])
+
+
+@settings(max_examples=50)
+@given(seeds)
+def test_mixtures_pop_as_the_coder_does_with_whole_rows(seed: int) -> None:
+    """Whatever the stack holds, the free units at both ends included."""
+    mixtures = Mixtures(stacked(seed))
+    random = np.random.default_rng(seed)
+    for data in (b"", b"\0\0\0\1", b"\xff\xff\xff\1", b"\xff" * 9, random.bytes(2000) + b"\1"):
+        one, other = Coder(data), Coder(data)
+        values = mixtures.pop(one)
+        upper = other.pop(halves(mixtures, values)[0]).clip(1, HALF) - 1
+        lower = other.pop(halves(mixtures, values)[1]).clip(1, HALF) - 1
+        assert np.array_equal(values, upper * HALF + lower)
+        assert one.data() == other.data()
 
 
 @settings(max_examples=50)
 @given(seeds)
 def test_mixtures_pop_what_they_pushed_and_restore_the_stack(seed: int) -> None:
-    mixtures = Mixtures(*random_mixtures(seed))
+    mixtures = Mixtures(stacked(seed))
     values = np.random.default_rng(seed).integers(0, LEVELS, len(mixtures))
     coder = full_coder(seed)
     before = coder.data()
@@ -257,7 +270,7 @@ def test_mixtures_pop_what_they_pushed_and_restore_the_stack(seed: int) -> None:
 
 
 def test_mixture_cost_is_the_growth_of_the_stack() -> None:
-    mixtures = Mixtures(*random_mixtures(7, 3000))
+    mixtures = Mixtures(stacked(7, 3000))
     random = np.random.default_rng(7)
     points = random.integers(0, TOTAL, (3000, 1))
     likely = (mixtures.weights().cumsum(axis=1) <= points).sum(axis=1)

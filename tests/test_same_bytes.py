@@ -102,7 +102,7 @@ class _LastPlaceKernel(NumpyKernel):
     """Float products one unit in the last place too small, cut to integers."""
 
     def matmul(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return np.nextafter(values.astype(np.float32) @ weights, np.float32(0)).astype(np.int32)
+        return np.nextafter(values.astype(np.float32) @ weights, np.float32(0)).astype(np.int32).astype(np.float32)
 
 
 class _SlippingKernel(NumpyKernel):
@@ -112,9 +112,9 @@ class _SlippingKernel(NumpyKernel):
         self.random = np.random.default_rng(0)
 
     def matmul(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        exact = super().matmul(values, weights)
+        exact = super().matmul(values, weights).astype(np.int64)
         lost = self.random.random(exact.shape) < 1e-3
-        return np.where(lost, exact & ~(1 << 12), exact)
+        return np.where(lost, exact & ~(1 << 12), exact).astype(np.float32)
 
 
 @pytest.mark.parametrize("wrong", [_LastPlaceKernel, _SlippingKernel])

@@ -47,9 +47,8 @@ def arrays(drawn: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
 
 def popped(coder: Coder, probabilities: np.ndarray, pop: Any = bits.pop_bit) -> list[int]:
     """Bits popped in compiled code; what is left goes back to the coder."""
-    stack, words = bits.open_stack(coder)
+    stack, words = coder.opened()
     made = [int(pop(stack, words, int(probability))) for probability in probabilities]
-    bits.close_stack(coder, stack, words)
     return made
 
 
@@ -116,9 +115,8 @@ def test_a_state_of_exactly_one_word_is_full(below: bytes) -> None:
     for pop in (bits.pop_between, bits.pop_between.py_func):
         coder = Coder(data)
         coder.push(np.array([1]), np.array([[1000, 5000, TOTAL - 6000]]))
-        stack, words = bits.open_stack(coder)
+        stack, words = coder.opened()
         pop(stack, words, 1000, 5000)
-        bits.close_stack(coder, stack, words)
         assert coder.data() == data
 
 
@@ -130,11 +128,10 @@ def test_symbols_of_any_stack(data: bytes) -> None:
     bounds = [0, TOTAL - 3000, TOTAL - 2000, TOTAL]
     for pop in (bits.pop_between, bits.pop_between.py_func):
         one, other = Coder(data), Coder(data)
-        stack, words = bits.open_stack(one)
+        stack, words = one.opened()
         for symbol in other.pop(table):
             assert bounds[symbol] <= int(stack[0]) % TOTAL < bounds[symbol + 1]
             pop(stack, words, bounds[symbol], int(table[0, symbol]))
-        bits.close_stack(one, stack, words)
         assert one.data() == other.data()
 
 

@@ -1,7 +1,7 @@
 """Popping from an ANS stack in compiled code: the stack of `coding.ans`, one bit or symbol at a time.
 
 A model that must know each bit before it can predict the next one cannot hand its
-distributions over in batches. The format is that of `ans.Coder`, which does the pushing.
+distributions over in batches. Stacks are those of `ans.Coder.opened`; coders do the pushing.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from bfncodec.exact.pmf import TOTAL, TOTAL_BITS
 Ints = NDArray[Any]
 
 _CHUNK = 1 << 16
-# Fields of a stack, uint64: its state and how many words are left below it.
-_STATE, _WORDS = 0, 1
 _LOW = np.uint64(1 << 32)
 _MASK = np.uint64(TOTAL - 1)
 _SHIFT = np.uint64(TOTAL_BITS)
@@ -28,17 +26,6 @@ _WORD = np.uint64(32)
 _ONE = np.uint64(1)
 _UP = np.uint64(TOTAL_BITS - BITS)
 _TOTAL = np.uint64(TOTAL)
-
-
-def open_stack(coder: Coder) -> tuple[Ints, Ints]:
-    """The whole stack of a coder as (stack uint64 [2], words uint64 [n]) for `pop_bit`."""
-    data = coder.data()
-    words = np.frombuffer(data + b"\0" * (-len(data) % 4), "<u4").astype(np.uint64)
-    stack = np.array([0, len(words)], np.uint64)
-    while stack[_WORDS] and stack[_STATE] < _LOW:
-        stack[_WORDS] -= _ONE
-        stack[_STATE] = stack[_STATE] << _WORD | words[int(stack[_WORDS])]
-    return stack, words
 
 
 @compiled
@@ -70,13 +57,6 @@ def pop_between(stack: Ints, words: Ints, below: int, width: int) -> None:
         stack[1] -= _ONE
         state = state << _WORD | words[stack[1]]
     stack[0] = state
-
-
-def close_stack(coder: Coder, stack: Ints, words: Ints) -> None:
-    """Give what was left on the stack back to the coder."""
-    state = int(stack[_STATE])
-    top = np.array([state & 0xFFFFFFFF, state >> 32], "<u4")
-    coder.replace(words[: int(stack[_WORDS])].astype("<u4").tobytes() + top.tobytes())
 
 
 def push_bits(coder: Coder, bits: NDArray[Any], probabilities: NDArray[Any]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
-from bfncodec.coding.bits import close_stack, open_stack, pop_between
+from bfncodec.coding.bits import pop_between
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.pmf import TOTAL, TOTAL_BITS
 from bfncodec.flow.sender import GaussianSender
@@ -61,10 +61,8 @@ class Receiver:
 
     def pop(self, coder: Coder, output: Ints) -> Ints:
         """Pop receiver symbols int64 [n]."""
-        stack, words = open_stack(coder)
         symbols = np.empty(len(output), np.int64)
-        _pop(self.grid, _sums(output), output.astype(np.int64), stack, words, symbols)
-        close_stack(coder, stack, words)
+        _pop(self.grid, _sums(output), output.astype(np.int64), *coder.opened(), symbols)
         return symbols
 
     def bounds(self, first: Ints, count: int, output: Ints) -> Ints:

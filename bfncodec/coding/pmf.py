@@ -1,22 +1,22 @@
 """Probability mass functions as integer weights >= 1 that sum to 2**24.
 
 Values of 0..255 are coded in two symbols, the upper and the lower four bits: two rows of
-16 cost less time than one of 256. The encoder needs only the bounds of the symbol itself
-and pushes three-entry rows (below, symbol, above); the coder cannot tell the difference.
+16 cost less time than one of 256. Either side computes only the bounds that it needs: the
+encoder those of the symbol itself, the decoder those that a search among the 16 looks at.
 """
 
 from __future__ import annotations
 
-from copy import copy
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
+from bfncodec.coding.bits import pop_between
 from bfncodec.exact import tables
-from bfncodec.exact.kernels import clip
+from bfncodec.exact.compiled import compiled
 from bfncodec.exact.pmf import LEVELS, TOTAL, TOTAL_BITS
 from bfncodec.flow.loss import surprise
 
@@ -27,60 +27,64 @@ MEAN_BITS = 10  # means are in units of 2**-10 level
 SCALE_MIN, SCALE_MAX = -32, 207  # 1/16 octave relative to 1/16 level
 _PRODUCT_BITS = 16
 _INNER = TOTAL - HALF - 2  # what the lower half's weights share beyond one each
+_RATIO_RANGE = 80  # ratios of scales up to 2**5 either way
+_ONE = 1 << tables.LOGISTIC_BITS
+_DROP = tables.LOGISTIC_BITS + tables.WEIGHT_BITS - TOTAL_BITS
+_WEIGHT_BITS, _LOGISTIC_BITS, _LOGISTIC_HALF = tables.WEIGHT_BITS, tables.LOGISTIC_BITS, tables.LOGISTIC_HALF
+
+
+class Tables(NamedTuple):
+    """What mixtures look up, int32."""
+
+    logistic: Ints
+    weights: Ints  # exp of logits
+    limits: Ints  # 16 scales, 2**-10 level
+    inverses: Ints  # 2**20 / scale, 1 / (1/16 level)
+    ratios: Ints  # 2**(8 - i / 16) for i = -_RATIO_RANGE .. _RATIO_RANGE
+
+
+@cache
+def _tables() -> Tables:
+    steps = tables.OCTAVE_STEPS
+    made = (
+        tables.logistic(),
+        tables.exp_weights(),
+        tables.octaves(SCALE_MIN, SCALE_MAX + 1, steps, MEAN_BITS),
+        tables.octaves(-SCALE_MAX, 1 - SCALE_MIN, steps, _PRODUCT_BITS + 4)[::-1],
+        tables.octaves(-_RATIO_RANGE, _RATIO_RANGE + 1, steps, 8)[::-1],
+    )
+    return Tables(*(np.ascontiguousarray(table).astype(np.int32) for table in made))
 
 
 class Mixtures:
-    """n mixtures of logistics over levels 0..255.
+    """n mixtures of k logistics over levels 0..255.
 
-    logits: int [n, k], 1/16 nat; means: int32 [n, k], 2**-10 level; scales: int [n, k], 1/16
-    octave relative to 1/16 level, clipped to [SCALE_MIN, SCALE_MAX].
+    parameters: int64 [n, 3, k]: logits, 1/16 nat; means, 2**-10 level; scales, 1/16 octave
+    relative to 1/16 level, clipped to [SCALE_MIN, SCALE_MAX].
     """
 
-    _limits = tables.octaves(SCALE_MIN, SCALE_MAX + 1, tables.OCTAVE_STEPS, MEAN_BITS)  # 16 scales, 2**-10 level
-    _inverses = tables.octaves(-SCALE_MAX, 1 - SCALE_MIN, tables.OCTAVE_STEPS, _PRODUCT_BITS + 4)[::-1]
+    def __init__(self, parameters: NDArray[np.int64]) -> None:
+        self.parts = np.empty((len(parameters), parameters.shape[2], 4), np.int32)
+        _prepare(_tables(), parameters, self.parts)
 
-    def __init__(self, logits: Ints, means: Ints, scales: Ints) -> None:
-        index = clip(scales.T, SCALE_MIN, SCALE_MAX) - SCALE_MIN
-        self.means = np.ascontiguousarray(means.T)[:, :, None].astype(np.int32)
-        self.limits = self._limits.astype(np.int32)[index][:, :, None]
-        self.inverses = self._inverses.astype(np.int32)[index][:, :, None]
-        distance = logits.max(axis=1, keepdims=True) - logits
-        table = tables.exp_weights()
-        raw = table[np.minimum(distance, len(table) - 1)]
-        shares = (raw << tables.WEIGHT_BITS) // raw.sum(axis=1, keepdims=True)
-        shares[:, 0] += (1 << tables.WEIGHT_BITS) - shares.sum(axis=1)
-        self.shares = np.ascontiguousarray(shares.T)[:, :, None].astype(np.int32)
-        self.logistic = _logistic32()
+    @classmethod
+    def of(cls, parts: NDArray[np.int32]) -> Mixtures:
+        """Mixtures that have been made before, of their `parts` [n, k, 4]."""
+        made = cls.__new__(cls)
+        made.parts = parts
+        return made
 
     def __len__(self) -> int:
-        return int(self.means.shape[1])
+        return len(self.parts)
 
-    def below(self, points: Ints) -> NDArray[np.int32]:
-        """Cumulative weight below levels `points` [n or 1, p] in 0..256: int32 [n, p].
+    def below(self, points: Ints) -> NDArray[np.int64]:
+        """Cumulative weight below levels `points` [n or 1, p] in 0..256: int64 [n, p].
 
         1 at level 0 and 2**24 - 1 at level 256: a unit stays free at either end.
         """
-        masses = self.logistic.take(self._arguments(points))
-        masses *= self.shares
-        total = masses.sum(axis=0, dtype=np.int32)
-        total >>= tables.LOGISTIC_BITS + tables.WEIGHT_BITS - TOTAL_BITS
-        total -= total >> 15
-        total += points.astype(np.int32) + 1
-        total[np.broadcast_to(points == 0, total.shape)] = 1
-        total[np.broadcast_to(points == LEVELS, total.shape)] = TOTAL - 1
-        return total
-
-    def _arguments(self, points: Ints) -> NDArray[np.int32]:
-        """Indices into the logistic table of the lower edges of levels `points`: int32 [k, n, p]."""
-        offset = ((points << MEAN_BITS) - (1 << MEAN_BITS - 1)).astype(np.int32)[None] - self.means
-        np.maximum(offset, -self.limits, out=offset)
-        np.minimum(offset, self.limits, out=offset)
-        offset *= self.inverses
-        offset >>= _PRODUCT_BITS
-        offset += tables.LOGISTIC_HALF
-        np.maximum(offset, 0, out=offset)
-        np.minimum(offset, 2 * tables.LOGISTIC_HALF - 1, out=offset)
-        return offset
+        made = np.empty((len(self), points.shape[1]), np.int64)
+        _bounds(_tables(), self.parts, np.broadcast_to(points, made.shape), made)
+        return made
 
     def gradients(self, values: Ints, logs: Ints) -> NDArray[np.int64]:
         """Gradients of the cost of values int [n]: int64 [n, 3k], logits, means, log-scales.
@@ -90,70 +94,187 @@ class Mixtures:
         log-scale. Computed from the same table as the weights, in the closed form of the
         logistic function's derivatives.
         """
-        one = 1 << tables.LOGISTIC_BITS
-        points = values.astype(np.int64)[:, None] + np.arange(2)
-        arguments = self._arguments(points).astype(np.int64)
-        edges = self.logistic.take(arguments).astype(np.int64)
-        edges[:, :, 0][:, values == 0] = 0
-        edges[:, :, 1][:, values == LEVELS - 1] = one
-        shares = self.shares[:, :, 0].astype(np.int64)
-        masses = shares * (edges[:, :, 1] - edges[:, :, 0])
-        total = masses.sum(axis=0) + 64
-        parts = (masses << 12) // total
-        logits = (shares * parts.sum(axis=0) >> tables.WEIGHT_BITS) - parts
-        ratio = _ratios().take(logs.T + _RATIO_RANGE, mode="clip")
-        means = -(parts * (edges[:, :, 1] + edges[:, :, 0] - one) >> tables.LOGISTIC_BITS) * ratio >> 8
-        slopes = (arguments - tables.LOGISTIC_HALF) * (edges * (one - edges) >> tables.LOGISTIC_BITS)
-        scales = shares * (slopes[:, :, 1] - slopes[:, :, 0]) // total
-        return np.concatenate([logits, means, scales]).T
-
-    @staticmethod
-    def joined(parts: list[Mixtures]) -> Mixtures:
-        """Several batches of mixtures as one."""
-        whole = copy(parts[0])
-        for name in ("means", "limits", "inverses", "shares"):
-            setattr(whole, name, np.concatenate([getattr(part, name) for part in parts], axis=1))
-        return whole
+        made = np.empty((len(self), 3 * self.parts.shape[1]), np.int64)
+        _gradients(_tables(), self.parts, values, logs, made)
+        return made
 
     def weights(self) -> NDArray[np.int64]:
         """The whole pmf, int64 [n, 256], sum 2**24 (the free units go to the end levels)."""
-        bounds = self.below(np.arange(LEVELS + 1)[None]).astype(np.int64)
+        bounds = self.below(np.arange(LEVELS + 1)[None])
         bounds[:, 0], bounds[:, -1] = 0, TOTAL
         return np.diff(bounds, axis=1)
 
-    def triples(self, values: Ints) -> NDArray[np.int64]:
-        """Rows (below, symbol, above) of the upper and lower half: int64 [n, 2, 3]."""
-        values = values.astype(np.int64)[:, None]
-        start = values // HALF * HALF
-        points = np.concatenate([start, start + HALF, values, values + 1], axis=1)
-        low, high, inner, outer = self.below(points).astype(np.int64).T
-        width = high - low
-        lower = 1 + values[:, 0] % HALF + (inner - low) * _INNER // width
-        upper = 2 + values[:, 0] % HALF + (outer - low) * _INNER // width
-        rows = [low, high - low, TOTAL - high, lower, upper - lower, TOTAL - upper]
-        return np.stack(rows, axis=1).reshape(-1, 2, 3)
+    def intervals(self, values: Ints) -> NDArray[np.int64]:
+        """What lies below the symbols of the upper and lower half, and their weights: int64 [n, 2, 2]."""
+        made = np.empty((len(self), 2, 2), np.int64)
+        _intervals(_tables(), self.parts, values, made)
+        return made
 
-    def pop(self, coder: Coder) -> NDArray[np.int32]:
-        """Pop values int32 [n]: all upper halves, then all lower halves."""
-        bounds = self.below(np.arange(0, LEVELS + 1, HALF)[None])
-        upper = coder.pop(_with_ends(bounds)) - 1
-        upper = clip(upper, 0, HALF - 1)
-        start = upper[:, None] * HALF
-        inner = self.below(start + np.arange(HALF + 1)).astype(np.int64)
-        inner -= inner[:, :1].copy()
-        bounds = np.arange(1, HALF + 2) + inner * _INNER // inner[:, -1:]
-        lower = coder.pop(_with_ends(bounds)) - 1
-        values: NDArray[np.int32] = start[:, 0] + clip(lower, 0, HALF - 1)
+    def pop(self, coder: Coder) -> NDArray[np.int64]:
+        """Pop values int64 [n]: all upper halves, then all lower halves."""
+        values = np.empty(len(self), np.int64)
+        _pop(_tables(), self.parts, *coder.opened(), values)
         return values
 
     def push(self, coder: Coder, values: Ints) -> None:
         """Push values int [n] so that `pop` returns them."""
-        rows = self.triples(values).transpose(1, 0, 2).reshape(-1, 3)
-        coder.push(np.ones(len(rows), np.int32), rows)
+        push_intervals(coder, self.intervals(values).transpose(1, 0, 2).reshape(-1, 2))
 
     def cost(self, values: Ints) -> float:
         """Bits of values int [n]."""
-        return float((TOTAL_BITS - np.log2(self.triples(values)[:, :, 1])).sum())
+        return float((TOTAL_BITS - np.log2(self.intervals(values)[:, :, 1])).sum())
+
+
+def push_intervals(coder: Coder, intervals: Ints) -> None:
+    """Push symbols of which only (what lies below, weight) [n, 2] is known, neither end of the range among them."""
+    below, width = intervals.astype(np.int64).T
+    coder.push(np.ones(len(below), np.int32), np.stack([below, width, TOTAL - below - width], axis=1))
+
+
+@compiled
+def _prepare(known: Tables, raw: Ints, parts: Ints) -> None:
+    """(logits, means, scales) [n, 3, k] -> (share, mean, limit, inverse) [n, k, 4]."""
+    count = parts.shape[1]
+    for index in range(len(parts)):
+        top = raw[index, 0].max()
+        total = 0
+        for j in range(count):
+            share = known.weights[min(top - raw[index, 0, j], len(known.weights) - 1)]
+            scale = min(max(raw[index, 2, j], SCALE_MIN), SCALE_MAX) - SCALE_MIN
+            parts[index, j, 0] = share
+            parts[index, j, 1] = raw[index, 1, j]
+            parts[index, j, 2] = known.limits[scale]
+            parts[index, j, 3] = known.inverses[scale]
+            total += share
+        left = 1 << _WEIGHT_BITS
+        for j in range(count):
+            share = (parts[index, j, 0] << _WEIGHT_BITS) // total
+            parts[index, j, 0] = share
+            left -= share
+        parts[index, 0, 0] += left
+
+
+@compiled
+def _argument(part: Ints, point: int) -> int:
+    """Index into the logistic table of the lower edge of level `point`."""
+    offset = (point << MEAN_BITS) - (1 << MEAN_BITS - 1) - part[1]
+    offset = min(max(offset, -part[2]), part[2])
+    return min(max((offset * part[3] >> _PRODUCT_BITS) + _LOGISTIC_HALF, 0), 2 * _LOGISTIC_HALF - 1)
+
+
+@compiled
+def _below(known: Tables, parts: Ints, point: int) -> int:
+    """Cumulative weight below a level, under the mixture of parts [k, 4]."""
+    if point == 0:
+        return 1
+    if point == LEVELS:
+        return TOTAL - 1
+    total = 0
+    for j in range(len(parts)):
+        total += parts[j, 0] * known.logistic[_argument(parts[j], point)]
+    total >>= _DROP
+    return total - (total >> 15) + point + 1
+
+
+@compiled
+def _inside(known: Tables, parts: Ints, start: int, low: int, high: int, symbol: int) -> int:
+    """Cumulative weight below a symbol of the lower half, whose levels begin at `start`."""
+    return 1 + symbol + (_below(known, parts, start + symbol) - low) * _INNER // (high - low)
+
+
+@compiled
+def _bounds(known: Tables, parts: Ints, points: Ints, out: Ints) -> None:
+    for index in range(out.shape[0]):
+        for at in range(out.shape[1]):
+            out[index, at] = _below(known, parts[index], points[index, at])
+
+
+@compiled
+def _intervals(known: Tables, parts: Ints, values: Ints, out: Ints) -> None:
+    for index in range(len(out)):
+        value = np.int64(values[index])
+        symbol = value % HALF
+        start = value - symbol
+        one = parts[index]
+        low, high = _below(known, one, start), _below(known, one, start + HALF)
+        lower = _inside(known, one, start, low, high, symbol)
+        out[index, 0, 0], out[index, 0, 1] = low, high - low
+        out[index, 1, 0], out[index, 1, 1] = lower, _inside(known, one, start, low, high, symbol + 1) - lower
+
+
+@compiled
+def _pop(known: Tables, parts: Ints, stack: Ints, words: Ints, out: Ints) -> None:
+    """Both halves by bisection. The free units at the ends count as symbols beside the first and the last."""
+    halves = np.empty((len(out), 2), np.int64)
+    for index in range(len(out)):
+        wanted = np.int64(stack[0] & np.uint64(TOTAL - 1))
+        first, last = 0, HALF
+        below, above = 1, TOTAL - 1
+        while last - first > 1:
+            middle = (first + last) // 2
+            bound = _below(known, parts[index], middle * HALF)
+            if bound <= wanted:
+                first, below = middle, bound
+            else:
+                last, above = middle, bound
+        out[index], halves[index, 0], halves[index, 1] = first * HALF, below, above
+        _pop_inside(stack, words, wanted, below, above)
+    for index in range(len(out)):
+        wanted = np.int64(stack[0] & np.uint64(TOTAL - 1))
+        one, start = parts[index], out[index]
+        low, high = halves[index]
+        first, last = 0, HALF
+        below, above = 1, TOTAL - 1
+        while last - first > 1:
+            middle = (first + last) // 2
+            bound = _inside(known, one, start, low, high, middle)
+            if bound <= wanted:
+                first, below = middle, bound
+            else:
+                last, above = middle, bound
+        out[index] = start + first
+        _pop_inside(stack, words, wanted, below, above)
+
+
+@compiled
+def _pop_inside(stack: Ints, words: Ints, wanted: int, below: int, above: int) -> None:
+    """Pop the symbol from below to above, or the free unit that `wanted` stands for in damaged data."""
+    if wanted == 0:
+        below, above = 0, 1
+    elif wanted == TOTAL - 1:
+        below, above = TOTAL - 1, TOTAL
+    pop_between(stack, words, below, above - below)
+
+
+@compiled
+def _gradients(known: Tables, parts: Ints, values: Ints, logs: Ints, out: Ints) -> None:
+    count = parts.shape[1]
+    arguments, edges = np.empty((count, 2), np.int64), np.empty((count, 2), np.int64)
+    for index in range(len(out)):
+        value = np.int64(values[index])
+        total = 64
+        for j in range(count):
+            for side in range(2):
+                arguments[j, side] = _argument(parts[index, j], value + side)
+                edges[j, side] = known.logistic[arguments[j, side]]
+            if value == 0:
+                edges[j, 0] = 0
+            if value == LEVELS - 1:
+                edges[j, 1] = _ONE
+            total += parts[index, j, 0] * (edges[j, 1] - edges[j, 0])
+        whole = 0
+        for j in range(count):
+            whole += (parts[index, j, 0] * (edges[j, 1] - edges[j, 0]) << 12) // total
+        for j in range(count):
+            share = np.int64(parts[index, j, 0])
+            low, high = edges[j]
+            part = (share * (high - low) << 12) // total
+            ratio = known.ratios[min(max(logs[index, j] + _RATIO_RANGE, 0), 2 * _RATIO_RANGE)]
+            slope = (arguments[j, 1] - _LOGISTIC_HALF) * (high * (_ONE - high) >> _LOGISTIC_BITS)
+            slope -= (arguments[j, 0] - _LOGISTIC_HALF) * (low * (_ONE - low) >> _LOGISTIC_BITS)
+            out[index, j] = (share * whole >> _WEIGHT_BITS) - part
+            out[index, count + j] = -(part * (high + low - _ONE) >> _LOGISTIC_BITS) * ratio >> 8
+            out[index, 2 * count + j] = share * slope // total
 
 
 class Table:
@@ -177,29 +298,3 @@ class Table:
     def cost(self, values: Ints) -> float:
         """Bits of symbols [n]."""
         return surprise(self.made, values)
-
-
-def _with_ends(bounds: Ints) -> NDArray[np.int64]:
-    """Bounds 1 .. 2**24 - 1 [n, k + 1] -> weights [n, k + 2] with the free units as symbols."""
-    rows = np.empty((len(bounds), bounds.shape[1] + 1), np.int64)
-    rows[:, 0] = rows[:, -1] = 1
-    np.subtract(bounds[:, 1:], bounds[:, :-1], out=rows[:, 1:-1])
-    return rows
-
-
-_RATIO_RANGE = 80  # ratios of scales up to 2**5 either way
-
-
-@cache
-def _ratios() -> NDArray[np.int64]:
-    """2**(8 - i / 16) for i = -_RATIO_RANGE .. _RATIO_RANGE."""
-    return tables.octaves(-_RATIO_RANGE, _RATIO_RANGE + 1, tables.OCTAVE_STEPS, 8)[::-1]
-
-
-_table: list[NDArray[np.int32]] = []
-
-
-def _logistic32() -> NDArray[np.int32]:
-    if not _table:
-        _table.append(tables.logistic().astype(np.int32))
-    return _table[0]

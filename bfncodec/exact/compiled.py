@@ -38,17 +38,17 @@ def _folder() -> str | None:
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, compiled when it is first called."""
+    """The function, compiled when it is first called. Other threads run beside it."""
     folder = _folder()
     if folder is None:
-        made: Callable[..., Any] = numba.njit(function)
+        made: Callable[..., Any] = numba.njit(nogil=True)(function)
         return made
     with _LOCK:  # several threads may be importing
         before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
         # Looked at when the function is wrapped, not later.
         numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]
         try:
-            made = numba.njit(cache=True)(function)
+            made = numba.njit(cache=True, nogil=True)(function)
         finally:
             numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
     return made

@@ -2,7 +2,8 @@
 
 A kernel never changes a result: every product that the models ask for has sums below
 2**24 in magnitude (proved when a model is loaded, see `layers.Linear`), so float32 and
-float64 products of integers are exact whatever the order of summation.
+float64 products of integers are exact whatever the order of summation. What comes between
+products is compiled for NumPy's arrays, and shared operators for torch's.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from bfncodec.errors import BfnError, UnsupportedFeature
+from bfncodec.exact.compiled import compiled
 
 SUM_LIMIT = 1 << 24
+ACTIVATION_MAX = 255
 Array = Any  # numpy.ndarray or torch.Tensor, as the kernel says
 
 
@@ -23,6 +26,21 @@ def clip(values: Array, low: Any, high: Any) -> Array:
     if isinstance(values, np.ndarray):
         return np.minimum(np.maximum(values, low), high)
     return values.clip(low, high)
+
+
+@compiled
+def _shift(sums: Array, bias: Array, shift: Array, out: Array) -> None:
+    for row in range(sums.shape[0]):
+        for column in range(sums.shape[1]):
+            out[row, column] = np.int64(sums[row, column]) + bias[column] >> shift[column]
+
+
+@compiled
+def _activate(sums: Array, bias: Array, shift: Array, out: Array) -> None:
+    for row in range(sums.shape[0]):
+        for column in range(sums.shape[1]):
+            value = np.int64(sums[row, column]) + bias[column] >> shift[column]
+            out[row, column] = min(max(value, 0), ACTIVATION_MAX)
 
 
 class Kernel(Protocol):
@@ -40,16 +58,16 @@ class Kernel(Protocol):
         """A matrix [out, in] made ready for `matmul`."""
 
     def matmul(self, values: Array, weights: Any) -> Array:
-        """values [n, in] times weights [out, in]: int32 [n, out], sums below 2**24."""
+        """values [n, in] times weights [out, in]: integers [n, out] of the kernel's own type, sums below 2**24."""
 
-    def wide(self, values: Array, weights: Array) -> Array:
-        """values [n, k] times weights [k, m]: int64 [n, m], sums below 2**53."""
+    def shifted(self, sums: Array, bias: Array, shift: Array) -> Array:
+        """sums + bias >> shift, int32 [n, out]; bias and shift int32 [out]."""
+
+    def activated(self, sums: Array, bias: Array, shift: Array) -> Array:
+        """The same, limited to 0 .. ACTIVATION_MAX, of the type that `matmul` likes best."""
 
     def concat(self, parts: list[Array]) -> Array:
         """Arrays joined along the last axis."""
-
-    def rows(self, parts: list[Array]) -> Array:
-        """Arrays joined along the first axis."""
 
     def stack(self, parts: list[Array]) -> Array:
         """Arrays joined along a new last axis."""
@@ -72,17 +90,28 @@ class NumpyKernel:
         return np.ascontiguousarray(values.T.astype(self.dtype))
 
     def matmul(self, values: Array, weights: Any) -> Array:
-        return (values.astype(self.dtype) @ weights).astype(np.int32)
+        return values.astype(self.dtype, copy=False) @ weights
+
+    def shifted(self, sums: Array, bias: Array, shift: Array) -> Array:
+        made = np.empty(sums.shape, np.int32)
+        _shift(sums, bias, shift, made)
+        return made
+
+    def activated(self, sums: Array, bias: Array, shift: Array) -> Array:
+        made = np.empty(sums.shape, self.dtype)
+        _activate(sums, bias, shift, made)
+        return made
 
     def wide(self, values: Array, weights: Array) -> Array:
-        product = values.astype(np.float64, copy=False) @ weights.astype(np.float64, copy=False)
-        return product.astype(np.int64)
+        """values [n, k] times weights [k, m]: int64 [n, m], sums below 2**53."""
+        return (self.widened(values) @ self.widened(weights)).astype(np.int64)
+
+    def widened(self, values: Array) -> Array:
+        """Values as `wide` likes them best."""
+        return values.astype(np.float64, copy=False)
 
     def concat(self, parts: list[Array]) -> Array:
         return np.concatenate(parts, axis=-1)
-
-    def rows(self, parts: list[Array]) -> Array:
-        return np.concatenate(parts)
 
     def stack(self, parts: list[Array]) -> Array:
         return np.stack(parts, axis=-1)
@@ -101,8 +130,8 @@ class NumpyIntegerKernel(NumpyKernel):
     name = "int64"
     dtype = np.int64
 
-    def wide(self, values: Array, weights: Array) -> Array:
-        return values.astype(np.int64) @ weights.astype(np.int64)
+    def widened(self, values: Array) -> Array:
+        return values.astype(np.int64, copy=False)
 
 
 class TorchKernel:
@@ -128,17 +157,16 @@ class TorchKernel:
         return self._torch.as_tensor(values, device=self.device).T.to(self._torch.float32).contiguous()
 
     def matmul(self, values: Array, weights: Any) -> Array:
-        return (values.to(self._torch.float32) @ weights).to(self._torch.int32)
+        return values.to(self._torch.float32) @ weights
 
-    def wide(self, values: Array, weights: Array) -> Array:
-        product = values.to(self._torch.float64) @ weights.to(self._torch.float64)
-        return product.to(self._torch.int64)
+    def shifted(self, sums: Array, bias: Array, shift: Array) -> Array:
+        return sums.to(self._torch.int32) + bias >> shift
+
+    def activated(self, sums: Array, bias: Array, shift: Array) -> Array:
+        return self.shifted(sums, bias, shift).clip(0, ACTIVATION_MAX)
 
     def concat(self, parts: list[Array]) -> Array:
         return self._torch.cat(parts, dim=-1)
-
-    def rows(self, parts: list[Array]) -> Array:
-        return self._torch.cat(parts)
 
     def stack(self, parts: list[Array]) -> Array:
         return self._torch.stack(parts, dim=-1)
@@ -156,10 +184,11 @@ def self_check(kernel: Kernel) -> None:
     weights[3] = np.arange(columns) % 255 - 127
     got = kernel.numpy(kernel.matmul(kernel.array(values), kernel.weights(weights)))
     good = np.array_equal(got, values.astype(np.int64) @ weights.T)
-    large = weights.T << 16 | 1
-    left = values.astype(np.int64) << 14 | 1
-    got = kernel.numpy(kernel.wide(kernel.array(left), kernel.array(large)))
-    if not (good and np.array_equal(got, left @ large)):
+    if isinstance(kernel, NumpyKernel):
+        large = weights.T << 16 | 1
+        left = values.astype(np.int64) << 14 | 1
+        good = good and np.array_equal(kernel.wide(left, large), left @ large)
+    if not good:
         raise BfnError(f"kernel {kernel.name} failed its self-check on this machine")
 
 
@@ -181,6 +210,13 @@ def kernel(name: str) -> Kernel:
     else:
         raise UnsupportedFeature(f"no kernel is called {name!r}; there are {', '.join(NAMES)}")
     self_check(made)
+    return made
+
+
+def host(chosen: Kernel) -> NumpyKernel:
+    """The kernel itself if its arrays are NumPy's, otherwise one whose are."""
+    made = chosen if isinstance(chosen, NumpyKernel) else kernel("float32")
+    assert isinstance(made, NumpyKernel)
     return made
 
 

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.errors import CorruptFile
-from bfncodec.exact.kernels import SUM_LIMIT, Array, Kernel, clip
+from bfncodec.exact.kernels import ACTIVATION_MAX, SUM_LIMIT, Array, Kernel
 
 Tensors = Mapping[str, NDArray[Any]]
 
-ACTIVATION_MAX = 255
 INPUT_MAX = 127
 STREAM_BITS = 4  # extra fraction bits of the residual stream
 
@@ -50,8 +49,12 @@ class Linear:
         self.shift = kernel.array(shift.astype(np.int32))
 
     def __call__(self, values: Array) -> Array:
-        """int32 [n, in] -> int32 [n, out]."""
-        return self.kernel.matmul(values, self.weight) + self.bias >> self.shift
+        """Integers [n, in] -> int32 [n, out]."""
+        return self.kernel.shifted(self.kernel.matmul(values, self.weight), self.bias, self.shift)
+
+    def activated(self, values: Array) -> Array:
+        """Integers [n, in] -> [n, out], limited to 0 .. ACTIVATION_MAX."""
+        return self.kernel.activated(self.kernel.matmul(values, self.weight), self.bias, self.shift)
 
 
 class LocalNetwork:
@@ -62,7 +65,7 @@ class LocalNetwork:
 
     def __init__(self, kernel: Kernel, tensors: Tensors) -> None:
         features = tensors["inner.weight"].shape[1]
-        width = tensors["inner.weight"].shape[0]
+        self.width = width = tensors["inner.weight"].shape[0]
         blocks = sum(1 for name in tensors if name.startswith("first.") and name.endswith(".weight"))
         positive = np.full(width, ACTIVATION_MAX, np.int64)
         self.inner = Linear(kernel, tensors, "inner", np.full(features, INPUT_MAX, np.int64))
@@ -77,18 +80,21 @@ class LocalNetwork:
         head = np.full(len(tensors["heads.0.bias"]), ACTIVATION_MAX, np.int64)
         self.outs = [Linear(kernel, tensors, f"outs.{i}", head) for i in range(3)]
         self.kernel = kernel
+        self.rounding = kernel.array(np.full(width, 1 << STREAM_BITS - 1, np.int32))
+        self.shift = kernel.array(np.full(width, STREAM_BITS, np.int32))
 
     def trunk(self, features: Array) -> Array:
-        """int32 [n, features] in [-127, 127] -> activations int32 [n, width] in [0, 255]."""
-        half = 1 << (STREAM_BITS - 1)
+        """Integers [n, features] in [-127, 127] -> activations [n, width] in [0, 255]."""
         stream = self.inner(features)
         for first, second in zip(self.first, self.second, strict=True):
-            hidden = clip(stream + half >> STREAM_BITS, 0, ACTIVATION_MAX)
-            stream = stream + second(clip(first(hidden), 0, ACTIVATION_MAX))
-        return clip(stream + half >> STREAM_BITS, 0, ACTIVATION_MAX)
+            stream = stream + second(first.activated(self._read(stream)))
+        return self._read(stream)
+
+    def _read(self, stream: Array) -> Array:
+        return self.kernel.activated(stream, self.rounding, self.shift)
 
     def head(self, channel: int, activations: Array, cross: Array | None) -> Array:
         """Mixture parameters int32 [n, 3 * mixtures] of a channel: logits, means, log-scales."""
         if self.extra[channel]:
             activations = self.kernel.concat([activations, cross[:, : self.extra[channel]]])  # type: ignore[index]
-        return self.outs[channel](clip(self.heads[channel](activations), 0, ACTIVATION_MAX))
+        return self.outs[channel](self.heads[channel].activated(activations))

@@ -24,7 +24,9 @@ def choose(planes: NDArray[Any], prior: NDArray[np.int64]) -> NDArray[np.int64]:
     fitted = linear.solve(linear.normal_equations(canvas), prior)
     sample = canvas[:, : context.RADIUS + 512, : 2 * context.RADIUS + 512]
     sample = np.ascontiguousarray(sample)
-    sizes = [abs(linear.base_errors(sample, c).astype(np.int64)) + _FLOOR for c in (prior, fitted)]
+    left = [linear.fields(sample, coefficients).errors for coefficients in (prior, fitted)]
+    inner = [part[:, context.RADIUS :, context.RADIUS : -context.RADIUS, :3] for part in left]
+    sizes = [abs(errors.astype(np.int64)) + _FLOOR for errors in inner]
     share = np.log2(sizes[0] / sizes[1]).mean()
     # About half of the difference in log-size survives the network, which corrects its base.
     gain = 0.5 * share * planes.size

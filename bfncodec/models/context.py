@@ -31,7 +31,7 @@ NEIGHBOURS = [(dy, dx) for dy in (-3, -2, -1) for dx in range(-3, 4)] + [(0, -3)
 PAST = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, 2), (-1, -2), (-2, -1), (-2, 1)]
 PAST_WEIGHTS = [3, 3, 2, 2, 1, 1, 1, 1, 1, 1]  # of the local scale; their sum is 16
 TREND = [(0, -1), (-1, 0), (-1, 1)]
-TREND_WEIGHTS = [2, 3, 2]  # of eight; the eighth part is the newest size
+TREND_WEIGHTS = (2, 3, 2)  # of eight; the eighth part is the newest size
 DIFFERENCES = 3 * len(NEIGHBOURS)
 LEVEL_INPUTS = 10
 FEATURES = DIFFERENCES + 4 * len(PAST) + 3 * LEVEL_INPUTS + 3 + 9 + 3
@@ -76,30 +76,9 @@ def blank_errors(shape: tuple[int, int, int]) -> NDArray[np.int16]:
     return errors
 
 
-def filled_errors(errors: NDArray[Any]) -> NDArray[np.int16]:
-    """The canvas of known base errors [N, H, W, 3]."""
-    canvas = blank_errors((errors.shape[0], errors.shape[1], errors.shape[2]))
-    canvas[:, RADIUS:, RADIUS:-RADIUS, :3] = errors
-    canvas[:, RADIUS:, -RADIUS:, :3] = errors[:, :, -1:]
-    canvas[:, RADIUS + 1 :, :RADIUS, :3] = errors[:, :-1, :1]
-    return canvas
-
-
 def addresses(offsets: list[tuple[int, int]], row: int) -> NDArray[np.int64]:
     """Flat distances of neighbours on a canvas whose rows hold `row` pixels."""
     return np.array([dy * row + dx for dy, dx in offsets], np.int64)
-
-
-def base_prediction(differences: NDArray[Any], coefficients: NDArray[Any]) -> NDArray[np.int32]:
-    """Linear prediction in 1/16 level, int32 [n, 3].
-
-    differences: neighbours minus CENTRE, [n, 72]; coefficients: int [73, 3] in units of
-    2**-12, bias last (in levels of 2**-12). Sums stay far below 2**53, so float64 is exact.
-    """
-    total = differences.astype(np.float64) @ coefficients[:-1].astype(np.float64) + coefficients[-1]
-    drop = COEFFICIENT_BITS - 4
-    sixteenths = (total.astype(np.int64) + (1 << (drop - 1))) >> drop
-    return clip(sixteenths + 16 * CENTRE, 0, 255 * 16).astype(np.int32)
 
 
 class Scales:
@@ -199,42 +178,3 @@ def cross_channel(kernel: Kernel, scales: Scales, errors: Array, steps: Array, c
     red_shift = green * cross[:, 0] >> 6
     blue_shift = (green * cross[:, 1] >> 6) + (red * cross[:, 2] >> 6)
     return kernel.stack([first, abs(first), second, abs(second)]), kernel.stack([green * 0, red_shift, blue_shift])
-
-
-def trends(innovations: NDArray[np.int16]) -> NDArray[np.int16]:
-    """The slow average of |innovations| along the wavefront, for filled canvases.
-
-    trend = (2 west + 3 north + 2 northeast + size + 4) >> 3, margins as on every canvas.
-    """
-    count, rows, row, _ = innovations.shape
-    height, width = rows - RADIUS, row - 2 * RADIUS
-    field = blank_errors((count, height, width))
-    flat, sizes = field.reshape(count, -1, 4), innovations.reshape(count, -1, 4)
-    for number in range(width + SLOPE * (height - 1)):
-        top = max(0, -((width - 1 - number) // SLOPE))
-        last = min(height - 1, number // SLOPE)
-        if top > last:
-            continue
-        first = (top + RADIUS) * row + number - SLOPE * top + RADIUS
-        stop = first + (last - top) * (row - SLOPE) + 1
-        where = slice(first, stop, row - SLOPE)
-        flat[:, where] = next_trend(
-            flat[:, first - 1 : stop - 1 : row - SLOPE],
-            flat[:, first - row : stop - row : row - SLOPE],
-            flat[:, first - row + 1 : stop - row + 1 : row - SLOPE],
-            abs(sizes[:, where]),
-        )
-        if number - SLOPE * top == width - 1:
-            flat[:, first + 1 : first + RADIUS + 1] = flat[:, first, None]
-        if number == SLOPE * last and last < height - 1:
-            start = stop - 1 + row - RADIUS
-            flat[:, start : start + RADIUS] = flat[:, stop - 1, None]
-    return field
-
-
-def next_trend(
-    west: NDArray[Any], north: NDArray[Any], northeast: NDArray[Any], size: NDArray[Any]
-) -> NDArray[np.int32]:
-    """The trend of pixels from those of three neighbours and their own size, int32."""
-    wide = [part.astype(np.int32) for part in (west, north, northeast, size)]
-    return 2 * wide[0] + 3 * wide[1] + 2 * wide[2] + wide[3] + 4 >> 3

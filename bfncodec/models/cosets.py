@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.pmf import Mixtures
+from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import Array, Kernel, clip
 from bfncodec.exact.layers import LocalNetwork
 from bfncodec.flow.schedule import Step, geometric
@@ -138,20 +139,26 @@ def features(
     return clip(kernel.concat(parts), -context.FEATURE_LIMIT, context.FEATURE_LIMIT), steps, base
 
 
-def mixtures(
-    kernel: Kernel, scales: context.Scales, raw: Array, base: Array, steps: Array, shift: Array | None
-) -> Mixtures:
-    """Mixture parameters of one channel from a network's int32 [n, 3k] outputs.
+def mixtures(raw: NDArray[Any], scale: NDArray[Any], base: NDArray[Any], steps: NDArray[Any], shift: Any) -> Mixtures:
+    """Mixtures of one channel from a network's outputs int [n, 3k].
 
-    base: 1/16 level [n]; steps: scale steps [n]; shift: 1/1024 level [n] or None.
+    scale: the table of `context.Scales`; base: 1/16 level [n]; steps: scale steps [n]; shift: 1/1024 level [n].
     """
     count = raw.shape[1] // 3
-    offset = clip(raw[:, count : 2 * count], -1024, 1024) * scales.scale[steps][:, None] + 8 >> 4
-    means = (base * 64)[:, None] + offset
-    if shift is not None:
-        means = means + shift[:, None]
-    logs = raw[:, 2 * count :] + 2 * steps[:, None]
-    return Mixtures(kernel.numpy(raw[:, :count]), kernel.numpy(means), kernel.numpy(logs))
+    made = np.empty((len(raw), 3, count), np.int64)
+    _relative(raw, scale, base, steps, shift, made)
+    return Mixtures(made)
+
+
+@compiled
+def _relative(raw: Any, scale: Any, base: Any, steps: Any, shift: Any, out: Any) -> None:
+    count = out.shape[2]
+    for index in range(len(out)):
+        for j in range(count):
+            offset = min(max(np.int64(raw[index, count + j]), -1024), 1024) * scale[steps[index]] + 8 >> 4
+            out[index, 0, j] = raw[index, j]
+            out[index, 1, j] = base[index] * 64 + offset + shift[index]
+            out[index, 2, j] = raw[index, 2 * count + j] + 2 * steps[index]
 
 
 class CosetOutput:
@@ -227,9 +234,12 @@ class Cosets:
                 kernel, self.scales, kind, kernel.array(known), kernel.array(own), states, level, step
             )
             hidden = self.network.trunk(inputs)
+            scale, home, steps = (kernel.numpy(part) for part in (self.scales.scale, base, steps))
+            none = np.zeros(len(home), np.int64)
+            heads = (kernel.numpy(self.network.head(channel, hidden, None)) for channel in channels)
             return [
-                mixtures(kernel, self.scales, self.network.head(c, hidden, None), base[:, c], steps, None)
-                for c in channels
+                mixtures(raw, scale, home[:, channel], steps, none)
+                for channel, raw in zip(channels, heads, strict=True)
             ]
 
         return CosetOutput(chunk, count * height * width)

@@ -1,7 +1,7 @@
 """The linear base prediction of an image: weighted least squares, the same on every machine.
 
 The encoder solves it and sends the coefficients; the decoder only applies them
-(`context.base_prediction`). The normal equations are integers below 2**53 and are summed
+(`look.predict`). The normal equations are integers below 2**53 and are summed
 exactly; the solution uses elementwise float64 operations in one fixed order.
 """
 
@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.models import context
+from bfncodec.exact.compiled import compiled
+from bfncodec.models import context, look
 
 REGRESSORS = context.DIFFERENCES + 1
 ROWS = REGRESSORS + 1  # the last row holds the cross-channel coefficients
 LIMIT = 1 << 15
 FIT_PIXELS = 1 << 20
 RIDGE = 2.0**-13
-_CHUNK = 1 << 16
+_CHUNK = 1 << 14
+_BIAS = context.DIFFERENCES
 
 
 def normal_equations(canvas: NDArray[np.int16]) -> NDArray[np.float64]:
@@ -39,19 +41,29 @@ def normal_equations(canvas: NDArray[np.int16]) -> NDArray[np.float64]:
     flat = canvas.reshape(-1, 4)
     offsets = context.addresses(context.NEIGHBOURS, row)
     total = np.zeros((REGRESSORS + 3, REGRESSORS + 3))
-    packed = np.ascontiguousarray(flat).view(np.int64).reshape(-1)
     for start in range(0, len(pixels), _CHUNK):
         part = pixels[start : start + _CHUNK]
-        seen = packed.take(part[:, None] + offsets).view(np.int16).reshape(len(part), -1, 4)[..., :3]
-        green = seen[..., 0].astype(np.int32)
-        west, north, northwest, northeast, far = (green[:, i] for i in (23, 17, 16, 18, 22))
-        activity = abs(west - northwest) + abs(north - northwest) + abs(north - northeast) + abs(west - far)
-        table = np.empty((len(part), REGRESSORS + 3))
-        table[:, : context.DIFFERENCES] = seen.reshape(len(part), -1) - np.int16(context.CENTRE)
-        table[:, context.DIFFERENCES] = 1
-        table[:, REGRESSORS:] = flat[part, :3] - np.int16(context.CENTRE)
-        total += (table * (1024 // (4 + activity))[:, None]).T @ table
+        table, weighted = np.empty((2, len(part), REGRESSORS + 3))
+        _regressors(flat, part, offsets, table, weighted)
+        total += weighted.T @ table
     return total
+
+
+@compiled
+def _regressors(flat: Any, index: Any, offsets: Any, table: Any, weighted: Any) -> None:
+    """Rows [72 neighbours, 1, G, R, B] of the pixels at addresses, and the same times the pixels' weights."""
+    for number in range(len(index)):
+        at, row = index[number], table[number]
+        for place in range(len(offsets)):
+            for channel in range(3):
+                row[3 * place + channel] = flat[at + offsets[place], channel] - context.CENTRE
+        row[_BIAS] = 1
+        for channel in range(3):
+            row[REGRESSORS + channel] = flat[at, channel] - context.CENTRE
+        west, north, northwest = row[3 * 23], row[3 * 17], row[3 * 16]
+        northeast, far = row[3 * 18], row[3 * 22]
+        activity = abs(west - northwest) + abs(north - northwest) + abs(north - northeast) + abs(west - far)
+        weighted[number] = row * (1024 // (4 + activity))
 
 
 def solve(equations: NDArray[np.float64], prior: NDArray[Any] | None = None) -> NDArray[np.int64]:
@@ -121,32 +133,9 @@ class Fields:
 
 def fields(canvas: NDArray[np.int16], coefficients: NDArray[Any]) -> Fields:
     """Errors, innovations and their trends of filled canvases."""
-    errors = base_errors(canvas, coefficients)
-    innovations = np.empty_like(errors)
-    cross = coefficients[REGRESSORS].astype(np.int32)
-    rows, seen = innovations.reshape(-1, 3), errors.reshape(-1, 3)
-    for start in range(0, len(rows), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        rows[part] = np.stack(context.decorrelated(seen[part].astype(np.int32), cross), axis=-1)
-    filled = context.filled_errors(innovations)
-    return Fields(context.filled_errors(errors), filled, context.trends(filled))
-
-
-def base_errors(canvas: NDArray[np.int16], coefficients: NDArray[Any]) -> NDArray[np.int16]:
-    """Errors of the base prediction, 1/16 level, int16 [N, H, W, 3], of filled canvases."""
     count, height, width, _ = canvas.shape
-    height, width = height - context.RADIUS, width - 2 * context.RADIUS
-    row = canvas.shape[2]
-    packed = np.ascontiguousarray(canvas).view(np.int64).reshape(-1)
-    offsets = context.addresses(context.NEIGHBOURS, row)
-    images = (np.arange(count) * canvas.shape[1])[:, None]
-    starts = (images + np.arange(height) + context.RADIUS).reshape(-1) * row + context.RADIUS
-    errors = np.empty((count * height, width, 3), np.int16)
-    step = max(1, _CHUNK // width)
-    for start in range(0, len(starts), step):
-        part = (starts[start : start + step, None] + np.arange(width)).reshape(-1)
-        seen = packed.take(part[:, None] + offsets).view(np.int16).reshape(len(part), -1, 4)[..., :3]
-        differences = seen.reshape(len(part), -1) - np.int16(context.CENTRE)
-        base = context.base_prediction(differences, coefficients[:REGRESSORS])
-        errors[start : start + step] = (16 * canvas.reshape(-1, 4)[part, :3] - base).reshape(-1, width, 3)
-    return errors.reshape(count, height, width, 3)
+    area = count, height - context.RADIUS, width - 2 * context.RADIUS
+    made = Fields(*(context.blank_errors(area) for _ in range(3)))
+    flat = [part.reshape(-1, 4) for part in (canvas, made.innovations, made.trends, made.errors)]
+    look.settle_all(look.frame(*area[1:], coefficients), *flat, count)
+    return made

@@ -11,12 +11,18 @@ A step of size one changes a weight by its layer's rate, whatever the gradient's
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from bfncodec.coding.pmf import Mixtures
 from bfncodec.errors import CorruptFile
-from bfncodec.exact.kernels import SUM_LIMIT, Array, Kernel, clip
-from bfncodec.exact.layers import ACTIVATION_MAX, Linear, LocalNetwork
+from bfncodec.exact.compiled import compiled
+from bfncodec.exact.kernels import ACTIVATION_MAX, SUM_LIMIT, NumpyKernel, clip
+from bfncodec.exact.layers import Linear, LocalNetwork
+
+Ints = NDArray[Any]
 
 LEARN_PIXELS = 1024
 LEARN_ALL_BITS = 21  # images of 2**22 pixels and more learn from every second chunk, and so on
@@ -39,93 +45,195 @@ _SUM_MAX = 1 << 30
 
 
 class _Layer:
-    """One adapted layer: weights [out, in + 1], the learnt part of the bias as a column of input 255."""
+    """One adapted layer: weights [out, in + 1], the learnt part of the bias as column `constant` of input 255."""
 
-    def __init__(self, kernel: Kernel, layer: Linear, rates: NDArray[np.int64], memory: int) -> None:
-        self.kernel, self.memory = kernel, memory
-        weight = np.concatenate([layer.integers.weight, np.zeros((len(rates), 1), np.int64)], axis=1)
-        shift = layer.integers.shift
-        self.fine = kernel.array(weight << WIDE + FINE)
-        self.bias = kernel.array(layer.integers.bias << WIDE)
-        self.shift = kernel.array(shift + WIDE)
-        self.unit = kernel.array(np.full(1, 256, np.int64))
-        if weight.shape[1] * ACTIVATION_MAX * 128 >= SUM_LIMIT:
-            raise CorruptFile("the model's heads have too many inputs")
-        self.rate = kernel.array((rates << shift)[:, None])
-        self.mean, self.square, self.root = self.fine * 0, self.fine * 0, self.fine * 0
+    def __init__(self, layer: Linear, constant: int, rates: NDArray[np.int64], memory: int) -> None:
+        self.memory = memory
+        self.fine = np.insert(layer.integers.weight, constant, 0, axis=1) << WIDE + FINE
+        self.bias = layer.integers.bias << WIDE
+        self.shift = layer.integers.shift + WIDE
+        self.rate = rates << layer.integers.shift
+        self.mean, self.square, self.root = (np.zeros_like(self.fine) for _ in range(3))
+        self.used = np.empty_like(self.fine)
         self.steps = 0
-        self._round()
+        self.round()
 
-    def _round(self) -> None:
-        self.used = clip(self.fine + (1 << FINE - 1) >> FINE, -WIDE_MAX, WIDE_MAX)
-        high = self.used + 128 >> 8
-        self.high, self.low = self.kernel.weights(high), self.kernel.weights(self.used - (high << 8))
+    def round(self) -> None:
+        """Make the weights that are used of the finer ones that learn."""
+        _round(self.fine, self.used)
 
-    def __call__(self, values: Array) -> Array:
-        """int [n, in + 1] -> int64 [n, out]."""
-        # Two products whose sums stay below 2**24 cost less than one that needs 2**53.
-        high, low = self.kernel.matmul(values, self.high), self.kernel.matmul(values, self.low)
-        return high * self.unit + low + self.bias >> self.shift
-
-    def learn(self, gradient: Array) -> None:
+    def learn(self, gradient: Ints) -> None:
         """One step against a gradient int64 [out, in + 1]."""
-        gradient = clip(gradient >> _SUM_SHIFT, -_SUM_MAX, _SUM_MAX)
         self.steps += 1
-        self.mean = self.mean + (gradient - self.mean) // min(self.steps, MOMENTUM)
-        self.square = self.square + (gradient * gradient - self.square) // min(self.steps, self.memory)
-        if self.steps == 1:
-            self.root = abs(gradient)
-        for _ in range(2):  # Newton's steps towards the square root, from the last one
-            self.root = self.root + self.square // (self.root + 1) >> 1
-        limit = STEP_MAX * self.rate
-        self.fine = self.fine - clip(self.mean * self.rate // (self.root + 1), -limit, limit)
-        self._round()
+        divisors = min(self.steps, MOMENTUM), min(self.steps, self.memory)
+        _descend(gradient, self.rate, *divisors, self.fine, self.mean, self.square, self.root)
+        self.round()
+
+
+class _Head(_Layer):
+    """The larger layer, whose products are done by a kernel."""
+
+    def __init__(self, kernel: NumpyKernel, layer: Linear, constant: int, rates: Ints, memory: int) -> None:
+        self.kernel = kernel
+        if (layer.integers.weight.shape[1] + 1) * ACTIVATION_MAX * 128 >= SUM_LIMIT:
+            raise CorruptFile("the model's heads have too many inputs")
+        super().__init__(layer, constant, rates, memory)
+
+    def round(self) -> None:
+        """High and low bytes side by side: two products whose sums stay below 2**24 cost less than one of 2**53."""
+        super().round()
+        high = self.used + 128 >> 8
+        self.weights = self.kernel.weights(np.concatenate([high, self.used - (high << 8)]))
+
+    def __call__(self, values: Ints, out: Ints) -> None:
+        """Integers [n, in + 1] -> activations [n, out], written to `out`."""
+        _join(self.kernel.matmul(values, self.weights), self.bias, self.shift, out)
+
+
+class _Out(_Layer):
+    """The last layer, too small for a kernel."""
+
+    def __call__(self, hidden: Ints, out: Ints) -> None:
+        """Activations [n, in + 1] -> int64 [n, out], written to `out`."""
+        _dense(hidden, self.used, self.bias, self.shift, out)
+
+
+@compiled
+def _round(fine: Ints, used: Ints) -> None:
+    for row in range(fine.shape[0]):
+        for column in range(fine.shape[1]):
+            used[row, column] = min(max(fine[row, column] + (1 << FINE - 1) >> FINE, -WIDE_MAX), WIDE_MAX)
+
+
+@compiled
+def _dense(values: Ints, weight: Ints, bias: Ints, shift: Ints, out: Ints) -> None:
+    one = np.empty(values.shape[1], np.int64)
+    for row in range(values.shape[0]):
+        for column in range(values.shape[1]):
+            one[column] = values[row, column]
+        for unit in range(weight.shape[0]):
+            total = bias[unit]
+            for column in range(values.shape[1]):
+                total += one[column] * weight[unit, column]
+            out[row, unit] = total >> shift[unit]
+
+
+@compiled
+def _join(sums: Ints, bias: Ints, shift: Ints, out: Ints) -> None:
+    """Sums of high and low bytes [n, 2 * out] -> activations [n, out]."""
+    columns = out.shape[1]
+    for row in range(out.shape[0]):
+        for column in range(columns):
+            whole = (np.int64(sums[row, column]) << 8) + np.int64(sums[row, columns + column]) + bias[column]
+            out[row, column] = min(max(whole >> shift[column], 0), ACTIVATION_MAX)
+
+
+@compiled
+def _descend(
+    gradient: Ints, rate: Ints, momentum: int, memory: int, fine: Ints, mean: Ints, square: Ints, root: Ints
+) -> None:
+    for row in range(len(fine)):
+        limit = STEP_MAX * rate[row]
+        for column in range(fine.shape[1]):
+            slope = min(max(gradient[row, column] >> _SUM_SHIFT, -_SUM_MAX), _SUM_MAX)
+            average = mean[row, column] + (slope - mean[row, column]) // momentum
+            power = square[row, column] + (slope * slope - square[row, column]) // memory
+            size = root[row, column] if memory > 1 else abs(slope)
+            for _ in range(2):  # Newton's steps towards the square root, from the last one
+                size = size + power // (size + 1) >> 1
+            step = average * rate[row] // (size + 1)
+            mean[row, column], square[row, column], root[row, column] = average, power, size
+            fine[row, column] -= min(max(step, -limit), limit)
+
+
+@compiled
+def _through(inner: Ints, hidden: Ints, shift: int) -> None:
+    """Gradients of hidden units: limited, and none where the unit is at either end of its range."""
+    for row in range(inner.shape[0]):
+        for column in range(inner.shape[1]):
+            active = 0 < hidden[row, column] < ACTIVATION_MAX
+            value = min(max(np.int64(inner[row, column]) >> shift, -_INNER_MAX), _INNER_MAX)
+            inner[row, column] = value if active else 0
 
 
 class OnlineHeads:
-    """The heads of a `LocalNetwork` for one image or block; see the module."""
+    """The heads of a `LocalNetwork` for one image or block, and what they remember of coded pixels; see the module.
 
-    def __init__(self, kernel: Kernel, network: LocalNetwork, pace: int) -> None:
+    They run on the CPU, wherever the trunk does. size: pixels between two steps at most.
+    """
+
+    def __init__(self, kernel: NumpyKernel, network: LocalNetwork, pace: int, size: int = 0) -> None:
         self.kernel = kernel
-        self.extra = network.extra
         self.learns = pace != FIXED
         self.pixels = LEARN_PIXELS >> (pace if self.learns else 0)
         memory = MEMORY << pace
-        mixtures = len(network.outs[0].integers.bias) // 3
-        rates = np.repeat(np.array(OUT_RATES, np.int64), mixtures) >> pace
-        inner = np.full(len(network.heads[0].integers.bias), HEAD_RATE >> pace, np.int64)
-        self.heads = [_Layer(kernel, head, inner, memory) for head in network.heads]
-        self.outs = [_Layer(kernel, out, rates, memory) for out in network.outs]
-        self.weights = kernel.array(np.repeat(np.array(_OUT_WEIGHTS, np.int64), mixtures))
+        width, head = network.width, len(network.heads[0].integers.bias)
+        self.mixtures = len(network.outs[0].integers.bias) // 3
+        rates = np.repeat(np.array(OUT_RATES, np.int64), self.mixtures) >> pace
+        inner = np.full(head, HEAD_RATE >> pace, np.int64)
+        self.heads = [_Head(kernel, one, width, inner, memory) for one in network.heads]
+        self.outs = [_Out(one, head, rates, memory) for one in network.outs]
+        self.weights = np.repeat(np.array(_OUT_WEIGHTS, np.int64), self.mixtures)
         # Rows of the last layer have powers of two of their own: aligned when a gradient goes back.
         peaks = [int(out.integers.shift.max()) for out in network.outs]
-        shifts = [
-            np.minimum(peak - out.integers.shift, _ALIGN_MAX) for peak, out in zip(peaks, network.outs, strict=True)
+        self.align = [
+            np.minimum(peak - out.integers.shift, _ALIGN_MAX)[:, None]
+            for peak, out in zip(peaks, network.outs, strict=True)
         ]
-        self.align = [kernel.array(shift[:, None]) for shift in shifts]
         self.inner_shift = [max(0, peak + WIDE - _INNER_BITS) for peak in peaks]
+        # The trunk's activations, the constant, then what channels tell of those after them.
+        self.columns = [width + 1 + more for more in network.extra]
+        self.inputs = np.zeros((size, max(self.columns)), kernel.dtype)
+        self.hidden = np.empty((3, size, head + 1), kernel.dtype)
+        self.raw = np.empty((3, size, 3 * self.mixtures), np.int64)
+        self.parts = np.empty((3, size, self.mixtures, 4), np.int32)
+        self.values = np.empty((3, size), np.int64)
+        self.inputs[:, width] = self.hidden[:, :, head] = ACTIVATION_MAX
+        self.count = 0
 
-    def inputs(self, channel: int, activations: Array, cross: Array) -> Array:
-        """Inputs of a head: activations, cross-channel inputs and the constant 255."""
-        constant = activations[:, :1] * 0 + ACTIVATION_MAX
-        return self.kernel.concat([activations, cross[:, : self.extra[channel]], constant])
+    def begin(self, activations: Ints) -> slice:
+        """Take the trunk's activations [n, width] of the next pixels: their place in what is remembered."""
+        rows = slice(self.count, self.count + len(activations))
+        self.inputs[rows, : activations.shape[1]] = activations
+        self.count = rows.stop
+        return rows
 
-    def hidden(self, channel: int, inputs: Array) -> Array:
-        """Hidden activations with the constant 255 after them."""
-        hidden = clip(self.heads[channel](inputs), 0, ACTIVATION_MAX)
-        return self.kernel.concat([hidden, hidden[:, :1] * 0 + ACTIVATION_MAX])
+    def told(self, channel: int, rows: slice) -> Ints:
+        """The two inputs [n, 2] that the channel before `channel` gives, to be written."""
+        return self.inputs[rows, self.columns[channel] - 2 : self.columns[channel]]
 
-    def output(self, channel: int, hidden: Array) -> Array:
-        """Mixture parameters int64 [n, 3 * mixtures]."""
-        return self.outs[channel](hidden)
+    def output(self, channel: int, rows: slice) -> NDArray[np.int64]:
+        """Mixture parameters int64 [n, 3 * mixtures] of a channel."""
+        hidden, raw = self.hidden[channel, rows], self.raw[channel, rows]
+        self.heads[channel](self.inputs[rows, : self.columns[channel]], hidden[:, :-1])
+        self.outs[channel](hidden, raw)
+        return raw
 
-    def learn(self, channel: int, inputs: Array, hidden: Array, gradient: Array) -> None:
-        """One step of both layers. gradient: int64 [n, 3 * mixtures], as `Mixtures.gradients` gives it."""
-        wide = self.kernel.wide
+    def keep(self, channel: int, rows: slice, mixtures: Mixtures, values: Ints) -> None:
+        """Remember what was coded, for the next step."""
+        self.parts[channel, rows] = mixtures.parts
+        self.values[channel, rows] = values
+
+    def end(self, channels: int, *, learn: bool) -> None:
+        """Forget all that is remembered, with a step of both layers of all channels before that, or without one."""
+        if learn:
+            inputs = self.kernel.widened(self.inputs[: self.count])
+            for channel in range(channels):
+                seen = Mixtures.of(self.parts[channel, : self.count])
+                logs = self.raw[channel, : self.count, 2 * self.mixtures :]
+                self.learn(channel, inputs, seen.gradients(self.values[channel, : self.count], logs))
+        self.count = 0
+
+    def learn(self, channel: int, inputs: Ints, gradient: Ints) -> None:
+        """One step of both layers.
+
+        inputs: those remembered, made ready for `wide`; gradient: int64 [count, 3 * mixtures],
+        as `Mixtures.gradients` gives it.
+        """
+        wide, hidden = self.kernel.wide, self.hidden[channel, : self.count]
         gradient = clip(gradient * self.weights, -_GRADIENT_MAX, _GRADIENT_MAX)
         out, head = self.outs[channel], self.heads[channel]
-        inner = wide(gradient, out.used[:, :-1] << self.align[channel]) >> self.inner_shift[channel]
-        active = hidden[:, :-1]
-        inner = clip(inner, -_INNER_MAX, _INNER_MAX) * ((active > 0) & (active < ACTIVATION_MAX))
+        inner = wide(gradient, out.used[:, :-1] << self.align[channel])
+        _through(inner, hidden, self.inner_shift[channel])
         out.learn(wide(gradient.T, hidden))
-        head.learn(wide(inner.T, inputs))
+        head.learn(wide(inner.T, inputs[:, : self.columns[channel]]))

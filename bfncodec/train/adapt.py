@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from bfncodec.exact import tables
-from bfncodec.exact.layers import ACTIVATION_MAX, STREAM_BITS, Tensors
+from bfncodec.exact.kernels import ACTIVATION_MAX
+from bfncodec.exact.layers import STREAM_BITS, Tensors
 from bfncodec.models import changes
 from bfncodec.train.data import Batch, Pool
 from bfncodec.train.networks import MEAN_STEPS, mixture_bits, round_through

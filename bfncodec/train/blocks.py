@@ -21,7 +21,8 @@ from torch.nn import functional
 
 from bfncodec.errors import BfnError
 from bfncodec.exact.freeze import freeze
-from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Tensors
+from bfncodec.exact.kernels import ACTIVATION_MAX
+from bfncodec.exact.layers import INPUT_MAX, Tensors
 from bfncodec.exact.tables import log_ratio
 from bfncodec.flow.theta import LOG_STEPS
 from bfncodec.models import zoo

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bfncodec.exact.freeze import WEIGHT_MAX, freeze
-from bfncodec.exact.layers import ACTIVATION_MAX, STREAM_BITS
+from bfncodec.exact.kernels import ACTIVATION_MAX
+from bfncodec.exact.layers import STREAM_BITS
 from bfncodec.models.paper.spec import TIME_INPUTS, TIME_ONE, Spec
 
 INPUT_UNIT = 16.0  # integer steps of a network input per float

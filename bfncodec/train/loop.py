@@ -90,16 +90,20 @@ class Trainer:
             torch.optim.AdamW(others, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.0),
         ]
 
+    @property
+    def rounded_from(self) -> int:
+        """The step from which on the network is trained with integer rounding."""
+        return int(self.plan.steps * (1 - self.plan.rounded))
+
     def run(self, path: Path, every: float) -> None:
         """Train to the plan's end; write a checkpoint every `every` seconds and at the end."""
         plan = self.plan
-        rounded_from = int(plan.steps * (1 - plan.rounded))
         started = saved = told = time.monotonic()
         first, bits = self.step, self.losses
         network = distributed.parallel(self.network, self.step, partial=not self.task.cross)
         share, weight = distributed.share(plan.pixels), distributed.weight(plan.pixels)
         while self.step < plan.steps:
-            if self.step >= rounded_from and self.network.grids is None:
+            if self.step >= self.rounded_from and self.network.grids is None:
                 draws = [self.task.batch(self.step, draw) for draw in range(1, 25)]
                 self.network.calibrate([(batch.features, batch.cross) for batch in draws])
                 self.log("calibrated; training goes on with integer rounding")
@@ -150,7 +154,8 @@ class Trainer:
         """Go on from a checkpoint of the same network; another length or rate is allowed."""
         tensors, stored, self.step = checkpoint.load(path, self.optimisers)
         checkpoint.restore(self.network, tensors, path)
-        self.network.grids = checkpoint.part(tensors, "grid.") or None
+        # A longer plan trains in floating point again until its own last part.
+        self.network.grids = (checkpoint.part(tensors, "grid.") or None) if self.step >= self.rounded_from else None
         self.log(f"going on from step {self.step} of {path}")
         if stored != asdict(self.plan):
             self.log(f"its plan was another one: {stored}")

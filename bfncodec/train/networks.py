@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bfncodec.exact import tables
-from bfncodec.exact.layers import ACTIVATION_MAX, STREAM_BITS
+from bfncodec.exact.kernels import ACTIVATION_MAX
+from bfncodec.exact.layers import STREAM_BITS
 
 WEIGHT_MAX = 127.0
 MEAN_STEPS = 64  # steps per local scale of mixture means

@@ -23,7 +23,8 @@ from bfncodec.errors import BfnError
 from bfncodec.exact import kernels
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.freeze import freeze
-from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Tensors
+from bfncodec.exact.kernels import ACTIVATION_MAX
+from bfncodec.exact.layers import INPUT_MAX, Tensors
 from bfncodec.models import zoo
 from bfncodec.models.text import bytewise, contexts, mixing, network
 from bfncodec.models.text.network import LOGIT_STEPS

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.exact.kernels import Array, Kernel, clip
-from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, STREAM_BITS, Linear, Tensors
+from bfncodec.exact.kernels import ACTIVATION_MAX, Array, Kernel, clip
+from bfncodec.exact.layers import INPUT_MAX, STREAM_BITS, Linear, Tensors
 from bfncodec.models.paper.spec import TIME_INPUTS, TIME_ONE, Spec
 
 Pair = tuple[int, int]

@@ -67,8 +67,9 @@ class Predictor:
         # log2 of the deviation in 1/16 level, less 0.6 nat (a logistic's scale is smaller), in 1/16 octave
         octaves = ((spread * grain) ** 16).bit_length() - 1 - 16 * (MEAN_BITS - 4) - 14
         scales = octaves + (raw[:, 2] * 23637 >> 16)
-        mixtures = Mixtures(raw[:, 0] >> 2, places + (grain - 1 << MEAN_BITS - 1), scales)
-        bounds = mixtures.below(np.arange(0, LEVELS + 1, grain)[None]).astype(np.int64)
+        parameters = [raw[:, 0] >> 2, places + (grain - 1 << MEAN_BITS - 1), scales]
+        mixtures = Mixtures(np.stack(parameters, axis=1))
+        bounds = mixtures.below(np.arange(0, LEVELS + 1, grain)[None])
         bounds[:, 0], bounds[:, -1] = 0, TOTAL
         return np.diff(bounds, axis=1)
 

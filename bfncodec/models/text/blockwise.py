@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from bfncodec.coding.pmf import Table
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.compiled import compiled
-from bfncodec.exact.kernels import Kernel, clip
-from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Linear, Tensors
+from bfncodec.exact.kernels import ACTIVATION_MAX, Kernel
+from bfncodec.exact.layers import INPUT_MAX, Linear, Tensors
 from bfncodec.exact.pmf import LEVELS, TOTAL_BITS, normalise
 from bfncodec.flow.schedule import Draw, Group
 from bfncodec.flow.theta import AnyTheta, ClassTheta
@@ -63,7 +63,7 @@ class BlockNetwork:
         inputs = np.concatenate([self.table[rows].reshape(len(rows), -1), seen.reshape(len(rows), -1)], axis=1)
         values = kernel.array(inputs.astype(np.int32))
         for layer in self.layers[:-1]:
-            values = clip(layer(values), 0, ACTIVATION_MAX)
+            values = layer.activated(values)
         logits = kernel.numpy(self.layers[-1](values)).reshape(len(rows), self.block, LEVELS)
         distance = np.minimum(logits.max(axis=2, keepdims=True) - logits, TAIL)
         raw = self.exponentials[distance] + 1

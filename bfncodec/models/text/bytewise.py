@@ -110,13 +110,11 @@ class Output:
 
     def pop(self, coder: Coder) -> Bytes:
         """Pop bytes uint8 [n] in coding order, all that the coder holds."""
-        stack, words = bits.open_stack(coder)
         text, steps = self.section.text, self.section.steps
         _decode(
             text.layers, text.memory, text.lanes, text.desk, steps.start, steps.stop, text.length,
-            stack, words,
+            *coder.opened(),
         )  # fmt: skip
-        bits.close_stack(coder, stack, words)
         return self.section.values(range(1))
 
     def cost(self, values: Bytes) -> float:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.compiled import compiled
-from bfncodec.exact.kernels import Kernel
-from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Linear, Tensors
+from bfncodec.exact.kernels import ACTIVATION_MAX, Kernel
+from bfncodec.exact.layers import INPUT_MAX, Linear, Tensors
 from bfncodec.exact.tables import exp_negative
 from bfncodec.models.text import contexts
 

@@ -1,0 +1,262 @@
+"""What the wavefront network sees of a pixel, in compiled code, pixel by pixel.
+
+The same integers as `context.features` and `context.cross_channel` give for the batches of
+training, without arrays in between. Units are those of `context`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.exact import kernels
+from bfncodec.exact.compiled import compiled
+from bfncodec.models import context
+from bfncodec.models.context import (
+    COEFFICIENT_BITS,
+    DIFFERENCE_LIMIT,
+    FEATURE_LIMIT,
+    LEVEL_INPUTS,
+    RADIUS,
+    TREND_WEIGHTS,
+)
+
+Ints = NDArray[Any]
+
+_CENTRE = context.CENTRE
+_NEIGHBOURS, _PAST = len(context.NEIGHBOURS), len(context.PAST)
+_DROP = COEFFICIENT_BITS - 4
+_SUM_MAX = 16 * DIFFERENCE_LIMIT
+
+
+class Frame(NamedTuple):
+    """The geometry of canvases int16 [pixels, 4] of N images, and what a pass says of its base."""
+
+    height: int
+    width: int
+    row: int  # pixels of a canvas's row
+    neighbours: Ints  # distances of addresses, int64
+    near: Ints
+    before: Ints
+    weights: Ints  # of `near` in the local scale
+    coefficients: Ints  # int64 [3, 72]
+    bias: Ints  # int64 [3]
+    cross: Ints  # int64 [3]
+    step: Ints  # tables of `context.Scales`
+    reciprocal: Ints
+    scale: Ints
+
+
+def frame(height: int, width: int, coefficients: Ints) -> Frame:
+    """The frame of images of one size; coefficients: the base's [74, 3]."""
+    row = width + 2 * RADIUS
+    neighbours, near, before = (context.addresses(o, row) for o in (context.NEIGHBOURS, context.PAST, context.TREND))
+    weights = np.array(context.PAST_WEIGHTS, np.int64)
+    *base, bias, cross = coefficients.astype(np.int64)
+    known = _scales()
+    return Frame(
+        height, width, row, neighbours, near, before, weights, np.stack(base, axis=1), bias, cross,
+        known.step, known.reciprocal, known.scale,
+    )  # fmt: skip
+
+
+@cache
+def _scales() -> context.Scales:
+    return context.Scales(kernels.kernel("float32"))
+
+
+@compiled
+def look(
+    frame: Frame, pixels: Ints, innovations: Ints, trends: Ints, index: Ints, out: Ints, base: Ints, steps: Ints
+) -> None:
+    """Network inputs [n, FEATURES], base int64 [n, 3] and scale steps int64 [n, 3] of pixels at addresses."""
+    neighbours, coefficients, bias, cross = frame.neighbours, frame.coefficients, frame.bias, frame.cross
+    near, before, weights = frame.near, frame.before, frame.weights
+    step, reciprocal = frame.step, frame.reciprocal
+    seen, around, sizes = np.empty(3 * _NEIGHBOURS, np.int64), np.empty(3, np.int64), np.empty(_PAST, np.int64)
+    for number in range(len(index)):
+        at, made = index[number], out[number]
+        predict(neighbours, coefficients, bias, pixels, at, seen, base[number])
+        for channel in range(3):
+            total = 0
+            for place in range(_PAST):
+                total += abs(np.int64(innovations[at + near[place], channel])) * weights[place]
+            steps[number, channel] = step[min(total, _SUM_MAX)]
+        column = 0
+        for place in range(_NEIGHBOURS):
+            where = at + neighbours[place]
+            for channel in range(3):
+                around[channel] = (np.int64(pixels[where, channel]) << 4) - base[number, channel]
+            decorrelate(cross, around)
+            for channel in range(3):
+                made[channel * _NEIGHBOURS + place] = _limited(
+                    _scaled(around[channel], reciprocal[steps[number, channel]]), FEATURE_LIMIT
+                )
+        column = 3 * _NEIGHBOURS
+        sizes[:] = 0
+        for place in range(_PAST):
+            for channel in range(3):
+                past = np.int64(innovations[at + near[place], channel])
+                relative = _scaled(past, reciprocal[steps[number, channel]])
+                sizes[place] += abs(relative)
+                made[column] = _limited(relative, FEATURE_LIMIT)
+                column += 1
+        for place in range(_PAST):
+            made[column] = _limited(sizes[place] // 3 - 16, FEATURE_LIMIT)
+            column += 1
+        for channel in range(3):
+            for level in range(LEVEL_INPUTS):
+                made[column] = _limited(2 * steps[number, channel] - 16 * (level + 1), 16)
+                column += 1
+        for channel in range(3):
+            slow = step[min(_before(before, trends, at, channel) * 37 >> 4, _SUM_MAX)] - steps[number, channel]
+            made[column] = _limited(2 * slow, FEATURE_LIMIT)
+            column += 1
+        y, x = _position(frame.height, frame.row, at)
+        for edge in range(3):
+            made[column + edge] = 16 if x == edge else 0
+            made[column + 3 + edge] = 16 if x == frame.width - 1 - edge else 0
+            made[column + 6 + edge] = 16 if y == edge else 0
+        column += 9
+        for channel in range(3):
+            made[column + channel] = (base[number, channel] >> 7) - 16
+
+
+@compiled
+def _before(before: Ints, trends: Ints, at: int, channel: int) -> int:
+    """Eight times the share that the trends of three neighbours have in a pixel's."""
+    total = 0
+    for place in range(3):
+        total += int(trends[at + before[place], channel]) * TREND_WEIGHTS[place]
+    return total
+
+
+@compiled
+def predict(neighbours: Ints, coefficients: Ints, bias: Ints, pixels: Ints, at: int, seen: Ints, base: Ints) -> None:
+    """The linear base prediction of the pixel at an address, int64 [3] in 1/16 level; `seen` is room for [72].
+
+    coefficients: units of 2**-12; bias: levels of 2**-12.
+    """
+    for place in range(_NEIGHBOURS):
+        where = at + neighbours[place]
+        for channel in range(3):
+            seen[3 * place + channel] = pixels[where, channel] - _CENTRE
+    for target in range(3):
+        total = bias[target] + (1 << _DROP - 1)
+        for number in range(3 * _NEIGHBOURS):
+            total += seen[number] * coefficients[target, number]
+        base[target] = min(max((total >> _DROP) + 16 * _CENTRE, 0), 255 * 16)
+
+
+@compiled
+def decorrelate(cross: Ints, values: Ints) -> None:
+    """Errors [3] become what each channel adds to those before it, as `context.decorrelated`."""
+    values[0] = _limited(values[0], DIFFERENCE_LIMIT)
+    values[1] = _limited(values[1] - (values[0] * cross[0] + (1 << 11) >> 12), DIFFERENCE_LIMIT)
+    told = (values[0] * cross[1] + (1 << 11) >> 12) + (values[1] * cross[2] + (1 << 11) >> 12)
+    values[2] = _limited(values[2] - told, DIFFERENCE_LIMIT)
+
+
+@compiled
+def settle(frame: Frame, pixels: Ints, innovations: Ints, trends: Ints, index: Ints) -> None:
+    """Write innovations and trends of known pixels at addresses, all of whose neighbours are known."""
+    errors = np.empty((len(index), 3), np.int64)
+    _settle(frame, pixels, innovations, trends, index, errors)
+
+
+@compiled
+def settle_all(frame: Frame, pixels: Ints, innovations: Ints, trends: Ints, errors: Ints, count: int) -> None:
+    """The same for all pixels of filled canvases of `count` images; errors of the base, too."""
+    index = np.empty(frame.width, np.int64)
+    left = np.empty((frame.width, 3), np.int64)
+    for image in range(count):
+        for y in range(frame.height):
+            first = (image * (frame.height + RADIUS) + y + RADIUS) * frame.row + RADIUS
+            for x in range(frame.width):
+                index[x] = first + x
+            _settle(frame, pixels, innovations, trends, index, left)
+            for x in range(frame.width):
+                _write(frame.height, frame.width, frame.row, errors, index[x], left[x])
+
+
+@compiled
+def _settle(frame: Frame, pixels: Ints, innovations: Ints, trends: Ints, index: Ints, errors: Ints) -> None:
+    neighbours, coefficients, bias, cross = frame.neighbours, frame.coefficients, frame.bias, frame.cross
+    before, height, width, row = frame.before, frame.height, frame.width, frame.row
+    seen, added, trend = np.empty(3 * _NEIGHBOURS, np.int64), np.empty(3, np.int64), np.empty(3, np.int64)
+    for number in range(len(index)):
+        at = index[number]
+        predict(neighbours, coefficients, bias, pixels, at, seen, added)
+        for channel in range(3):
+            added[channel] = (np.int64(pixels[at, channel]) << 4) - added[channel]
+            errors[number, channel] = added[channel]
+        decorrelate(cross, added)
+        for channel in range(3):
+            trend[channel] = _before(before, trends, at, channel) + abs(added[channel]) + 4 >> 3
+        _write(height, width, row, innovations, at, added)
+        _write(height, width, row, trends, at, trend)
+
+
+@compiled
+def put(frame: Frame, pixels: Ints, index: Ints, values: Ints) -> None:
+    """Write decoded values int64 [n, channels] at addresses; a grey one goes to all three channels."""
+    height, width, row = frame.height, frame.width, frame.row
+    value = np.empty(3, np.int64)
+    grey = values.shape[1] == 1
+    for number in range(len(index)):
+        for channel in range(3):
+            value[channel] = values[number, 0 if grey else channel]
+        _write(height, width, row, pixels, index[number], value)
+
+
+@compiled
+def _write(height: int, width: int, row: int, canvas: Ints, at: int, values: Ints) -> None:
+    """Put values [3] at an address and into the margins that repeat it."""
+    y, x = _position(height, row, at)
+    for channel in range(3):
+        canvas[at, channel] = values[channel]
+        if x == width - 1:
+            for distance in range(1, RADIUS + 1):
+                canvas[at + distance, channel] = values[channel]
+        if x == 0 and y < height - 1:
+            for distance in range(row - RADIUS, row):
+                canvas[at + distance, channel] = values[channel]
+
+
+@compiled
+def _position(height: int, row: int, at: int) -> tuple[int, int]:
+    """Row and column of an address."""
+    return at // row % (height + RADIUS) - RADIUS, at % row - RADIUS
+
+
+@compiled
+def cross_channel(frame: Frame, channel: int, values: Ints, base: Ints, steps: Ints, inputs: Ints, shift: Ints) -> None:
+    """What the values of earlier channels tell of `channel`, R (1) or B (2).
+
+    values: [n, channels], those of `channel` and after are not used; writes two head inputs a pixel to
+    inputs [n, 2] (those that are new for this channel) and the shift of the mean to int64 [n].
+    """
+    error = np.empty(3, np.int64)
+    for number in range(len(values)):
+        for one in range(3):
+            error[one] = (np.int64(values[number, one]) << 4) - base[number, one] if one < channel else 0
+        decorrelate(frame.cross, error)
+        told = _scaled(error[channel - 1], frame.reciprocal[steps[number, channel - 1]])
+        told = _limited(told, FEATURE_LIMIT)
+        inputs[number, 0], inputs[number, 1] = told, abs(told)
+        shift[number] = error[0] * frame.cross[channel - 1] >> 6
+        if channel == 2:
+            shift[number] += error[1] * frame.cross[2] >> 6
+
+
+@compiled
+def _scaled(value: int, reciprocal: int) -> int:
+    return value * reciprocal + (1 << 13) >> 14
+
+
+@compiled
+def _limited(value: int, limit: int) -> int:
+    return min(max(value, -limit), limit)

@@ -1,0 +1,122 @@
+"""What the wavefront network sees: compiled pixel by pixel for coding, in whole batches for training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bfncodec.exact.kernels import kernel
+from bfncodec.models import context, linear, look
+from bfncodec.models.context import RADIUS, SLOPE
+
+
+def scene(seed: int, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+    """Images with edges and noise, and coefficients [74, 3] that reach every limit somewhere."""
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 256, (*shape, 3))
+    pixels[:, :, shape[2] // 2 :] = pixels[:, :1, :1]
+    coefficients = random.integers(-300, 300, (linear.ROWS, 3))
+    coefficients[linear.REGRESSORS] = random.integers(-(1 << 15), 1 << 15, 3) if seed % 2 else (3000, 2500, -2000)
+    return pixels.astype(np.uint8), coefficients, random
+
+
+def flat(*canvases: np.ndarray) -> list[np.ndarray]:
+    return [canvas.reshape(-1, 4) for canvas in canvases]
+
+
+def around(canvas: np.ndarray, index: np.ndarray, offsets: list[tuple[int, int]], row: int) -> np.ndarray:
+    return canvas.reshape(-1, 4)[index[:, None] + context.addresses(offsets, row), :3].astype(np.int32)
+
+
+def addresses(shape: tuple[int, int, int]) -> tuple[np.ndarray, ...]:
+    """Addresses, rows and columns of all pixels."""
+    image, y, x = np.indices(shape).reshape(3, -1)
+    row = shape[2] + 2 * RADIUS
+    return (image * (shape[1] + RADIUS) + y + RADIUS) * row + x + RADIUS, y, x
+
+
+SHAPES = [(1, 40, 50), (2, 9, 30), (3, 1, 20), (2, 20, 1), (1, 2, 2)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_coding_sees_what_training_sees(shape: tuple[int, int, int], seed: int) -> None:
+    pixels, coefficients, random = scene(seed, shape)
+    canvas = context.filled(pixels)
+    fields = linear.fields(canvas, coefficients)
+    index, y, x = addresses(shape)
+    row = canvas.shape[2]
+    inputs = np.empty((len(index), context.FEATURES), np.float32)
+    base, steps = np.empty((2, len(index), 3), np.int64)
+    frame = look.frame(*shape[1:], coefficients)
+    look.look(frame, *flat(canvas, fields.innovations, fields.trends), index, inputs, base, steps)
+    home = kernel("int64")
+    scales = context.Scales(home)
+    cross = coefficients[linear.REGRESSORS][None].astype(np.int32)
+    wanted, wanted_steps = context.features(
+        home,
+        scales,
+        around(canvas, index, context.NEIGHBOURS, row),
+        around(fields.innovations, index, context.PAST, row),
+        around(fields.trends, index, context.TREND, row),
+        base.astype(np.int32),
+        cross,
+        context.place_flags(x, y, shape[2]),
+    )
+    assert np.array_equal(steps, wanted_steps) and np.array_equal(inputs, wanted)
+    values = pixels.reshape(-1, 3).astype(np.int64)
+    told, shifts = context.cross_channel(home, scales, (16 * values - base).astype(np.int32), wanted_steps, cross)
+    for channel in (1, 2):
+        got, shift = np.empty((len(index), 2), np.float32), np.empty(len(index), np.int64)
+        unknown = values.copy()
+        unknown[:, channel:] = random.integers(0, 256, (len(index), 3 - channel))
+        look.cross_channel(frame, channel, unknown, base, steps, got, shift)
+        assert np.array_equal(got, told[:, 2 * channel - 2 : 2 * channel]) and np.array_equal(shift, shifts[:, channel])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_fields_in_unlimited_integers(shape: tuple[int, int, int]) -> None:
+    """Base, innovations and trends by the formulas of docs/format.md."""
+    pixels, coefficients, _ = scene(2, shape)
+    canvas = context.filled(pixels)
+    fields = linear.fields(canvas, coefficients)
+    index, _, _ = addresses(shape)
+    row = canvas.shape[2]
+    seen = around(canvas, index, context.NEIGHBOURS, row).reshape(len(index), -1).astype(object) - 128
+    total = seen @ coefficients[:72].astype(object) + coefficients[72]
+    base = np.clip((total + 128) // 256 + 2048, 0, 4080)
+    errors = 16 * pixels.reshape(-1, 3).astype(object) - base
+    cross, limit = coefficients[73].tolist(), 8160
+    green = np.clip(errors[:, 0], -limit, limit)
+    red = np.clip(errors[:, 1] - (green * cross[0] + 2048) // 4096, -limit, limit)
+    told = (green * cross[1] + 2048) // 4096 + (red * cross[2] + 2048) // 4096
+    innovations = np.stack([green, red, np.clip(errors[:, 2] - told, -limit, limit)], axis=1)
+    for got, wanted in ((fields.errors, errors), (fields.innovations, innovations)):
+        assert np.array_equal(got.reshape(-1, 4)[index, :3], wanted.astype(np.int64))
+    trends = fields.trends.reshape(-1, 4).astype(np.int64)
+    west, north, northeast = (trends[index + step, :3] for step in (-1, -row, 1 - row))
+    newest = abs(innovations).astype(np.int64)
+    assert np.array_equal(trends[index, :3], 2 * west + 3 * north + 2 * northeast + newest + 4 >> 3)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_diagonal_after_diagonal_fills_the_same_canvases(grey: bool) -> None:
+    """As a decoder does, with the margins that repeat pixels."""
+    shape = (2, 11, 23)
+    pixels, coefficients, _ = scene(4, shape)
+    if grey:
+        pixels = np.repeat(pixels[..., :1], 3, axis=3)
+    whole = context.filled(pixels)
+    fields = linear.fields(whole, coefficients)
+    frame = look.frame(*shape[1:], coefficients)
+    canvas = np.zeros(context.canvas_shape(shape), np.int16)
+    context.margins(canvas, pixels[:, ::16, ::16])
+    blank = [context.blank_errors(shape) for _ in range(2)]
+    index, y, x = addresses(shape)
+    values = pixels.reshape(-1, 3).astype(np.int64)[:, : 1 if grey else 3]
+    for number in range(shape[2] + SLOPE * (shape[1] - 1)):
+        there = x + SLOPE * y == number
+        look.put(frame, canvas.reshape(-1, 4), index[there], np.ascontiguousarray(values[there]))
+        look.settle(frame, *flat(canvas, *blank), index[there])
+    assert np.array_equal(canvas[..., :3], whole[..., :3])
+    assert np.array_equal(blank[0], fields.innovations) and np.array_equal(blank[1], fields.trends)
