@@ -48,7 +48,7 @@ TESTS: dict[str, list[str]] = {
         f"not paper_channels or {QUICK}",
     ],
     "coding/grids": ["test_paper_channels.py", "-k", QUICK],
-    "coding/pmf": ["test_pmf.py"],
+    "coding/pmf": ["test_pmf.py", "-k", "mixture or gradients or intervals or table"],
     "coding/protocol": ["test_protocol.py", "test_flow_classes.py"],
     "exact/freeze": ["test_exact.py"],
     "exact/kernels": ["test_exact.py"],
@@ -56,6 +56,7 @@ TESTS: dict[str, list[str]] = {
     "exact/logit": ["test_text.py", "-k", "squash or stretch"],
     "exact/pmf": ["test_pmf.py", "test_flow.py"],
     "exact/stream": ["test_exact.py"],
+    "exact/threads": ["test_threads.py"],
     "exact/tables": ["test_pmf.py", "test_flow.py", "test_flow_classes.py"],
 }
 PLAIN = ("coding/grids", "coding/channels")  # modules whose tests run quicker without compiling

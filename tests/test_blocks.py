@@ -165,7 +165,7 @@ texts = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     texts,
     st.sampled_from([1, 2, 3, 7, 40, 256]),

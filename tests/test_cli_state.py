@@ -174,7 +174,7 @@ class Folder(RuleBasedStateMachine):
 
 def test_any_sequence_of_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    budget = settings(max_examples=EXAMPLES, stateful_step_count=12, deadline=None, derandomize=True, database=None)
+    budget = settings(max_examples=EXAMPLES, stateful_step_count=12, derandomize=True, database=None)
     budget = settings(budget, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(Folder, settings=budget)
 

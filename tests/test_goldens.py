@@ -229,7 +229,7 @@ def test_the_example_of_the_page_is_a_file() -> None:
     assert bfncodec.encode(b"abc") == data
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.one_of(st.binary(max_size=300), st.text(max_size=100).map(str.encode)))
 def test_any_bytes_come_back(data: bytes) -> None:
     """Row 37, without a model in both decoders: NUL, invalid UTF-8, no bytes at all."""

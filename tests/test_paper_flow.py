@@ -417,7 +417,7 @@ def test_update_of_values_is_the_papers(given_spec: Spec, name: str) -> None:
 
 
 @given(st.integers(1, 60), st.integers(0, 2**32))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_log_odds_of_pixels_are_the_likelihoods(count: int, seed: int) -> None:
     """Sums of accuracy times view hold ln p(x = 1 | y) / p(x = 0 | y), the sum of (2 y - 1) / (2 variance)."""
     steps = BINARY.steps(count, "gaussian")
@@ -431,7 +431,7 @@ def test_log_odds_of_pixels_are_the_likelihoods(count: int, seed: int) -> None:
 
 
 @given(st.integers(1, 60), st.integers(2, 27), st.integers(0, 2**32))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_vector_logs_are_the_likelihoods(count: int, classes: int, seed: int) -> None:
     steps = spec("classes", classes, "0.75").steps(count, "gaussian")
     hot = np.eye(classes)[np.random.default_rng(seed).integers(0, classes, 30)]
@@ -447,7 +447,7 @@ def test_vector_logs_are_the_likelihoods(count: int, classes: int, seed: int) ->
 
 
 @given(st.permutations(range(6)), st.sampled_from(["values", "dither", "vector", "draw"]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_order_of_updates_does_not_matter(order: list[int], kind: str) -> None:
     random = np.random.default_rng(7)
     if kind in ("values", "dither"):

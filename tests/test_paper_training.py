@@ -459,7 +459,7 @@ def test_a_model_needs_its_suffix(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 2**32), st.sampled_from([127, 255]), st.integers(1, 600), st.floats(-9, 2.4), st.floats(-6, 7.3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_sums_of_bounded_layers_stay_below_the_limit(
     seed: int, bound: int, columns: int, size: float, lift: float
 ) -> None:

@@ -33,7 +33,7 @@ def test_png_keeps_pixels_and_chunks(photo: np.ndarray) -> None:
         assert image.info["dpi"] == pytest.approx((72, 72), abs=0.1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(1, 70),
     st.integers(1, 70),

@@ -61,7 +61,6 @@ def test_shares_of_logits() -> None:
     assert reference_text.shares() == wanted.tolist()
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.binary(max_size=40) | st.sampled_from([b"A word, ", b"(E\xc3\x89t\xc3\xa9)\r\n", b"\n"])).map(b"".join)
 )
@@ -115,7 +114,6 @@ def test_lanes_and_sections(monkeypatch: pytest.MonkeyPatch, data: bytes, lanes:
     assert reference_text.decode(GOLDEN_MODEL.read_bytes(), len(data), lanes, streams) == data
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 255) | st.sampled_from([0, 255]), max_size=container.STEP_LIMIT))
 def test_theta_of_views(views: list[int]) -> None:
     theta = ClassTheta(1)
@@ -124,7 +122,6 @@ def test_theta_of_views(views: list[int]) -> None:
     assert reference_text.theta(tuple(views)) == theta.shares()[0].tolist()
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 4) | st.just(1 << 20), min_size=256, max_size=256).filter(any))
 def test_tables_of_views(masses: list[int]) -> None:
     channel = sender(Draw(blockwise.SHARE))
@@ -164,7 +161,6 @@ MODELS = {
 }
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.integers(0, 20))
 def test_noise_that_both_sides_know(high: int, low: int, count: int) -> None:
     assert reference_paper.noise(high, low, count) == stream((high, low), count).tolist()
@@ -191,7 +187,7 @@ def test_steps_and_seeds(name: str, count: int) -> None:
         assert transmission._seed(ours, 3) == reference_paper.seed_of(model, number, count, 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_tables_of_data_items(data: st.DataObject) -> None:
     """Receivers and posteriors, for distributions from even to sure."""

@@ -30,8 +30,6 @@ from bfncodec.models.text import bytewise, contexts, histories, mixing, network
 
 WORDS = b"It was the best of times, it was the worst of times. It was the age of wisdom;\r\n\tthe age of 1859.\n"
 LANES = (1, 2, 3, 7)
-unhurried = settings(deadline=None)  # compiled when first called
-
 
 # Bits on the stack
 
@@ -58,7 +56,6 @@ def weights(probabilities: np.ndarray) -> np.ndarray:
     return np.stack([TOTAL - ones, ones], axis=1)
 
 
-@unhurried
 @given(pairs, stacks)
 def test_pop_bit_undoes_push_bits(drawn: list[tuple[int, int]], below: bytes) -> None:
     """Compiled and plain, and what lay below is what it was."""
@@ -70,7 +67,6 @@ def test_pop_bit_undoes_push_bits(drawn: list[tuple[int, int]], below: bytes) ->
         assert coder.data() == below
 
 
-@unhurried
 @given(pairs, pairs, stacks)
 def test_bits_and_symbols_share_a_stack(
     first: list[tuple[int, int]], second: list[tuple[int, int]], below: bytes
@@ -93,7 +89,6 @@ def test_bits_and_symbols_share_a_stack(
     assert one.data() == below
 
 
-@unhurried
 @given(stacks, st.lists(st.integers(1, logit.ONE - 1), max_size=200))
 def test_any_stack_gives_the_same_bits_to_both(data: bytes, probabilities: list[int]) -> None:
     """Damaged and exhausted streams too: then the bits are zeros or ones, never an error."""
@@ -120,7 +115,6 @@ def test_a_state_of_exactly_one_word_is_full(below: bytes) -> None:
         assert coder.data() == data
 
 
-@unhurried
 @given(stacks)
 def test_symbols_of_any_stack(data: bytes) -> None:
     """`pop_between` is `Coder.pop`, on a stack that runs out, too."""
@@ -244,7 +238,6 @@ def test_contradiction_forgets() -> None:
     assert ones > zeros
 
 
-@unhurried
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=60))
 def test_histories_know_the_last_bit(drawn: list[int]) -> None:
     zeros, ones, last = histories.histories()[follow(drawn)]
@@ -290,7 +283,6 @@ def hashes_of(state: np.ndarray, hashes: Any = contexts.hashes) -> np.ndarray:
     return out
 
 
-@unhurried
 @given(some_bytes)
 def test_rows_and_hashes_are_in_range(data: bytes) -> None:
     for state in states_of(data):
@@ -301,7 +293,6 @@ def test_rows_and_hashes_are_in_range(data: bytes) -> None:
     assert len(contexts.STARTS) == contexts.CONTEXTS + 1 and contexts.STARTS[-1] == contexts.ROWS
 
 
-@unhurried
 @given(some_bytes, st.integers(0, 20))
 def test_windows_are_states_step_by_step(data: bytes, warm: int) -> None:
     wanted = [rows_of(state) for state in states_of(data)[warm:-1]]
@@ -311,7 +302,6 @@ def test_windows_are_states_step_by_step(data: bytes, warm: int) -> None:
         assert np.array_equal(out, np.array(wanted).reshape(out.shape))
 
 
-@unhurried
 @given(some_bytes)
 def test_contexts_are_the_same_compiled(data: bytes) -> None:
     """And plain Python stays within 63 bits, or NumPy would warn."""
@@ -322,7 +312,6 @@ def test_contexts_are_the_same_compiled(data: bytes) -> None:
         assert np.array_equal(rows_of(state, contexts.rows.py_func), rows_of(state))
 
 
-@unhurried
 @given(st.integers(0, contexts.MASK), st.integers(0, contexts.MASK))
 def test_mix_is_the_same_compiled(value: int, more: int) -> None:
     made = contexts.mix(value, more)
@@ -550,7 +539,7 @@ texts = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(texts, st.sampled_from(LANES))
 def test_any_text_comes_back(tiny_text: Path, data: bytes, lanes: int) -> None:
     """Row 37: any bytes, in any number of lanes, through the file's bytes."""

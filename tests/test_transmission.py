@@ -121,7 +121,7 @@ def test_archives_hold_data_items(tmp_path: Path) -> None:
     assert {item.name: item.content for item in items} == {b"a": contents["a"], b"b": contents["b"]}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_any_fitting_content_comes_back(data: st.DataObject) -> None:
     model, sender = data.draw(st.sampled_from(PAIRS))
