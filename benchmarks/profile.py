@@ -2,7 +2,8 @@
 
     python -m benchmarks.profile --data DIR
 
-One Kodak photograph and one book, in one process, after a warm-up that compiles what is compiled.
+One Kodak photograph and one book, in one process, after a warm-up that compiles what is compiled. Stages are
+told in one thread; encoding an image overlaps some of them where there are two.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from threadpoolctl import threadpool_limits
 
 import bfncodec
 from benchmarks import measure as machine
@@ -24,14 +26,21 @@ from benchmarks.tables import table
 RESULTS = Path(__file__).with_name("results")
 # The first that a function's file (and name) contains; time in NumPy's own functions goes to who called them.
 STAGES = {
-    "entropy coder": ["coding/ans.py", "constriction"],
-    "pmfs from mixtures": ["coding/pmf.py", "exact/pmf.py", "exact/tables.py"],
-    "matrix products": ["exact/kernels.py:matmul", "exact/kernels.py:wide", "exact/layers.py"],
+    "matrix products": ["exact/kernels.py:matmul", "exact/kernels.py:wide"],
+    "between products": [
+        "exact/kernels.py",
+        "exact/layers.py",
+        "online.py:_dense",
+        "online.py:_join",
+        "online.py:output",
+    ],
     "learning of heads": ["models/online.py"],
-    "inputs: neighbours, scales": ["models/context.py", "exact/kernels.py", "models/wavefront.py"],
-    "linear base": ["models/linear.py", "models/base.py"],
+    "inputs, linear base": ["models/look.py", "models/linear.py", "models/base.py"],
+    "pmfs, symbols": ["coding/pmf.py", "exact/pmf.py", "exact/tables.py"],
+    "entropy coder": ["coding/", "constriction"],
+    "order of pixels": ["models/wavefront.py", "models/context.py"],
     "thumbnail": ["models/cosets.py", "flow/"],
-    "compiled text loop": ["models/text/", "coding/bits.py"],
+    "text loop": ["models/text/"],
     "LZMA": ["lzma.py", "classical.py"],
     "PNG": ["PIL/", "media/", "zlib"],
 }
@@ -43,7 +52,8 @@ def stages(work: Callable[[], Any]) -> tuple[float, dict[str, float]]:
     work()
     seconds = time.perf_counter() - started
     profile = cProfile.Profile()
-    profile.runcall(work)
+    with threadpool_limits(1):
+        profile.runcall(work)
     stats: Any = pstats.Stats(profile)
     sums = dict.fromkeys([*STAGES, "rest"], 0.0)
     for (file, _, name), (_, _, own, _, callers) in stats.stats.items():

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bfncodec.coding.ans import Coder
-from bfncodec.coding.pmf import HALF, MEAN_BITS, SCALE_MAX, SCALE_MIN, Mixtures
+from bfncodec.coding.pmf import HALF, MEAN_BITS, SCALE_MIN, Mixtures
 from bfncodec.errors import CorruptFile
 from bfncodec.exact import tables
 from bfncodec.exact.pmf import LEVELS, TOTAL, normalise
@@ -156,6 +156,16 @@ def test_mixture_bounds_rise_from_end_to_end(seed: int) -> None:
     assert (weights.sum(axis=1) == TOTAL).all()
 
 
+def test_levels_without_mass_have_one_unit_each() -> None:
+    """Far below a narrow mixture: the end of the logistic table, and one unit more with every level."""
+    points = np.arange(201)[None]
+    parameters = np.array([[[0, 0], [255 << MEAN_BITS] * 2, [SCALE_MIN, 0]]])
+    bounds = Mixtures(parameters).below(points)[0]
+    rest = int(tables.logistic()[0]) << tables.WEIGHT_BITS >> 6
+    assert np.array_equal(bounds[1:], rest + points[0, 1:] + 1)
+    assert bounds[0] == 1
+
+
 def test_mixture_is_a_mixture_of_logistics() -> None:
     for seed in range(20):
         logits, means, scales = random_mixtures(seed)
@@ -163,7 +173,7 @@ def test_mixture_is_a_mixture_of_logistics() -> None:
         nats = logits / tables.LOGIT_STEPS
         share = np.exp(nats - nats.max(axis=1, keepdims=True))
         share /= share.sum(axis=1, keepdims=True)
-        scale = 2.0 ** (scales.clip(SCALE_MIN, SCALE_MAX) / tables.OCTAVE_STEPS) / 16
+        scale = 2.0 ** (scales.clip(-32, 207) / tables.OCTAVE_STEPS) / 16
         z = (levels - 0.5 - means[:, :, None] / 2**MEAN_BITS) / scale[:, :, None]
         below = np.zeros((len(logits), LEVELS + 1))
         below[:, 1:-1] = (share[:, :, None] / (1 + np.exp(-z.clip(-700, 700)))).sum(axis=1)
