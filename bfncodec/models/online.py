@@ -164,8 +164,6 @@ class OnlineHeads:
 
     def __init__(self, kernel: NumpyKernel, network: LocalNetwork, pace: int, size: int = 0) -> None:
         self.kernel = kernel
-        self.learns = pace != FIXED
-        self.pixels = LEARN_PIXELS >> (pace if self.learns else 0)
         memory = MEMORY << pace
         width, head = network.width, len(network.heads[0].integers.bias)
         self.mixtures = len(network.outs[0].integers.bias) // 3
