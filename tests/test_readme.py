@@ -1,4 +1,4 @@
-"""The examples in Python that the README shows run as they stand."""
+"""README and pages in docs: examples in Python run as they stand, and links lead somewhere."""
 
 from __future__ import annotations
 
@@ -12,11 +12,28 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-SECTION = (ROOT / "README.md").read_text(encoding="utf-8").split("## Where you work\n")[1].split("\n## ")[0]
-EXAMPLES = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
+PAGES = {str(path.relative_to(ROOT)): path for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
+TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
+EXAMPLES = [
+    pytest.param(example, id=f"{name}-{example.split()[1]}")
+    for name, text in TEXTS.items()
+    for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+]
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: text.split("\n")[0].split()[1])
+def prose(text: str) -> str:
+    """A page without its blocks of code and its code inside lines."""
+    return re.sub(r"`[^`\n]*`", "code", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+
+
+def anchors(text: str) -> set[str]:
+    """What links may name after a #: the page's headings in lower case, without punctuation, hyphens for spaces."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
 def test_examples_run(example: str, photo: np.ndarray, tmp_path: Path) -> None:
     Image.fromarray(photo).save(tmp_path / "photo.png")
     child = subprocess.run(
@@ -29,5 +46,26 @@ def test_examples_run(example: str, photo: np.ndarray, tmp_path: Path) -> None:
     assert child.returncode == 0, child.stderr
 
 
-def test_the_section_has_an_example_for_every_library() -> None:
-    assert len(EXAMPLES) == 3
+def test_every_library_has_an_example() -> None:
+    examples = "".join(str(example.values[0]) for example in EXAMPLES)
+    shown = set(re.findall(r"^(?:import|from) (bfncodec\S*)", examples, re.MULTILINE))
+    assert shown == {"bfncodec", "bfncodec.pillow", "bfncodec.zarr", "bfncodec.fsspec"}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_and_images_lead_somewhere(name: str) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", prose(TEXTS[name]))
+    missing = []
+    for link in links:
+        if link.startswith(("http://", "https://")):
+            continue
+        target, _, anchor = link.partition("#")
+        path = (PAGES[name].parent / target).resolve() if target else PAGES[name]
+        if not path.exists() or (anchor and anchor not in anchors(path.read_text(encoding="utf-8"))):
+            missing.append(link)
+    assert not missing
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = set(re.findall(r"\]\((docs/\w[\w-]*\.md)\)", TEXTS["README.md"]))
+    assert linked == {name for name in PAGES if name.startswith("docs/")}
