@@ -12,10 +12,12 @@ from benchmarks import measure
 from benchmarks.tables import Part
 
 Parts = Mapping[str, Callable[[Path, int | None], Part]]
+Render = Callable[[dict[str, Part]], str]
+Plot = Callable[[dict[str, Part], Path], None]
 
 
-def command(name: str, text: str, parts: Parts, render: Callable[[dict[str, Part]], str]) -> click.Command:
-    """A command that runs parts and keeps their results in NAME.json and, rendered, in NAME.md."""
+def command(name: str, text: str, parts: Parts, render: Render, plot: Plot | None = None) -> click.Command:
+    """A command that runs parts and keeps their results in NAME.json, rendered in NAME.md, and plotted in NAME.png."""
 
     @click.command(help=text)
     @click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -40,6 +42,8 @@ def command(name: str, text: str, parts: Parts, render: Callable[[dict[str, Part
             results = {part: results[part] for part in parts if part in results}
             stored.write_text(json.dumps(results, indent=1) + "\n")
             (out / f"{name}.md").write_text(render(results))
+            if plot is not None:
+                plot(results, out / f"{name}.png")
         if failures:
             raise click.ClickException("; ".join(failures))
 

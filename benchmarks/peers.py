@@ -47,7 +47,8 @@ class Coded:
     decode: Run | None
 
 
-def _cjxl(effort: int) -> Codec:
+def cjxl(effort: int) -> Codec:
+    """JPEG XL, lossless; effort 1 to 9."""
     return Codec(
         f"cjxl -d 0 -e {effort}",
         ".jxl",
@@ -58,86 +59,110 @@ def _cjxl(effort: int) -> Codec:
     )
 
 
-CJXL_9 = _cjxl(9)
-CJXL_7 = _cjxl(7)
-IMAGE_PEERS = (
-    CJXL_9,
-    CJXL_7,
-    Codec(
-        "cwebp -lossless -z 9",
+def cwebp(level: int) -> Codec:
+    """WebP, lossless, colour under alpha 0 kept; level 0 to 9."""
+    return Codec(
+        f"cwebp -lossless -z {level}",
         ".webp",
-        ("cwebp", "-quiet", "-lossless", "-z", "9", "-exact", INPUT, "-o", OUTPUT),
+        ("cwebp", "-quiet", "-lossless", "-z", str(level), "-exact", INPUT, "-o", OUTPUT),
         ("dwebp", "-quiet", INPUT, "-o", OUTPUT),
         ("cwebp", "-version"),
         "webp",
-    ),
-    Codec(
-        "optipng -o2",
-        ".png",
-        ("optipng", "-quiet", "-o2", "-out", OUTPUT, INPUT),
-        version=("optipng", "--version"),
-        package="optipng",
-    ),
-    Codec(
-        "Pillow PNG optimize",
-        ".png",
-        (sys.executable, "-c", _PILLOW, INPUT, OUTPUT),
-        version=(sys.executable, "-c", "import PIL; print('Pillow', PIL.__version__)"),
-    ),
-)
+    )
 
-ZPAQ = Codec(
-    "zpaq -m5",
-    ".zpaq",
-    ("zpaq", "add", OUTPUT, INPUT, "-to", "x", "-m5"),  # a short name instead of the whole path
-    ("zpaq", "extract", INPUT, "x", "-to", OUTPUT),
-    ("zpaq",),
-    "zpaq",
-)
-XZ = Codec(
-    "xz -9e",
-    ".xz",
-    (*_STDOUT, "xz", "-9e", "-c", INPUT),
-    (*_STDOUT, "xz", "-d", "-c", INPUT),
-    ("xz", "--version"),
-    "xz-utils",
-)
-TEXT_PEERS = (
-    XZ,
-    Codec(
-        "brotli -q 11 -w 24",
+
+def zpaq(method: int) -> Codec:
+    """A zpaq archive of one file; method 1 to 5."""
+    return Codec(
+        f"zpaq -m{method}",
+        ".zpaq",
+        ("zpaq", "add", OUTPUT, INPUT, "-to", "x", f"-m{method}"),  # a short name instead of the whole path
+        ("zpaq", "extract", INPUT, "x", "-to", OUTPUT),
+        ("zpaq",),
+        "zpaq",
+    )
+
+
+def xz(level: str) -> Codec:
+    """xz; a level such as "9e"."""
+    return Codec(
+        f"xz -{level}",
+        ".xz",
+        (*_STDOUT, "xz", f"-{level}", "-c", INPUT),
+        (*_STDOUT, "xz", "-d", "-c", INPUT),
+        ("xz", "--version"),
+        "xz-utils",
+    )
+
+
+def brotli(quality: int) -> Codec:
+    """brotli with a large window; quality 0 to 11."""
+    return Codec(
+        f"brotli -q {quality} -w 24",
         ".br",
-        ("brotli", "-q", "11", "-w", "24", INPUT, "-o", OUTPUT),
+        ("brotli", "-q", str(quality), "-w", "24", INPUT, "-o", OUTPUT),
         ("brotli", "-d", INPUT, "-o", OUTPUT),
         ("brotli", "--version"),
         "brotli",
-    ),
-    Codec(
-        "zstd --ultra -22",
+    )
+
+
+def zstd(*level: str) -> Codec:
+    """zstd; the level as options."""
+    return Codec(
+        " ".join(("zstd", *level)),
         ".zst",
-        ("zstd", "--ultra", "-22", "-q", INPUT, "-o", OUTPUT),
+        ("zstd", *level, "-q", INPUT, "-o", OUTPUT),
         ("zstd", "-d", "-q", INPUT, "-o", OUTPUT),
         ("zstd", "--version"),
         "zstd",
-    ),
-    Codec(
-        "bzip2 -9",
-        ".bz2",
-        (*_STDOUT, "bzip2", "-9", "-c", INPUT),
-        (*_STDOUT, "bzip2", "-d", "-c", INPUT),
-        ("bzip2", "--help"),
-        "bzip2",
-    ),
-    Codec(
-        "7z PPMd o=8",
-        ".7z",
-        ("7z", "a", "-m0=ppmd:o=8:mem=256m", OUTPUT, INPUT),
-        (*_STDOUT, "7z", "e", "-so", INPUT),
-        ("7z",),
-        "p7zip-full",
-    ),
-    ZPAQ,
+    )
+
+
+CJXL_9 = cjxl(9)
+CJXL_7 = cjxl(7)
+OPTIPNG = Codec(
+    "optipng -o2",
+    ".png",
+    ("optipng", "-quiet", "-o2", "-out", OUTPUT, INPUT),
+    version=("optipng", "--version"),
+    package="optipng",
 )
+PILLOW = Codec(
+    "Pillow PNG optimize",
+    ".png",
+    (sys.executable, "-c", _PILLOW, INPUT, OUTPUT),
+    version=(sys.executable, "-c", "import PIL; print('Pillow', PIL.__version__)"),
+)
+IMAGE_PEERS = (CJXL_9, CJXL_7, cwebp(9), OPTIPNG, PILLOW)
+
+ZPAQ = zpaq(5)
+XZ = xz("9e")
+GZIP = Codec(
+    "gzip -9",
+    ".gz",
+    (*_STDOUT, "gzip", "-9", "-n", "-c", INPUT),  # without the file's name
+    (*_STDOUT, "gzip", "-d", "-c", INPUT),
+    ("gzip", "--version"),
+    "gzip",
+)
+BZIP2 = Codec(
+    "bzip2 -9",
+    ".bz2",
+    (*_STDOUT, "bzip2", "-9", "-c", INPUT),
+    (*_STDOUT, "bzip2", "-d", "-c", INPUT),
+    ("bzip2", "--help"),
+    "bzip2",
+)
+PPMD = Codec(
+    "7z PPMd o=8",
+    ".7z",
+    ("7z", "a", "-m0=ppmd:o=8:mem=256m", OUTPUT, INPUT),
+    (*_STDOUT, "7z", "e", "-so", INPUT),
+    ("7z",),
+    "p7zip-full",
+)
+TEXT_PEERS = (XZ, brotli(11), zstd("--ultra", "-22"), BZIP2, PPMD, ZPAQ)
 
 
 def efforts() -> list[str]:
@@ -233,7 +258,7 @@ def compare(files: dict[str, Path], codecs: tuple[Codec, ...], same: Same) -> Pa
         for side, command in (("encode", codec.encode), ("decode", codec.decode)):
             runs: list[Run | None] = [getattr(one, side, None) for one in coded] if command else []
             part["codecs"][codec.name] |= {
-                f"{side}_seconds": [one and round(one.seconds, 3) for one in runs],
+                f"{side}_seconds": [one and round(one.seconds, 4) for one in runs],
                 f"{side}_peak": [one and one.peak for one in runs],
             }
     return part

@@ -9,10 +9,10 @@ Part = dict[str, Any]
 Sections = dict[str, tuple[str, Callable[[Part], list[str]]]]
 
 
-def render(name: str, sections: Sections, results: dict[str, Part]) -> str:
-    """All parts as Markdown: a title and what is under it for each, from `sections`."""
+def render(name: str, sections: Sections, results: dict[str, Part], head: str = "") -> str:
+    """All parts as Markdown: a title and what is under it for each, from `sections`; below a head, or the name."""
     made = f"Made by `python -m benchmarks.{name} --data DIR`; the same numbers are in `{name}.json`."
-    pieces = [f"# {name.capitalize()}\n\n{made}"]
+    pieces = [f"{head or f'# {name.capitalize()}'}\n\n{made}"]
     for key, part in results.items():
         title, draw = sections[key]
         pieces.append("\n\n".join([f"## {title}", *draw(part), _about(part)]))

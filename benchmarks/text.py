@@ -65,7 +65,7 @@ def heldout(data: Path, limit: int | None) -> Part:
 
 def speed(data: Path, limit: int | None) -> Part:
     """Median seconds for the start of one file: in this process, and by whole processes beside peers."""
-    sample, repeats = _alice(data).read_bytes()[:SPEED], min(limit or REPEATS, REPEATS)
+    sample, repeats = alice(data).read_bytes()[:SPEED], min(limit or REPEATS, REPEATS)
     good, notes = peers.available((peers.bfncodec(EFFORT), peers.XZ, peers.ZPAQ))
     part: Part = {"size": len(sample), "repeats": repeats, "rows": {}, "notes": notes, "failures": []}
     part["versions"] = [line for line in map(peers.version, good) if line]
@@ -112,17 +112,8 @@ def in_process(sample: bytes, repeats: int) -> Part:
 def compare(pieces: dict[str, Piece], limit: int | None) -> Part:
     """`peers.compare` of bfncodec and all peers on parts of files, and what each makes of an empty file."""
     codecs = (peers.bfncodec(EFFORT), *peers.TEXT_PEERS)
-    files = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, (path, start, size) in list(pieces.items())[:limit]:
-            with path.open("rb") as file:
-                file.seek(start)
-                data = file.read(size)
-            if start and len(data) != size:
-                raise RuntimeError(f"{path} is too short")
-            files[name] = Path(folder) / name
-            files[name].parent.mkdir(parents=True, exist_ok=True)
-            files[name].write_bytes(data)
+        files = cut(dict(list(pieces.items())[:limit]), Path(folder))
         part = peers.compare(files, codecs, peers.same_bytes)
         empty = Path(folder) / "empty"
         empty.touch()
@@ -133,11 +124,27 @@ def compare(pieces: dict[str, Piece], limit: int | None) -> Part:
     return part
 
 
+def cut(pieces: dict[str, Piece], folder: Path) -> dict[str, Path]:
+    """Write every piece as a file of its name in a folder. RuntimeError if its file is too short."""
+    files = {}
+    for name, (path, start, size) in pieces.items():
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read(size)
+        if start and len(data) != size:
+            raise RuntimeError(f"{path} is too short")
+        files[name] = folder / name
+        files[name].parent.mkdir(parents=True, exist_ok=True)
+        files[name].write_bytes(data)
+    return files
+
+
 def _slices(data: Path, places: list[tuple[int, int]]) -> dict[str, Piece]:
     return {f"{start}+{size}": (data / "enwik8.bin", start, size) for start, size in places}
 
 
-def _alice(data: Path) -> Path:
+def alice(data: Path) -> Path:
+    """A novel of 152,089 bytes."""
     return data / "canterbury" / "canterbury" / "alice29.txt"
 
 
