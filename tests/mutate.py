@@ -29,11 +29,26 @@ TIMEOUT = 30  # seconds of one run of tests; a mutant that hangs is killed
 
 # pytest's arguments for a module: the quickest tests that are about it. The first failure ends a run.
 QUICK = " or ".join(
-    ["whole_receiver", "there_and_back", "costs_what_the_path", "empty_stack", "impossible", "divergence_of_vectors"]
+    [
+        "whole_receiver",
+        "either_end",
+        "there_and_back",
+        "costs_what_the_path",
+        "empty_stack",
+        "impossible",
+        "divergence_of_vectors",
+    ]
     + ["dithered"]
 )
 TESTS: dict[str, list[str]] = {
-    "coding/ans": ["test_exact.py", "test_pmf.py", "test_protocol.py"],
+    "coding/ans": [
+        "test_exact.py",
+        "test_pmf.py",
+        "test_protocol.py",
+        "test_text.py",
+        "-k",
+        "not test_text or exactly_one_word",
+    ],
     "coding/bits": [
         "test_text.py",
         "test_paper_channels.py",

@@ -107,6 +107,21 @@ def test_bounds_are_those_of_the_whole_receiver(name: str) -> None:
     assert not bounds[:, 0].any() and np.array_equal(np.diff(bounds, axis=1), whole)
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if isinstance(CASES[name], Step)])
+def test_symbols_at_either_end_go_there_and_back(name: str) -> None:
+    """And on an empty stack, where a state lies on the bound of its symbol."""
+    link = channel(CASES[name])
+    assert isinstance(link, GridChannel)
+    _, output = scene(CASES[name], 7, 5)
+    last = link.sender.receiver(output[:1]).shape[1] - 1
+    for symbol in (0, 1, last // 2, last - 1, last):
+        for coder in (Coder(), random_coder(100)):
+            before = coder.data()
+            link.receiver.push(coder, np.array([symbol]), output[:1])
+            assert link.receiver.pop(coder, output[:1]) == [symbol]
+            assert coder.data() == before
+
+
 @every
 def test_a_view_costs_what_the_path_says(name: str) -> None:
     step = CASES[name]
@@ -170,6 +185,12 @@ def test_impossible_views_are_refused() -> None:
     y = link.draw(random_coder(100), x, (0, 0))
     with pytest.raises(CorruptFile):
         link.give_back(random_coder(100), x, y + 1000 * step.spacing * np.array([0, 1, 0]))
+    last = link.sender.table.shape[1] - 1
+    for symbols in ([0, 0, 0], [last] * 3):
+        link.give_back(random_coder(100), x, link.sender.noisy(x, np.array(symbols)))
+    for symbols in ([0, -1, 0], [last, last + 1, last]):
+        with pytest.raises(CorruptFile):
+            link.give_back(random_coder(100), x, link.sender.noisy(x, np.array(symbols)))
 
 
 # Transmissions with a known best model

@@ -303,6 +303,14 @@ def test_further_paths_have_noise_of_their_own(dithered: bool) -> None:
     assert [len(path) for path in ledger.others] == [len(noisy)] * 2 == [2, 2]
 
 
+def test_further_paths_of_little_noise_are_random_too() -> None:
+    """A single variable, whose noise takes about a word."""
+    groups = [Group(1, geometric([32]))]
+    ledger = Ledger(others=[[], [], []])
+    protocol.encode(random_coder(40), Toy(groups, draw(groups, 14)), ledger)
+    assert len({path[0].path[0] for path in ledger.others}) > 1
+
+
 @pytest.mark.parametrize("size", [1, 2, 5, 30])
 def test_as_many_bits_as_the_noise_may_need_are_enough(size: int) -> None:
     """To the bit: noise is drawn from a stack that has them, and from none that has one less."""
