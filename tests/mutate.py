@@ -63,7 +63,7 @@ TESTS: dict[str, list[str]] = {
         f"not paper_channels or {QUICK}",
     ],
     "coding/grids": ["test_paper_channels.py", "-k", QUICK],
-    "coding/pmf": ["test_pmf.py", "-k", "mixture or gradients or intervals or table"],
+    "coding/pmf": ["test_pmf.py", "-k", "mixture or gradients or intervals or table or levels"],
     "coding/protocol": ["test_protocol.py", "test_flow_classes.py"],
     "exact/freeze": ["test_exact.py"],
     "exact/kernels": ["test_exact.py"],
