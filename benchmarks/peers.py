@@ -166,14 +166,15 @@ TEXT_PEERS = (XZ, brotli(11), zstd("--ultra", "-22"), BZIP2, PPMD, ZPAQ)
 
 
 def efforts() -> list[str]:
-    """The names that `bfncodec encode --effort` takes, the default first."""
+    """The names that `bfncodec encode --effort` takes for images, the default first."""
     from click import Choice
 
     from bfncodec.cli.encode import encode
 
     option = next(parameter for parameter in encode.params if parameter.name == "effort")
     assert isinstance(option.type, Choice)
-    return sorted(map(str, option.type.choices), key=lambda name: name != option.default)
+    names = {str(name) for name in option.type.choices} - {"blocks"}  # that is for texts
+    return sorted(names, key=lambda name: (name != option.default, name))
 
 
 def bfncodec(effort: str) -> Codec:

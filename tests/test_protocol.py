@@ -320,3 +320,14 @@ def test_as_many_bits_as_the_noise_may_need_are_enough(size: int) -> None:
         coder = Coder(random.bytes(bits // 8) + tail)
         assert coder.bits == bits
         assert protocol.encode(coder, Toy(groups, draw(groups, size))) == (set() if bits == need else {0})
+
+
+def test_weights_that_are_computed_again_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups too large for keeping their weights push what others do."""
+    coders = [random_coder(4000) for _ in range(2)]
+    ledgers = [Ledger() for _ in coders]
+    for coder, ledger, kept in zip(coders, ledgers, (protocol.KEPT, 0), strict=True):
+        monkeypatch.setattr(protocol, "KEPT", kept)
+        protocol.encode(coder, Toy(MIXED, draw(MIXED, 15)), ledger)
+    assert coders[0].data() == coders[1].data()
+    assert ledgers[0] == ledgers[1]

@@ -58,9 +58,9 @@ def encode(
 
     \b
     Efforts for images (size against cjxl -e 9, seconds for 768x512 on 2 cores):
-      lattice  1.10, 8 s   few network calls, for large GPUs
-      default  0.92, 7 s
-      max      0.915, 35 s fits the model to the image
+      lattice  1.10, 5 s   few network calls, for large GPUs
+      default  0.92, 5 s
+      max      0.915, 27 s fits the model to the image
     For texts (English, bits a byte):
       blocks   3.0         few network calls; LZMA is smaller, so it takes
                            --media text to be chosen

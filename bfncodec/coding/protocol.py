@@ -9,6 +9,8 @@ pushed back by its sender distribution: bits the encoder took from the stack (bi
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from copy import deepcopy
+from functools import partial
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -21,6 +23,8 @@ from bfncodec.flow.schedule import AnyStep, Group
 from bfncodec.flow.theta import AnyTheta, prior
 
 Values = NDArray[Any]
+
+KEPT = 1 << 26  # weights of a group's steps that are kept until the views are sent; more are computed again
 
 
 class Output(Protocol):
@@ -77,10 +81,12 @@ def encode(coder: Coder, model: Model, ledger: loss.Ledger | None = None) -> set
         sent = []
         for number, step in enumerate(steps):
             link, name = channel(step), (span[0], number)
-            weights = model.output(span, theta).weights()
+            weights = _weights(model, span, theta)
+            keeps = weights.size * len(steps) <= KEPT
+            again = partial(_same, weights) if keeps else partial(_weights, model, span, deepcopy(theta))
             level = coder.bits
             y = link.draw(coder, x, name)
-            sent.append((link, y, weights, name))
+            sent.append((link, y, again, name))
             if entry is not None:
                 entry.add(*link.costs(x, y, weights, name), coder.bits - level)
             assert theta is not None
@@ -90,9 +96,9 @@ def encode(coder: Coder, model: Model, ledger: loss.Ledger | None = None) -> set
         output.push(coder, x)
         if entry is not None:
             entry.reconstruction, entry.reconstruction_spent = output.cost(x), coder.bits - level
-        for number, (link, y, weights, name) in reversed(list(enumerate(sent))):
+        for number, (link, y, again, name) in reversed(list(enumerate(sent))):
             level = coder.bits
-            link.send(coder, y, weights, name)
+            link.send(coder, y, again(), name)
             if entry is not None:
                 entry.spent[number] += coder.bits - level
         if ledger is not None and entry is not None:
@@ -101,6 +107,14 @@ def encode(coder: Coder, model: Model, ledger: loss.Ledger | None = None) -> set
         for number, path in enumerate(ledger.others):
             path += _another(model, silent, number)
     return silent
+
+
+def _weights(model: Model, span: range, theta: AnyTheta | None) -> Values:
+    return model.output(span, theta).weights()
+
+
+def _same(weights: Values) -> Values:
+    return weights
 
 
 def _another(model: Model, silent: Collection[int], number: int) -> list[loss.GroupLoss]:

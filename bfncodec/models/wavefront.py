@@ -158,7 +158,7 @@ class Wavefront:
         self.heads = OnlineHeads(kernels.host(networks.kernel), networks.pixel, pace, most)
         every = max(1, self.height * self.width >> LEARN_ALL_BITS)
         self.learns = {chunk[-1]: learns and number % every == 0 for number, chunk in enumerate(self.chunks)}
-        self.rows: list[NDArray[np.uint32]] | None = None
+        self.rows: NDArray[np.uint32] | None = None  # of the spans that have not been asked for
 
     def _rows(self, number: int, step: int, first: int) -> range:
         """The rows first, first + step, ... that a diagonal crosses."""
@@ -222,12 +222,18 @@ class Wavefront:
         look.look(self.frame, *self.canvases, pixels, inputs, base, steps)
         return Seen(pixels, kernel.numpy(self.networks.pixel.trunk(kernel.array(inputs))), base, steps)
 
-    def _all_rows(self) -> list[NDArray[np.uint32]]:
+    def _all_rows(self) -> NDArray[np.uint32]:
         """Rows of all chunks. Looking does not wait for learning, so it goes on one chunk ahead."""
         looks: Iterable[Seen] = map(self._look, map(self._pixels, self.chunks))
         if len(self.chunks) >= _AHEAD_FROM:
             looks = threads.ahead(looks)
-        return [self._chunk_rows(chunk, seen) for chunk, seen in zip(self.chunks, looks, strict=True)]
+        made = np.empty((2 * sum(group.size for group in self.groups[1:]), 2), np.uint32)
+        start = 0
+        for chunk, seen in zip(self.chunks, looks, strict=True):
+            rows = self._chunk_rows(chunk, seen)
+            made[start : start + len(rows)] = rows
+            start += len(rows)
+        return made
 
     def _pixels(self, chunk: range) -> NDArray[np.int64]:
         """Canvas addresses of the pixels of groups, in coding order."""
@@ -260,7 +266,9 @@ class Wavefront:
                 # Learning goes forward and pushing backward: all rows are made before the first push.
                 if self.rows is None:
                     self.rows = self._all_rows()
-                return Rows(self.rows.pop())
+                size = 2 * sum(self.groups[group].size for group in span)
+                self.rows, rows = self.rows[:-size], self.rows[-size:]
+                return Rows(rows)
             look.settle(self.frame, *self.canvases, self._newly_settled(span[0]))
             return DiagonalOutput(self, self._look(self.diagonal(span[0])))
         means = np.zeros((*self.thumbnail_shape, 3), np.int64)
