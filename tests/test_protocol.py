@@ -331,3 +331,23 @@ def test_weights_that_are_computed_again_are_the_same(monkeypatch: pytest.Monkey
         protocol.encode(coder, Toy(MIXED, draw(MIXED, 15)), ledger)
     assert coders[0].data() == coders[1].data()
     assert ledgers[0] == ledgers[1]
+
+
+class _Counting(Toy):
+    """Counts how often it is asked for a prediction."""
+
+    calls = 0
+
+    def output(self, span: range, theta: Theta | None) -> ToyOutput:
+        self.calls += 1
+        return super().output(span, theta)
+
+
+def test_weights_are_kept_as_long_as_they_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = [Group(20, geometric([32, 8]))]
+    limit = 20 * K * 2
+    for kept, calls in ((protocol.KEPT, 3), (limit, 3), (limit - 1, 5)):
+        monkeypatch.setattr(protocol, "KEPT", kept)
+        model = _Counting(groups, draw(groups, 16))
+        assert not protocol.encode(random_coder(4000), model)
+        assert model.calls == calls
