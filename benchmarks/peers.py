@@ -83,16 +83,21 @@ def zpaq(method: int) -> Codec:
     )
 
 
+def _filter(command: str, suffix: str, level: str, version: str, package: str, *options: str) -> Codec:
+    """A command that writes to standard output with -c and decodes with -d."""
+    return Codec(
+        f"{command} {level}",
+        suffix,
+        (*_STDOUT, command, level, *options, "-c", INPUT),
+        (*_STDOUT, command, "-d", "-c", INPUT),
+        (command, version),
+        package,
+    )
+
+
 def xz(level: str) -> Codec:
     """xz; a level such as "9e"."""
-    return Codec(
-        f"xz -{level}",
-        ".xz",
-        (*_STDOUT, "xz", f"-{level}", "-c", INPUT),
-        (*_STDOUT, "xz", "-d", "-c", INPUT),
-        ("xz", "--version"),
-        "xz-utils",
-    )
+    return _filter("xz", ".xz", f"-{level}", "--version", "xz-utils")
 
 
 def brotli(quality: int) -> Codec:
@@ -138,22 +143,8 @@ IMAGE_PEERS = (CJXL_9, CJXL_7, cwebp(9), OPTIPNG, PILLOW)
 
 ZPAQ = zpaq(5)
 XZ = xz("9e")
-GZIP = Codec(
-    "gzip -9",
-    ".gz",
-    (*_STDOUT, "gzip", "-9", "-n", "-c", INPUT),  # without the file's name
-    (*_STDOUT, "gzip", "-d", "-c", INPUT),
-    ("gzip", "--version"),
-    "gzip",
-)
-BZIP2 = Codec(
-    "bzip2 -9",
-    ".bz2",
-    (*_STDOUT, "bzip2", "-9", "-c", INPUT),
-    (*_STDOUT, "bzip2", "-d", "-c", INPUT),
-    ("bzip2", "--help"),
-    "bzip2",
-)
+GZIP = _filter("gzip", ".gz", "-9", "--version", "gzip", "-n")  # without the file's name
+BZIP2 = _filter("bzip2", ".bz2", "-9", "--help", "bzip2")
 PPMD = Codec(
     "7z PPMd o=8",
     ".7z",

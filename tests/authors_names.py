@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bfncodec.models.authors.configs import Flat, Levels, Transformer
+
 Shapes = dict[str, tuple[int, ...]]
 
 # MNIST's residual blocks, in units of the width: name, channels in, channels out.
@@ -131,3 +133,16 @@ def random_weights(shapes: Shapes, seed: int = 0) -> dict[str, np.ndarray]:
         centre = 1.0 if len(shape) == 1 and name.endswith("weight") else 0.0
         made[name] = (centre + scale * random.normal(size=shape)).astype(np.float32)
     return made
+
+
+# Networks small enough for tests, and their weights.
+TINY = {
+    "mnist": Levels(side=8, width=8, heads=2, groups=4, bands=3),
+    "cifar10_256d": Flat(side=6, width=8, blocks=2, groups=4, bands=3),
+    "text8": Transformer(classes=5, length=7, width=12, layers=2, heads=3),
+}
+TINY_SHAPES = {
+    "mnist": mnist(width=8, side=8, bands=3),
+    "cifar10_256d": cifar10(width=8, blocks=2, side=6, bands=3),
+    "text8": text8(width=12, layers=2, length=7, classes=5),
+}

@@ -27,36 +27,26 @@ from bfncodec.models.authors import networks, output
 from bfncodec.models.authors.configs import CONFIGS, Flat, Levels, Transformer
 from bfncodec.train import checkpoint
 
-TINY = {
-    "mnist": Levels(side=8, width=8, heads=2, groups=4, bands=3),
-    "cifar10_256d": Flat(side=6, width=8, blocks=2, groups=4, bands=3),
-    "text8": Transformer(classes=5, length=7, width=12, layers=2, heads=3),
-}
-TINY_SHAPES = {
-    "mnist": names.mnist(width=8, side=8, bands=3),
-    "cifar10_256d": names.cifar10(width=8, blocks=2, side=6, bands=3),
-    "text8": names.text8(width=12, layers=2, length=7, classes=5),
-}
 TIMES = np.array([0.0, 0.3, 1.0])
 
 
-@pytest.fixture(params=list(TINY))
+@pytest.fixture(params=list(names.TINY))
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture
 def tiny_configs(monkeypatch: pytest.MonkeyPatch) -> None:
-    for key, config in TINY.items():
+    for key, config in names.TINY.items():
         monkeypatch.setitem(CONFIGS, key, config)
 
 
 def weights_of(name: str) -> dict[str, np.ndarray]:
-    return names.random_weights(TINY_SHAPES[name])
+    return names.random_weights(names.TINY_SHAPES[name])
 
 
 def network_of(name: str, config: authors.Config | None = None) -> authors.Network:
-    return authors.build(config or TINY[name], tensors(weights_of(name)))
+    return authors.build(config or names.TINY[name], tensors(weights_of(name)))
 
 
 def tensors(weights: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
@@ -65,7 +55,7 @@ def tensors(weights: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
 
 def inputs_of(name: str) -> np.ndarray:
     """What the paper's network sees, for three items; exact in float32."""
-    config, random = TINY[name], np.random.default_rng(1)
+    config, random = names.TINY[name], np.random.default_rng(1)
     if name == "cifar10_256d":
         made = random.uniform(-1, 1, (3, config.variables))
     else:
@@ -97,7 +87,7 @@ def test_published_models_load_strictly(name: str, shapes: names.Shapes, million
 
 
 def test_smaller_models_have_the_same_names(name: str) -> None:
-    assert networks.shapes(TINY[name]) == TINY_SHAPES[name]
+    assert networks.shapes(names.TINY[name]) == names.TINY_SHAPES[name]
 
 
 def test_schedules_are_the_published_ones() -> None:
@@ -206,10 +196,10 @@ def test_a_checkpoint_becomes_a_model(name: str, layout: str, tmp_path: Path) ->
     told = good("import-paper", tmp_path / "published.pt", "--config", name, "-o", model)
     assert name in told.err
     stored = load_file(model)
-    assert set(stored) == {"authors." + key for key in TINY_SHAPES[name]}
+    assert set(stored) == {"authors." + key for key in names.TINY_SHAPES[name]}
     assert zoo.card(model)["kind"] == "authors"
     config, network = authors.load(model)
-    assert config == TINY[name]
+    assert config == names.TINY[name]
     inputs = inputs_of(name)
     made = authors.predict(network, inputs, TIMES)
     assert np.array_equal(made, authors.predict(network_of(name), inputs, TIMES))
@@ -218,7 +208,7 @@ def test_a_checkpoint_becomes_a_model(name: str, layout: str, tmp_path: Path) ->
 def test_the_old_file_format_of_pytorch_is_read(tmp_path: Path) -> None:
     saved = prefixed("net.", tensors(weights_of("mnist")))
     torch.save(saved, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    assert len(authors.published(tmp_path / "old.pt", TINY["mnist"])) == len(saved)
+    assert len(authors.published(tmp_path / "old.pt", names.TINY["mnist"])) == len(saved)
 
 
 class Bomb:
@@ -245,7 +235,7 @@ def test_code_is_not_run_whatever_the_environment_says(tmp_path: Path, monkeypat
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     (tmp_path / "bomb.pt").write_bytes(pickle.dumps(Bomb(tmp_path / "made"), protocol=2))
     with pytest.raises(CorruptFile):
-        authors.published(tmp_path / "bomb.pt", TINY["mnist"])
+        authors.published(tmp_path / "bomb.pt", names.TINY["mnist"])
     assert not (tmp_path / "made").exists()
 
 
@@ -255,7 +245,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     for damaged in (b"", b"x", whole[:100], whole[:-30], whole[: len(whole) // 2], pickle.dumps([1, 2])):
         (tmp_path / "damaged.pt").write_bytes(damaged)
         with pytest.raises(BfnError):
-            authors.published(tmp_path / "damaged.pt", TINY["text8"])
+            authors.published(tmp_path / "damaged.pt", names.TINY["text8"])
 
 
 def _without(weights: dict[str, Any], key: str) -> dict[str, Any]:
@@ -289,7 +279,7 @@ def test_other_weights_are_refused(change: str, tmp_path: Path) -> None:
     made, message = CHANGES[change]
     torch.save(made(tensors(weights_of("text8"))), tmp_path / "changed.pt")
     with pytest.raises(CorruptFile, match=message):
-        authors.published(tmp_path / "changed.pt", TINY["text8"])
+        authors.published(tmp_path / "changed.pt", names.TINY["text8"])
 
 
 @pytest.mark.usefixtures("tiny_configs")
@@ -348,10 +338,10 @@ def test_files_that_are_not_such_models_are_refused(tmp_path: Path, tiny: Path) 
     with pytest.raises(CorruptFile):
         authors.load(tmp_path / "missing.safetensors")
     weights = {"authors." + key: value for key, value in weights_of("mnist").items()}
-    checkpoint.write_model(path, weights, authors.card(replace(TINY["mnist"], width=16)))
+    checkpoint.write_model(path, weights, authors.card(replace(names.TINY["mnist"], width=16)))
     with pytest.raises(CorruptFile, match="shape"):
         authors.load(path)
-    checkpoint.write_model(path, weights, authors.card(replace(TINY["mnist"], groups=3)))
+    checkpoint.write_model(path, weights, authors.card(replace(names.TINY["mnist"], groups=3)))
     with pytest.raises(CorruptFile):
         authors.load(path)
     save_file(weights, path, {"card": json.dumps({"kind": "authors"})})
@@ -362,7 +352,7 @@ def test_files_that_are_not_such_models_are_refused(tmp_path: Path, tiny: Path) 
 def test_texts_do_not_fit_such_a_model(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     weights = {"authors." + key: value for key, value in weights_of("mnist").items()}
-    checkpoint.write_model(path, weights, authors.card(TINY["mnist"]))
+    checkpoint.write_model(path, weights, authors.card(names.TINY["mnist"]))
     (tmp_path / "text.txt").write_bytes(b"some text " * 300)
     result = call("encode", "-m", path, tmp_path / "text.txt", "-o", tmp_path / "text.bfn")
     assert result.code == 1 and "none of this model's 2 symbols" in result.err
@@ -372,6 +362,6 @@ def test_texts_do_not_fit_such_a_model(tmp_path: Path) -> None:
 def test_such_models_are_sampled(name: str, sampler: str, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     weights = {"authors." + key: value for key, value in weights_of(name).items()}
-    checkpoint.write_model(path, weights, authors.card(TINY[name]))
+    checkpoint.write_model(path, weights, authors.card(names.TINY[name]))
     made = good("sample", path, "-n", 2, "--items", 3, "--sampler", sampler).out
     assert made.startswith(b"\x89PNG") or made.count(b"\n") == 3

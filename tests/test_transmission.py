@@ -29,7 +29,7 @@ from bfncodec.errors import BfnError, CorruptFile, LimitExceeded, MissingModel, 
 from bfncodec.exact import kernels
 from bfncodec.flow.loss import Ledger
 from bfncodec.models import authors, zoo
-from bfncodec.models.authors.configs import CONFIGS, Flat, Levels, Transformer
+from bfncodec.models.authors.configs import CONFIGS
 from bfncodec.models.paper import spec as specs
 from bfncodec.train import checkpoint
 
@@ -339,31 +339,20 @@ def test_the_encoder_keeps_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # Models in floating point
 
-TINY = {
-    "mnist": Levels(side=8, width=8, heads=2, groups=4, bands=3),
-    "cifar10_256d": Flat(side=6, width=8, blocks=2, groups=4, bands=3),
-    "text8": Transformer(classes=5, length=7, width=12, layers=2, heads=3),
-}
-SHAPES = {
-    "mnist": authors_names.mnist(width=8, side=8, bands=3),
-    "cifar10_256d": authors_names.cifar10(width=8, blocks=2, side=6, bands=3),
-    "text8": authors_names.text8(width=12, layers=2, length=7, classes=5),
-}
-
 
 @pytest.fixture
 def float_model(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny model of the authors' kind."""
     name = request.param
-    monkeypatch.setitem(CONFIGS, name, TINY[name])
+    monkeypatch.setitem(CONFIGS, name, authors_names.TINY[name])
     path = tmp_path / f"{name}.safetensors"
-    weights = authors_names.random_weights(SHAPES[name])
+    weights = authors_names.random_weights(authors_names.TINY_SHAPES[name])
     tensors = {"authors." + key: value for key, value in weights.items()}
-    checkpoint.write_model(path, tensors, authors.card(TINY[name]))
+    checkpoint.write_model(path, tensors, authors.card(authors_names.TINY[name]))
     return path
 
 
-@pytest.mark.parametrize("float_model", TINY, indirect=True)
+@pytest.mark.parametrize("float_model", authors_names.TINY, indirect=True)
 def test_models_in_floating_point_are_told(float_model: Path, tmp_path: Path) -> None:
     """They code and decode here, and each command says that it may be only here."""
     spec = transmission.predictor(float_model, "float32").spec

@@ -58,6 +58,7 @@ def log_ratio(share: int, classes: int, steps: int) -> int:
         return int((steps * odds.ln()).to_integral_value())
 
 
+@cache
 def octaves(first: int, last: int, steps: int, fraction: int) -> Ints:
     """round(2**(i / steps + fraction)) for i = first .. last - 1."""
     with localcontext(_CONTEXT):

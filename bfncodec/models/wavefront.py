@@ -133,7 +133,6 @@ class Wavefront:
         self.networks = networks
         self.shape = shape
         self.count, self.height, self.width, self.channels = shape
-        self.coefficients = coefficients
         self.frame = look.frame(self.height, self.width, coefficients)
         self.thumbnail_shape = (self.count, -(-self.height // STRIDE), -(-self.width // STRIDE))
         self.encoding = pixels is not None
