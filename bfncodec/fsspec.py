@@ -6,8 +6,9 @@ that `bfncodec encode` made of a PNG file is read as a PNG file of the same pixe
 
 from __future__ import annotations
 
+import io
 from tempfile import SpooledTemporaryFile
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from fsspec.compression import register_compression
 
@@ -19,27 +20,33 @@ from bfncodec.payload import whole
 NAME = "bfn"
 SPOOLED = 1 << 23  # bytes that are in memory at most; more are in a temporary file
 
+_READING, _WRITING = ("r", "rb"), ("w", "wb", "x", "xb")
+
 if TYPE_CHECKING:
-    _Spool = SpooledTemporaryFile[bytes]
-else:
-    _Spool = SpooledTemporaryFile
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 
 def opened(infile: IO[bytes], mode: str = "rb", **_: Any) -> IO[bytes]:
-    """What is in a .bfn file, which can seek; or, with mode "w", a file that is encoded when it is closed.
+    """What is in a .bfn file, to be read only, which can seek; or, with mode "w", a file that is only written.
 
     Reading decodes and checks everything first: BfnError if it is damaged, UnsupportedFeature if it is an archive.
-    `infile` is closed together with the result, or once it is read.
+    What is written can seek, and is encoded when it is closed. `infile` is closed together with the result, or once
+    it is read. UnsupportedFeature for other modes: nothing is both read and written, and nothing is added to.
     """
-    if mode[0] == "r":
+    # fsspec hands on the mode's first letter alone; its own files know the rest.
+    both = len(mode) == 1 and "+" in str(getattr(infile, "mode", ""))
+    if both or mode not in _READING + _WRITING:
+        asked = getattr(infile, "mode", mode) if both else mode
+        raise UnsupportedFeature(f"cannot open a .bfn file with mode {asked!r}; there are reading and writing")
+    if mode in _READING:
         with infile:
-            return _decoded(infile)
-    if mode[0] not in "wx":
-        raise UnsupportedFeature(f"cannot open a .bfn file with mode {mode!r}; there are reading and writing")
-    return _Writer(infile)
+            made: io.BufferedIOBase = io.BufferedReader(_Content(_decoded(infile)))
+    else:
+        made = _Writer(infile)
+    return cast(IO[bytes], made)
 
 
-def _decoded(infile: IO[bytes]) -> IO[bytes]:
+def _decoded(infile: IO[bytes]) -> SpooledTemporaryFile[bytes]:
     from bfncodec import api
     from bfncodec.media import image
 
@@ -62,12 +69,55 @@ def _decoded(infile: IO[bytes]) -> IO[bytes]:
     return made
 
 
-class _Writer(_Spool):
-    """Bytes that go to `target` as a .bfn file at the end."""
+class _Content(io.RawIOBase):
+    """Decoded bytes, which nothing is written to."""
+
+    def __init__(self, spool: SpooledTemporaryFile[bytes]) -> None:
+        self.spool = spool
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        return self.spool.readinto(buffer)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self.spool.seek(offset, whence)
+
+    def fileno(self) -> int:
+        return self.spool.fileno()
+
+    def close(self) -> None:
+        self.spool.close()
+        super().close()
+
+
+class _Writer(io.BufferedIOBase):
+    """Bytes that go to `target` as a .bfn file at the end, and are not read before."""
 
     def __init__(self, target: IO[bytes]) -> None:
-        super().__init__(SPOOLED)
-        self.target = target
+        self.target, self.spool = target, SpooledTemporaryFile[bytes](SPOOLED)
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def write(self, data: ReadableBuffer) -> int:
+        return self.spool.write(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self.spool.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.spool.tell()
+
+    def truncate(self, size: int | None = None) -> int:
+        return self.spool.truncate(size)
 
     def close(self) -> None:
         """Encode, and close the target."""
@@ -76,17 +126,14 @@ class _Writer(_Spool):
         from bfncodec import api
 
         try:
-            self.seek(0)
+            self.spool.seek(0)
             # Byte for byte: the pixels and chunks of a PNG file alone are not enough.
-            media = "bytes" if self.read(len(PNG_MAGIC)) == PNG_MAGIC else "auto"
+            media = "bytes" if self.spool.read(len(PNG_MAGIC)) == PNG_MAGIC else "auto"
             with self.target, SpooledTemporaryFile(SPOOLED) as spool:
-                container.write_to(self.target, api.encode_file(whole(self), spool, media=media))
+                container.write_to(self.target, api.encode_file(whole(self.spool), spool, media=media))
         finally:
+            self.spool.close()
             super().close()
-
-    def __exit__(self, *_: object) -> None:
-        """The class above would close its own file only."""
-        self.close()
 
 
 register_compression(NAME, opened, NAME, force=True)

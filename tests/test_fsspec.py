@@ -119,9 +119,62 @@ def test_damaged_files_and_archives_are_refused(tmp_path: Path) -> None:
             pass
 
 
-def test_appending_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["ab", "r+b", "w+b", "x+b", "a+t"])
+def test_what_cannot_be_done_is_refused_at_once(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "x.bfn"
+    if mode[0] != "x":
+        path.write_bytes(bfncodec.encode(TEXT.encode()))
+    file = fsspec.open(str(path), mode, compression="infer")
     with pytest.raises(bfncodec.UnsupportedFeature, match="mode"):
-        bfncodec.fsspec.opened(io.BytesIO(), "ab")
+        file.open()
+    file.close()
+
+
+@pytest.mark.parametrize("mode", ["a", "ab", "r+", "r+b", "rb+", "w+b", "rt", "wt", "", "br"])
+def test_modes_are_known_whoever_asks(mode: str) -> None:
+    with pytest.raises(bfncodec.UnsupportedFeature, match="mode"):
+        bfncodec.fsspec.opened(io.BytesIO(bfncodec.encode(b"x")), mode)
+
+
+@pytest.mark.parametrize("mode", ["rb", "r+b"])  # a file in memory does not tell that it was to be written, too
+def test_what_is_read_is_not_written(mode: str) -> None:
+    url = "memory://read/x.bfn"
+    with fsspec.open(url, "wb") as raw:
+        raw.write(bfncodec.encode(TEXT.encode()))
+    with fsspec.open(url, mode, compression="infer") as back:
+        assert back.readable() and back.seekable() and not back.writable()
+        for attempt in (lambda: back.write(b"x"), lambda: back.writelines([b"x"]), lambda: back.truncate(0)):
+            with pytest.raises(io.UnsupportedOperation):
+                attempt()
+        back.flush()
+        assert (back.read(), back.tell()) == (TEXT.encode(), len(TEXT.encode()))
+    for attempt in (back.read, back.tell, back.flush, lambda: back.seek(0), lambda: back.write(b"x")):
+        with pytest.raises(ValueError):
+            attempt()
+    with fsspec.open(url, "rt", compression="infer") as text, pytest.raises(io.UnsupportedOperation):
+        text.write("x")
+
+
+@pytest.mark.parametrize("mode", ["wb", "xb"])
+def test_what_is_written_is_not_read(tmp_path: Path, mode: str) -> None:
+    path = str(tmp_path / "x.bfn")
+    with fsspec.open(path, mode, compression="infer") as out:
+        assert out.writable() and out.seekable() and not out.readable()
+        assert out.write(b"onx two three") == 13
+        for attempt in (out.read, out.readline, out.readlines, lambda: next(out), lambda: out.readinto(bytearray(1))):
+            with pytest.raises(io.UnsupportedOperation):
+                attempt()
+        assert (out.seek(2), out.write(b"e"), out.tell()) == (2, 1, 3)
+        assert (out.seek(-6, io.SEEK_END), out.truncate()) == (7, 7)
+        out.flush()
+    out.close()
+    for attempt in (lambda: out.write(b"x"), out.tell, out.flush, lambda: out.seek(0), lambda: out.truncate(0)):
+        with pytest.raises(ValueError):
+            attempt()
+    with fsspec.open(path, compression="infer") as back:
+        assert back.read() == b"one two"
+    with pytest.raises(FileExistsError), fsspec.open(path, "xb", compression="infer"):
+        pass
 
 
 def test_importing_the_package_loads_none_of_the_libraries() -> None:
