@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import pytest
@@ -55,4 +56,20 @@ def test_two_users_at_once_leave_the_threads_as_they_were() -> None:
             assert inside.wait(10)
         leave.set()
         thread.join()
+        assert threads.count() == 2
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_users_that_begin_together_leave_the_threads_as_they_were(order: tuple[int, ...]) -> None:
+    """In whatever order they end: all of them have seen two threads before one of them takes a single one."""
+    with threadpool_limits(2, "blas"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(threads, "count", lambda: 2)
+            users = [threads.ahead(range(2)) for _ in order]
+            assert [next(user) for user in users] == [0, 0, 0]
+        for number in order:
+            assert threads.count() == 1
+            users[number].close()
+        assert threads.count() == 2
+        assert next(threads.ahead(range(2))) == 0, "and the next one begins anew"
         assert threads.count() == 2

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from itertools import islice
-from typing import TypeVar
+from threading import RLock
+from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
+
+_LOCK = RLock()  # a generator may be collected, and so end, wherever its thread is
+_limits: list[Any] = []  # one entry for each user of single threads; the first can restore what was before
 
 
 @cache
@@ -31,9 +36,23 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
     if count() == 1:
         yield from items
         return
-    with _blas().limit(limits=1), ThreadPoolExecutor(1) as pool:
+    with _single(), ThreadPoolExecutor(1) as pool:
         source = iter(items)
         coming = pool.submit(list, islice(source, 1))
         while item := coming.result():
             coming = pool.submit(list, islice(source, 1))
             yield item[0]
+
+
+@contextmanager
+def _single() -> Iterator[None]:
+    """Products of the whole process take one thread each until the last of those who want it so is done."""
+    with _LOCK:
+        _limits.append(_limits[0] if _limits else _blas().limit(limits=1))
+    try:
+        yield
+    finally:
+        with _LOCK:
+            limit = _limits.pop()
+            if not _limits:
+                limit.restore_original_limits()
