@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +16,8 @@ from typing import Any
 import pytest
 from numba.core.dispatcher import Dispatcher
 
-from bfncodec.exact import compiled
+from bfncodec.cli import files
+from bfncodec.exact import compiled, notice
 
 pytestmark = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
 
@@ -170,3 +173,47 @@ def test_old_states_are_removed_when_a_new_one_comes(tmp_path: Path, monkeypatch
     os.utime(folder, (0, 0))
     assert place(monkeypatch, tmp_path) == folder
     assert time.time() - Path(folder).stat().st_mtime < 1000, "it is used"
+
+
+def test_compiling_is_told_and_loading_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+
+    @compiled.compiled
+    def outer(x: Any) -> Any:
+        return inner(x) + 1
+
+    with notice.listening(told.append):
+        inner = made(tmp_path, monkeypatch)
+        assert told == [True, False]
+        assert outer(0.5) == 2, "and inner is compiled for it"
+        assert told == [True, False] * 2
+        made(tmp_path, monkeypatch)
+        with pytest.raises(Exception, match="nopython"):
+            made(tmp_path, monkeypatch, [object()])
+        assert told == [True, False] * 3
+    made(tmp_path / "new", monkeypatch)
+    assert told == [True, False] * 3
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("before", ["", "file.txt"])
+@pytest.mark.parametrize("where, loudness, shown", [(Terminal, 1, True), (Terminal, 0, False), (io.StringIO, 2, False)])
+def test_a_terminal_shows_that_functions_are_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: type, loudness: int, shown: bool, before: str
+) -> None:
+    monkeypatch.setattr(sys, "stderr", where())
+    messages = files.Messages(loudness)
+
+    def work(name: str) -> None:
+        if before:
+            messages.progress(before)
+        made(tmp_path, monkeypatch)
+
+    files.each(["x"], work, messages, debug=False)
+    lines = [before, files.COMPILING, before]
+    wanted = "".join(f"{line}\r{' ' * len(line)}\r" for line in lines if line)
+    assert sys.stderr.getvalue() == (wanted if shown else "")

@@ -18,6 +18,7 @@ import click
 
 from bfncodec.cli import atomic
 from bfncodec.errors import BfnError
+from bfncodec.exact import notice
 from bfncodec.payload import Span, whole
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 SUFFIX = ".bfn"
 STANDARD = "-"
 SPOOLED = 1 << 23  # bytes on their way that are in memory at most
+COMPILING = "compiling for this machine, once ..."
 TIED = "warning: coded by a floating-point model; it decodes only on this machine with these library versions"
 
 
@@ -46,7 +48,8 @@ class Messages:
     """Where messages go: stderr, as loud as asked for."""
 
     loudness: int = 1
-    _shown: int = field(default=0, init=False)
+    _shown: str = field(default="", init=False)
+    _before: str = field(default="", init=False)
 
     def error(self, name: str, error: object) -> None:
         """An error, unless -qq."""
@@ -72,15 +75,23 @@ class Messages:
         """What is being done, on a terminal only; the next message takes its place."""
         if self.loudness > 0 and sys.stderr is not None and sys.stderr.isatty():
             self.clear()
-            text = text[: shutil.get_terminal_size().columns - 1]
-            click.echo(text, err=True, nl=False)
-            self._shown = len(text)
+            self._shown = text[: shutil.get_terminal_size().columns - 1]
+            click.echo(self._shown, err=True, nl=False)
+
+    def compiling(self, now: bool) -> None:
+        """The reason of a long wait, on a terminal only, in the place of what is shown there."""
+        if now:
+            before = self._shown
+            self.progress(COMPILING)
+            self._before = before
+        elif self._shown:
+            self.progress(self._before)
 
     def clear(self) -> None:
         """Wipe the line of progress."""
         if self._shown:
-            click.echo("\r" + " " * self._shown + "\r", err=True, nl=False)
-            self._shown = 0
+            click.echo("\r" + " " * len(self._shown) + "\r", err=True, nl=False)
+            self._shown = ""
 
     def _say(self, text: str) -> None:
         try:
@@ -259,7 +270,8 @@ def each(
     failed = False
     for name in names or (STANDARD,):
         try:
-            work(name)
+            with notice.listening(messages.compiling):
+                work(name)
         except BrokenPipeError:
             # The reader has seen enough. Nothing may be flushed into the pipe at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -24,6 +24,9 @@ from typing import Any
 import llvmlite
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.event import Event, Listener, register
+
+from bfncodec.exact import notice
 
 _LOCK = Lock()
 _PACKAGE = Path(__file__).parents[1]
@@ -69,6 +72,25 @@ class _Cache(FunctionCache):  # type: ignore[misc]
             except Exception:  # the index may be damaged
                 self.flush()
                 super().save_overload(sig, data)
+
+
+class _Watch(Listener):  # type: ignore[misc]
+    """Gives notice of compiling, from the first function to the end of all that it calls."""
+
+    depth = 0  # numba compiles in one thread at a time
+
+    def on_start(self, event: Event) -> None:
+        self.depth += 1
+        if self.depth == 1:
+            notice.tell(True)
+
+    def on_end(self, event: Event) -> None:
+        self.depth -= 1
+        if not self.depth:
+            notice.tell(False)
+
+
+register("numba:compile", _Watch())
 
 
 def _state() -> str:
