@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 import bfncodec
@@ -136,6 +136,43 @@ def test_what_changes_the_meaning_of_pixels_is_coded_as_bytes(extra: Chunk) -> N
     assert bfncodec.decode(bfncodec.encode(file)) == file
 
 
+@pytest.mark.parametrize("kind", [b"iDOT", b"caBX", b"dSIG", b"prVT"])
+def test_what_may_point_into_packed_pixels_or_sign_them_is_coded_as_bytes(kind: bytes) -> None:
+    """Chunks that are unsafe to copy, unless they are known to depend on pixels alone."""
+    for file in (png(before=((kind, bytes(28)),)), png(after=((kind, bytes(28)),))):
+        assert image.parse(file, LIMIT) is None
+        assert bfncodec.decode(bfncodec.encode(file)) == file
+
+
+def adam7(pixels: np.ndarray) -> bytes:
+    """What zlib packs of an interlaced PNG of pixels uint8 [height, width, channels]."""
+    raw = b""
+    for left, top, across, down in image._PASSES:
+        part = pixels[top::down, left::across]
+        raw += b"".join(b"\0" + row.tobytes() for row in part if row.size)
+    return raw
+
+
+@pytest.mark.parametrize("colour", MODELLED)
+def test_interlaced_png_of_any_size(colour: int) -> None:
+    for width, height in itertools.product((1, 2, 3, 4, 5, 8, 9), (1, 2, 3, 5, 9)):
+        pixels = np.random.default_rng(width).integers(0, 256, (height, width, CHANNELS[colour]), np.uint8)
+        picture = image.parse(png(width, height, colour, raw=adam7(pixels), interlace=1), LIMIT)
+        assert picture is not None and np.array_equal(picture.pixels, pixels)
+
+
+@pytest.mark.parametrize("interlace", [0, 1])
+@pytest.mark.parametrize("colour", MODELLED)
+def test_pixels_that_unpack_to_too_much_take_little_memory(colour: int, interlace: int) -> None:
+    file = packed_png(zlib.compress(bytes(1 << 24)), colour=colour, interlace=interlace)
+    tracemalloc.start()
+    try:
+        assert image.parse(file, LIMIT) is None
+        assert tracemalloc.get_traced_memory()[1] < 1 << 18
+    finally:
+        tracemalloc.stop()
+
+
 def broken_pngs() -> dict[str, bytes]:
     """Files that are no good PNG."""
     good = png()
@@ -160,6 +197,58 @@ def broken_pngs() -> dict[str, bytes]:
         "header after pixels": good[:8] + good[33:-12] + good[8:33] + good[-12:],
         "text between pixels": good[:-12] + chunk(b"tEXt", b"a\0b") + chunk(b"IDAT", b"") + good[-12:],
     }
+
+
+ROWS = (b"\0" + bytes(range(9))) * 2  # of the file that `png` makes
+
+
+def packed_png(packed: bytes, **options: int) -> bytes:
+    """A PNG file with any bytes as packed pixels."""
+    made = png(**options)
+    start = made.index(b"IDAT") - 4
+    return made[:start] + chunk(b"IDAT", packed) + made[-12:]
+
+
+def with_dictionary() -> bytes:
+    """A zlib stream that needs a dictionary which no PNG has."""
+    packer = zlib.compressobj(zdict=bytes(range(9)))
+    return packer.compress(ROWS) + packer.flush()
+
+
+# Packed pixels that are not those of the header: other readers fill up or drop in silence.
+DAMAGED: dict[str, bytes] = {
+    "half of the rows": packed_png(zlib.compress(ROWS[:10])),
+    "half of the rows, without an end": packed_png(zlib.compress(ROWS)[:12]),
+    "no last byte": packed_png(zlib.compress(ROWS[:-1])),
+    "no rows": packed_png(zlib.compress(b"")),
+    "no stream": packed_png(b""),
+    "a byte more": packed_png(zlib.compress(ROWS + b"\0")),
+    "a row more": packed_png(zlib.compress(ROWS + ROWS[:10])),
+    "no checksum": packed_png(zlib.compress(ROWS)[:-4]),
+    "short checksum": packed_png(zlib.compress(ROWS)[:-1]),
+    "wrong checksum": packed_png(zlib.compress(ROWS)[:-1] + b"\0"),
+    "junk after the stream": packed_png(zlib.compress(ROWS) + b"\0"),
+    "two streams": packed_png(zlib.compress(ROWS) * 2),
+    "dictionary": packed_png(with_dictionary()),
+    "raw deflate": packed_png(zlib.compress(ROWS)[2:-4]),
+    "unknown filter of the last row": packed_png(zlib.compress(ROWS[:10] + b"\5" + ROWS[11:])),
+    "unknown interlacing": packed_png(zlib.compress(ROWS), interlace=2),
+    "rows as if not interlaced": packed_png(zlib.compress(ROWS), interlace=1),
+    "a byte more, interlaced": png(3, 2, 0, raw=b"\0\1\0\3\0\2\0\4\5\6\0", interlace=1),
+    "unknown filter of a pass": png(3, 2, 0, raw=b"\0\1\5\3\0\2\0\4\5\6", interlace=1),
+}
+
+
+@pytest.mark.parametrize("tolerant", [False, True])
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_png_with_damaged_pixels_comes_back_as_it_was(
+    name: str, tolerant: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the caller has told Pillow to fill up what is missing."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", tolerant)
+    file = DAMAGED[name]
+    assert image.parse(file, LIMIT) is None
+    assert bfncodec.decode(bfncodec.encode(file)) == file
 
 
 @pytest.mark.parametrize("name", broken_pngs())
@@ -227,6 +316,8 @@ def test_suggested_palette_and_several_idat_chunks() -> None:
     start = file.index(b"IDAT") - 4
     split = file[:start] + b"".join(chunk(b"IDAT", packed[i : i + 3]) for i in range(0, len(packed), 3)) + file[-12:]
     assert back(split) == back(file)
+    empty = chunk(b"IDAT", b"")
+    assert back(file[:start] + 2 * empty + file[start:-12] + 2 * empty + file[-12:]) == back(file)
 
 
 def test_colour_below_alpha_zero_is_kept() -> None:

@@ -26,6 +26,15 @@ PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_LAYOUTS = {0: Layout.L, 4: Layout.LA, 2: Layout.RGB, 6: Layout.RGBA}
 _SHOWN = {b"iCCP", b"eXIf", b"pHYs", b"gAMA", b"sRGB", b"cHRM", b"tEXt", b"zTXt", b"iTXt"}
 _UNMODELLED = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}
+# Chunks that depend on the pixels, but not on how they are packed. Others of those that PNG calls unsafe to copy may
+# hold offsets into the packed pixels (iDOT) or signatures over them (caBX, dSIG), which a file packed anew would break.
+_OF_PIXELS = {
+    *(b"bKGD", b"cHRM", b"cICP", b"cLLI", b"gAMA", b"hIST", b"iCCP", b"mDCV"),
+    *(b"pCAL", b"sBIT", b"sCAL", b"sPLT", b"sRGB", b"sTER", b"tIME"),
+}
+_CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
+# Adam7's passes: first column, first row, steps between columns and rows.
+_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _LENGTHS = struct.Struct("<II")
 METADATA_LIMIT = 1 << 26  # of one picture; files with more are coded as bytes
 HEAD = 1 << 16  # bytes at a file's start that `may_be` wants
@@ -135,10 +144,9 @@ def _parse_png(data: bytes, max_pixels: int) -> Picture | None:
     chunks = _chunks(data)
     if chunks is None or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
         return None
-    width, height, depth, colour, method, filters, _ = struct.unpack(">IIBBBBB", chunks[0][1])
+    width, height, depth, colour, method, filters, interlaced = struct.unpack(">IIBBBBB", chunks[0][1])
     kinds = [kind for kind, _ in chunks]
-    unknown = [k for k in kinds if not k[0] & 32 and k not in (b"IHDR", b"PLTE", b"IDAT", b"IEND")]
-    if depth != 8 or colour not in _PNG_LAYOUTS or method or filters or unknown or _UNMODELLED & set(kinds):
+    if depth != 8 or colour not in _PNG_LAYOUTS or method or filters or interlaced > 1 or not _kept_whole(kinds):
         return None
     body = [chunk for chunk in chunks if chunk[0] == b"IDAT"]
     if not body or kinds.count(b"IHDR") != 1 or not width or not height:
@@ -148,11 +156,51 @@ def _parse_png(data: bytes, max_pixels: int) -> Picture | None:
         return None
     _checked_size(width, height, max_pixels)
     layout = _PNG_LAYOUTS[colour]
+    if not _whole(b"".join(content for _, content in body), _rows(width, height, layout.channels, bool(interlaced))):
+        return None
     pixels = _pillow_pixels(_png([chunks[0], *body]), layout.name)
     if pixels is None or pixels.shape != (height, width, layout.channels):
         return None
     before, after = _packed(chunks[1:first]), _packed(chunks[first + len(body) : -1])
     return Picture(Source.PNG, layout, pixels, _with_lengths(before, after))
+
+
+def _kept_whole(kinds: list[bytes]) -> bool:
+    """True if chunks of these kinds mean the same around pixels that are packed anew."""
+    critical = {kind for kind in kinds if not kind[0] & 32}
+    unsafe = {kind for kind in kinds if not kind[3] & 32} - critical
+    return critical <= _CRITICAL and unsafe <= _OF_PIXELS and not _UNMODELLED & set(kinds)
+
+
+def _rows(width: int, height: int, channels: int, interlaced: bool) -> list[tuple[int, int]]:
+    """Number of rows and bytes a row, filter included, of every pass of a PNG's pixels."""
+    passes = []
+    for left, top, across, down in _PASSES if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -((left - width) // across), -((top - height) // down)
+        if columns > 0 and rows > 0:
+            passes.append((rows, 1 + columns * channels))
+    return passes
+
+
+def _whole(packed: bytes, rows: list[tuple[int, int]]) -> bool:
+    """True if packed pixels are these rows exactly, with known filters, their checksum, and nothing after it.
+
+    Pillow is less strict: it fills what is missing with zeros and drops what is too much.
+    """
+    size = sum(count * length for count, length in rows)
+    unpacker = zlib.decompressobj()
+    try:
+        raw = np.frombuffer(unpacker.decompress(packed, size + 1), np.uint8)
+    except zlib.error:
+        return False
+    if len(raw) != size or not unpacker.eof or unpacker.unused_data:
+        return False
+    start = 0
+    for count, length in rows:
+        if raw[start : start + count * length : length].max() > 4:
+            return False
+        start += count * length
+    return True
 
 
 def _opened(data: bytes) -> ImageFile:
