@@ -50,7 +50,8 @@ def encode(
     """Encode one item as a .bfn file.
 
     item: a file's bytes; or pixels uint8 [height, width] or [height, width, 1 to 4] (grey,
-    grey and alpha, RGB, RGBA); or a Pillow image of mode L, LA, RGB or RGBA.
+    grey and alpha, RGB, RGBA); or a Pillow image of mode L, LA, RGB or RGBA without a transparent
+    colour.
     effort: see EFFORTS.
     media: see MEDIA. model: a name or a .safetensors path, used for what it models.
     Raises UnsupportedFeature for other items, MissingModel, LimitExceeded.
@@ -477,6 +478,10 @@ def _from_pillow(image: Image, max_pixels: int) -> Picture:
 
     if getattr(image, "mode", None) not in ("L", "LA", "RGB", "RGBA"):
         raise UnsupportedFeature("cannot encode this item; images must be of mode L, LA, RGB or RGBA")
+    if image.mode in ("L", "RGB") and image.info.get("transparency") is not None:
+        raise UnsupportedFeature(
+            "cannot encode an image with a transparent colour; convert it to mode RGBA, or delete info['transparency']"
+        )
     buffer = io.BytesIO()
     known = {key: image.info[key] for key in ("icc_profile", "exif", "dpi") if image.info.get(key)}
     image.save(buffer, "PNG", compress_level=1, **known)

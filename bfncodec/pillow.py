@@ -20,7 +20,7 @@ from bfncodec.payload import whole
 FORMAT = "BFN"
 MODES = ("L", "LA", "RGB", "RGBA")
 _EFFORTS = ("lattice", "default", "max")
-_KEPT = ("icc_profile", "exif", "dpi")
+_SEEN = ("icc_profile", "exif", "dpi", "transparency")  # the last of them is refused
 _STRIDE = 16  # of the preview's pixels, in both directions
 
 
@@ -128,7 +128,7 @@ def _accept(prefix: bytes) -> bool:
 def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     """`Image.save`; options: effort, model, and icc_profile, exif, dpi in place of those of `image.info`.
 
-    OSError for modes other than L, LA, RGB and RGBA.
+    OSError for modes other than L, LA, RGB and RGBA, and for L and RGB with a transparent colour.
     """
     from bfncodec import api
 
@@ -139,7 +139,7 @@ def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     if effort not in _EFFORTS:
         raise ValueError(f"no effort is called {effort!r}; there are {', '.join(_EFFORTS)}")
     shown = image.copy()
-    shown.info = {key: options.get(key, image.info.get(key)) for key in _KEPT}
+    shown.info = {key: options.get(key, image.info.get(key)) for key in _SEEN}
     try:
         data = api.encode(shown, effort=effort, model=options.get("model"), max_pixels=image.width * image.height)
     except BfnError as error:

@@ -17,6 +17,7 @@ import bfncodec
 import bfncodec.pillow
 from bfncodec import api, codec
 from bfncodec.container import Layout, Source
+from bfncodec.errors import UnsupportedFeature
 from bfncodec.media.image import _packed, _with_lengths, convert, stand_in
 
 
@@ -139,6 +140,36 @@ def test_other_modes_are_refused_and_leave_no_file(mode: str, tmp_path: Path) ->
     with pytest.raises(OSError, match=f"cannot write mode {mode} as BFN; there are L, LA, RGB, RGBA"):
         Image.new(mode, (8, 8)).save(tmp_path / "x.bfn")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("mode", "transparent"), [("L", 7), ("L", 0), ("RGB", (1, 2, 3)), ("RGB", b"\1\2\3")])
+def test_a_transparent_colour_is_refused_and_not_lost(mode: str, transparent: object, tmp_path: Path) -> None:
+    image = Image.new(mode, (8, 8))
+    with pytest.raises(OSError, match="transparent colour; convert it to mode RGBA"):
+        image.save(tmp_path / "x.bfn", transparency=transparent)
+    image.info["transparency"] = transparent
+    with pytest.raises(OSError, match="transparent colour; convert it to mode RGBA"):
+        image.save(tmp_path / "x.bfn")
+    with pytest.raises(UnsupportedFeature, match="transparent colour; convert it to mode RGBA"):
+        bfncodec.encode(image)
+    assert not list(tmp_path.iterdir())
+    assert saved(image, transparency=None), "an option takes the place of info"
+
+
+def test_a_stale_transparent_colour_beside_alpha_means_nothing() -> None:
+    """Pillow does the same."""
+    image = Image.new("RGBA", (8, 8), (1, 2, 3, 4))
+    image.info["transparency"] = (1, 2, 3)
+    for data in (saved(image), bfncodec.encode(image, model="tiny")):
+        with Image.open(io.BytesIO(data)) as back:
+            assert back.mode == "RGBA" and back.getpixel((0, 0)) == (1, 2, 3, 4)
+
+
+def test_a_png_with_a_transparent_colour_keeps_it_as_rgba() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(buffer, "PNG", transparency=(1, 2, 3))
+    with Image.open(buffer) as opened, Image.open(io.BytesIO(saved(opened.convert("RGBA")))) as back:
+        assert back.getpixel((0, 0)) == (1, 2, 3, 0)
 
 
 def test_other_wrong_wishes_are_refused(small: np.ndarray) -> None:
