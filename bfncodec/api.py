@@ -106,7 +106,7 @@ def decode(data: bytes, *, device: str = "auto") -> Any:
     A PNG file comes back as a PNG of the same pixels and chunks; all other bytes as they
     were. Archives: use `decode_items`.
     """
-    from bfncodec.media import image
+    from bfncodec.media import convert, image
 
     file = container.read(bytes(data), max_output=MAX_OUTPUT, max_pixels=MAX_PIXELS)
     if file.names is not None:
@@ -116,14 +116,7 @@ def decode(data: bytes, *, device: str = "auto") -> Any:
         return _joined(content)
     if content.source is Source.ARRAY:
         return content.pixels
-    made = image.build(content)
-    if content.source is Source.PILLOW:
-        from PIL import Image
-
-        opened = Image.open(io.BytesIO(made))
-        opened.load()
-        return opened
-    return made
+    return convert.pillow_image(content) if content.source is Source.PILLOW else image.build(content)
 
 
 def decode_items(data: bytes, *, device: str = "auto") -> dict[str, bytes]:
@@ -264,12 +257,11 @@ def decode_chosen(file: File, chosen: dict[int, str], device: str) -> Iterator[t
         start += block.items
 
 
-def converted(content: Picture, made: bytes, suffix: str) -> bytes:
-    """The file in the format that an output's suffix names; other suffixes leave it as it is."""
-    from bfncodec.media import image
+def converted(picture: Picture, suffix: str) -> bytes | None:
+    """The file in the format that an output's suffix names; None if that is the format that the picture came in."""
+    from bfncodec.media import convert
 
-    own = {image.SUFFIX[content.source]} | ({".pgm", ".pnm"} if content.source is Source.PNM else set())
-    return made if suffix in own or not suffix else image.convert(made, suffix)
+    return None if not suffix or suffix in convert.OWN[picture.source] else convert.convert(picture, suffix)
 
 
 @contextmanager

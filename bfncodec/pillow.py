@@ -106,19 +106,17 @@ class _Raw(io.BytesIO):
 
 
 def _info(file: container.File) -> dict[str | tuple[int, int], Any]:
-    """What Pillow finds in the metadata: it is shown a file of one pixel with the same."""
+    """What Pillow finds in the metadata."""
     image = file.blocks[0].image
     assert image is not None
     if not image.metadata:
         return {}
     from bfncodec import codec
-    from bfncodec.media.image import METADATA_LIMIT, stand_in
+    from bfncodec.media import convert
+    from bfncodec.media.image import METADATA_LIMIT
 
     (metadata,) = codec.unpack_metadata(image.metadata, 1, METADATA_LIMIT + 16)
-    small = io.BytesIO(stand_in(image.source, image.layout, metadata))
-    with Image.open(small, formats=["PNG"]) as shown:
-        shown.load()
-        return dict(shown.info)
+    return convert.info(image.source, metadata)
 
 
 def _accept(prefix: bytes) -> bool:

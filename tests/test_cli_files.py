@@ -218,6 +218,22 @@ def test_fifos_are_read(folder: Path) -> None:
     assert (folder / "out").read_bytes() == b"hello\n"
 
 
+@pytest.mark.parametrize("links", [{"a": "a"}, {"a": "b", "b": "a"}])
+def test_links_in_a_loop_are_refused(folder: Path, text: Path, links: dict[str, str]) -> None:
+    """Row 14: as outputs, forced or not, and as inputs."""
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    before = sorted(os.listdir(folder))
+    for options in ((), ("-f",)):
+        for command, given in (("encode", text), ("decode", f"{text}.bfn")):
+            result = call(command, *options, given, "-o", "a")
+            assert result.code == 1 and isinstance(result.exception, SystemExit)
+            assert "a is one of links that point to each other" in result.err
+        assert "Too many levels" in call("encode", *options, "a").err
+        assert "Too many levels" in call("encode", *options, text, "-o", "a/b").err
+    assert sorted(os.listdir(folder)) == before
+
+
 def test_links_are_read_and_written_through(folder: Path) -> None:
     """Row 14: a link as input is left alone; a link as forced output stays a link."""
     (folder / "image.png").write_bytes(png())

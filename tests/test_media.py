@@ -19,7 +19,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 import bfncodec
 from bfncodec.container import Layout, Source
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
-from bfncodec.media import image
+from bfncodec.media import convert, image
 
 LIMIT = 1 << 20
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -578,6 +578,13 @@ def test_too_much_metadata_is_coded_as_bytes(monkeypatch: pytest.MonkeyPatch) ->
 # Other formats on the way out
 
 
+def converted(file: bytes, suffix: str) -> bytes:
+    """The image in a file in another format."""
+    picture = image.parse(file, LIMIT)
+    assert picture is not None
+    return convert.convert(picture, suffix)
+
+
 @pytest.mark.parametrize("layout", Layout)
 @pytest.mark.parametrize("suffix", [".png", ".ppm", ".pgm", ".pnm", ".bmp", ".tif", ".tiff", ".webp"])
 def test_convert(layout: Layout, suffix: str) -> None:
@@ -590,9 +597,9 @@ def test_convert(layout: Layout, suffix: str) -> None:
     }.get(suffix, set(Layout))
     if layout not in able:
         with pytest.raises(UnsupportedFeature, match="cannot hold"):
-            image.convert(file, suffix)
+            converted(file, suffix)
         return
-    with Image.open(io.BytesIO(image.convert(file, suffix))) as opened:
+    with Image.open(io.BytesIO(converted(file, suffix))) as opened:
         # WebP has colour only: grey comes back as three equal channels.
         wanted = Image.open(io.BytesIO(file)).convert(opened.mode)
         assert np.array_equal(np.asarray(opened), np.asarray(wanted))
@@ -602,7 +609,7 @@ def test_convert(layout: Layout, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
 def test_convert_keeps_profile_and_exif(suffix: str) -> None:
     file = png(before=((b"iCCP", b"name\0\0" + zlib.compress(b"profile")), (b"eXIf", exif(6))))
-    with Image.open(io.BytesIO(image.convert(file, suffix))) as opened:
+    with Image.open(io.BytesIO(converted(file, suffix))) as opened:
         assert opened.info["icc_profile"] == b"profile"
         assert opened.getexif()[0x0112] == 6
         # Pillow turns a TIFF when it opens it, as its EXIF data asks.
@@ -610,21 +617,106 @@ def test_convert_keeps_profile_and_exif(suffix: str) -> None:
         assert width == 3
 
 
+def camera_exif() -> bytes:
+    """EXIF data as cameras write them, with an orientation, a place and an exposure."""
+    data = Image.Exif()
+    data[0x0112], data[0x010F] = 6, "Maker"
+    data.get_ifd(0x8769)[33434] = 0.125
+    data.get_ifd(0x8825)[1] = "N"
+    return data.tobytes()[6:]
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".webp"])
+def test_convert_keeps_exif_of_cameras(suffix: str) -> None:
+    file = png(before=((b"eXIf", camera_exif()),))
+    with Image.open(io.BytesIO(converted(file, suffix))) as opened:
+        known = opened.getexif()
+        assert known[0x010F] == "Maker"
+        assert known.get_ifd(0x8769)[33434] == 0.125
+        assert known.get_ifd(0x8825)[1] == "N"
+
+
+def test_exif_that_tells_of_another_storage_changes_no_pixel() -> None:
+    """EXIF data can hold any tag of a TIFF."""
+    data = Image.Exif()
+    data[0x010F] = "Maker"
+    for tag, value in ((256, 1), (258, 16), (259, 5), (262, 0), (266, 2), (277, 1), (278, 0), (284, 2), (317, 2)):
+        data[tag] = value
+    for colour in MODELLED:
+        file = png(3, 2, colour, before=((b"eXIf", data.tobytes()[6:]),))
+        with Image.open(io.BytesIO(converted(file, ".tif"))) as opened:
+            assert np.array_equal(np.asarray(opened), pixels_of(file))
+            assert opened.getexif()[0x010F] == "Maker"
+
+
+LARGE = np.random.default_rng(0).bytes(1 << 21)
+ODD: dict[str, Chunk] = {
+    "large zTXt": (b"zTXt", b"Large\0\0" + zlib.compress(bytes(1 << 21))),
+    "large iTXt": (b"iTXt", b"Large\0\1\0\0\0" + zlib.compress(bytes(1 << 21))),
+    "method of zTXt": (b"zTXt", b"Odd\0\1abc"),
+    "large profile": (b"iCCP", b"name\0\0" + zlib.compress(LARGE)),
+    "cut profile": (b"iCCP", b"name\0\0" + zlib.compress(b"profile" * 9)[:-5]),
+    "profile without a method": (b"iCCP", b"name\0"),
+    "profile without a name": (b"iCCP", b"profile"),
+    "method of profile": (b"iCCP", b"name\0\1" + zlib.compress(b"profile")),
+    "no profile": (b"iCCP", b""),
+    "no EXIF": (b"eXIf", b""),
+    "EXIF of junk": (b"eXIf", b"junk, and no TIFF at all"),
+    "EXIF without entries": (b"eXIf", b"MM\0*" + struct.pack(">I", 8)),
+    "cut EXIF": (b"eXIf", exif(6)[:12]),
+    "EXIF with an offset far off": (b"eXIf", exif(6)[:4] + b"\xff" * 4 + exif(6)[8:]),
+    "EXIF with numbers of a text": (b"eXIf", b"MM\0*" + struct.pack(">IHHHI4sI", 8, 1, 0x010F, 5, 1, b"\0\0\0\x08", 0)),
+    "short gAMA": (b"gAMA", b"\0\0"),
+    "short pHYs": (b"pHYs", bytes(8)),
+    "short cHRM": (b"cHRM", bytes(31)),
+    "no sRGB": (b"sRGB", b""),
+    "text called dpi": (b"tEXt", b"dpi\0high"),
+    "text called exif": (b"tEXt", b"exif\0none"),
+    "text called icc_profile": (b"tEXt", b"icc_profile\0none"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("suffix", [".ppm", ".bmp", ".tif", ".webp"])
+def test_odd_metadata_stop_no_conversion(name: str, suffix: str) -> None:
+    for file in (png(before=(ODD[name],)), png(after=(ODD[name], (b"eXIf", exif(1))))):
+        with Image.open(io.BytesIO(converted(file, suffix))) as opened:
+            assert np.array_equal(np.asarray(opened), pixels_of(png()))
+            if name == "large profile" and suffix in (".tif", ".webp"):
+                assert opened.info["icc_profile"] == LARGE
+    if name != "large profile":
+        assert len(converted(file, suffix)) < 2000
+
+
+@pytest.mark.parametrize("file", [b"P5#comment\n2 1 255\n\1\2", b"P5 # \n2#\n#\n1 255\r\1\2"])
+def test_convert_of_pnm_that_pillow_does_not_read(file: bytes) -> None:
+    with Image.open(io.BytesIO(converted(file, ".png"))) as opened:
+        assert np.asarray(opened).tolist() == [[1, 2]]
+
+
+def test_convert_of_bmp_that_pillow_does_not_read() -> None:
+    file = bytearray(bmp(header=56))
+    file[14] = 55
+    with Image.open(io.BytesIO(converted(bytes(file), ".png"))) as opened:
+        assert np.array_equal(np.asarray(opened), image.parse(bytes(file), LIMIT).pixels)
+        assert opened.info["dpi"] == pytest.approx((72, 72), abs=0.1)
+
+
 @pytest.mark.parametrize("suffix", ["", ".jpg", ".gif", ".txt"])
 def test_convert_to_lossy_or_unknown_formats_is_refused(suffix: str) -> None:
     with pytest.raises(UnsupportedFeature, match="known suffixes"):
-        image.convert(png(), suffix)
+        converted(png(), suffix)
 
 
 def test_convert_beyond_a_formats_size_is_refused() -> None:
     with pytest.raises(UnsupportedFeature, match="webp"):
-        image.convert(png(20_000, 1, 0), ".webp")
+        converted(png(20_000, 1, 0), ".webp")
 
 
 def test_convert_is_not_stopped_by_pillows_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2)
     assert image.parse(png(), LIMIT) is not None
-    assert np.array_equal(image.parse(image.convert(png(), ".bmp"), LIMIT).pixels, image.parse(png(), LIMIT).pixels)
+    assert np.array_equal(image.parse(converted(png(), ".bmp"), LIMIT).pixels, image.parse(png(), LIMIT).pixels)
     assert Image.MAX_IMAGE_PIXELS == 2
 
 
@@ -640,6 +732,17 @@ def test_pillow_images_keep_mode_and_metadata(photo: np.ndarray) -> None:
         assert np.array_equal(np.asarray(decoded), np.asarray(given_image))
         assert decoded.info["icc_profile"] == b"profile"
         assert decoded.getexif()[0x0112] == 6
+
+
+def test_pillow_images_keep_a_large_profile(photo: np.ndarray) -> None:
+    """Larger than Pillow unpacks from a PNG; and larger images than it likes come back without a warning."""
+    given_image = Image.fromarray(photo[:20, :20])
+    given_image.info["icc_profile"] = LARGE
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+        decoded = bfncodec.decode(bfncodec.encode(given_image, model="tiny"))
+    assert decoded.info["icc_profile"] == LARGE
+    assert np.array_equal(np.asarray(decoded), np.asarray(given_image))
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "CMYK", "I;16", "I", "F", "HSV", "YCbCr"])

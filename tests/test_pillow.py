@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,11 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 import bfncodec
 import bfncodec.pillow
 from bfncodec import api, codec
-from bfncodec.container import Layout, Source
+from bfncodec.container import Source
 from bfncodec.errors import UnsupportedFeature
-from bfncodec.media.image import _packed, _with_lengths, convert, stand_in
+from bfncodec.media import convert
+from bfncodec.media import image as media
+from bfncodec.media.image import _packed, _with_lengths
 
 
 def saved(image: Image.Image, **options: object) -> bytes:
@@ -81,9 +85,46 @@ def test_a_coded_png_files_chunks_are_seen_and_dangerous_ones_are_not(small: np.
         assert back.info["Title"] == "waves"
         assert back.info["After"] == "the pixels"
         assert back.info["gamma"] == pytest.approx(0.45455)
-    chunk = (b"IHDR", (50_000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0")
-    shown = stand_in(Source.PNG, Layout.RGB, _with_lengths(_packed([chunk]), b""))
-    assert Image.open(io.BytesIO(shown)).size == (1, 1)
+    for kind, content in ((b"IHDR", struct.pack(">II5B", 50_000, 50_000, 8, 2, 0, 0, 1)), (b"acTL", bytes([1] * 8))):
+        assert convert.info(Source.PNG, _with_lengths(_packed([(kind, content)]), b"")) == {}
+
+
+def with_chunks(file: bytes, *chunks: tuple[bytes, bytes], after: bool = False) -> bytes:
+    """A PNG file with more chunks."""
+    where = len(file) - 12 if after else 33
+    made = [struct.pack(">I", len(c)) + kind + c + struct.pack(">I", zlib.crc32(kind + c)) for kind, c in chunks]
+    return file[:where] + b"".join(made) + file[where:]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_chunks_that_pillow_refuses_are_left_out_of_info(small: np.ndarray, after: bool) -> None:
+    odd = [
+        (b"zTXt", b"Large\0\0" + zlib.compress(bytes(1 << 21))),
+        (b"iTXt", b"Large\0\1\0\0\0" + zlib.compress(bytes(1 << 21))),
+        (b"zTXt", b"Odd\0\1abc"),
+        *((b"gAMA", b"\0"), (b"pHYs", b"\0"), (b"cHRM", b"\0"), (b"sRGB", b""), (b"iCCP", b"name\0\1abc")),
+    ]
+    good = [(b"tEXt", b"Title\0waves"), (b"zTXt", b"Small\0\0" + zlib.compress(b"text"))]
+    file = with_chunks(png(small), good[0], *odd, good[1], after=after)
+    with Image.open(io.BytesIO(bfncodec.encode(file, model="tiny"))) as back:
+        assert back.info == {"Title": "waves", "Small": "text"}
+        assert np.array_equal(np.asarray(back), small)
+
+
+def test_a_large_profile_is_in_info(small: np.ndarray) -> None:
+    profile = np.random.default_rng(0).bytes(1 << 21)
+    image = Image.fromarray(small)
+    image.info["icc_profile"] = profile
+    with Image.open(io.BytesIO(saved(image))) as back:
+        assert back.info == {"icc_profile": profile}
+
+
+def test_texts_that_unpack_to_too_much_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more is unpacked than Pillow allows in all."""
+    monkeypatch.setattr("PIL.PngImagePlugin.MAX_TEXT_MEMORY", 5 << 20)
+    texts = [(b"zTXt", b"%d\0\0" % number + zlib.compress(bytes(1 << (20 + number % 2)))) for number in range(20)]
+    told = convert.info(Source.PNG, _with_lengths(_packed(texts), b""))
+    assert sorted(told) == ["0", "2", "4"]
 
 
 @pytest.mark.parametrize("kind", ["BMP", "PPM"])
@@ -272,5 +313,5 @@ def test_pillows_limit_is_left_alone_also_meanwhile(small: np.ndarray, monkeypat
     monkeypatch.setattr(PngImageFile, "_open", watched)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     assert bfncodec.decode(bfncodec.encode(png(small), model="tiny"))
-    assert convert(png(small), ".bmp")
+    assert convert.convert(media.parse(png(small), 1 << 20), ".bmp")
     assert set(seen) == {10}, "it is one for all threads"

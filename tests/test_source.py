@@ -184,7 +184,7 @@ ALLOWED = {
     "payload.py": {"errors"},
     "container.py": {"errors", "payload"},
     "classical.py": {"errors", "payload", "container"},
-    "media": {"errors", "container"},
+    "media": {"errors", "container", "media"},
     "exact": {"errors", "exact"},
     "flow": {"errors", "exact", "flow"},
     "coding": {"errors", "exact", "flow", "coding"},

@@ -113,8 +113,8 @@ def decode(
                     out.release()
                 content = payload.whole(out.file)
                 picture = parsed(content)
-                if picture is not None:
-                    made = api.converted(picture, bytes(content), suffix)
+                made = None if picture is None else api.converted(picture, suffix)
+                if made is not None:
                     out.file.truncate(0)
                     out.file.seek(0)
                     written = out.file.write(made)
@@ -124,9 +124,11 @@ def decode(
         return api.parsed(content, "auto", max_pixels) if suffix in IMAGE_SUFFIXES else None
 
     def shaped(content: Iterator[bytes] | Picture) -> bytes:
-        made = api.file_bytes(content)
-        picture = parsed(made) if isinstance(content, Iterator) else content
-        return made if picture is None else api.converted(picture, made, suffix)
+        if not isinstance(content, Iterator):
+            return api.converted(content, suffix) or api.file_bytes(content)
+        plain = api.file_bytes(content)
+        picture = parsed(plain)
+        return plain if picture is None else api.converted(picture, suffix) or plain
 
     def unpack(name: str, file: container.File) -> None:
         chosen = api.select(file, items)

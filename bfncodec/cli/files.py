@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -202,6 +203,11 @@ def check_target(target: str, sources: Sequence[str], force: bool) -> None:
     path = Path(target)
     if not os.path.lexists(path):
         return
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Refused(f"{printable(target)} is one of links that point to each other") from None
     others = [source for source in sources if source != STANDARD and os.path.exists(source)]
     if path.exists() and any(path.samefile(source) for source in others):
         raise Refused(f"{printable(target)} is the input itself")

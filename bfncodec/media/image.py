@@ -11,20 +11,15 @@ import re
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.container import Layout, Source
-from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
-
-if TYPE_CHECKING:
-    from PIL.ImageFile import ImageFile
+from bfncodec.errors import CorruptFile, LimitExceeded
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_LAYOUTS = {0: Layout.L, 4: Layout.LA, 2: Layout.RGB, 6: Layout.RGBA}
-_SHOWN = {b"iCCP", b"eXIf", b"pHYs", b"gAMA", b"sRGB", b"cHRM", b"tEXt", b"zTXt", b"iTXt"}
 _UNMODELLED = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}
 # Chunks that depend on the pixels, but not on how they are packed. Others of those that PNG calls unsafe to copy may
 # hold offsets into the packed pixels (iDOT) or signatures over them (caBX, dSIG), which a file packed anew would break.
@@ -38,6 +33,7 @@ _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
 _LENGTHS = struct.Struct("<II")
 METADATA_LIMIT = 1 << 26  # of one picture; files with more are coded as bytes
 HEAD = 1 << 16  # bytes at a file's start that `may_be` wants
+Chunk = tuple[bytes, bytes]  # type and content of a part of a PNG
 
 
 @dataclass
@@ -94,18 +90,15 @@ def build(picture: Picture) -> bytes:
     return _build_png(picture)
 
 
-def stand_in(source: Source, layout: Layout, metadata: bytes) -> bytes:
-    """A PNG file of one pixel with what a picture's metadata tell; CorruptFile if they are damaged."""
+def metadata_chunks(source: Source, metadata: bytes) -> list[Chunk]:
+    """A picture's metadata as PNG chunks; CorruptFile if they are damaged."""
     before, after = _parts(metadata)
     if source is Source.PNM:
-        kept = []
-    elif source is Source.BMP:
-        across, down = struct.unpack_from("<II", before.ljust(54, b"\0"), 38)
-        kept = [(b"pHYs", struct.pack(">IIB", across, down, 1))] if across and down else []
-    else:
-        kept = [chunk for chunk in [*_unpacked(before), *_unpacked(after)] if chunk[0] in _SHOWN]
-    pixel = np.zeros((1, 1, layout.channels), np.uint8)
-    return _build_png(Picture(source, layout, pixel, _with_lengths(_packed(kept), b"")))
+        return []
+    if source is Source.BMP:
+        across, down = struct.unpack_from("<ii", before.ljust(54, b"\0"), 38)
+        return [(b"pHYs", struct.pack(">IIB", across, down, 1))] if across > 0 and down > 0 else []
+    return [*_unpacked(before), *_unpacked(after)]
 
 
 def _checked_size(width: int, height: int, max_pixels: int) -> None:
@@ -113,7 +106,7 @@ def _checked_size(width: int, height: int, max_pixels: int) -> None:
         raise LimitExceeded(f"the image has {width * height} pixels; the limit is {max_pixels} (--max-pixels)")
 
 
-def _chunks(data: bytes) -> list[tuple[bytes, bytes]] | None:
+def _chunks(data: bytes) -> list[Chunk] | None:
     """Type and content of every PNG chunk; None unless all is in order."""
     chunks = []
     position = len(PNG_MAGIC)
@@ -132,7 +125,7 @@ def _chunks(data: bytes) -> list[tuple[bytes, bytes]] | None:
     return chunks if position == len(data) and chunks and chunks[-1] == (b"IEND", b"") else None
 
 
-def _png(chunks: list[tuple[bytes, bytes]]) -> bytes:
+def _png(chunks: list[Chunk]) -> bytes:
     """The PNG file of chunks, IEND left out."""
     out = bytearray(PNG_MAGIC)
     for kind, content in [*chunks, (b"IEND", b"")]:
@@ -203,24 +196,13 @@ def _whole(packed: bytes, rows: list[tuple[int, int]]) -> bool:
     return True
 
 
-def _opened(data: bytes) -> ImageFile:
-    """A PNG, PNM or BMP file of any size as Pillow reads it.
-
-    Image.open has a limit, which could be lifted only for all threads at once; sizes are checked here.
-    """
-    from PIL.BmpImagePlugin import BmpImageFile
-    from PIL.PngImagePlugin import PngImageFile
-    from PIL.PpmImagePlugin import PpmImageFile
-
-    readers: tuple[tuple[bytes, type[ImageFile]], ...] = ((b"P", PpmImageFile), (b"BM", BmpImageFile))
-    reader = next((reader for magic, reader in readers if data.startswith(magic)), PngImageFile)
-    return reader(io.BytesIO(data))
-
-
 def _pillow_pixels(data: bytes, mode: str) -> NDArray[np.uint8] | None:
     """Pixels of a PNG file without metadata as Pillow reads them; None if it cannot, or reads another mode."""
+    from PIL.PngImagePlugin import PngImageFile
+
     try:
-        with _opened(data) as image:
+        # Image.open has a limit, which could be lifted only for all threads at once; sizes are checked here.
+        with PngImageFile(io.BytesIO(data)) as image:
             if image.mode != mode:
                 return None
             pixels: NDArray[np.uint8] = np.asarray(image)
@@ -242,11 +224,11 @@ def _build_png(picture: Picture) -> bytes:
     return _png([made[0], *_unpacked(before), *body, *_unpacked(after)])
 
 
-def _packed(chunks: list[tuple[bytes, bytes]]) -> bytes:
+def _packed(chunks: list[Chunk]) -> bytes:
     return b"".join(struct.pack(">I", len(content)) + kind + content for kind, content in chunks)
 
 
-def _unpacked(packed: bytes) -> list[tuple[bytes, bytes]]:
+def _unpacked(packed: bytes) -> list[Chunk]:
     chunks = []
     position = 0
     while position < len(packed):
@@ -321,36 +303,3 @@ def _joined(picture: Picture) -> bytes:
         rows = pixels[::-1, :, ::-1].reshape(pixels.shape[0], -1)
         return before + np.concatenate([rows, padding], axis=1).tobytes() + after
     return before + pixels.tobytes() + after
-
-
-_LOSSLESS: dict[str, dict[str, Any]] = {
-    ".png": {},
-    ".ppm": {},
-    ".pgm": {},
-    ".pnm": {},
-    ".bmp": {},
-    ".tif": {"compression": "tiff_lzw"},
-    ".tiff": {"compression": "tiff_lzw"},
-    ".webp": {"lossless": True, "exact": True},
-}
-SUFFIX = {Source.PNG: ".png", Source.PNM: ".ppm", Source.BMP: ".bmp", Source.ARRAY: ".png", Source.PILLOW: ".png"}
-
-
-def convert(file: bytes, suffix: str) -> bytes:
-    """An image file's pixels in another lossless format, by suffix; UnsupportedFeature if it cannot hold them."""
-    if suffix not in _LOSSLESS:
-        known = " ".join(_LOSSLESS)
-        raise UnsupportedFeature(f"cannot write an image losslessly as {suffix!r}; known suffixes: {known}")
-    with _opened(file) as image:
-        image.load()
-        fits = {".ppm": ("RGB", "L"), ".pnm": ("RGB", "L"), ".pgm": ("L",), ".bmp": ("RGB", "L")}
-        if image.mode not in fits.get(suffix, (image.mode,)):
-            raise UnsupportedFeature(f"{suffix} cannot hold an image of mode {image.mode}")
-        buffer = io.BytesIO()
-        format_name = {".tif": "TIFF", ".tiff": "TIFF", ".pgm": "PPM", ".pnm": "PPM"}.get(suffix, suffix[1:].upper())
-        kept = {key: image.info[key] for key in ("icc_profile", "exif", "dpi") if image.info.get(key)}
-        try:
-            image.save(buffer, format_name, **_LOSSLESS[suffix], **kept)
-        except (OSError, ValueError) as error:
-            raise UnsupportedFeature(f"cannot write this image as {suffix}: {error}") from error
-    return buffer.getvalue()

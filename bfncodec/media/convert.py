@@ -1,0 +1,160 @@
+"""Pictures in other lossless formats, and as Pillow's images.
+
+Metadata come from files as they are: what is damaged or too large is left out, and stops nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bfncodec.container import Layout, Source
+from bfncodec.errors import UnsupportedFeature
+from bfncodec.media.image import METADATA_LIMIT, Chunk, Picture, metadata_chunks
+
+if TYPE_CHECKING:
+    from PIL.Image import Exif, Image
+
+FORMATS = {
+    **{".png": "PNG", ".ppm": "PPM", ".pgm": "PPM", ".pnm": "PPM", ".bmp": "BMP"},
+    **{".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"},
+}
+OWN = {
+    Source.PNM: (".ppm", ".pgm", ".pnm"),
+    Source.BMP: (".bmp",),
+    **dict.fromkeys((Source.PNG, Source.ARRAY, Source.PILLOW), (".png",)),
+}
+_OPTIONS: dict[str, dict[str, Any]] = {"TIFF": {"compression": "tiff_lzw"}, "WEBP": {"lossless": True, "exact": True}}
+_LAYOUTS = {".pgm": (Layout.L,), **dict.fromkeys((".ppm", ".pnm", ".bmp"), (Layout.L, Layout.RGB))}
+_HELD = {
+    **dict.fromkeys(("PNG", "TIFF"), ("icc_profile", "dpi", "exif")),
+    **{"WEBP": ("icc_profile", "exif"), "BMP": ("dpi",), "PPM": ()},
+}
+# Chunks that Pillow is shown, besides profiles. Others say how pixels are stored, or nothing to it.
+_SHOWN = {b"eXIf", b"pHYs", b"gAMA", b"sRGB", b"cHRM", b"tEXt", b"zTXt", b"iTXt"}
+# EXIF data can hold any tag of a TIFF. These say how its pixels are stored, and would change their meaning.
+_STORAGE = {
+    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284, 288, 289, 290, 291),
+    *(292, 293, 297, 301, 317, 320, 321, 322, 323, 324, 325, 326, 327, 328, 330, 332, 333, 334, 336, 337, 338, 339),
+    *(340, 341, 342, 347, *range(512, 533), 34675, 50838, 50839),
+}
+# What Pillow raises for metadata that it cannot read or write.
+_REFUSED = (
+    *(OSError, ValueError, SyntaxError, TypeError, LookupError, ArithmeticError, AttributeError),
+    *(struct.error, Warning),
+)
+
+
+def convert(picture: Picture, suffix: str) -> bytes:
+    """A picture as a file of the format that a suffix names; UnsupportedFeature if that cannot hold its pixels.
+
+    ICC profile, EXIF and resolution are kept where the format has a place for them.
+    """
+    if suffix not in FORMATS:
+        raise UnsupportedFeature(f"cannot write an image losslessly as {suffix!r}; known suffixes: {' '.join(FORMATS)}")
+    layout = picture.layout
+    if layout not in _LAYOUTS.get(suffix, Layout):
+        raise UnsupportedFeature(f"{suffix} cannot hold an image of mode {layout.name}")
+    kind = FORMATS[suffix]
+    found = _kept(metadata_chunks(picture.source, picture.metadata))
+    kept = {key: value for key, value in found.items() if key in _HELD[kind]}
+    shown = _shown(picture)
+    while True:
+        try:
+            return _saved(shown, kind, kept)
+        except _REFUSED as error:
+            if not kept:
+                raise UnsupportedFeature(f"cannot write this image as {suffix}: {error}") from error
+            kept.popitem()
+
+
+def pillow_image(picture: Picture) -> Image:
+    """A picture as Pillow's image, with what Pillow would find in its file."""
+    image = _shown(picture)
+    image.info = info(picture.source, picture.metadata)
+    return image
+
+
+def info(source: Source, metadata: bytes) -> dict[str | tuple[int, int], Any]:
+    """What Pillow finds in the file that a picture's metadata came from; CorruptFile if they are damaged.
+
+    Chunks that Pillow refuses are left out, such as texts of more than 1 MB; but a profile may be larger.
+    """
+    from PIL.PngImagePlugin import MAX_TEXT_CHUNK, MAX_TEXT_MEMORY, PngStream
+
+    known = metadata_chunks(source, metadata)
+    stream = PngStream(io.BytesIO())
+    for kind, content in known:
+        if kind not in _SHOWN:
+            continue
+        stream.fp = io.BytesIO(content)
+        try:
+            stream.call(kind, 0, len(content))
+        except _REFUSED:
+            stream.text_memory += MAX_TEXT_CHUNK  # so much may have been unpacked
+        if stream.text_memory > MAX_TEXT_MEMORY:
+            break
+    profile = _kept(known).get("icc_profile")
+    return stream.im_info | ({"icc_profile": profile} if profile else {})
+
+
+def _shown(picture: Picture) -> Image:
+    from PIL import Image
+
+    pixels = picture.pixels[..., 0] if picture.layout is Layout.L else picture.pixels
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _saved(shown: Image, kind: str, kept: dict[str, Any]) -> bytes:
+    options = _OPTIONS.get(kind, {}) | kept
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Pillow warns of EXIF data that it reads in part
+        if kind == "TIFF" and "exif" in options:
+            options |= {"exif": _described(kept["exif"]), "compression": "raw"}  # libtiff refuses EXIF of cameras
+        shown.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _described(data: bytes) -> Exif:
+    """EXIF data without what they say of a file's layout."""
+    from PIL.Image import Exif
+
+    exif = Exif()
+    exif.load(data)
+    for tag in _STORAGE & set(exif):
+        del exif[tag]
+    exif.get_ifd(34665).pop(40965, None)  # holds an offset that Pillow does not follow
+    return exif
+
+
+def _kept(known: list[Chunk]) -> dict[str, Any]:
+    """Profile, resolution and EXIF in chunks, as Pillow calls them; what can be done without comes last."""
+    last = dict(known)
+    kept: dict[str, Any] = {}
+    if profile := _profile(last.get(b"iCCP", b"")):
+        kept["icc_profile"] = profile
+    across, down, unit = struct.unpack_from(">IIB", last.get(b"pHYs", b"").ljust(9, b"\0"))
+    if unit == 1 and across and down:
+        kept["dpi"] = across * 0.0254, down * 0.0254
+    if last.get(b"eXIf"):
+        kept["exif"] = b"Exif\0\0" + last[b"eXIf"]
+    return kept
+
+
+def _profile(content: bytes) -> bytes | None:
+    """The ICC profile in a chunk, None if it is damaged or too large."""
+    packed = content.partition(b"\0")[2]
+    if not packed or packed[0]:
+        return None
+    unpacker = zlib.decompressobj()
+    try:
+        profile = unpacker.decompress(packed[1:], METADATA_LIMIT)
+    except zlib.error:
+        return None
+    return profile if unpacker.eof else None
