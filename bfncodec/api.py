@@ -258,10 +258,10 @@ def decode_chosen(file: File, chosen: dict[int, str], device: str) -> Iterator[t
 
 
 def converted(picture: Picture, suffix: str) -> bytes | None:
-    """The file in the format that an output's suffix names; None if that is the format that the picture came in."""
+    """The file in the format that an output's suffix names; None if the picture's own file is to be written."""
     from bfncodec.media import convert
 
-    return None if not suffix or suffix in convert.OWN[picture.source] else convert.convert(picture, suffix)
+    return convert.convert(picture, suffix) if convert.changes(picture.source, suffix) else None
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import pytest
 from command import SIDE, call, encoded_png, good, listing, pixels, png, shown
 from PIL import Image
 
+import bfncodec
 from bfncodec import codec, container
 from bfncodec.container import Block, File, Layout, Mode, Pass, Schedule, Source
 from bfncodec.models.context import STRIDE
@@ -258,12 +259,53 @@ def test_output_in_another_format(folder: Path, suffix: str, mode: str) -> None:
     assert (shown(made) == pixels()).all()
 
 
-@pytest.mark.parametrize("output", ["out.jpg", "out.pgm"])
-def test_lossy_formats_are_refused(folder: Path, output: str) -> None:
-    """No colours are lost on the way."""
+@pytest.mark.parametrize("output", ["tmp.Xa3", "a.png.bak", "a.v1.2", "a.", "out.PNGX", "renamed.jpg", "a.gif"])
+@pytest.mark.parametrize("mode", ["image", "bytes"])
+def test_any_other_suffix_gives_the_file_as_it_was(folder: Path, output: str, mode: str) -> None:
+    """As a file that `mktemp` made, or whose real name says nothing. That no JPEG comes out is told."""
+    (folder / "a.bfn").write_bytes(encoded_png() if mode == "image" else good("encode", "--bytes", given=png()).out)
+    (folder / output).touch()
+    told = good("decode", "a.bfn", "-f", "-o", output).err
+    assert (folder / output).read_bytes() == good("decode", "-c", "a.bfn").out
+    other = output.endswith((".jpg", ".gif"))
+    assert ("is made; the image keeps its own format" in told) == (other and mode == "image")
+    assert "made" not in good("decode", "-q", "a.bfn", "-f", "-o", output).err
+
+
+def test_items_and_previews_under_any_other_suffix(folder: Path, inputs: dict[str, bytes]) -> None:
+    good("encode", "-m", "tiny", *inputs, "-o", "set.bfn")
+    good("decode", "set.bfn", "--item", "a.png", "-o", "out.1")
+    assert np.array_equal(shown((folder / "out.1").read_bytes()), pixels(1))
     (folder / "a.png.bfn").write_bytes(encoded_png())
-    assert call("decode", "a.png.bfn", "-o", output).code == 1
-    assert not (folder / output).exists()
+    good("decode", "--preview", "a.png.bfn", "-o", "small.1")
+    assert np.array_equal(shown((folder / "small.1").read_bytes()), pixels()[::STRIDE, ::STRIDE])
+
+
+def test_what_a_format_cannot_hold_is_refused_before_it_is_decoded(
+    folder: Path, inputs: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No colours and no alpha are lost on the way, and nobody waits for a refusal."""
+    (folder / "a.png.bfn").write_bytes(encoded_png())
+    alpha = Image.fromarray(pixels()).convert("RGBA")
+    (folder / "alpha.bfn").write_bytes(bfncodec.encode(alpha, model="tiny"))
+    (folder / "wide.bfn").write_bytes(bfncodec.encode(np.zeros((1, 16384), np.uint8), model="tiny"))
+    good("encode", "-m", "tiny", *inputs, "-o", "set.bfn")
+    monkeypatch.setattr(codec, "decode_pictures", None)
+    for arguments in (
+        ("a.png.bfn", "-o", "out.pgm"),
+        *(("alpha.bfn", "-o", f"out.{suffix}") for suffix in ("pgm", "ppm", "pnm", "bmp")),
+        ("wide.bfn", "-o", "out.webp"),
+        ("set.bfn", "--item", "b.png", "-o", "out.pgm"),
+    ):
+        result = call("decode", *arguments)
+        assert result.code == 1 and "cannot hold an image of" in result.err
+        assert not (folder / arguments[-1]).exists()
+
+
+def test_pixels_coded_as_bytes_are_refused_too(folder: Path) -> None:
+    (folder / "a.png.bfn").write_bytes(good("encode", "--bytes", given=png()).out)
+    assert "cannot hold an image of" in call("decode", "a.png.bfn", "-o", "out.pgm").err
+    assert not (folder / "out.pgm").exists()
 
 
 def test_bytes_come_back_as_bytes(folder: Path) -> None:

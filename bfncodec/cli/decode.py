@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bfncodec import container, payload
     from bfncodec.media.image import Picture
 
-IMAGE_SUFFIXES = (".png", ".ppm", ".pgm", ".pnm", ".bmp", ".tif", ".tiff", ".webp")
+NOT_MADE = (".jpg", ".jpeg", ".gif", ".jxl", ".avif", ".heic")
 
 
 @click.command(short_help="Decode .bfn files.")
@@ -49,8 +49,8 @@ def decode(
     """Decode each FILE.bfn to FILE. With no FILE, or '-', read standard input.
 
     An image is written in the format that -o's suffix names (.png .ppm .pgm .bmp .tif
-    .webp), or as the file it was. Archives are unpacked into --output-dir, by default the
-    archive's name without .bfn.
+    .webp), with any other suffix as the file it was. Archives are unpacked into
+    --output-dir, by default the archive's name without .bfn.
     """
     messages = files.Messages(1 - quiet + verbose)
     options.set_threads(threads)
@@ -64,6 +64,7 @@ def decode(
     if output_dir:
         files.distinct(str(Path(output_dir) / Path(name).name) for name in names)
     from bfncodec import api, container, payload
+    from bfncodec.media import convert
 
     suffix = Path(output or "").suffix.lower()
 
@@ -96,8 +97,18 @@ def decode(
         if remove and output != files.STANDARD:
             files.remove(name, messages)
 
+    def refuse(image: container.Image | None) -> None:
+        """Refuse what -o's suffix cannot hold, before it is decoded."""
+        if image is not None and not preview and convert.changes(image.source, suffix):
+            convert.check(image.layout, image.width, image.height, suffix)
+
+    def warn(target: str, image: container.Image | None) -> None:
+        if image is not None and suffix in NOT_MADE:
+            messages.note(f"{files.printable(target)}: warning: no {suffix} is made; the image keeps its own format")
+
     def single(name: str, file: container.File, size: int) -> None:
         target = target_of(name)
+        refuse(file.blocks[0].image)
         if target == files.STANDARD:
             messages.clear()
         taken = files.Keep.NOTHING if no_preserve else files.Keep.ALL
@@ -118,10 +129,11 @@ def decode(
                     out.file.truncate(0)
                     out.file.seek(0)
                     written = out.file.write(made)
+        warn(target, file.blocks[0].image)
         messages.detail(f"{files.printable(name)}: {files.with_unit(size)} -> {files.with_unit(written)}")
 
     def parsed(content: payload.Data) -> Picture | None:
-        return api.parsed(content, "auto", max_pixels) if suffix in IMAGE_SUFFIXES else None
+        return api.parsed(content, "auto", max_pixels) if suffix in convert.FORMATS else None
 
     def shaped(content: Iterator[bytes] | Picture) -> bytes:
         if not isinstance(content, Iterator):
@@ -142,6 +154,9 @@ def decode(
             if not output:
                 files.check_member(item)
             files.check_target(output or str(folder / item), [name], force)
+        blocks = [block for block in file.blocks for _ in range(block.items)]
+        for number in chosen:
+            refuse(blocks[number].image)
         for item, content in api.decode_chosen(file, chosen, device):
             messages.progress(files.printable(item))
             made = shaped(content)
@@ -150,6 +165,8 @@ def decode(
             with files.output(where, sources=[name], force=force, keep=taken, make_folder=not output) as out:
                 out.file.write(made)
             messages.detail(f"{files.printable(item)}: unpacked")
+        if output:
+            warn(output, blocks[next(iter(chosen))].image)
 
     files.each(names, one, messages, debug)
 

@@ -24,13 +24,14 @@ FORMATS = {
     **{".png": "PNG", ".ppm": "PPM", ".pgm": "PPM", ".pnm": "PPM", ".bmp": "BMP"},
     **{".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"},
 }
-OWN = {
+_OWN = {
     Source.PNM: (".ppm", ".pgm", ".pnm"),
     Source.BMP: (".bmp",),
     **dict.fromkeys((Source.PNG, Source.ARRAY, Source.PILLOW), (".png",)),
 }
 _OPTIONS: dict[str, dict[str, Any]] = {"TIFF": {"compression": "tiff_lzw"}, "WEBP": {"lossless": True, "exact": True}}
 _LAYOUTS = {".pgm": (Layout.L,), **dict.fromkeys((".ppm", ".pnm", ".bmp"), (Layout.L, Layout.RGB))}
+_WEBP_SIDE = 16383
 _HELD = {
     **dict.fromkeys(("PNG", "TIFF"), ("icc_profile", "dpi", "exif")),
     **{"WEBP": ("icc_profile", "exif"), "BMP": ("dpi",), "PPM": ()},
@@ -50,16 +51,28 @@ _REFUSED = (
 )
 
 
+def changes(source: Source, suffix: str) -> bool:
+    """True if a suffix names another format than the one that a picture came in; unknown suffixes name none."""
+    return suffix in FORMATS and suffix not in _OWN[source]
+
+
+def check(layout: Layout, width: int, height: int, suffix: str) -> None:
+    """UnsupportedFeature if the format that a suffix names cannot hold such pixels."""
+    if layout not in _LAYOUTS.get(suffix, Layout):
+        raise UnsupportedFeature(f"{suffix} cannot hold an image of mode {layout.name}")
+    if suffix == ".webp" and max(width, height) > _WEBP_SIDE:
+        raise UnsupportedFeature(
+            f"{suffix} cannot hold an image of {width}x{height}; its sides are {_WEBP_SIDE} at most"
+        )
+
+
 def convert(picture: Picture, suffix: str) -> bytes:
     """A picture as a file of the format that a suffix names; UnsupportedFeature if that cannot hold its pixels.
 
     ICC profile, EXIF and resolution are kept where the format has a place for them.
     """
-    if suffix not in FORMATS:
-        raise UnsupportedFeature(f"cannot write an image losslessly as {suffix!r}; known suffixes: {' '.join(FORMATS)}")
-    layout = picture.layout
-    if layout not in _LAYOUTS.get(suffix, Layout):
-        raise UnsupportedFeature(f"{suffix} cannot hold an image of mode {layout.name}")
+    height, width = picture.pixels.shape[:2]
+    check(picture.layout, width, height, suffix)
     kind = FORMATS[suffix]
     found = _kept(metadata_chunks(picture.source, picture.metadata))
     kept = {key: value for key, value in found.items() if key in _HELD[kind]}
