@@ -466,6 +466,7 @@ def _from_array(array: np.ndarray[Any, Any]) -> Picture:
 
 
 def _from_pillow(image: Image, max_pixels: int) -> Picture:
+    from bfncodec.media import convert
     from bfncodec.media.image import parse
 
     if getattr(image, "mode", None) not in ("L", "LA", "RGB", "RGBA"):
@@ -475,8 +476,8 @@ def _from_pillow(image: Image, max_pixels: int) -> Picture:
             "cannot encode an image with a transparent colour; convert it to mode RGBA, or delete info['transparency']"
         )
     buffer = io.BytesIO()
-    known = {key: image.info[key] for key in ("icc_profile", "exif", "dpi") if image.info.get(key)}
-    image.save(buffer, "PNG", compress_level=1, **known)
+    options: dict[str, Any] = {"icc_profile": None} | convert.png_options(image.info)
+    image.save(buffer, "PNG", compress_level=1, **options)
     picture = parse(buffer.getvalue(), max_pixels)
     if picture is None:
         raise UnsupportedFeature("cannot encode this image: its PNG form is not modelled")

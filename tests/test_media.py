@@ -649,6 +649,27 @@ def test_exif_that_tells_of_another_storage_changes_no_pixel() -> None:
             assert opened.getexif()[0x010F] == "Maker"
 
 
+@pytest.mark.parametrize(("kind", "value"), [(5, (0, 0)), (5, (1, 0)), (10, (-72, 1)), (10, (72, -1))])
+def test_exif_with_a_resolution_that_is_none(kind: int, value: tuple[int, int]) -> None:
+    """It alone is left out."""
+    entries = struct.pack(">HHI4sHHII", 0x010F, 2, 4, b"abc\0", 282, kind, 1, 38) + bytes(4)
+    data = b"MM\0*" + struct.pack(">IH", 8, 2) + entries + struct.pack(">ii", *value)
+    with Image.open(io.BytesIO(converted(png(before=((b"eXIf", data),)), ".tif"))) as opened:
+        assert opened.getexif()[0x010F] == "abc"
+        assert 282 not in opened.tag_v2 and "nan" not in str(opened.info)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".bmp", ".png"])
+@pytest.mark.parametrize("size", [(0, 0), (1, 0), (1, 1), (1 << 31, 1), (0xFFFFFFFF, 0xFFFFFFFF)])
+def test_any_physical_size_can_be_converted(suffix: str, size: tuple[int, int]) -> None:
+    for file in (
+        png(before=((b"pHYs", struct.pack(">IIB", *size, 1)),)),
+        bmp()[:38] + struct.pack("<II", *size) + bmp()[46:],
+    ):
+        with Image.open(io.BytesIO(converted(file, suffix))) as opened:
+            assert np.array_equal(np.asarray(opened), pixels_of(file))
+
+
 LARGE = np.random.default_rng(0).bytes(1 << 21)
 ODD: dict[str, Chunk] = {
     "large zTXt": (b"zTXt", b"Large\0\0" + zlib.compress(bytes(1 << 21))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import struct
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile, PngInfo
+from PIL.TiffImagePlugin import IFDRational
 
 import bfncodec
 import bfncodec.pillow
@@ -74,6 +76,45 @@ def test_options_take_the_place_of_info(small: np.ndarray) -> None:
         assert back.info["dpi"] == pytest.approx((72, 72), abs=0.1)
         assert np.array_equal(np.asarray(back), small)
     assert image.info == {"icc_profile": b"profile", "dpi": (300, 300)}
+
+
+@pytest.mark.parametrize(
+    "dpi",
+    [
+        (IFDRational(0, 0), IFDRational(0, 0)),
+        (72, math.nan),
+        (math.inf, math.inf),
+        (-math.inf, 72),
+        (-72, -72),
+        (72, -1),
+        (1e30, 72),
+        (1 << 30, 72),
+        (72,),
+        (72, 72, 72),
+        72,
+        "high",
+    ],
+    ids=repr,
+)
+def test_a_resolution_that_is_none_is_left_out(small: np.ndarray, dpi: object) -> None:
+    """As TIFFs and JPEGs give them to Pillow; also where they are given on, as they often are."""
+    image = Image.fromarray(small)
+    given = saved(image, dpi=dpi)
+    image.info |= {"dpi": dpi, "icc_profile": b"profile"}
+    for data in (given, saved(image), bfncodec.encode(image, model="tiny")):
+        with Image.open(io.BytesIO(data)) as back:
+            assert "dpi" not in back.info
+            assert np.array_equal(np.asarray(back), small)
+    assert bfncodec.decode(data).info == {"icc_profile": b"profile"}
+
+
+@pytest.mark.parametrize("dpi", [(0, 0), (IFDRational(300, 2), np.float32(150)), [150.0, 150]], ids=repr)
+def test_any_resolution_is_kept(small: np.ndarray, dpi: object) -> None:
+    image = Image.fromarray(small)
+    image.info = {"dpi": dpi, "icc_profile": "text of a PNG", "exif": "text of a PNG"}
+    with Image.open(io.BytesIO(saved(image))) as back:
+        assert list(back.info) == ["dpi"]
+        assert back.info["dpi"] == pytest.approx([float(inches) for inches in dpi], abs=0.1)
 
 
 def test_a_coded_png_files_chunks_are_seen_and_dangerous_ones_are_not(small: np.ndarray) -> None:

@@ -44,6 +44,7 @@ _STORAGE = {
     *(292, 293, 297, 301, 317, 320, 321, 322, 323, 324, 325, 326, 327, 328, 330, 332, 333, 334, 336, 337, 338, 339),
     *(340, 341, 342, 347, *range(512, 533), 34675, 50838, 50839),
 }
+_RESOLUTION = {282, 283, 296}
 # What Pillow raises for metadata that it cannot read or write.
 _REFUSED = (
     *(OSError, ValueError, SyntaxError, TypeError, LookupError, ArithmeticError, AttributeError),
@@ -116,6 +117,27 @@ def info(source: Source, metadata: bytes) -> dict[str | tuple[int, int], Any]:
     return stream.im_info | ({"icc_profile": profile} if profile else {})
 
 
+def png_options(told: dict[Any, Any]) -> dict[str, Any]:
+    """What a PNG keeps of Pillow's `info`: profile, EXIF and resolution, without those that are none."""
+    from PIL.Image import Exif
+
+    options: dict[str, Any] = {}
+    if isinstance(profile := told.get("icc_profile"), bytes) and profile:
+        options["icc_profile"] = profile
+    if isinstance(exif := told.get("exif"), bytes | Exif) and exif:
+        options["exif"] = exif
+    return options | ({"dpi": told["dpi"]} if _is_resolution(told.get("dpi")) else {})
+
+
+def _is_resolution(dpi: Any) -> bool:
+    """True for two numbers that a PNG can hold; there are files with 0/0, infinite and negative ones."""
+    try:
+        across, down = (int(inches / 0.0254 + 0.5) for inches in dpi)
+    except (TypeError, ValueError, ArithmeticError):
+        return False
+    return 0 <= min(across, down) and max(across, down) < 1 << 32
+
+
 def _shown(picture: Picture) -> Image:
     from PIL import Image
 
@@ -135,12 +157,13 @@ def _saved(shown: Image, kind: str, kept: dict[str, Any]) -> bytes:
 
 
 def _described(data: bytes) -> Exif:
-    """EXIF data without what they say of a file's layout."""
+    """EXIF data without what they say of a file's layout, and without a resolution that is none."""
     from PIL.Image import Exif
 
     exif = Exif()
     exif.load(data)
-    for tag in _STORAGE & set(exif):
+    dropped = _STORAGE if _is_resolution((exif.get(282), exif.get(283))) else _STORAGE | _RESOLUTION
+    for tag in dropped & set(exif):
         del exif[tag]
     exif.get_ifd(34665).pop(40965, None)  # holds an offset that Pillow does not follow
     return exif
