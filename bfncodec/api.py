@@ -257,8 +257,8 @@ def decode_chosen(file: File, chosen: dict[int, str], device: str) -> Iterator[t
         start += block.items
 
 
-def converted(picture: Picture, suffix: str) -> bytes | None:
-    """The file in the format that an output's suffix names; None if the picture's own file is to be written."""
+def converted(picture: Picture, suffix: str) -> tuple[bytes, list[str]] | None:
+    """The file in the format that an output's suffix names, and what it leaves out; None for the picture's own file."""
     from bfncodec.media import convert
 
     return convert.convert(picture, suffix) if convert.changes(picture.source, suffix) else None

@@ -302,6 +302,24 @@ def test_what_a_format_cannot_hold_is_refused_before_it_is_decoded(
         assert not (folder / arguments[-1]).exists()
 
 
+@pytest.mark.parametrize("how", ["image", "bytes", "item"])
+def test_what_a_format_does_not_keep_is_told(folder: Path, how: str) -> None:
+    """Once, and only if the output is written."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels()).save(buffer, "PNG", icc_profile=b"profile", dpi=(72, 72), exif=b"Exif\0\0MM\0*")
+    (folder / "a.png").write_bytes(buffer.getvalue())
+    (folder / "b").write_bytes(TEXT)
+    options = {"image": ["-m", "tiny"], "bytes": ["--bytes"], "item": ["-m", "tiny", "b"]}[how]
+    item = ["--item", "a.png"] if how == "item" else []
+    good("encode", "a.png", *options, "-o", "a.bfn")
+    told = good("decode", "a.bfn", *item, "-o", "x.bmp").err
+    assert told == "x.bmp: warning: written without ICC profile, EXIF\n"
+    assert "warning" not in call("decode", "a.bfn", *item, "-o", "x.bmp").err
+    assert good("decode", "-q", "a.bfn", *item, "-f", "-o", "x.bmp").err == ""
+    for output in ("x.png", "x.1"):
+        assert good("decode", "a.bfn", *item, "-o", output).err == ""
+
+
 def test_pixels_coded_as_bytes_are_refused_too(folder: Path) -> None:
     (folder / "a.png.bfn").write_bytes(good("encode", "--bytes", given=png()).out)
     assert "cannot hold an image of" in call("decode", "a.png.bfn", "-o", "out.pgm").err

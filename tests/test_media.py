@@ -582,7 +582,7 @@ def converted(file: bytes, suffix: str) -> bytes:
     """The image in a file in another format."""
     picture = image.parse(file, LIMIT)
     assert picture is not None
-    return convert.convert(picture, suffix)
+    return convert.convert(picture, suffix)[0]
 
 
 @pytest.mark.parametrize("layout", Layout)
@@ -615,6 +615,32 @@ def test_convert_keeps_profile_and_exif(suffix: str) -> None:
         # Pillow turns a TIFF when it opens it, as its EXIF data asks.
         width = opened.tag_v2[256] if isinstance(opened, TiffImageFile) else opened.width
         assert width == 3
+
+
+def left_out(file: bytes, suffix: str) -> list[str]:
+    """What another format does not keep."""
+    picture = image.parse(file, LIMIT)
+    assert picture is not None
+    return convert.convert(picture, suffix)[1]
+
+
+def test_what_a_format_leaves_out_is_named() -> None:
+    known = {kind: content for kind, content in METADATA}
+    three = tuple((kind, known[kind]) for kind in (b"iCCP", b"eXIf", b"pHYs"))
+    file = png(before=three)
+    assert left_out(file, ".ppm") == ["ICC profile", "EXIF", "resolution"]
+    assert left_out(file, ".bmp") == ["ICC profile", "EXIF"]
+    assert left_out(file, ".webp") == ["resolution"]
+    assert left_out(file, ".tif") == left_out(png(), ".ppm") == left_out(bmp(), ".png") == []
+    assert left_out(bmp(), ".ppm") == ["resolution"]
+    assert left_out(png(before=((b"pHYs", bytes([0, 0, 0, 1, 0, 0, 0, 1, 0])),)), ".tif") == ["resolution"]
+    assert left_out(png(before=((b"eXIf", b"junk"), (b"iCCP", b"junk"))), ".tif") == ["ICC profile", "EXIF"]
+    for kind in known.keys() - {kind for kind, _ in three}:
+        assert left_out(png(after=(*three[1:], (kind, known[kind]))), ".tif") == ["other metadata"]
+    for name in ("comments", "trailing bytes"):
+        assert left_out(PNMS[name], ".png") == ["other metadata"]
+    assert left_out(PNMS["plain"], ".png") == []
+    assert left_out(bmp(trailer=b"profile"), ".tif") == ["other metadata"]
 
 
 def camera_exif() -> bytes:

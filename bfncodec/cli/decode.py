@@ -67,6 +67,7 @@ def decode(
     from bfncodec.media import convert
 
     suffix = Path(output or "").suffix.lower()
+    left_out: list[str] = []
 
     def bare(name: str, hint: str) -> str:
         if not name.endswith(files.SUFFIX) or Path(name).name == files.SUFFIX:
@@ -103,6 +104,8 @@ def decode(
             convert.check(image.layout, image.width, image.height, suffix)
 
     def warn(target: str, image: container.Image | None) -> None:
+        if left_out:
+            messages.note(f"{files.printable(target)}: warning: written without {', '.join(left_out)}")
         if image is not None and suffix in NOT_MADE:
             messages.note(f"{files.printable(target)}: warning: no {suffix} is made; the image keeps its own format")
 
@@ -124,7 +127,7 @@ def decode(
                     out.release()
                 content = payload.whole(out.file)
                 picture = parsed(content)
-                made = None if picture is None else api.converted(picture, suffix)
+                made = None if picture is None else converted(picture)
                 if made is not None:
                     out.file.truncate(0)
                     out.file.seek(0)
@@ -135,12 +138,19 @@ def decode(
     def parsed(content: payload.Data) -> Picture | None:
         return api.parsed(content, "auto", max_pixels) if suffix in convert.FORMATS else None
 
+    def converted(picture: Picture) -> bytes | None:
+        made = api.converted(picture, suffix)
+        if made is None:
+            return None
+        left_out.extend(made[1])
+        return made[0]
+
     def shaped(content: Iterator[bytes] | Picture) -> bytes:
         if not isinstance(content, Iterator):
-            return api.converted(content, suffix) or api.file_bytes(content)
+            return converted(content) or api.file_bytes(content)
         plain = api.file_bytes(content)
         picture = parsed(plain)
-        return plain if picture is None else api.converted(picture, suffix) or plain
+        return plain if picture is None else converted(picture) or plain
 
     def unpack(name: str, file: container.File) -> None:
         chosen = api.select(file, items)

@@ -15,7 +15,7 @@ import numpy as np
 
 from bfncodec.container import Layout, Source
 from bfncodec.errors import UnsupportedFeature
-from bfncodec.media.image import METADATA_LIMIT, Chunk, Picture, metadata_chunks
+from bfncodec.media.image import METADATA_LIMIT, Chunk, Picture, metadata_chunks, metadata_halves
 
 if TYPE_CHECKING:
     from PIL.Image import Exif, Image
@@ -44,6 +44,11 @@ _STORAGE = {
     *(292, 293, 297, 301, 317, 320, 321, 322, 323, 324, 325, 326, 327, 328, 330, 332, 333, 334, 336, 337, 338, 339),
     *(340, 341, 342, 347, *range(512, 533), 34675, 50838, 50839),
 }
+_NAMES = {
+    b"iCCP": ("icc_profile", "ICC profile"),
+    b"eXIf": ("exif", "EXIF"),
+    b"pHYs": ("dpi", "resolution"),
+}
 _RESOLUTION = {282, 283, 296}
 # What Pillow raises for metadata that it cannot read or write.
 _REFUSED = (
@@ -67,10 +72,11 @@ def check(layout: Layout, width: int, height: int, suffix: str) -> None:
         )
 
 
-def convert(picture: Picture, suffix: str) -> bytes:
-    """A picture as a file of the format that a suffix names; UnsupportedFeature if that cannot hold its pixels.
+def convert(picture: Picture, suffix: str) -> tuple[bytes, list[str]]:
+    """A picture as a file of the format that a suffix names, and the names of what is left out.
 
-    ICC profile, EXIF and resolution are kept where the format has a place for them.
+    ICC profile, EXIF and resolution are kept where they are good and the format has a place for them. Raises
+    UnsupportedFeature if it cannot hold the pixels.
     """
     height, width = picture.pixels.shape[:2]
     check(picture.layout, width, height, suffix)
@@ -80,11 +86,23 @@ def convert(picture: Picture, suffix: str) -> bytes:
     shown = _shown(picture)
     while True:
         try:
-            return _saved(shown, kind, kept)
+            return _saved(shown, kind, kept), _left_out(picture, kept)
         except _REFUSED as error:
             if not kept:
                 raise UnsupportedFeature(f"cannot write this image as {suffix}: {error}") from error
             kept.popitem()
+
+
+def _left_out(picture: Picture, kept: dict[str, Any]) -> list[str]:
+    """Names of a picture's metadata that are not kept."""
+    kinds = {kind for kind, _ in metadata_chunks(picture.source, picture.metadata)}
+    names = [name for kind, (key, name) in _NAMES.items() if kind in kinds and key not in kept]
+    if picture.source in (Source.PNM, Source.BMP):
+        before, after = metadata_halves(picture.metadata)
+        other = bool(after) or (picture.source is Source.PNM and b"#" in before)
+    else:
+        other = bool(kinds - _NAMES.keys())
+    return [*names, "other metadata"] if other else names
 
 
 def pillow_image(picture: Picture) -> Image:

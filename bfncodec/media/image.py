@@ -92,7 +92,7 @@ def build(picture: Picture) -> bytes:
 
 def metadata_chunks(source: Source, metadata: bytes) -> list[Chunk]:
     """A picture's metadata as PNG chunks; CorruptFile if they are damaged."""
-    before, after = _parts(metadata)
+    before, after = metadata_halves(metadata)
     if source is Source.PNM:
         return []
     if source is Source.BMP:
@@ -219,7 +219,7 @@ def _build_png(picture: Picture) -> bytes:
     Image.fromarray(np.ascontiguousarray(shown)).save(buffer, "PNG")
     made = _chunks(buffer.getvalue())
     assert made is not None
-    before, after = _parts(picture.metadata)
+    before, after = metadata_halves(picture.metadata)
     body = [chunk for chunk in made if chunk[0] == b"IDAT"]
     return _png([made[0], *_unpacked(before), *body, *_unpacked(after)])
 
@@ -246,7 +246,8 @@ def _with_lengths(before: bytes, after: bytes) -> bytes:
     return _LENGTHS.pack(len(before), len(after)) + before + after if before or after else b""
 
 
-def _parts(metadata: bytes) -> tuple[bytes, bytes]:
+def metadata_halves(metadata: bytes) -> tuple[bytes, bytes]:
+    """What a picture's file has before and after its pixels; CorruptFile if the metadata are damaged."""
     if not metadata:
         return b"", b""
     if len(metadata) < _LENGTHS.size or len(metadata) != _LENGTHS.size + sum(_LENGTHS.unpack_from(metadata)):
@@ -296,7 +297,7 @@ def _parse_bmp(data: bytes, max_pixels: int) -> Picture | None:
 
 
 def _joined(picture: Picture) -> bytes:
-    before, after = _parts(picture.metadata)
+    before, after = metadata_halves(picture.metadata)
     pixels = picture.pixels
     if picture.source is Source.BMP:
         padding = np.zeros((pixels.shape[0], -3 * pixels.shape[1] % 4), np.uint8)
