@@ -2,7 +2,8 @@
 
 An output appears whole or not at all, and one that is there is not made again: a job that was cut short goes on
 when it is started again, and dask gives the tasks of a worker that died to another one. The same inputs give the
-same bytes whatever the number of workers (but for `effort="max"`, see docs/limits.md). Needs `bfncodec[dask]`.
+same bytes whatever the number of workers (but for `effort="max"`, see docs/limits.md). What cannot be encoded stops
+nothing else: the manifest tells it. Needs `bfncodec[dask]`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +22,9 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec import api, container, payload
+from bfncodec import api, container, inputs
 from bfncodec.container import File, Layout, Source
-from bfncodec.errors import BfnError, UnsupportedFeature
+from bfncodec.errors import BfnError, ChangedFile, NotWritten, UnsupportedFeature
 
 MANIFEST = "manifest.json"
 JOB = "job.json"  # what the outputs in a folder are made from
@@ -29,33 +32,38 @@ SUFFIX = ".bfn"
 _TEMPORARY = (".bfncodec-", ".part")  # beginning and end of the name of what is being written
 
 Encode = Callable[[], bytes]
+Entry = dict[str, Any]  # of the manifest: an output's name, bytes and sha256; or an input's name, and the error
 
 
 def encode_dataset(source: Path, target: Path, **choices: Any) -> dict[str, Any]:
     """Encode every file below a folder, or every chunk of a zarr array of images uint8 [N, H, W(, C)].
 
-    target: folder of the outputs and, once all are there, of the manifest, which is returned.
-    choices: device, model and effort, and media for files, as for `bfncodec.encode`. Runs where dask says: on
-    the current `distributed.Client` if there is one; source and target are folders that all workers share.
+    target: folder of the outputs and, at the end, of the manifest, which is returned: "items" has the outputs, "failed"
+    the inputs that have none, with the reason, and "skipped" what is no file (links to folders, links that lead
+    nowhere, pipes, sockets, devices; links to files are followed). Called again, it tries again what has failed.
+    choices: device, model and effort, and media and max_pixels for files, as for `bfncodec.encode`. Runs where dask
+    says: on the current `distributed.Client` if there is one; source and target are folders that all workers share.
     A file that has changed is encoded again; an array must not change. Raises BfnError if the target holds
-    outputs of another kind of job.
+    outputs of another kind of job, OSError.
     """
-    import dask
-
     if target.resolve().is_relative_to(source.resolve()):
         raise BfnError(f"{target} is a part of what is to be encoded; name another folder")
     array = _array(source)
-    names = _files(source) if array is None else _chunks(array)
-    if not names:
+    names, skipped, failed = _files(source) if array is None else (_chunks(array), [], [])
+    if not names and not failed:
         raise BfnError(f"{source}: there is nothing to encode")
     target.mkdir(parents=True, exist_ok=True)
-    job: dict[str, Any] = {"source": "files", "choices": choices}
+    # What only refuses inputs makes no other outputs.
+    job: dict[str, Any] = {"source": "files", "choices": {k: v for k, v in choices.items() if k != "max_pixels"}}
     if array is not None:
+        choices = job["choices"]
         job |= {"source": "zarr", "shape": list(array.shape), "images": array.chunks[0]}
     _begin(target, job)
     (target / MANIFEST).unlink(missing_ok=True)
-    task = dask.delayed(_file if array is None else _chunk, pure=False)
-    manifest = job | {"items": list(dask.compute(*(task(source, target, name, choices) for name in names)))}
+    entries = _computed(_file if array is None else _chunk, names, source, target, choices)
+    made = [entry for entry in entries if "error" not in entry]
+    failed += [entry for entry in entries if "error" in entry]
+    manifest = job | {"items": made, "failed": failed, "skipped": skipped}
     for left in target.rglob(_TEMPORARY[0] + "*" + _TEMPORARY[1]):  # by workers that died
         left.unlink(missing_ok=True)
     _write(target / MANIFEST, json.dumps(manifest, indent=1).encode())
@@ -70,19 +78,37 @@ def decode_chunk(path: Path, *, device: str = "auto") -> NDArray[np.uint8]:
 
 def _array(source: Path) -> Any:
     """The zarr array at a path, or None."""
-    if not ((source / "zarr.json").exists() or (source / ".zarray").exists()):
+    if not any((source / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
         return None
     import zarr
 
-    array: Any = zarr.open_array(source, mode="r")
+    try:
+        array: Any = zarr.open(source, mode="r")
+    except Exception as error:  # zarr and its codecs have no common one
+        raise UnsupportedFeature(f"{source} cannot be opened as a zarr array: {error}") from error
+    if isinstance(array, zarr.Group):
+        names = ", ".join(array.array_keys()) or "it has none"
+        raise UnsupportedFeature(f"{source} is a zarr group; name one of its arrays ({names})")
     channels = array.shape[3] if array.ndim == 4 else 1
     if array.ndim not in (3, 4) or array.dtype != np.uint8 or 0 in array.shape or channels > 4:
         raise UnsupportedFeature(f"{source} holds {array.dtype} {array.shape}; images are uint8 [N, H, W(, C)]")
     return array
 
 
-def _files(source: Path) -> list[str]:
-    return sorted(path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file())
+def _files(source: Path) -> tuple[list[str], list[str], list[Entry]]:
+    """Names of the files below a folder and of what is none, and the folders that cannot be read."""
+    found: list[str] = []
+    skipped: list[str] = []
+    failed: list[Entry] = []
+
+    def unread(error: OSError) -> None:
+        failed.append({"name": Path(error.filename).relative_to(source).as_posix(), "error": _reason(error)})
+
+    for place, folders, others in os.walk(source, onerror=unread):
+        for name in [*others, *filter(lambda one: os.path.islink(os.path.join(place, one)), folders)]:
+            path = Path(place, name)
+            (found if os.path.isfile(path) else skipped).append(path.relative_to(source).as_posix())
+    return sorted(found), sorted(skipped), failed
 
 
 def _chunks(array: Any) -> list[str]:
@@ -96,8 +122,62 @@ def _begin(target: Path, job: dict[str, Any]) -> None:
     path = target / JOB
     if not path.exists():
         _write(path, json.dumps(job).encode())
-    elif json.loads(path.read_text()) != job:
+        return
+    try:
+        same = json.loads(path.read_text()) == job
+    except ValueError:
+        same = False
+    if not same:
         raise BfnError(f"{target} holds outputs of another job or with other choices; name another folder")
+
+
+def _computed(
+    make: Callable[..., Entry], names: list[str], source: Path, target: Path, choices: dict[str, Any]
+) -> list[Entry]:
+    """The entries of all items. Those that kill their workers, as for want of memory, are tried no more."""
+    import dask
+    from distributed import KilledWorker
+
+    deadly: dict[str, Entry] = {}
+    task = dask.delayed(_item, pure=False)
+    while True:
+        keys = {name: f"{name} {uuid.uuid4()}" for name in names if name not in deadly}
+        tasks = [task(make, source, target, name, choices, dask_key_name=key) for name, key in keys.items()]
+        try:
+            entries = dict(zip(keys, dask.compute(*tasks), strict=True))
+        except KilledWorker as error:
+            (name,) = (name for name, key in keys.items() if key == error.task)
+            deadly[name] = {"name": name, "error": "the workers that encode it die; give them more memory"}
+            continue
+        return [deadly.get(name) or entries[name] for name in names]
+
+
+def _client(scheduler: str | None, workers: int | None) -> Any:
+    """The scheduler that was named, or one with workers on this machine."""
+    from distributed import Client
+
+    try:
+        if scheduler is not None:
+            return Client(scheduler)
+    except (OSError, ValueError) as error:
+        raise BfnError(f"{scheduler} cannot be reached: {_reason(error)}") from error
+    return Client(n_workers=workers or os.cpu_count(), threads_per_worker=1, dashboard_address=None)
+
+
+def _item(make: Callable[..., Entry], source: Path, target: Path, name: str, choices: dict[str, Any]) -> Entry:
+    try:
+        return make(source, target, name, choices)
+    except Exception as error:  # whatever it is, all others are encoded
+        return {"name": name, "error": _reason(error)}
+
+
+def _reason(error: Exception) -> str:
+    """What to tell of an error."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    return str(error) if isinstance(error, BfnError) else f"{type(error).__name__}: {error}"
 
 
 def _file(source: Path, target: Path, name: str, choices: dict[str, Any]) -> dict[str, Any]:
@@ -105,8 +185,11 @@ def _file(source: Path, target: Path, name: str, choices: dict[str, Any]) -> dic
     path = source / name
 
     def encoded() -> bytes:
-        with path.open("rb") as opened, tempfile.TemporaryFile() as spool:
-            return container.write(api.encode_file(payload.whole(opened), spool, **choices))
+        with inputs.reading(path) as given, inputs.spool() as spool:
+            data = container.write(api.encode_file(given.data, spool, **choices))
+        if given.changed or not given.is_still(path.stat()):  # the output would be the younger one
+            raise ChangedFile("changed while it was read")
+        return data
 
     return _made(target / (name + SUFFIX), target, encoded, path.stat().st_mtime_ns)
 
@@ -142,8 +225,11 @@ def _made(path: Path, target: Path, encoded: Encode, since: int) -> dict[str, An
     data = _valid(path, since)
     if data is None:
         data = encoded()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, data)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, data)
+        except OSError as error:
+            raise NotWritten(f"{path} cannot be written: {_reason(error)}") from error
     name = path.relative_to(target).as_posix()
     return {"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
@@ -163,12 +249,16 @@ def _valid(path: Path, since: int) -> bytes | None:
 def _write(path: Path, data: bytes) -> None:
     """A file that is whole at any time, also if two workers write it."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY[0], suffix=_TEMPORARY[1])
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(handle)
-        os.fchmod(handle, 0o644)
-    os.replace(temporary, path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
+            os.fchmod(handle, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 @click.command()
@@ -178,19 +268,37 @@ def _write(path: Path, data: bytes) -> None:
 @click.option("--workers", type=click.IntRange(1), help="Processes on this machine. Default: one a core.")
 @click.option("-m", "--model", help="Model instead of the packaged one.")
 @click.option("--effort", type=click.Choice(api.EFFORTS), default="default", help="See bfncodec encode.")
+@click.option("--max-pixels", type=click.IntRange(1), default=api.MAX_PIXELS, help="Refuse larger image files.")
 def main(
-    source: Path, target: Path, scheduler: str | None, workers: int | None, model: str | None, effort: str
+    source: Path,
+    target: Path,
+    scheduler: str | None,
+    workers: int | None,
+    model: str | None,
+    effort: str,
+    max_pixels: int,
 ) -> None:
-    """Encode a folder of files, or a zarr array of images, with dask. Started again, it goes on."""
-    from distributed import Client
+    """Encode a folder of files, or a zarr array of images, with dask. Started again, it goes on.
 
-    local = {"n_workers": workers or os.cpu_count(), "threads_per_worker": 1, "dashboard_address": None}
-    with Client(scheduler) if scheduler else Client(**local):
-        try:
-            made = encode_dataset(source.resolve(), target.resolve(), model=model, effort=effort)
-        except BfnError as error:
-            raise click.ClickException(str(error)) from error
+    Links to files are followed; other links, pipes and devices are skipped, and named. Exit code 1 if something could
+    not be encoded: that is named too, and everything else is done.
+    """
+    from distributed import CancelledError
+
+    choices = {"model": model, "effort": effort, "max_pixels": max_pixels}
+    try:
+        with _client(scheduler, workers):
+            made = encode_dataset(source.resolve(), target.resolve(), **choices)
+    except CancelledError as error:
+        raise click.ClickException("the scheduler is gone; start again, and the job goes on") from error
+    except (BfnError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    for name in made["skipped"]:
+        click.echo(f"{name!r}: skipped, not a regular file", err=True)
+    for entry in made["failed"]:
+        click.echo(f"{entry['name']!r}: {entry['error']}", err=True)
     click.echo(f"{len(made['items'])} files, {sum(item['bytes'] for item in made['items']):,} bytes", err=True)
+    sys.exit(1 if made["failed"] else 0)
 
 
 if __name__ == "__main__":

@@ -27,3 +27,11 @@ class MissingModel(BfnError):
 
 class LimitExceeded(BfnError):
     """The file claims more than the limits in force allow."""
+
+
+class ChangedFile(BfnError):
+    """A file changed while it was read."""
+
+
+class NotWritten(BfnError):
+    """An output cannot be written."""

@@ -201,7 +201,7 @@ def test_archive_failures_name_the_input(folder: Path, inputs: dict[str, bytes])
     assert not (folder / "set.bfn").exists()
 
 
-@pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "sub/evil", "..", ".", "", "sub\\evil"])
+@pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "sub/evil", "..", ".", "", "a/../b"])
 def test_unsafe_names_of_items_are_refused(folder: Path, name: str) -> None:
     """Nothing is written, not even the safe items; with -o the item can be had."""
     (folder / "x").mkdir()

@@ -228,7 +228,7 @@ def test_links_in_a_loop_are_refused(folder: Path, text: Path, links: dict[str, 
         for command, given in (("encode", text), ("decode", f"{text}.bfn")):
             result = call(command, *options, given, "-o", "a")
             assert result.code == 1 and isinstance(result.exception, SystemExit)
-            assert "a is one of links that point to each other" in result.err
+            assert "Too many levels of symbolic links" in result.err
         assert "Too many levels" in call("encode", *options, "a").err
         assert "Too many levels" in call("encode", *options, text, "-o", "a/b").err
     assert sorted(os.listdir(folder)) == before

@@ -110,9 +110,9 @@ def everywhere(folder: Path, data: bytes, *options: str, **choices: Any) -> byte
 @pytest.mark.parametrize("name", ITEMS)
 def test_items_in_parts_or_whole(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, spooled: int) -> None:
     """The smaller; the same bytes everywhere, with temporary files on disk and in memory."""
-    from bfncodec.cli import files
+    from bfncodec import inputs
 
-    monkeypatch.setattr(files, "SPOOLED", spooled)
+    monkeypatch.setattr(inputs, "SPOOLED", spooled)
     data, wanted = ITEMS[name]
     encoded = everywhere(folder, data)
     assert modes(encoded) == wanted

@@ -1,13 +1,43 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and errors that name what cannot be written."""
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+from bfncodec.errors import NotWritten
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class Written(io.FileIO):
+    """An open output without a buffer, whose errors are told from those of inputs."""
+
+    def __init__(self, handle: int, mode: str, name: str) -> None:
+        super().__init__(handle, mode)
+        self.told = name
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Some of the data; NotWritten."""
+        with naming(self.told):
+            return super().write(data)
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """NotWritten, with the output's name, for errors of the system, but a name that is taken and a reader that left."""
+    try:
+        yield
+    except (FileExistsError, BrokenPipeError):
+        raise
+    except OSError as error:
+        raise NotWritten(f"{name} cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -17,25 +47,42 @@ def writing(path: Path, *, replace: bool, dress: Callable[[int], None]) -> Itera
     With `replace` it takes the other's place. `dress` is called with the file's handle once all is written, while
     only the owner can read it. Where the system has files without a name (Linux), nothing is left behind even
     by SIGKILL; elsewhere a temporary file stands in the same folder, and goes on every
-    error and every signal that can be caught.
+    error and every signal that can be caught. Raises NotWritten.
     """
-    temporary = path.with_name(f".bfncodec-{secrets.token_hex(6)}.part")
+    temporary = _temporary(path.parent)
+    name = str(path)
     try:
-        handle, named = _open(temporary)
-        with os.fdopen(handle, "w+b") as file:
+        with naming(name):
+            handle, named = _open(temporary)
+        with io.BufferedRandom(Written(handle, "r+", name)) as file:
             yield file
-            file.flush()
-            dress(handle)
-            os.fsync(handle)
-            if not named:
-                _name(handle, temporary if replace else path)
-        if replace:
-            os.replace(temporary, path)
-        elif named:
-            _move_new(temporary, path)
+            with naming(name):
+                file.flush()
+                dress(handle)
+                os.fsync(handle)
+                if not named:
+                    _name(handle, temporary if replace else path)
+        with naming(name):
+            if replace:
+                os.replace(temporary, path)
+            elif named:
+                _move_new(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def try_folder(folder: Path) -> None:
+    """OSError unless files can be made in a folder."""
+    temporary = _temporary(folder)
+    handle, named = _open(temporary)
+    os.close(handle)
+    if named:
+        temporary.unlink()
+
+
+def _temporary(folder: Path) -> Path:
+    return folder / f".bfncodec-{secrets.token_hex(6)}.part"
 
 
 def _open(temporary: Path) -> tuple[int, bool]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bfncodec.cli import files, options
+from bfncodec.cli import files, options, outputs
 from bfncodec.errors import UnsupportedFeature
 
 if TYPE_CHECKING:
     from bfncodec import container, payload
+    from bfncodec.inputs import Input
     from bfncodec.media.image import Picture
 
 NOT_MADE = (".jpg", ".jpeg", ".gif", ".jxl", ".avif", ".heic")
@@ -62,7 +63,7 @@ def decode(
     if remove and (preview or items):
         raise click.UsageError("--rm would lose what --preview or --item leaves out")
     if output_dir:
-        files.distinct(str(Path(output_dir) / Path(name).name) for name in names)
+        outputs.distinct(str(Path(output_dir) / Path(name).name) for name in names)
     from bfncodec import api, container, payload
     from bfncodec.media import convert
 
@@ -86,17 +87,17 @@ def decode(
 
     def one(name: str) -> None:
         messages.progress(files.printable(name))
-        with files.opened(name, binary_wanted=True, force=force) as data:
-            file = container.read(data, max_output=max_output, max_pixels=max_pixels)
+        with files.opened(name, binary_wanted=True, force=force) as given:
+            file = container.read(given.data, max_output=max_output, max_pixels=max_pixels)
             messages.tied(name, file)
             if file.names is not None and not preview:
-                unpack(name, file)
+                unpack(name, file, given)
             elif items:
                 raise UnsupportedFeature("is not an archive; it has no --item")
             else:
-                single(name, file, len(data))
-        if remove and output != files.STANDARD:
-            files.remove(name, messages)
+                single(name, file, given)
+        if remove and not (output and outputs.is_stream(output)):
+            files.done({name: given}, messages, remove=True)
 
     def refuse(image: container.Image | None) -> None:
         """Refuse what -o's suffix cannot hold, before it is decoded."""
@@ -109,13 +110,16 @@ def decode(
         if image is not None and suffix in NOT_MADE:
             messages.note(f"{files.printable(target)}: warning: no {suffix} is made; the image keeps its own format")
 
-    def single(name: str, file: container.File, size: int) -> None:
+    def single(name: str, file: container.File, given: Input) -> None:
         target = target_of(name)
         refuse(file.blocks[0].image)
-        if target == files.STANDARD:
+        outputs.check_target(target, [name], force, named=bool(output), make_folder=bool(output_dir))
+        if outputs.is_stream(target):
             messages.clear()
-        taken = files.Keep.NOTHING if no_preserve else files.Keep.ALL
-        with files.output(target, sources=[name], force=force, keep=taken, make_folder=bool(output_dir)) as out:
+        taken = outputs.Keep.NOTHING if no_preserve else outputs.Keep.ALL
+        with outputs.output(
+            target, sources={name: given}, force=force, keep=taken, make_folder=bool(output_dir)
+        ) as out:
             if preview:
                 written = out.file.write(shaped(api.preview(file, device)))
             elif file.blocks[0].image is not None:
@@ -133,7 +137,7 @@ def decode(
                     out.file.seek(0)
                     written = out.file.write(made)
         warn(target, file.blocks[0].image)
-        messages.detail(f"{files.printable(name)}: {files.with_unit(size)} -> {files.with_unit(written)}")
+        messages.detail(f"{files.printable(name)}: {files.with_unit(len(given.data))} -> {files.with_unit(written)}")
 
     def parsed(content: payload.Data) -> Picture | None:
         return api.parsed(content, "auto", max_pixels) if suffix in convert.FORMATS else None
@@ -152,9 +156,9 @@ def decode(
         picture = parsed(plain)
         return plain if picture is None else converted(picture) or plain
 
-    def unpack(name: str, file: container.File) -> None:
+    def unpack(name: str, file: container.File, given: Input) -> None:
         chosen = api.select(file, items)
-        taken = files.Keep.NOTHING if no_preserve else files.Keep.RIGHTS
+        taken = outputs.Keep.NOTHING if no_preserve else outputs.Keep.RIGHTS
         if output and len(chosen) != 1:
             raise UnsupportedFeature("is an archive; -o needs one --item, or use --output-dir")
         if name == files.STANDARD and not output and not output_dir:
@@ -162,8 +166,9 @@ def decode(
         folder = Path(output_dir or output or bare(name, "--output-dir"))
         for item in chosen.values():
             if not output:
-                files.check_member(item)
-            files.check_target(output or str(folder / item), [name], force)
+                outputs.check_member(item)
+            where = output or str(folder / item)
+            outputs.check_target(where, [name], force, named=bool(output), make_folder=not output)
         blocks = [block for block in file.blocks for _ in range(block.items)]
         for number in chosen:
             refuse(blocks[number].image)
@@ -172,7 +177,7 @@ def decode(
             made = shaped(content)
             messages.clear()
             where = output or str(folder / item)
-            with files.output(where, sources=[name], force=force, keep=taken, make_folder=not output) as out:
+            with outputs.output(where, sources={name: given}, force=force, keep=taken, make_folder=not output) as out:
                 out.file.write(made)
             messages.detail(f"{files.printable(item)}: unpacked")
         if output:
@@ -203,8 +208,8 @@ def check(
 
     def one(name: str) -> None:
         messages.progress(files.printable(name))
-        with files.opened(name, binary_wanted=True, force=False) as data:
-            file = container.read(data, max_output=max_output, max_pixels=max_pixels)
+        with files.opened(name, binary_wanted=True, force=False) as given:
+            file = container.read(given.data, max_output=max_output, max_pixels=max_pixels)
             messages.tied(name, file)
             for content in api.contents(file, device):
                 if isinstance(content, Iterator):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bfncodec.cli import files, options
+from bfncodec.cli import files, options, outputs
 from bfncodec.errors import BfnError
 
 if TYPE_CHECKING:
     from bfncodec import container
+    from bfncodec.inputs import Input
     from bfncodec.payload import Data
 
 EFFORTS = ("lattice", "blocks", "default", "max")  # api.EFFORTS, which --help need not import
@@ -83,8 +84,8 @@ def encode(
         return str(Path(output_dir) / (Path(name).name + files.SUFFIX)) if output_dir else name + files.SUFFIX
 
     if output_dir:
-        files.distinct(map(target_of, names))
-    from bfncodec import api, container, payload
+        outputs.distinct(map(target_of, names))
+    from bfncodec import api, container, inputs, payload
 
     choices: dict[str, Any] = {
         "device": device,
@@ -95,53 +96,59 @@ def encode(
     }
 
     def one(name: str) -> None:
+        if not output and files.DESCRIPTOR.fullmatch(name):
+            raise files.Refused("has no name of its own; say with -o where the output goes")
+        files.check_source(name)
         target = target_of(name)
-        files.check_target(target, [name], force)
+        outputs.check_target(target, [name], force, named=bool(output), make_folder=bool(output_dir))
         messages.progress(files.printable(name))
-        with files.opened(name, binary_wanted=False, force=force) as data, files.spool() as spool:
-            file = api.encode_file(data, spool, **choices)
+        with files.opened(name, binary_wanted=False, force=force) as given, inputs.spool() as spool:
+            file = api.encode_file(given.data, spool, **choices)
             messages.tied(name, file)
-            finish(target, file, {name: data}, [name], files.Keep.ALL)
-        tidy(target, [name])
+            finish(target, file, {name: given.data}, {name: given}, outputs.Keep.ALL)
+        tidy(target, {name: given})
 
     def archive(target: str) -> None:
-        files.check_target(target, names, force)
-        items = []
+        outputs.check_target(target, names, force)
+        if len({Path(name).name for name in names}) < len(names):
+            raise files.Refused("two inputs have the same name")
+        items, read = {}, {}
         for name in names:
             messages.progress(files.printable(name))
             try:
-                with files.opened(name, binary_wanted=False, force=force) as data:
-                    items.append((Path(name).name, bytes(data)))
+                with files.opened(name, binary_wanted=False, force=force) as given:
+                    items[Path(name).name] = bytes(given.data)
+                read[name] = given
             except (BfnError, OSError) as error:
                 raise files.Refused(f"{files.printable(name)}: {files.reason(error)}") from error
-        if len({name for name, _ in items}) < len(items):
-            raise files.Refused("two inputs have the same name")
         messages.progress(files.printable(target))
-        file = api.archive_file(items, **choices)
+        file = api.archive_file(list(items.items()), **choices)
         messages.tied(target, file)
-        finish(target, file, dict(items), names, files.Keep.RIGHTS)
-        tidy(target, names)
+        finish(target, file, items, read, outputs.Keep.RIGHTS)
+        tidy(target, read)
 
     def finish(
-        target: str, file: container.File, originals: Mapping[str, Data], sources: Sequence[str], taken: files.Keep
+        target: str,
+        file: container.File,
+        originals: Mapping[str, Data],
+        sources: Mapping[str, Input],
+        taken: outputs.Keep,
     ) -> None:
-        if target == files.STANDARD:
+        if outputs.is_stream(target):
             messages.clear()
-        taken = files.Keep.NOTHING if no_preserve else taken
-        with files.output(target, sources=sources, force=force, keep=taken, make_folder=bool(output_dir)) as out:
+        taken = outputs.Keep.NOTHING if no_preserve else taken
+        with outputs.output(target, sources=sources, force=force, keep=taken, make_folder=bool(output_dir)) as out:
             container.write_to(out.file, file)
             encoded = payload.whole(out.file)
             if not no_verify:
                 api.verify(encoded, originals, device)
         size = sum(map(len, originals.values()))
         share = f"{len(encoded) / size:.1%}" if size else "-"
-        shown = files.printable(target if len(sources) > 1 else sources[0])
+        shown = files.printable(target if len(sources) > 1 else next(iter(sources)))
         messages.detail(f"{shown}: {files.with_unit(size)} -> {files.with_unit(len(encoded))} ({share})")
 
-    def tidy(target: str, sources: Sequence[str]) -> None:
-        if remove and target != files.STANDARD:
-            for name in sources:
-                files.remove(name, messages)
+    def tidy(target: str, read: Mapping[str, Input]) -> None:
+        files.done(read, messages, remove=remove and not outputs.is_stream(target))
 
     if output and len(names) > 1:
         files.each([output], archive, messages, debug)

@@ -1,47 +1,38 @@
-"""Files, pipes and terminals, as users of xz and zstd know them."""
+"""Inputs and messages: files, pipes and terminals, as users of xz and zstd know them."""
 
 from __future__ import annotations
 
-import errno
 import os
+import re
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
-from bfncodec.cli import atomic
-from bfncodec.errors import BfnError
+from bfncodec import inputs
+from bfncodec.errors import BfnError, ChangedFile
 from bfncodec.exact import notice
-from bfncodec.payload import Span, whole
+from bfncodec.inputs import Input
 
 if TYPE_CHECKING:
     from bfncodec.container import File
 
 SUFFIX = ".bfn"
 STANDARD = "-"
-SPOOLED = 1 << 23  # bytes on their way that are in memory at most
 COMPILING = "compiling for this machine, once ..."
+# Names that the system has for what is open already: they are no place for another file.
+DESCRIPTOR = re.compile(r"/dev/(stdin|stdout|stderr)|(?:/dev|/proc/self|/proc/thread-self)/fd/(\d+)")
 TIED = "warning: coded by a floating-point model; it decodes only on this machine with these library versions"
 
 
 class Refused(BfnError):
     """The request would do harm: exit code 1."""
-
-
-class Keep(Enum):
-    """What an output takes over from its inputs."""
-
-    ALL = "permissions, group and time of the only input"
-    RIGHTS = "no more permissions than every input grants"
-    NOTHING = "nothing"
 
 
 @dataclass
@@ -102,167 +93,74 @@ class Messages:
             self.loudness = -2
 
 
-@dataclass
-class Output:
-    """A file that is being written, and the pipe that it goes to if it has no name to get."""
-
-    file: IO[bytes]
-    pipe: IO[bytes] | None = None
-
-    def release(self) -> None:
-        """What is written so far is right: a pipe gets it."""
-        if self.pipe is None:
-            return
-        self.file.seek(0)
-        shutil.copyfileobj(self.file, self.pipe)
-        self.pipe.flush()
-        self.file.seek(0)
-        self.file.truncate()
-
-
 def printable(name: str) -> str:
-    """A name without control characters, for terminals."""
+    """A name without control characters, for terminals; '' for none."""
+    if not name:
+        return "''"
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in name)
 
 
-@contextmanager
-def opened(name: str, *, binary_wanted: bool, force: bool) -> Iterator[Span]:
-    """A file's bytes, or those of standard input for '-', which a temporary file holds if they are many.
+def check_source(name: str) -> None:
+    """Refuse names of nothing, folders, devices and sockets."""
+    if name == STANDARD:
+        return
+    if not name:
+        raise Refused("an empty name is no file's name")
+    mode = os.stat(name).st_mode
+    if stat.S_ISDIR(mode):
+        raise Refused("is a folder; name its files")
+    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+        raise Refused("is not a regular file")
 
-    Refused for folders, devices and sockets, and for a terminal unless forced or text is welcome.
+
+@contextmanager
+def opened(name: str, *, binary_wanted: bool, force: bool) -> Iterator[Input]:
+    """A file, or what is left of standard input for '-'. A temporary file holds what cannot seek, if it is much.
+
+    Refused for what `check_source` refuses, and for a terminal unless forced or text is welcome. ChangedFile as by
+    `inputs.reading`.
     """
     if name == STANDARD:
         if sys.stdin is None:
             raise Refused("standard input is closed")
         if binary_wanted and sys.stdin.isatty() and not force:
             raise click.UsageError("standard input is a terminal; name a file, pipe data in, or use -f")
-        with spool() as copy:
-            shutil.copyfileobj(sys.stdin.buffer, copy)
-            yield whole(copy)
+        with inputs.copied(sys.stdin.buffer) as data:  # others may go on reading it: nothing seeks there
+            yield Input(data)
         return
-    path = Path(name)
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise Refused("is a folder; name its files")
-    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
-        raise Refused("is not a regular file")
-    with path.open("rb") as file:
-        if stat.S_ISREG(mode):
-            yield whole(file)
-            return
-        with spool() as copy:
-            shutil.copyfileobj(file, copy)
-            yield whole(copy)
+    check_source(name)
+    with inputs.reading(Path(name)) as given:
+        yield given
 
 
-def spool() -> IO[bytes]:
-    """A file without a name for data on their way, in memory while they are few."""
-    return SpooledTemporaryFile(SPOOLED)
+def done(given: Mapping[str, Input], messages: Messages, *, remove: bool) -> None:
+    """What was read is safely written: remove the inputs if asked. ChangedFile names those that are another by now.
 
-
-@contextmanager
-def output(target: str, *, sources: Sequence[str], force: bool, keep: Keep, make_folder: bool) -> Iterator[Output]:
-    """What is to be written, which appears whole at the end, or not at all; '-' is standard output.
-
-    An existing target is replaced only if forced, one of its sources never. With `make_folder` a target's missing
-    folder is made, and unmade on errors.
+    They stay, and so do links and pipes.
     """
-    check_target(target, sources, force)
-    if target == STANDARD:
-        with spool() as file:
-            out = Output(file, sys.stdout.buffer)
-            yield out
-            out.release()
-        return
-    path = Path(target)
-    if path.is_symlink():
-        path = path.resolve()
-    missing = [folder for folder in path.parents if make_folder and not folder.exists()]
-    if make_folder:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with atomic.writing(path, replace=force, dress=lambda handle: _take_over(handle, sources, keep)) as file:
-            yield Output(file)
-    except BaseException as error:
-        for folder in missing:
-            with suppress(OSError):
-                folder.rmdir()
-        if isinstance(error, FileExistsError):
-            raise Refused(f"{printable(target)} exists already; use -f to replace it") from None
-        raise
+    changed = [
+        printable(name) for name, one in given.items() if one.changed or remove and not _removed(name, one, messages)
+    ]
+    if changed:
+        what = "changed while it was read" + (", not removed" if remove else "; the output holds what was read")
+        raise ChangedFile(what if len(given) == 1 else f"{', '.join(changed)} {what}")
 
 
-def check_target(target: str, sources: Sequence[str], force: bool) -> None:
-    """Refuse a terminal and an existing target unless forced, and a source always."""
-    if target == STANDARD:
-        if sys.stdout is None:
-            raise Refused("standard output is closed")
-        if sys.stdout.isatty() and not force:
-            raise click.UsageError("standard output is a terminal; use -o FILE, or -f to write to it all the same")
-        return
-    path = Path(target)
-    if not os.path.lexists(path):
-        return
-    try:
-        path.stat()
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise Refused(f"{printable(target)} is one of links that point to each other") from None
-    others = [source for source in sources if source != STANDARD and os.path.exists(source)]
-    if path.exists() and any(path.samefile(source) for source in others):
-        raise Refused(f"{printable(target)} is the input itself")
-    if path.exists() and not path.is_file():
-        raise Refused(f"{printable(target)} is not a regular file")
-    if not force:
-        raise Refused(f"{printable(target)} exists already; use -f to replace it")
-
-
-def check_member(name: str) -> None:
-    """Refuse an archive's item that would land outside its folder."""
-    if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
-        raise Refused(f"the item {printable(name)!r} has a name that is not safe to write; use --item with -o")
-
-
-def _take_over(handle: int, sources: Sequence[str], keep: Keep) -> None:
-    """Set the mode of any new file, or what is to be kept of the sources."""
-    mask = os.umask(0)
-    os.umask(mask)
-    mode = 0o666 & ~mask
-    statuses = [os.stat(source) for source in sources if source != STANDARD and keep is not Keep.NOTHING]
-    if keep is Keep.ALL and len(statuses) == 1 and stat.S_ISREG(statuses[0].st_mode):
-        status = statuses[0]
-        own = os.fstat(handle).st_gid
-        if status.st_gid != own:
-            try:
-                os.fchown(handle, -1, status.st_gid)
-                own = status.st_gid
-            except OSError:
-                pass
-        os.fchmod(handle, _rights(status, own))
-        os.utime(handle, ns=(status.st_atime_ns, status.st_mtime_ns))
-        return
-    own = os.fstat(handle).st_gid
-    for status in statuses:
-        mode &= _rights(status, own)
-    os.fchmod(handle, mode)
-
-
-def _rights(status: os.stat_result, group: int) -> int:
-    """A file's mode as it may be with another group: that may do what both the old one and all others might."""
-    mode = status.st_mode & 0o777
-    if status.st_gid == group:
-        return mode
-    both = mode >> 3 & mode & 0o7
-    return mode & 0o700 | both << 3 | both
-
-
-def remove(name: str, messages: Messages) -> None:
-    """Remove an input that is safely written; links and pipes stay."""
+def _removed(name: str, given: Input, messages: Messages) -> bool:
+    """Remove an input; False if it is not what was read."""
     path = Path(name)
-    if name == STANDARD or path.is_symlink() or not path.is_file():
+    if not given.regular or path.is_symlink():
         messages.note(f"{printable(name)}: not removed, not a regular file")
-        return
-    path.unlink()
+        return True
+    try:
+        if given.is_still(path.lstat()):
+            path.unlink()
+            return True
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise Refused(f"{printable(name)} cannot be removed: {error.strerror}") from error
+    return False
 
 
 def each(
@@ -299,15 +197,6 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return "not enough memory" if isinstance(error, MemoryError) else str(error)
-
-
-def distinct(targets: Iterable[str]) -> None:
-    """Wrong usage if two inputs would be written to one file."""
-    seen: set[str] = set()
-    for target in targets:
-        if target != STANDARD and target in seen:
-            raise click.UsageError(f"two inputs would be written to {printable(target)}")
-        seen.add(target)
 
 
 def with_unit(size: float) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bfncodec.cli import files, options
+from bfncodec.cli import files, options, outputs
 
 NAMES = ("mnist", "cifar10_256d", "text8")
 
@@ -26,7 +26,7 @@ def import_paper(checkpoint: Path, name: str, output: Path, force: bool, quiet: 
     messages = files.Messages(1 - quiet + verbose)
 
     def convert(source: str) -> None:
-        files.check_target(str(output), [source], force)
+        outputs.check_file(str(output), [source], force)
         from bfncodec.models import authors
         from bfncodec.train import checkpoint as models
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bfncodec.cli import files, options
+from bfncodec.cli import files, options, outputs
 
 
 @click.command(short_help="Show what .bfn files hold.")
@@ -20,12 +20,12 @@ def info(names: tuple[str, ...], as_json: bool, quiet: int, verbose: int, debug:
     from bfncodec import api
 
     def one(name: str) -> None:
-        with files.opened(name, binary_wanted=True, force=False) as data:
-            told = api.info(data)
+        with files.opened(name, binary_wanted=True, force=False) as given:
+            told = api.info(given.data)
         if as_json:
-            click.echo(json.dumps({"file": name, **told}))
+            outputs.tell(json.dumps({"file": name, **told}))
         else:
-            click.echo(_table(name, told, verbose > 0))
+            outputs.tell(_table(name, told, verbose > 0))
 
     files.each(names, one, messages, debug)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bfncodec.cli import files, options
+from bfncodec.cli import files, options, outputs
 from bfncodec.cli.encode import EFFORTS, MEDIA
 
 ROWS = 12  # groups shown one by one; more are summed step by step
@@ -73,30 +73,28 @@ def measure(
 
     def prepare(_: str) -> None:
         for target in filter(None, (plot, table)):
-            files.check_target(str(target), names, force)
-            if not target.parent.is_dir():
-                raise files.Refused(f"{files.printable(str(target.parent))} is no folder to write to")
+            outputs.check_target(str(target), names, force)
         if plot is not None:
             plots.need()
 
     def one(name: str) -> None:
         messages.progress(files.printable(name))
-        with files.opened(name, binary_wanted=True, force=False) as item:
-            data = bytes(item)
+        with files.opened(name, binary_wanted=True, force=False) as given:
+            data = bytes(given.data)
         told = {"file": name, **measuring.measure(data, settings)}
         made.append(told)
         messages.clear()
         if told["floating_point"]:
             messages.note(f"{files.printable(name)}: {files.TIED}")
         if quiet == 0:
-            click.echo(text(told, ROWS if not verbose else 1 << 30))
+            outputs.tell(text(told, ROWS if not verbose else 1 << 30))
         if plot is not None:
             bits = measuring.image_map(data, settings) if told["mode"] == "image" else None
-            with files.output(str(plot), sources=[], force=force, keep=files.Keep.NOTHING, make_folder=False) as out:
+            with outputs.output(str(plot), sources={}, force=force, keep=outputs.Keep.NOTHING) as out:
                 plots.draw(out.file, plot.suffix[1:], told, bits)
 
     def write(target: str) -> None:
-        with files.output(target, sources=[], force=force, keep=files.Keep.NOTHING, make_folder=False) as out:
+        with outputs.output(target, sources={}, force=force, keep=outputs.Keep.NOTHING) as out:
             out.file.write((json.dumps(made, indent=1) + "\n").encode())
 
     def finish() -> None:

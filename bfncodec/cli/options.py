@@ -50,6 +50,8 @@ def destination(output: str | None, stdout: bool, output_dir: str | None, keep: 
     """What -o or -c name, or None; wrong usage if options contradict each other."""
     if output == "":
         raise click.UsageError("-o needs a file's name")
+    if output_dir == "":
+        raise click.UsageError("--output-dir needs a folder's name")
     if keep and remove:
         raise click.UsageError("--keep and --rm contradict each other")
     if stdout and output not in (None, "-"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bfncodec.cli import files, options
+from bfncodec.cli import files, options, outputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,13 +82,13 @@ def sample(
             raise click.UsageError("a text model makes one text: use --length")
         pictorial = kind not in ("text", "classes")
         if pictorial or target != files.STANDARD:
-            files.check_target(target, [], force)
+            outputs.check_target(target, [], force)
         data = _data(path, kind, predictor, (steps or STEPS, items, length or LENGTH, sampler, end, seed), device)
         if target == files.STANDARD and not pictorial and sys.stdout is not None and sys.stdout.isatty():
             for line in data.decode(errors="replace").splitlines():
-                click.echo(files.printable(line))
+                outputs.tell(files.printable(line))
             return
-        with files.output(target, sources=[], force=force, keep=files.Keep.NOTHING, make_folder=False) as out:
+        with outputs.output(target, sources={}, force=force, keep=outputs.Keep.NOTHING) as out:
             out.file.write(data)
 
     files.each([model], draw, messages, debug)
