@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -156,6 +157,7 @@ def _client(scheduler: str | None, workers: int | None) -> Any:
     """The scheduler that was named, or one with workers on this machine."""
     from distributed import Client
 
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # which shows tracebacks of what is told here
     try:
         if scheduler is not None:
             return Client(scheduler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -13,9 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import bfncodec
+from bfncodec import inputs
 from bfncodec.errors import BfnError, UnsupportedFeature
 
 dask = pytest.importorskip("dask")
@@ -184,3 +187,192 @@ def test_what_is_refused(alone: None, tmp_path: Path, tiny: Path) -> None:
     zarr.create_array(tmp_path / "b.zarr", shape=(2, 8, 8), chunks=(1, 8, 8), dtype="uint16")
     with pytest.raises(UnsupportedFeature, match="uint16"):
         bulk.encode_dataset(tmp_path / "b.zarr", tmp_path / "other")
+
+
+def failures(made: dict[str, Any]) -> dict[str, str]:
+    return {entry["name"]: entry["error"] for entry in made["failed"]}
+
+
+def test_one_bad_file_stops_no_other(alone: None, tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unreadable, gone, above a limit, on a full disk, or a bug: the manifest says so, and the next run goes on."""
+    source, target = write_files(tmp_path / "files"), tmp_path / "made"
+    for name in ("closed", "gone", "bug", "full"):
+        (source / name).write_bytes(name.encode())
+    Image.fromarray(images(1, 32)[0]).save(source / "large.png")
+    reading, encode_file, write = inputs.reading, bulk.api.encode_file, bulk._write
+
+    def read(path: Path) -> Any:
+        if path.name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        if path.name == "gone":
+            path.unlink()
+        return reading(path)
+
+    def encode(data: Any, *rest: Any, **choices: Any) -> Any:
+        assert bytes(data) != b"bug", "a mistake of ours"
+        return encode_file(data, *rest, **choices)
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "full.bfn":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(inputs, "reading", read)
+    monkeypatch.setattr(bulk.api, "encode_file", encode)
+    monkeypatch.setattr(bulk, "_write", full)
+    made = bulk.encode_dataset(source, target, model=str(tiny), max_pixels=900)
+    assert len(made["items"]) == 6 and json.loads((target / bulk.MANIFEST).read_text()) == made
+    told = failures(made)
+    assert told.pop("closed") == "Permission denied" and told.pop("gone") == "No such file or directory"
+    assert told.pop("bug").startswith("AssertionError: a mistake of ours")
+    assert "full.bfn cannot be written: No space left" in told.pop("full") and "--max-pixels" in told.pop("large.png")
+    assert not told
+    monkeypatch.undo()
+    assert not bulk.encode_dataset(source, target, model=str(tiny), max_pixels=2000)["failed"]
+
+
+def test_writing_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="No space"):
+        bulk._write(tmp_path / "x", b"x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_changes_is_encoded_the_next_time(
+    alone: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An output of what it was before would look younger than the file."""
+    source, target = tmp_path / "files", tmp_path / "made"
+    source.mkdir()
+    for name in ("appended", "replaced"):
+        (source / name).write_bytes(b"before")
+    (tmp_path / "new").write_bytes(b"after!")
+    os.utime(tmp_path / "new", ns=(1, 1))
+    encode_file = bulk.api.encode_file
+
+    def encode(data: Any, *rest: Any, **choices: Any) -> Any:
+        made = encode_file(data, *rest, **choices)
+        if Path(data.file.name).name == "appended":
+            (source / "appended").write_bytes(b"beforemore")
+        else:
+            (tmp_path / "new").rename(source / "replaced")
+        return made
+
+    monkeypatch.setattr(bulk.api, "encode_file", encode)
+    made = bulk.encode_dataset(source, target)
+    assert failures(made) == dict.fromkeys(("appended", "replaced"), "changed while it was read")
+    assert not made["items"] and not list(target.glob("*.bfn"))
+    monkeypatch.setattr(bulk.api, "encode_file", encode_file)
+    bulk.encode_dataset(source, target)
+    assert bfncodec.decode((target / "appended.bfn").read_bytes()) == b"beforemore"
+    assert bfncodec.decode((target / "replaced.bfn").read_bytes()) == b"after!"
+
+
+def test_links_are_followed_to_files_and_all_else_is_named(
+    alone: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sizes of files in /proc are wrong; folders may be closed."""
+    source, target = tmp_path / "files", tmp_path / "made"
+    (source / "folder").mkdir(parents=True)
+    (source / "closed").mkdir()
+    (source / "folder" / "a").write_bytes(b"words")
+    (source / "link").symlink_to("folder/a")
+    (source / "same").symlink_to("folder")
+    (source / "nowhere").symlink_to("lost")
+    os.mkfifo(source / "pipe")
+    name = Path("/proc/sys/kernel/hostname")
+    if name.exists():
+        (source / "host").symlink_to(name)
+    scan = os.scandir
+
+    def guarded(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    made = bulk.encode_dataset(source, target)
+    assert [item["name"] for item in made["items"]] == ["folder/a.bfn", *["host.bfn"] * name.exists(), "link.bfn"]
+    assert made["skipped"] == ["nowhere", "pipe", "same"] and failures(made) == {"closed": "Permission denied"}
+    assert bfncodec.decode((target / "link.bfn").read_bytes()) == b"words"
+    if name.exists():
+        assert bfncodec.decode((target / "host.bfn").read_bytes()) == name.read_bytes() != b""
+
+
+def test_a_chunk_that_cannot_be_read(alone: None, tmp_path: Path, tiny: Path) -> None:
+    source = write_zarr(tmp_path / "a.zarr", images(5), 2)
+    (chunk,) = [path for path in source.rglob("*") if path.is_file() and "1" in path.relative_to(source).parts]
+    chunk.write_bytes(b"damaged")
+    made = bulk.encode_dataset(source, tmp_path / "made", model=str(tiny), max_pixels=1 << 20)
+    assert len(made["items"]) == 2 and list(failures(made)) == ["000000002-000000003"]
+
+
+def test_an_item_that_kills_its_workers(alone: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named, and tried no more in this run."""
+    (tmp_path / "files").mkdir()
+    for name in ("a", "b", "c"):
+        (tmp_path / "files" / name).write_bytes(name.encode())
+    compute = dask.compute
+
+    def killing(*tasks: Any) -> Any:
+        for task in tasks:
+            if task.key.startswith("b "):
+                raise distributed.KilledWorker(task.key, None, 3)
+        return compute(*tasks)
+
+    monkeypatch.setattr(dask, "compute", killing)
+    made = bulk.encode_dataset(tmp_path / "files", tmp_path / "made")
+    assert [item["name"] for item in made["items"]] == ["a.bfn", "c.bfn"]
+    assert "workers that encode it die" in failures(made)["b"]
+
+
+def run(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(bulk.main, [str(one) for one in arguments])
+
+
+def test_the_command_names_what_fails(alone: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 1, a line each; groups, damaged arrays and jobs, folders that cannot be, are one line too."""
+    source, target = write_files(tmp_path / "files"), tmp_path / "made"
+    os.mkfifo(source / "pi\npe")
+    monkeypatch.setattr(bulk, "_client", lambda *_: open(os.devnull))
+    result = run(source, target, "--max-pixels", 4)
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    lines = result.stderr.splitlines()
+    assert lines[0] == r"'pi\npe': skipped, not a regular file" and lines[-1].startswith("2 files, ")
+    assert [line.split(":")[0] for line in lines[1:-1]] == ["'0.png'", "'1.png'", "'2.png'", "'more/0.ppm'"]
+    monkeypatch.setattr(bulk, "_computed", lambda *_: [])
+    assert run(source, target).exit_code == 0
+    (target / bulk.JOB).write_text("{")
+    zarr.create_group(tmp_path / "g.zarr").create_array("inner", shape=(2, 8, 8), dtype="u1")
+    zarr.create_group(tmp_path / "old.zarr", zarr_format=2)
+    (tmp_path / "bad.zarr").mkdir()
+    (tmp_path / "bad.zarr" / "zarr.json").write_text("{")
+    for given, place, word in (
+        (source, target, "another job"),
+        (tmp_path / "g.zarr", target, "zarr group; name one of its arrays (inner)"),
+        (tmp_path / "old.zarr", target, "zarr group"),
+        (tmp_path / "bad.zarr", target, "cannot be opened as a zarr array"),
+        (source, source / "0.png" / "x", "part of"),
+        (source, tmp_path / "g.zarr" / "zarr.json" / "x", "Not a directory"),
+    ):
+        result = run(given, place)
+        assert result.exit_code == 1 and word in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_a_scheduler_that_is_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the beginning, or from then on."""
+    source = write_files(tmp_path / "files")
+    with dask.config.set({"distributed.comm.timeouts.connect": "0.1s"}):
+        result = run(source, tmp_path / "made", "--scheduler", "tcp://127.0.0.1:1")
+    assert result.exit_code == 1 and "tcp://127.0.0.1:1 cannot be reached" in result.stderr
+
+    def dies(*_: Any) -> Any:
+        raise distributed.CancelledError("made up")
+
+    monkeypatch.setattr(bulk, "_client", lambda *_: open(os.devnull))
+    monkeypatch.setattr(dask, "compute", dies)
+    result = run(source, tmp_path / "made")
+    assert result.exit_code == 1 and result.stderr == "Error: the scheduler is gone; start again, and the job goes on\n"
