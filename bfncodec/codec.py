@@ -32,6 +32,7 @@ Pixels = NDArray[np.uint8]
 _ORDER = [1, 0, 2]  # RGB <-> GRB
 BLOCK_PIXELS = 1 << 17
 BLOCK_ITEMS = 256
+LARGEST = 1 << 40  # subpixels of a block at most, whatever limits a caller sets: arrays of more cannot be made
 SMALL_SIDE = 64  # images up to this size use the model for small ones
 METADATA_LIMIT = 1 << 28
 RUN_LIMIT = 1 << 22  # pixels a diagonal at most: sums over one learning step stay exact
@@ -243,8 +244,7 @@ def encode_pictures(
 
 def decode_pictures(block: Block, kernel: str) -> list[Picture]:
     """The pictures of an image block; CorruptFile unless everything matches."""
-    made = block.image
-    assert made is not None
+    made = _image(block)
     passes: list[Pixels] = []
     nets = None
     for part, channels in zip(made.passes, container.pass_channels(made.layout), strict=True):
@@ -264,8 +264,7 @@ def decode_pictures(block: Block, kernel: str) -> list[Picture]:
 
 def decode_thumbnail(block: Block, kernel: str) -> list[Pixels]:
     """Small versions uint8 [h, w, channels] of a block's images, from the first group alone."""
-    made = block.image
-    assert made is not None
+    made = _image(block)
     nets = networks(zoo.find_hash(made.model), kernel)
     passes = []
     for part, channels in zip(made.passes, container.pass_channels(made.layout), strict=True):
@@ -278,6 +277,14 @@ def decode_thumbnail(block: Block, kernel: str) -> list[Pixels]:
         protocol.decode(Coder(bytes(part.stream)), model, _silent(part.silent, model), last=1)
         passes.append(model.thumbnails())
     return list(merge(passes, made.layout))
+
+
+def _image(block: Block) -> Image:
+    """An image block's own part of the header."""
+    assert block.image is not None
+    if block.size > LARGEST:
+        raise LimitExceeded("there is not enough memory for what the file claims")
+    return block.image
 
 
 def split(pixels: Pixels, layout: Layout) -> list[Pixels]:

@@ -44,12 +44,17 @@ def cut(data: Data, start: int, count: int) -> Data:
 
 
 def pieces(data: Data) -> Iterator[bytes]:
-    """The bytes in order, PIECE at a time; TruncatedFile if the file has become shorter meanwhile."""
+    """The bytes in order, PIECE at a time.
+
+    TruncatedFile if the file has become shorter meanwhile, ValueError, as of any file, if it has been closed.
+    """
     for start in range(0, len(data), PIECE):
         count = min(PIECE, len(data) - start)
         if isinstance(data, bytes):
             yield data[start : start + count]
             continue
+        if getattr(data.file, "closed", False):  # files differ in what they say of it
+            raise ValueError("I/O operation on closed file: it must be open as long as anything is read from it")
         data.file.seek(data.start + start)
         piece = data.file.read(count)
         if len(piece) != count:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import tempfile
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,12 @@ import pytest
 from PIL import Image
 
 import bfncodec
-from bfncodec import api, classical, codec, container
-from bfncodec.container import File
-from bfncodec.errors import BfnError, CorruptFile, TruncatedFile
-from bfncodec.models import base
+from bfncodec import api, classical, codec, container, transmission
+from bfncodec.container import Block, File, Layout, Mode, Pass, Schedule, Source
+from bfncodec.container import Image as Header
+from bfncodec.errors import BfnError, CorruptFile, LimitExceeded, TruncatedFile
+from bfncodec.models import base, zoo
+from bfncodec.payload import whole
 
 BLOCKS = b"a text that repeats, a text \r\n" * 5  # longer than what is sent without noise
 FLIPS = 14  # bits flipped in each payload besides those at its ends; those of the header are all flipped
@@ -191,3 +194,58 @@ def test_large_base_coefficients_take_little_memory(tiny: Path) -> None:
             assert tracemalloc.get_traced_memory()[1] < share * size
         finally:
             tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "kind, place, name",
+    [("png", codec, "decode_pictures"), ("text", codec, "decode_text"), ("single", transmission, "decode")],
+)
+def test_bugs_are_not_taken_for_damage(
+    models: Path, monkeypatch: pytest.MonkeyPatch, kind: str, place: Any, name: str
+) -> None:
+    """Nobody may throw a good file away for a mistake of the program; what the machine lacks is told."""
+    encoded = MAKERS[kind]()
+    for error in (ValueError, AssertionError, IndexError, OverflowError, KeyError, ZeroDivisionError):
+
+        def fail(*_: Any, error: type[Exception] = error) -> None:
+            raise error("a bug")
+
+        monkeypatch.setattr(place, name, fail)
+        with pytest.raises(error, match="a bug"):
+            bfncodec.decode(encoded)
+
+    def large(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(place, name, large)
+    with pytest.raises(LimitExceeded, match="memory"):
+        bfncodec.decode(encoded)
+
+
+@pytest.mark.parametrize("width, height", [(1 << 30, 1 << 30), (1 << 61, 1), (1, 1 << 61)])
+@pytest.mark.parametrize("part", [Pass(constant=b"x"), Pass(stream=b"x")])
+def test_claims_that_no_array_has_are_refused_without_limits(tiny: Path, width: int, height: int, part: Pass) -> None:
+    made = Header(Source.ARRAY, Layout.L, Schedule.LATTICE, width, height, zoo.digest(tiny), passes=[part])
+    file = container.read(container.write(File([Block(Mode.IMAGE, 1, width * height, bytes(8), image=made)])))
+    with pytest.raises(LimitExceeded, match="memory"):
+        next(api.contents(file, "cpu"))
+    if part.constant is None:
+        with pytest.raises(LimitExceeded, match="memory"):
+            api.preview(file, "cpu")
+
+
+@pytest.mark.parametrize("opened", [io.BytesIO, tempfile.TemporaryFile, tempfile.SpooledTemporaryFile])
+def test_a_closed_file_is_not_taken_for_damage(encoded: bytes, opened: Callable[[], Any]) -> None:
+    """Nothing is wrong with what it held."""
+    with opened() as file:
+        file.write(encoded)
+        span = whole(file)
+        read = container.read(span)
+    with pytest.raises(ValueError, match="I/O operation on closed file"):
+        container.read(span)
+    with pytest.raises(ValueError, match="I/O operation on closed file"):
+        api.encode_file(span, io.BytesIO())
+    image = read.blocks[0].image
+    if read.blocks[0].single is None and (image is None or image.passes[0].constant is None):
+        with pytest.raises(ValueError, match="I/O operation on closed file"):
+            [api.file_bytes(content) for content in api.contents(read, "cpu")]

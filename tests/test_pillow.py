@@ -287,6 +287,17 @@ def test_damage_is_an_os_error(small: np.ndarray) -> None:
             Image.open(io.BytesIO(wrong)).load()
 
 
+@pytest.mark.parametrize("work", ["load", "verify"])
+def test_a_closed_file_is_not_taken_for_damage(small: np.ndarray, tmp_path: Path, work: str) -> None:
+    path = tmp_path / "x.bfn"
+    path.write_bytes(saved(Image.fromarray(small)))
+    for opened in (path.open("rb"), io.BytesIO(path.read_bytes())):
+        with opened:
+            image = Image.open(opened)
+        with pytest.raises(ValueError, match="closed file"):
+            getattr(image, work)()
+
+
 def test_verify_checks_the_checksum(small: np.ndarray, tmp_path: Path) -> None:
     data = saved(Image.fromarray(small))
     path = tmp_path / "x.bfn"
