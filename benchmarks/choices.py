@@ -12,15 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from bfncodec import codec
+from bfncodec.blocks import image as image_blocks
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.flow.loss import Ledger
 from bfncodec.flow.schedule import Group
-from bfncodec.models import base, context, online, zoo
-from bfncodec.models.lattice import Lattice
-from bfncodec.models.wavefront import Wavefront
-from bfncodec.train.data import HELD_OUT, load_folder
+from bfncodec.models import zoo
+from bfncodec.models.image import coefficients as coefficients_image
+from bfncodec.models.image import features, learning_heads
+from bfncodec.models.image.lattice import Lattice
+from bfncodec.models.image.wavefront import Wavefront
+from bfncodec.train.image.photographs import HELD_OUT, load_folder
 
 Planes = np.ndarray
 
@@ -45,7 +47,7 @@ def pushed(model: Wavefront | Lattice) -> tuple[int, Ledger]:
 
 def thumbnail_rows(crops: list[Planes]) -> list[str]:
     """Cost of the thumbnail for n noisy steps, beside the cost of as many other pixels."""
-    nets = codec.networks(zoo.find("photo"), "float32")
+    nets = image_blocks.networks(zoo.find("photo"), "float32")
     rows = []
     for steps in (0, 2, 4, 8):
         bits = values = rest = others = 0.0
@@ -65,7 +67,7 @@ def thumbnail_rows(crops: list[Planes]) -> list[str]:
 
 def lattice_rows(crops: list[Planes]) -> list[str]:
     """Size of the lattice schedule for n noisy steps in the first channel of the coarse levels."""
-    nets = codec.networks(zoo.find("photo"), "float32")
+    nets = image_blocks.networks(zoo.find("photo"), "float32")
     rows = []
     for levels in ((3,), (3, 2)):
         for steps in (0, 2, 8):
@@ -88,7 +90,7 @@ def lattice_rows(crops: list[Planes]) -> list[str]:
 
 def learning_rows(crops: list[Planes]) -> list[str]:
     """Size of the wavefront schedule with and without learning heads and with a fitted base."""
-    nets = codec.networks(zoo.find("photo"), "float32")
+    nets = image_blocks.networks(zoo.find("photo"), "float32")
     rows = []
     never = 1 << 60
     for name, pixels, fitted in (
@@ -99,15 +101,15 @@ def learning_rows(crops: list[Planes]) -> list[str]:
         ("the same, every 2048", 2048, True),
         ("the same, every 512", 512, True),
     ):
-        online.LEARN_PIXELS = pixels
+        learning_heads.LEARN_PIXELS = pixels
 
         def size(crop: Planes, fitted: bool = fitted) -> int:
-            coefficients = base.choose(crop, nets.coefficients) if fitted else nets.coefficients
-            more = len(base.pack(coefficients, nets.coefficients))
+            coefficients = coefficients_image.choose(crop, nets.coefficients) if fitted else nets.coefficients
+            more = len(coefficients_image.pack(coefficients, nets.coefficients))
             return pushed(Wavefront(nets, crop.shape, coefficients, crop))[0] + more
 
         rows.append(f"| {name} | {rate(crops, size):.4f} |")
-    online.LEARN_PIXELS = 1024
+    learning_heads.LEARN_PIXELS = 1024
     return rows
 
 
@@ -127,7 +129,7 @@ def main() -> None:
         f"`python -m benchmarks.choices --data DIR --skip FILE`: {len(crops)} crops ({pixels / 1e6:.2f} megapixels) of "
         f"photographs that training leaves out; model `photo` ({zoo.digest(zoo.find('photo')).hex()}).",
         "",
-        f"## Noisy steps of the thumbnail (stride {context.STRIDE})",
+        f"## Noisy steps of the thumbnail (stride {features.STRIDE})",
         "",
         "| steps | thumbnail, bits a subpixel | other pixels | size of the file against no thumbnail |",
         "|---|---|---|---|",

@@ -16,13 +16,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from bfncodec import codec
+from bfncodec.blocks import image
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.container import Layout, Source
 from bfncodec.flow.theta import Theta
-from bfncodec.media.image import Picture
-from bfncodec.models import context, zoo
+from bfncodec.media.png import Picture
+from bfncodec.models import zoo
+from bfncodec.models.image import features
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 SHOWN = (1, 2, 4, 6, 8)  # noisy steps
@@ -33,11 +34,11 @@ class Watched:
     """A decoding, and what was seen on the way."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
-        block = codec.encode_pictures([Picture(Source.ARRAY, Layout.RGB, pixels)], "float32")
+        block = image.encode_pictures([Picture(Source.ARRAY, Layout.RGB, pixels)], "float32")
         assert block.image is not None
         part = block.image.passes[0]
-        nets = codec.networks(zoo.find_hash(block.image.model), "float32")
-        model: Any = codec._model(nets, part, (1, *pixels.shape), block.image.schedule)
+        nets = image.networks(zoo.find_hash(block.image.model), "float32")
+        model: Any = image._model(nets, part, (1, *pixels.shape), block.image.schedule)
         self.coder = Coder(bytes(part.stream))
         self.means: list[NDArray[np.uint8]] = []
         self.images: list[NDArray[np.uint8]] = []
@@ -64,7 +65,7 @@ class Watched:
                 self.marks.append(len(self.levels) - 1)
 
         model.output, model.reveal = watched_output, watched_reveal
-        protocol.decode(self.coder, model, codec._silent(part.silent, model))
+        protocol.decode(self.coder, model, image._silent(part.silent, model))
         self.levels.append(self.coder.bits)
         self.variables = model.groups[0].size
 
@@ -88,7 +89,7 @@ def diagonals(path: Path, seen: Watched) -> None:
         height, width, _ = known.shape
         y, x = np.indices((height, width))
         last = fraction * (width - 1 + 4 * (height - 1))
-        hidden = (x + 4 * y > last) & ((x % context.STRIDE > 0) | (y % context.STRIDE > 0))
+        hidden = (x + 4 * y > last) & ((x % features.STRIDE > 0) | (y % features.STRIDE > 0))
         known[hidden] = 255
         axes.imshow(known, interpolation="nearest")
         axes.set_title(f"{fraction:.0%} of the diagonals", fontsize="medium")

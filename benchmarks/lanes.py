@@ -15,7 +15,8 @@ import click
 import numpy as np
 
 from benchmarks.tables import table
-from bfncodec import codec, container
+from bfncodec import container
+from bfncodec.blocks import image
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.container import Block, File, Mode
@@ -29,7 +30,7 @@ def encode(data: bytes, lanes: int) -> Block:
     """`codec.encode_text` with another number of lanes."""
     path = zoo.find("text")
     coded = container.Text(zoo.digest(path), lanes)
-    for section in codec._bytewise(path, len(data), lanes, np.frombuffer(data, np.uint8)).sections():
+    for section in image._bytewise(path, len(data), lanes, np.frombuffer(data, np.uint8)).sections():
         coder = Coder()
         protocol.encode(coder, section)
         coded.streams.append(coder.data())
@@ -41,7 +42,7 @@ def measure(data: bytes, lanes: int) -> tuple[int, float, float]:
     start = time.process_time()
     block = encode(data, lanes)
     encoded = time.process_time()
-    if codec.decode_text(block) != data:
+    if image.decode_text(block) != data:
         raise RuntimeError("the text did not come back")
     return len(container.write(File([block]))), encoded - start, time.process_time() - encoded
 

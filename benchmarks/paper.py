@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 
 from benchmarks import measure as machine
 from benchmarks.tables import table
-from bfncodec import codec, measure, transmission
+from bfncodec.blocks import image
+from bfncodec.blocks import single as single_blocks
 from bfncodec.coding.channels import channel
 from bfncodec.container import Layout, Sender, Source
 from bfncodec.flow.schedule import Step
 from bfncodec.flow.theta import Theta, VectorTheta, prior
-from bfncodec.media.image import Picture
+from bfncodec.measure import account
+from bfncodec.media.png import Picture
 from bfncodec.models import zoo
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -86,11 +88,11 @@ def run(name: str, data: Path, sender: str, steps: int, batch: int, count: int) 
     file = io.BytesIO()
     np.save(file, values)
     content = values.tobytes() if name == "text8" else file.getvalue()
-    single = transmission.Settings(steps, Sender[sender.upper()], batch)
+    single = single_blocks.Settings(steps, Sender[sender.upper()], batch)
     # Another path doubles the work; the two slowest models are measured along one.
     paths = 1 if name in ("cifar10", "text8") else 2
     path = str(MODELS / f"{name}.safetensors")
-    told = measure.measure(content, measure.Settings(model=path, single=single, paths=paths))
+    told = account.measure(content, account.Settings(model=path, single=single, paths=paths))
     del told["groups"]
     return told | {"sender": sender, "steps": steps, "batch": batch, "items": count}
 
@@ -98,7 +100,7 @@ def run(name: str, data: Path, sender: str, steps: int, batch: int, count: int) 
 def continuous(name: str, data: Path, count: int) -> dict[str, float]:
     """Bits an item of MANY steps, from DRAWS random steps of every item, with the standard error."""
     path = MODELS / f"{name}.safetensors"
-    predictor = transmission.predictor(path, "float32")
+    predictor = single_blocks.predictor(path, "float32")
     spec = predictor.spec
     table_ = np.zeros(256, np.int64)
     table_[list(spec.alphabet)] = np.arange(spec.levels)
@@ -162,12 +164,12 @@ def codecs(data: Path, count: int) -> dict[str, float]:
     pixels = items("cifar10", data, count)
     pictures = [Picture(Source.ARRAY, Layout.RGB, one) for one in pixels]
     for effort in ("default", "lattice"):
-        block = codec.encode_pictures(pictures, "float32", effort=effort)
+        block = image.encode_pictures(pictures, "float32", effort=effort)
         assert block.image is not None
         made[f"cifar10 {effort}"] = 8 * sum(len(part.stream) for part in block.image.passes) / pixels.size
     text = items("text8", data, count).tobytes()
     for effort in ("default", "blocks"):
-        coded = codec.encode_text(text, effort=effort).text
+        coded = image.encode_text(text, effort=effort).text
         assert coded is not None
         made[f"text8 {effort}"] = 8 * sum(map(len, coded.streams)) / len(text)
     return made

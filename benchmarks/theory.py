@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bfncodec import api, codec
+from bfncodec import api
+from bfncodec.blocks import image as image_blocks
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.container import Block
 from bfncodec.flow.loss import Ledger
-from bfncodec.media import image
+from bfncodec.media import png
 from bfncodec.models import zoo
 
 Bits = dict[str, float]
@@ -25,10 +26,10 @@ def compare(images: list[Path], effort: str) -> dict[str, Bits]:
     kinds = ("noisy", "exact", "whole")
     sums = {kind: {"payload": 0.0, "n_step_loss": 0.0, "path_loss": 0.0} for kind in kinds}
     for path in images:
-        picture = image.parse(path.read_bytes(), api.MAX_PIXELS)
+        picture = png.parse(path.read_bytes(), api.MAX_PIXELS)
         assert picture is not None
         ledger = Ledger()
-        block = codec.encode_pictures([picture], kernel, effort=effort, ledger=ledger)
+        block = image_blocks.encode_pictures([picture], kernel, effort=effort, ledger=ledger)
         for kind, bits in _coded_bits(block, kernel).items():
             sums[kind]["payload"] += bits
         for group in ledger.groups:
@@ -43,9 +44,9 @@ def _coded_bits(block: Block, kernel: str) -> Bits:
     made = block.image
     assert made is not None and len(made.passes) == 1
     part = made.passes[0]
-    nets = codec.networks(zoo.find_hash(made.model), kernel)
-    model = codec._model(nets, part, (1, made.height, made.width, 3), made.schedule)
-    silent = codec._silent(part.silent, model)
+    nets = image_blocks.networks(zoo.find_hash(made.model), kernel)
+    model = image_blocks._model(nets, part, (1, made.height, made.width, 3), made.schedule)
+    silent = image_blocks._silent(part.silent, model)
     coder = Coder(part.stream)
     levels = [coder.bits]
     reveal = model.reveal

@@ -14,12 +14,12 @@ import numpy as np
 from bfncodec import container
 from bfncodec.container import Block, File, Layout, Mode, Source
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
-from bfncodec.payload import Data, Span, cut, whole
+from bfncodec.spans import Data, Span, cut, whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from bfncodec.media.image import Picture
+    from bfncodec.media.png import Picture
 
 MAX_PIXELS = 1 << 28
 MAX_OUTPUT = 1 << 34
@@ -81,18 +81,18 @@ def encode_file(
     item: the file's bytes. spool: an open file that can seek and be read, for what is coded; the result points
     into both. Images are read whole, and so is what a model of the paper's kind is asked to code.
     """
-    from bfncodec import parts
+    from bfncodec.blocks import smallest
 
     paper = _paper(model)
     if paper is not None:
         return File([_paper_block(bytes(item), paper, device)])
     picture = parsed(item, media, max_pixels)
-    if picture is not None or len(item) <= parts.PART:
+    if picture is not None or len(item) <= smallest.PART:
         return File([_smallest(bytes(item), picture, device, model, effort, media)])
-    return parts.encode(
+    return smallest.encode(
         item,
         spool,
-        parts.PART,
+        smallest.PART,
         kernel=kernel_name(device),
         model=_model(model, Mode.TEXT),
         effort=effort,
@@ -106,17 +106,17 @@ def decode(data: bytes, *, device: str = "auto") -> Any:
     A PNG file comes back as a PNG of the same pixels and chunks; all other bytes as they
     were. Archives: use `decode_items`.
     """
-    from bfncodec.media import convert, image
+    from bfncodec.media import convert, png
 
     file = container.read(bytes(data), max_output=MAX_OUTPUT, max_pixels=MAX_PIXELS)
     if file.names is not None:
         raise UnsupportedFeature("this is an archive of several items: use bfncodec.decode_items")
     (content,) = contents(file, device)
-    if not isinstance(content, image.Picture):
+    if not isinstance(content, png.Picture):
         return _joined(content)
     if content.source is Source.ARRAY:
         return content.pixels
-    return convert.pillow_image(content) if content.source is Source.PILLOW else image.build(content)
+    return convert.pillow_image(content) if content.source is Source.PILLOW else png.build(content)
 
 
 def decode_items(data: bytes, *, device: str = "auto") -> dict[str, bytes]:
@@ -129,7 +129,7 @@ def decode_items(data: bytes, *, device: str = "auto") -> dict[str, bytes]:
 
 def file_bytes(content: Iterator[bytes] | Picture) -> bytes:
     """The file that decoded content stands for."""
-    from bfncodec.media.image import Picture, build
+    from bfncodec.media.png import Picture, build
 
     return build(content) if isinstance(content, Picture) else _joined(content)
 
@@ -154,29 +154,29 @@ def decode_block(block: Block, device: str) -> Iterator[Iterator[bytes] | Pictur
     if block.image is None:
         yield pieces(block, device)
         return
-    from bfncodec import codec
+    from bfncodec.blocks import image as image_blocks
 
     with _memory():
-        pictures = codec.decode_pictures(block, kernel_name(device))
+        pictures = image_blocks.decode_pictures(block, kernel_name(device))
     yield from pictures
 
 
 def pieces(block: Block, device: str) -> Iterator[bytes]:
     """The content of a block that is no image; CorruptFile after the last piece, or before, unless all is right."""
     if block.mode in (Mode.STORED, Mode.LZMA):
-        from bfncodec import classical
+        from bfncodec.blocks import plain as plain_blocks
 
-        yield from classical.decode(block)
+        yield from plain_blocks.decode(block)
         return
     with _memory():
         if block.single is not None:
-            from bfncodec import transmission
+            from bfncodec.blocks import single as single_blocks
 
-            data = transmission.decode(block, kernel_name(device))
+            data = single_blocks.decode(block, kernel_name(device))
         else:
-            from bfncodec import codec
+            from bfncodec.blocks import image as image_blocks
 
-            data = codec.decode_text(block, kernel_name(device))
+            data = image_blocks.decode_text(block, kernel_name(device))
     yield data
 
 
@@ -195,7 +195,7 @@ def verify(encoded: Data, originals: Mapping[str, Data], device: str) -> None:
 
 
 def _matches(content: Iterator[bytes] | Picture, original: Data) -> bool:
-    from bfncodec.media.image import Picture, parse
+    from bfncodec.media.png import Picture, parse
 
     if isinstance(content, Picture):
         wanted = parse(bytes(original), 1 << 62)
@@ -219,14 +219,14 @@ def _same(one: Picture, other: Picture) -> bool:
 
 def preview(file: File, device: str) -> Picture:
     """The thumbnail of a file's only image, from its first group."""
-    from bfncodec import codec
-    from bfncodec.media.image import Picture
+    from bfncodec.blocks import image as image_blocks
+    from bfncodec.media.png import Picture
 
     block = file.blocks[0]
     if block.image is None or len(file.blocks) != 1 or block.items != 1:
         raise UnsupportedFeature("there is no preview: this is not a single image")
     with _memory():
-        small = codec.decode_thumbnail(block, kernel_name(device))
+        small = image_blocks.decode_thumbnail(block, kernel_name(device))
     return Picture(Source.ARRAY, block.image.layout, small[0])
 
 
@@ -288,7 +288,7 @@ def archive_file(
     max_pixels: int = MAX_PIXELS,
 ) -> File:
     """Encode named files as one archive; images of one size, layout and source share blocks."""
-    from bfncodec import codec
+    from bfncodec.blocks import image as image_blocks
 
     paper = _paper(model)
     if paper is not None:
@@ -303,7 +303,7 @@ def archive_file(
     blocks, names = [], []
     for group in groups.values():
         picture = group[0][2]
-        size = 1 if picture is None else codec.items_per_block(picture.pixels.shape)
+        size = 1 if picture is None else image_blocks.items_per_block(picture.pixels.shape)
         for start in range(0, len(group), size):
             part = group[start : start + size]
             blocks += _archive_blocks(part, device, model, effort, media)
@@ -378,14 +378,14 @@ def parsed(data: Data, media: str, max_pixels: int) -> Picture | None:
 
     Raises UnsupportedFeature where media is "image" and it is none, LimitExceeded.
     """
-    from bfncodec import parts
-    from bfncodec.media import image
+    from bfncodec.blocks import smallest
+    from bfncodec.media import png
 
     picture = None
     if media in ("auto", "image"):
-        head = bytes(cut(data, 0, min(len(data), image.HEAD)))
-        if len(data) <= parts.PART or image.may_be(head, len(data), max_pixels):
-            picture = image.parse(bytes(data), max_pixels)
+        head = bytes(cut(data, 0, min(len(data), png.HEAD)))
+        if len(data) <= smallest.PART or png.may_be(head, len(data), max_pixels):
+            picture = png.parse(bytes(data), max_pixels)
     if picture is None and media == "image":
         raise UnsupportedFeature("not an image that is modelled; --media auto codes it as bytes")
     return picture
@@ -393,37 +393,38 @@ def parsed(data: Data, media: str, max_pixels: int) -> Picture | None:
 
 def _smallest(data: bytes, picture: Picture | None, device: str, model: str | None, effort: str, media: str) -> Block:
     """The picture's block, or the bytes' if that is smaller."""
-    from bfncodec import classical, codec
+    from bfncodec.blocks import image as image_blocks
+    from bfncodec.blocks import plain as plain_blocks
 
     if media == "text" and data:
-        text = codec.encode_text(data, _model(model, Mode.TEXT), kernel=kernel_name(device), effort=effort)
-        return text if codec.text_is_worth(text, len(data)) else classical.encode(data)
+        text = image_blocks.encode_text(data, _model(model, Mode.TEXT), kernel=kernel_name(device), effort=effort)
+        return text if image_blocks.text_is_worth(text, len(data)) else plain_blocks.encode(data)
     if picture is None:
-        return codec.encode_bytes(data, _model(model, Mode.TEXT), kernel=kernel_name(device), effort=effort)
+        return image_blocks.encode_bytes(data, _model(model, Mode.TEXT), kernel=kernel_name(device), effort=effort)
     modelled = _picture_block([picture], device, model, effort)
     if media == "image" or block_bytes(modelled) < len(data) // 2:
         return modelled
-    plain = classical.encode(data)
+    plain = plain_blocks.encode(data)
     return modelled if block_bytes(modelled) <= block_bytes(plain) else plain
 
 
 def _archive_blocks(
     part: list[tuple[str, bytes, Picture | None]], device: str, model: str | None, effort: str, media: str
 ) -> list[Block]:
-    from bfncodec import classical
+    from bfncodec.blocks import plain as plain_blocks
 
     pictures = [picture for _, _, picture in part if picture is not None]
     if len(part) == 1 or not pictures:
         return [_smallest(data, picture, device, model, effort, media) for _, data, picture in part]
     modelled = _picture_block(pictures, device, model, effort)
-    plain = [classical.encode(data) for _, data, _ in part]
+    plain = [plain_blocks.encode(data) for _, data, _ in part]
     return [modelled] if block_bytes(modelled) <= sum(map(block_bytes, plain)) else plain
 
 
 def _picture_block(pictures: list[Picture], device: str, model: str | None, effort: str) -> Block:
-    from bfncodec import codec
+    from bfncodec.blocks import image as image_blocks
 
-    return codec.encode_pictures(pictures, kernel_name(device), _model(model, Mode.IMAGE), effort)
+    return image_blocks.encode_pictures(pictures, kernel_name(device), _model(model, Mode.IMAGE), effort)
 
 
 def _model(name: str | None, mode: Mode) -> Path | None:
@@ -438,21 +439,21 @@ def _paper(name: str | None) -> Path | None:
     """The model that a user named, if it is one of the paper's kind."""
     if name is None:
         return None
-    from bfncodec import transmission
+    from bfncodec.blocks import single as single_blocks
     from bfncodec.models import zoo
 
     path = zoo.find(name)
-    return path if transmission.serves(path) else None
+    return path if single_blocks.serves(path) else None
 
 
 def _paper_block(data: bytes, path: Path, device: str) -> Block:
-    from bfncodec import transmission
+    from bfncodec.blocks import single as single_blocks
 
-    return transmission.encode(data, path, kernel_name(device), transmission.Settings())
+    return single_blocks.encode(data, path, kernel_name(device), single_blocks.Settings())
 
 
 def _from_array(array: np.ndarray[Any, Any]) -> Picture:
-    from bfncodec.media.image import Picture
+    from bfncodec.media.png import Picture
 
     if array.ndim == 2:
         array = array[:, :, None]
@@ -465,7 +466,7 @@ def _from_array(array: np.ndarray[Any, Any]) -> Picture:
 
 def _from_pillow(image: Image, max_pixels: int) -> Picture:
     from bfncodec.media import convert
-    from bfncodec.media.image import parse
+    from bfncodec.media.png import parse
 
     if getattr(image, "mode", None) not in ("L", "LA", "RGB", "RGBA"):
         raise UnsupportedFeature("cannot encode this item; images must be of mode L, LA, RGB or RGBA")

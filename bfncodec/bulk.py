@@ -209,16 +209,16 @@ def _chunk(source: Path, target: Path, name: str, choices: dict[str, Any]) -> di
 def _archive(
     images: NDArray[np.uint8], first: int, *, device: str = "auto", model: str | None = None, effort: str = "default"
 ) -> File:
-    from bfncodec import codec
-    from bfncodec.media.image import Picture
+    from bfncodec.blocks import image
+    from bfncodec.media.png import Picture
     from bfncodec.models import zoo
 
     images = images.reshape(*images.shape[:3], -1)
     pictures = [Picture(Source.ARRAY, Layout(images.shape[3] - 1), pixels) for pixels in images]
-    size = codec.items_per_block(images.shape[1:])
+    size = image.items_per_block(images.shape[1:])
     kernel, path = api.kernel_name(device), zoo.find(model) if model else None
     parts = [pictures[start : start + size] for start in range(0, len(pictures), size)]
-    blocks = [codec.encode_pictures(part, kernel, path, effort) for part in parts]
+    blocks = [image.encode_pictures(part, kernel, path, effort) for part in parts]
     return File(blocks, [str(first + number) for number in range(len(pictures))])
 
 

@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import IO
 
 from bfncodec.errors import BadMagic, CorruptFile, LimitExceeded, TruncatedFile, UnsupportedFeature
-from bfncodec.payload import Data, Reader, pieces
+from bfncodec.spans import Data, Reader, pieces
 
 MAGIC = b"\x89BFN\r\n\x1a\n"
 VERSION = 1

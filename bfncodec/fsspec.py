@@ -14,8 +14,8 @@ from fsspec.compression import register_compression
 
 from bfncodec import container
 from bfncodec.errors import UnsupportedFeature
-from bfncodec.media.image import PNG_MAGIC
-from bfncodec.payload import whole
+from bfncodec.media.png import PNG_MAGIC
+from bfncodec.spans import whole
 
 NAME = "bfn"
 SPOOLED = 1 << 23  # bytes that are in memory at most; more are in a temporary file
@@ -48,7 +48,7 @@ def opened(infile: IO[bytes], mode: str = "rb", **_: Any) -> IO[bytes]:
 
 def _decoded(infile: IO[bytes]) -> SpooledTemporaryFile[bytes]:
     from bfncodec import api
-    from bfncodec.media import image
+    from bfncodec.media import png
 
     with SpooledTemporaryFile(SPOOLED) as copy:
         given = infile
@@ -61,7 +61,7 @@ def _decoded(infile: IO[bytes]) -> SpooledTemporaryFile[bytes]:
         made = SpooledTemporaryFile(SPOOLED)
         try:
             for content in api.contents(file, "auto"):
-                made.writelines([image.build(content)] if isinstance(content, image.Picture) else content)
+                made.writelines([png.build(content)] if isinstance(content, png.Picture) else content)
         except BaseException:
             made.close()
             raise

@@ -14,7 +14,7 @@ from tempfile import SpooledTemporaryFile, gettempdir
 from typing import IO, TYPE_CHECKING, Any
 
 from bfncodec.errors import BadMagic, ChangedFile, CorruptFile, NotWritten, TruncatedFile
-from bfncodec.payload import Span, whole
+from bfncodec.spans import Span, whole
 
 SPOOLED = 1 << 23  # bytes on their way that are in memory at most
 

@@ -12,7 +12,7 @@ from numcodecs.abc import Codec
 from numcodecs.compat import ensure_bytes, ensure_contiguous_ndarray, ndarray_copy
 from numcodecs.registry import register_codec
 
-from bfncodec import chunks
+from bfncodec import arrays
 
 
 class BfnCodec(Codec):  # type: ignore[misc]
@@ -27,7 +27,7 @@ class BfnCodec(Codec):  # type: ignore[misc]
     codec_id = "bfncodec"
 
     def __init__(self, media: str = "auto", effort: str = "default", model: str | None = None) -> None:
-        chunks.check_choices(media, effort)
+        arrays.check_choices(media, effort)
         self.media, self.effort, self.model = media, effort, model
 
     def encode(self, buf: Any) -> bytes:
@@ -35,7 +35,7 @@ class BfnCodec(Codec):  # type: ignore[misc]
         array = ensure_contiguous_ndarray(buf, flatten=False)
         if not array.flags.c_contiguous:
             array = array.T
-        return chunks.encode(array, media=self.media, effort=self.effort, model=self.model)
+        return arrays.encode(array, media=self.media, effort=self.effort, model=self.model)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
         """The buffer's bytes, uint8 [size], or `out` filled with them; BfnError if they are damaged or too many.
@@ -43,7 +43,7 @@ class BfnCodec(Codec):  # type: ignore[misc]
         Raises ValueError if `out` is too large.
         """
         room = None if out is None else np.asarray(out).nbytes
-        data = chunks.decode(ensure_bytes(buf), room)
+        data = arrays.decode(ensure_bytes(buf), room)
         if room is not None and len(data) != room:
             raise ValueError(f"the chunk holds {len(data)} bytes; there is room for {room}")
         return ndarray_copy(data, out)

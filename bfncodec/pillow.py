@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 
 from bfncodec import container
 from bfncodec.errors import BfnError
-from bfncodec.payload import whole
+from bfncodec.spans import whole
 
 FORMAT = "BFN"
 MODES = ("L", "LA", "RGB", "RGBA")
@@ -89,7 +89,7 @@ class BfnImageFile(ImageFile.ImageFile):
 
     def _decoded(self, preview: bool) -> bytes:
         from bfncodec import api
-        from bfncodec.media.image import Picture
+        from bfncodec.media.png import Picture
 
         try:
             if preview:
@@ -111,11 +111,11 @@ def _info(file: container.File) -> dict[str | tuple[int, int], Any]:
     assert image is not None
     if not image.metadata:
         return {}
-    from bfncodec import codec
+    from bfncodec.blocks import image as image_blocks
     from bfncodec.media import convert
-    from bfncodec.media.image import METADATA_LIMIT
+    from bfncodec.media.png import METADATA_LIMIT
 
-    (metadata,) = codec.unpack_metadata(image.metadata, 1, METADATA_LIMIT + 16)
+    (metadata,) = image_blocks.unpack_metadata(image.metadata, 1, METADATA_LIMIT + 16)
     return convert.info(image.source, metadata)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zarr.abc.codec import ArrayBytesCodec
 from zarr.registry import register_codec
 
-from bfncodec import chunks
+from bfncodec import arrays
 from bfncodec.errors import CorruptFile
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class BfnCodec(ArrayBytesCodec):
     is_fixed_size = False
 
     def __post_init__(self) -> None:
-        chunks.check_choices(self.media, self.effort)
+        arrays.check_choices(self.media, self.effort)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -57,13 +57,13 @@ class BfnCodec(ArrayBytesCodec):
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
         array: NDArray[Any] = chunk_data.as_numpy_array()
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        data = await asyncio.to_thread(chunks.encode, array, media=self.media, effort=self.effort, model=self.model)
+        data = await asyncio.to_thread(arrays.encode, array, media=self.media, effort=self.effort, model=self.model)
         return chunk_spec.prototype.buffer.from_bytes(data)
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         dtype = chunk_spec.dtype.to_native_dtype()
         size = int(np.prod(chunk_spec.shape)) * dtype.itemsize
-        data: NDArray[Any] = await asyncio.to_thread(chunks.decode, chunk_data.to_bytes(), size)
+        data: NDArray[Any] = await asyncio.to_thread(arrays.decode, chunk_data.to_bytes(), size)
         if len(data) != size:
             raise CorruptFile(f"a chunk holds {len(data)} bytes instead of {size}")
         array: NDArray[Any] = data.view(dtype.newbyteorder("<")).astype(dtype, copy=False)

@@ -12,19 +12,21 @@ import torch
 
 from bfncodec.errors import BfnError
 from bfncodec.models.paper.spec import Spec
-from bfncodec.train import distributed, paper, text
-from bfncodec.train.corpus import Corpus
-from bfncodec.train.cosets import CosetTask
-from bfncodec.train.data import SmallImages, Wavefront
-from bfncodec.train.images import DEVIATIONS
+from bfncodec.train import distributed
+from bfncodec.train.image.photographs import SmallImages, Wavefront
+from bfncodec.train.image.tasks import CosetTask
+from bfncodec.train.image.train import DEVIATIONS
 from bfncodec.train.loop import Plan, Trainer
+from bfncodec.train.paper import train as paper_training
+from bfncodec.train.text import train as text_training
+from bfncodec.train.text.corpus import Corpus
 
 STEPS = 20
 SPEC = Spec("binary", (8, 8, 1), b"\0\1", "3", (8, 12), (1, 1), (2, 2), (3, 3), (2, 2), 8)
 # Numbers that two processes do not share evenly.
 IMAGES = Plan(width=16, blocks=1, head=8, mixtures=2, steps=STEPS, pixels=33, rounded=0.25, rate=1e-2)
-PAPER = paper.Plan(steps=STEPS, items=7, rate=1e-2, counts=(5, 10))
-TEXT = text.Plan(dimensions=1, width=8, hidden=8, windows=3, length=16, rate=2e-2, steps=STEPS)
+PAPER = paper_training.Plan(steps=STEPS, items=7, rate=1e-2, counts=(5, 10))
+TEXT = text_training.Plan(dimensions=1, width=8, hidden=8, windows=3, length=16, rate=2e-2, steps=STEPS)
 
 
 def quiet(_: str) -> None:
@@ -40,7 +42,7 @@ def write_data(folder: Path) -> None:
     (folder / "text").write_bytes((Path(__file__).parents[1] / "LICENSE").read_bytes())
 
 
-def trainers(folder: Path) -> dict[str, Callable[[], Trainer | paper.Trainer | text.Trainer]]:
+def trainers(folder: Path) -> dict[str, Callable[[], Trainer | paper_training.Trainer | text_training.Trainer]]:
     """What is trained, by name."""
     images = SmallImages(folder / "colour.npy", 0)
 
@@ -50,9 +52,9 @@ def trainers(folder: Path) -> dict[str, Callable[[], Trainer | paper.Trainer | t
     return {
         "wavefront": lambda: of_task(Wavefront(images, IMAGES.pixels, 0, "cpu")),
         "coset": lambda: of_task(CosetTask(images, "D", DEVIATIONS, IMAGES.pixels, 0, "cpu")),
-        "paper": lambda: paper.Trainer(SPEC, paper.Data(folder / "binary.npy", SPEC), PAPER, quiet),
-        "resumed": lambda: paper.Trainer(SPEC, paper.Data(folder / "binary.npy", SPEC), PAPER, quiet),
-        "text": lambda: text.Trainer(Corpus(folder / "text"), TEXT, "cpu", quiet),
+        "paper": lambda: paper_training.Trainer(SPEC, paper_training.Data(folder / "binary.npy", SPEC), PAPER, quiet),
+        "resumed": lambda: paper_training.Trainer(SPEC, paper_training.Data(folder / "binary.npy", SPEC), PAPER, quiet),
+        "text": lambda: text_training.Trainer(Corpus(folder / "text"), TEXT, "cpu", quiet),
     }
 
 

@@ -30,10 +30,11 @@ from typing import Any
 
 import numpy as np
 
-from bfncodec import api, classical, codec, container
+from bfncodec import api, container
+from bfncodec.blocks import image, plain
 from bfncodec.container import Block, File
 from bfncodec.errors import BfnError
-from bfncodec.media.image import Picture
+from bfncodec.media.png import Picture
 
 DATA = Path(__file__).with_name("data")
 MAX_OUTPUT = 1 << 13  # bytes; more than the originals have
@@ -73,9 +74,9 @@ def fresh(folder: Path) -> Iterator[tuple[str, bytes]]:
     yield "fresh image", api.encode(pixels, model="tiny")
     yield "fresh lattice", api.encode(pixels[..., :2], model="tiny", effort="lattice")
     yield "fresh text", api.encode(b"ein Text, der sich wiederholt, der sich wiederholt", media="text")
-    yield "fresh lzma", container.write(File([classical.encode(b"words, words, " * 40)]))
-    yield "fresh stored", container.write(File([classical.encode(bytes(range(64)))]))
-    parts = [classical.encode(b"one, " * 30), classical.encode(b"two"), codec.encode_text(b"three, three, three")]
+    yield "fresh lzma", container.write(File([plain.encode(b"words, words, " * 40)]))
+    yield "fresh stored", container.write(File([plain.encode(bytes(range(64)))]))
+    parts = [plain.encode(b"one, " * 30), plain.encode(b"two"), image.encode_text(b"three, three, three")]
     yield "fresh parts", container.write(File(parts))
     items = [("a.txt", b"some words, some words"), ("b", b"\0\1\2"), ("empty", b"")]
     yield "fresh archive", api.encode_archive(items)

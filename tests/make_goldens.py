@@ -25,14 +25,19 @@ import make_goldens_paper
 import make_tiny_paper
 import numpy as np
 
-from bfncodec import api, classical, codec, container, parts, payload
+from bfncodec import api, container, spans
+from bfncodec.blocks import image as image_blocks
+from bfncodec.blocks import plain as plain_blocks
+from bfncodec.blocks import smallest
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.container import Block, File, Image, Layout, Mode, Pass, Schedule, Source, Text, TextSchedule
-from bfncodec.models import base, changes, zoo
-from bfncodec.models.networks import Networks
+from bfncodec.models import zoo
+from bfncodec.models.image import bias_changes
+from bfncodec.models.image import coefficients as coefficients_image
+from bfncodec.models.image.networks import Networks
+from bfncodec.models.image.wavefront import Wavefront
 from bfncodec.models.text.blockwise import Blockwise
-from bfncodec.models.wavefront import Wavefront
 
 DATA = Path(__file__).with_name("data")
 GOLDEN = DATA / "golden"
@@ -231,7 +236,7 @@ def archive_inputs() -> dict[str, Input]:
 
 
 def networks() -> Networks:
-    return codec.networks(zoo.find(MODEL), "float32")
+    return image_blocks.networks(zoo.find(MODEL), "float32")
 
 
 def hand_made(pixels: Pixels, pace: int, change: bool, shift_base: bool) -> bytes:
@@ -246,23 +251,23 @@ def hand_made(pixels: Pixels, pace: int, change: bool, shift_base: bool) -> byte
         coefficients[73] -= [20, 10, 30]
     packed = b""
     if change:
-        widths = changes.layers(nets.tensors)
+        widths = bias_changes.layers(nets.tensors)
         table = {name: np.arange(size) * 7 % 5 - 2 for name, size in widths.items()}
-        table["first.0"][[0, 5]] = [changes.LIMIT, -changes.LIMIT]
-        packed = changes.pack(table, nets.tensors)
-    plan = Pass(pace=pace, base=base.pack(coefficients, nets.coefficients), changes=packed)
+        table["first.0"][[0, 5]] = [bias_changes.LIMIT, -bias_changes.LIMIT]
+        packed = bias_changes.pack(table, nets.tensors)
+    plan = Pass(pace=pace, base=coefficients_image.pack(coefficients, nets.coefficients), changes=packed)
     layout = Layout.RGB if channels == 3 else Layout.L
-    planes = codec.split(pixels[None], layout)[0]
+    planes = image_blocks.split(pixels[None], layout)[0]
     model = Wavefront(nets.changed(packed), planes.shape, coefficients, planes, pace)
     image = Image(Source.ARRAY, layout, Schedule.WAVEFRONT, width, height, zoo.digest(zoo.find(MODEL)))
-    image.passes = [codec._pushed(model, plan, None)]
+    image.passes = [image_blocks._pushed(model, plan, None)]
     block = Block(Mode.IMAGE, 1, pixels.size, container.digest(pixels.tobytes()), image=image)
     return container.write(File([block]))
 
 
 def plain_file(data: bytes) -> bytes:
     """A file without a model."""
-    return container.write(File([classical.encode(data)]))
+    return container.write(File([plain_blocks.encode(data)]))
 
 
 def in_lanes(data: bytes, lanes: int) -> bytes:
@@ -277,7 +282,7 @@ def text_file(data: bytes, text: Text) -> bytes:
 def lane_streams(data: bytes, lanes: int) -> list[bytes]:
     streams = []
     values = np.frombuffer(data, np.uint8)
-    for section in codec._bytewise(zoo.find(TEXT_MODEL), len(data), lanes, values).sections():
+    for section in image_blocks._bytewise(zoo.find(TEXT_MODEL), len(data), lanes, values).sections():
         coder = Coder()
         protocol.encode(coder, section)
         streams.append(coder.data())
@@ -294,8 +299,8 @@ def in_blocks(data: bytes, lanes: int, steps: int, quiet: int) -> bytes:
 def block_streams(data: bytes, lanes: int, steps: int, quiet: int) -> list[bytes]:
     streams = []
     values = np.frombuffer(data, np.uint8)
-    network = codec._block_network(zoo.find(TEXT_MODEL), "float32")
-    for part in codec._block_parts(len(data)):
+    network = image_blocks._block_network(zoo.find(TEXT_MODEL), "float32")
+    for part in image_blocks._block_parts(len(data)):
         coder = Coder()
         model = Blockwise(network, len(part), lanes, steps, quiet, values[part.start : part.stop])
         silent = protocol.encode(coder, model)
@@ -309,14 +314,14 @@ def archive() -> bytes:
     *pictures, (name, text) = archive_inputs().items()
     file = container.read(api.encode_archive([(name, one.file) for name, one in pictures], **OPTIONS))
     assert file.names is not None
-    return container.write(File([*file.blocks, classical.encode(text.file)], [*file.names, name]))
+    return container.write(File([*file.blocks, plain_blocks.encode(text.file)], [*file.names, name]))
 
 
 def cut(data: bytes, part: int) -> bytes:
     """A text in parts of so many bytes, as `bfncodec.encode` has it where it is far larger."""
-    item = payload.whole(io.BytesIO(data))
+    item = spans.whole(io.BytesIO(data))
     return container.write(
-        parts.encode(item, io.BytesIO(), part, kernel="float32", model=zoo.find(TEXT_MODEL), text=True)
+        smallest.encode(item, io.BytesIO(), part, kernel="float32", model=zoo.find(TEXT_MODEL), text=True)
     )
 
 
@@ -357,9 +362,9 @@ def by_hand() -> dict[str, tuple[Input, bytes]]:
     made["parts"] = Input("txt", story), cut(story, 600)
     mixed = [ENGLISH[:300], b"A line that comes again and again.\r\n" * 9, random_bytes(60), MORE_ENGLISH[:200]]
     blocks = [
-        codec.encode_text(mixed[0], zoo.find(TEXT_MODEL)),
-        *map(classical.encode, mixed[1:3]),
-        codec.encode_text(mixed[3], zoo.find(TEXT_MODEL), effort="blocks"),
+        image_blocks.encode_text(mixed[0], zoo.find(TEXT_MODEL)),
+        *map(plain_blocks.encode, mixed[1:3]),
+        image_blocks.encode_text(mixed[3], zoo.find(TEXT_MODEL), effort="blocks"),
     ]
     made["parts-mixed"] = Input("bin", b"".join(mixed)), container.write(File(blocks))
     return made | {name: (array(plan[0]), hand_made(*plan)) for name, plan in shapes.items()}

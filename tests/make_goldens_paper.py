@@ -11,7 +11,8 @@ from typing import Any
 
 import make_tiny_paper
 
-from bfncodec import container, transmission
+from bfncodec import container
+from bfncodec.blocks import single
 from bfncodec.container import File, Sender
 from bfncodec.models import zoo
 
@@ -40,9 +41,9 @@ class Plan:
         body = bytes(spec.alphabet[symbol] for symbol in symbols)
         return (npy((self.items, *spec.shape)) if self.header else b"") + body + self.tail
 
-    def settings(self) -> transmission.Settings:
+    def settings(self) -> single.Settings:
         """What the encoder is told."""
-        return transmission.Settings(self.steps, self.sender, self.batch)
+        return single.Settings(self.steps, self.sender, self.batch)
 
     def told(self) -> dict[str, Any]:
         """The manifest's words."""
@@ -72,7 +73,7 @@ PLANS = {
 
 def encode(plan: Plan) -> bytes:
     """A golden's bytes."""
-    block = transmission.encode(plan.content(), zoo.find(plan.model), "float32", plan.settings())
+    block = single.encode(plan.content(), zoo.find(plan.model), "float32", plan.settings())
     return container.write(File([block]))
 
 

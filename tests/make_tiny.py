@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bfncodec.train import images
+from bfncodec.train.image import train
 
 DATA = Path(__file__).with_name("data")
 
@@ -35,7 +35,7 @@ def main() -> None:
         array = Path(folder) / "pictures.npy"
         np.save(array, pictures(3000, 32))
         changes = {"width": 16, "head": 16, "blocks": 1, "steps": 300, "pixels": 2048, "mixtures": 2}
-        images.train(array, DATA / "tiny.safetensors", Path(folder) / "work", changes=changes)
+        train.train(array, DATA / "tiny.safetensors", Path(folder) / "work", changes=changes)
 
 
 if __name__ == "__main__":

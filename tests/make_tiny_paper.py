@@ -17,7 +17,7 @@ import torch
 
 from bfncodec.models.paper.spec import TIME_INPUTS, Spec
 from bfncodec.train import checkpoint
-from bfncodec.train.grid import Network
+from bfncodec.train.paper.network import Network
 
 DATA = Path(__file__).with_name("data")
 LETTERS = b" abcdefghijklmnopqrstuvwxyz"

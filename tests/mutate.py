@@ -62,19 +62,18 @@ TESTS: dict[str, list[str]] = {
         "-k",
         f"not paper_channels or {QUICK}",
     ],
-    "coding/grids": ["test_paper_channels.py", "-k", QUICK],
-    "coding/pmf": ["test_pmf.py", "-k", "mixture or gradients or intervals or table or levels"],
+    "coding/gaussian_receiver": ["test_paper_channels.py", "-k", QUICK],
+    "coding/mixtures": ["test_pmf.py", "-k", "mixture or gradients or intervals or table or levels"],
     "coding/protocol": ["test_protocol.py", "test_flow_classes.py"],
-    "exact/freeze": ["test_exact.py"],
     "exact/kernels": ["test_exact.py"],
     "exact/layers": ["test_exact.py"],
     "exact/logit": ["test_text.py", "-k", "squash or stretch"],
     "exact/pmf": ["test_pmf.py", "test_flow.py"],
-    "exact/stream": ["test_exact.py"],
+    "exact/splitmix": ["test_exact.py"],
     "exact/threads": ["test_threads.py"],
     "exact/tables": ["test_pmf.py", "test_flow.py", "test_flow_classes.py"],
 }
-PLAIN = ("coding/grids", "coding/channels")  # modules whose tests run quicker without compiling
+PLAIN = ("coding/gaussian_receiver", "coding/channels")  # modules whose tests run quicker without compiling
 
 NEIGHBOURS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub,

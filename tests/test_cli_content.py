@@ -14,9 +14,10 @@ from command import SIDE, call, encoded_png, good, listing, pixels, png, shown
 from PIL import Image
 
 import bfncodec
-from bfncodec import codec, container
+from bfncodec import container
+from bfncodec.blocks import image as image_blocks
 from bfncodec.container import Block, File, Layout, Mode, Pass, Schedule, Source
-from bfncodec.models.context import STRIDE
+from bfncodec.models.image.features import STRIDE
 
 TEXT = b"some words\n" * 20
 
@@ -40,7 +41,7 @@ def inputs(folder: Path) -> dict[str, bytes]:
 
 def set_of(*names: str) -> bytes:
     """An archive of equal short texts with any names."""
-    return container.write(File([codec.encode_bytes(b"text")] * len(names), list(names)))
+    return container.write(File([image_blocks.encode_bytes(b"text")] * len(names), list(names)))
 
 
 def mode_of(path: str) -> str:
@@ -290,7 +291,7 @@ def test_what_a_format_cannot_hold_is_refused_before_it_is_decoded(
     (folder / "alpha.bfn").write_bytes(bfncodec.encode(alpha, model="tiny"))
     (folder / "wide.bfn").write_bytes(bfncodec.encode(np.zeros((1, 16384), np.uint8), model="tiny"))
     good("encode", "-m", "tiny", *inputs, "-o", "set.bfn")
-    monkeypatch.setattr(codec, "decode_pictures", None)
+    monkeypatch.setattr(image_blocks, "decode_pictures", None)
     for arguments in (
         ("a.png.bfn", "-o", "out.pgm"),
         *(("alpha.bfn", "-o", f"out.{suffix}") for suffix in ("pgm", "ppm", "pnm", "bmp")),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from command import call, good, listing, png
 
-from bfncodec import classical, codec
+from bfncodec.blocks import image, plain
 
 TEXT = b"some words\n" * 20
 
@@ -69,8 +69,8 @@ def test_rm_is_refused_where_it_would_lose_something(folder: Path, text: Path, o
 
 def test_what_does_not_decode_is_not_written(folder: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 1: outputs are decoded and compared before they are written, unless --no-verify."""
-    monkeypatch.setattr(codec, "decode_text", lambda *_: b"something else")
-    monkeypatch.setattr(classical, "decode", lambda _: iter([b"something else"]))
+    monkeypatch.setattr(image, "decode_text", lambda *_: b"something else")
+    monkeypatch.setattr(plain, "decode", lambda _: iter([b"something else"]))
     (folder / "more").write_bytes(b"more")
     before = listing(folder)
     assert call("encode", "-f", "--rm", "text").code == 1

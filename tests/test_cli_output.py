@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command import call, good, listing
 
-from bfncodec.cli import atomic
+from bfncodec import atomic
 
 TEXT = b"some words\n" * 20
 

@@ -23,7 +23,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from bfncodec import api, classical, container
+from bfncodec import api, container
+from bfncodec.blocks import plain
 from bfncodec.cli.main import run
 from bfncodec.errors import BfnError
 
@@ -82,7 +83,7 @@ class Folder(RuleBasedStateMachine):
         for name, content in (("a", CONTENTS[1]), ("b.txt", CONTENTS[2]), ("bad.bfn", CONTENTS[4])):
             Path(name).write_bytes(content)
         for number, name in enumerate(("a.bfn", "c.png.bfn")):
-            Path(name).write_bytes(container.write(container.File([classical.encode(CONTENTS[number + 1])])))
+            Path(name).write_bytes(container.write(container.File([plain.encode(CONTENTS[number + 1])])))
         Path("folder").mkdir()
         Path("sealed").mkdir()
         Path("sealed/x").write_bytes(b"x")
@@ -252,7 +253,7 @@ def started(context: Any, arguments: str) -> Any:
 def test_a_signal_at_any_moment_leaves_the_target_absent_or_whole(folder: Path) -> None:
     """Row 6: SIGKILL and SIGINT; the target that was there, or the new one, and the input unless that is whole."""
     context = multiprocessing.get_context("forkserver")  # most of a command's life goes into imports: once is enough
-    context.set_forkserver_preload(["test_cli_state", "bfncodec.codec", "bfncodec.models.text.bytewise"])
+    context.set_forkserver_preload(["test_cli_state", "bfncodec.blocks.image", "bfncodec.models.text.bytewise"])
     source, target = random.Random(0), folder / "made"
     seconds, whole, given = {}, {}, {}
     for case in [*CASES, *CASES]:  # the first ones may wait for the server

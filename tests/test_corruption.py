@@ -16,12 +16,15 @@ import pytest
 from PIL import Image
 
 import bfncodec
-from bfncodec import api, classical, codec, container, transmission
+from bfncodec import api, container
+from bfncodec.blocks import image as image_blocks
+from bfncodec.blocks import plain, single
 from bfncodec.container import Block, File, Layout, Mode, Pass, Schedule, Source
 from bfncodec.container import Image as Header
 from bfncodec.errors import BfnError, CorruptFile, LimitExceeded, TruncatedFile
-from bfncodec.models import base, zoo
-from bfncodec.payload import whole
+from bfncodec.models import zoo
+from bfncodec.models.image import coefficients
+from bfncodec.spans import whole
 
 BLOCKS = b"a text that repeats, a text \r\n" * 5  # longer than what is sent without noise
 FLIPS = 14  # bits flipped in each payload besides those at its ends; those of the header are all flipped
@@ -68,12 +71,12 @@ MAKERS: dict[str, Callable[[], bytes]] = {
     "constant": lambda: bfncodec.encode(np.full((16, 16, 3), 7, np.uint8), model="tiny"),
     "archive": archive,
     "text": lambda: bfncodec.encode(b"a text that repeats, a text \r\n" * 2, media="text"),
-    "blocks": lambda: container.write(File([codec.encode_text(BLOCKS, effort="blocks")])),
+    "blocks": lambda: container.write(File([image_blocks.encode_text(BLOCKS, effort="blocks")])),
     "single": lambda: paper("tiny-values", container.Sender.GAUSSIAN),
     "dither": lambda: paper("tiny-binary", container.Sender.DITHER),
     "draws": lambda: paper("tiny-classes", container.Sender.CATEGORICAL),
-    "lzma": lambda: container.write(File([classical.encode(b"a text that repeats, " * 12)])),
-    "stored": lambda: container.write(File([classical.encode(bytes(range(100)))])),
+    "lzma": lambda: container.write(File([plain.encode(b"a text that repeats, " * 12)])),
+    "stored": lambda: container.write(File([plain.encode(bytes(range(100)))])),
 }
 
 
@@ -162,7 +165,7 @@ def test_every_bit_of_a_text() -> None:
 
 def test_every_bit_of_the_noise() -> None:
     """The end of a stream holds what was pushed last: the first blocks, their views and what fed them."""
-    block = codec.encode_text(BLOCKS, effort="blocks")
+    block = image_blocks.encode_text(BLOCKS, effort="blocks")
     assert block.text is not None and block.text.quiet < len(BLOCKS)
     encoded = container.write(File([block]))
     assert bfncodec.decode(encoded) == BLOCKS
@@ -184,13 +187,13 @@ def test_another_digest_is_an_error() -> None:
 
 def test_large_base_coefficients_take_little_memory(tiny: Path) -> None:
     """Bits are no objects; what is longer than any coefficients is not looked at."""
-    prior = codec.networks(tiny, "float32").coefficients
+    prior = image_blocks.networks(tiny, "float32").coefficients
     for size, share in ((1 << 20, 40), (1 << 24, 1)):
         data = b"\x10" + bytes(size)
         tracemalloc.start()
         try:
             with pytest.raises(CorruptFile):
-                base.unpack(data, prior)
+                coefficients.unpack(data, prior)
             assert tracemalloc.get_traced_memory()[1] < share * size
         finally:
             tracemalloc.stop()
@@ -198,7 +201,7 @@ def test_large_base_coefficients_take_little_memory(tiny: Path) -> None:
 
 @pytest.mark.parametrize(
     "kind, place, name",
-    [("png", codec, "decode_pictures"), ("text", codec, "decode_text"), ("single", transmission, "decode")],
+    [("png", image_blocks, "decode_pictures"), ("text", image_blocks, "decode_text"), ("single", single, "decode")],
 )
 def test_bugs_are_not_taken_for_damage(
     models: Path, monkeypatch: pytest.MonkeyPatch, kind: str, place: Any, name: str

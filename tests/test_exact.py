@@ -10,12 +10,12 @@ import torch
 
 from bfncodec.errors import BfnError, CorruptFile, UnsupportedFeature
 from bfncodec.exact import kernels
-from bfncodec.exact.freeze import EXPONENT_MAX, WEIGHT_MAX, freeze
 from bfncodec.exact.kernels import SUM_LIMIT, NumpyKernel, TorchKernel, self_check
 from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Linear, LocalNetwork
-from bfncodec.exact.stream import stream
+from bfncodec.exact.splitmix import stream
 from bfncodec.models import zoo
-from bfncodec.train import networks
+from bfncodec.train.freeze import EXPONENT_MAX, WEIGHT_MAX, freeze
+from bfncodec.train.image import network as training_network
 
 NAMES = [name for name in kernels.NAMES if name != "torch-cuda"]
 
@@ -307,10 +307,10 @@ def test_freeze_leaves_room_for_sums(columns: int, bias: float, shift: int) -> N
 # Networks
 
 
-def calibrated(cross: bool, seed: int = 0) -> tuple[networks.LocalNetwork, torch.Tensor, torch.Tensor | None]:
+def calibrated(cross: bool, seed: int = 0) -> tuple[training_network.LocalNetwork, torch.Tensor, torch.Tensor | None]:
     """A random float network on its integer grids, and inputs."""
     torch.manual_seed(seed)
-    network = networks.LocalNetwork(features=40, width=24, blocks=2, head=16, mixtures=3, cross=cross)
+    network = training_network.LocalNetwork(features=40, width=24, blocks=2, head=16, mixtures=3, cross=cross)
     with torch.no_grad():
         for part in network.second:
             part.weight.normal_(0, 0.2)
@@ -322,7 +322,7 @@ def calibrated(cross: bool, seed: int = 0) -> tuple[networks.LocalNetwork, torch
     return network, features, errors
 
 
-def frozen(network: networks.LocalNetwork) -> dict[str, np.ndarray]:
+def frozen(network: training_network.LocalNetwork) -> dict[str, np.ndarray]:
     tensors: dict[str, np.ndarray] = {}
     for name in network.layer_names():
         weight, bias = network.folded(name)
@@ -342,10 +342,10 @@ def integer_outputs(
 
 
 def float_outputs(
-    network: networks.LocalNetwork, features: torch.Tensor, errors: torch.Tensor | None
+    network: training_network.LocalNetwork, features: torch.Tensor, errors: torch.Tensor | None
 ) -> list[np.ndarray]:
     """The network's outputs in the units of the integer network."""
-    steps = torch.tensor([16, networks.MEAN_STEPS, 16 / np.log(2)])[:, None]
+    steps = torch.tensor([16, training_network.MEAN_STEPS, 16 / np.log(2)])[:, None]
     with torch.no_grad():
         return [(out * steps).flatten(1).double().numpy() for out in network(features, errors)]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
-from bfncodec.coding.pmf import Table
+from bfncodec.coding.mixtures import Table
 from bfncodec.exact.tables import exp_negative, log_ratio
 from bfncodec.flow import loss
 from bfncodec.flow.schedule import Draw, Group, Step

@@ -28,7 +28,7 @@ from safetensors.numpy import load_file
 import bfncodec
 from bfncodec import api, container, errors
 from bfncodec.container import Source
-from bfncodec.media.image import Picture, build
+from bfncodec.media.png import Picture, build
 from bfncodec.models import zoo
 from bfncodec.models.paper.spec import from_card
 

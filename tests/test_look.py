@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bfncodec.exact.kernels import kernel
-from bfncodec.models import context, linear, look
-from bfncodec.models.context import RADIUS, SLOPE
+from bfncodec.models.image import compiled_features, features, linear
+from bfncodec.models.image.features import RADIUS, SLOPE
 
 
 def scene(seed: int, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
@@ -25,7 +25,7 @@ def flat(*canvases: np.ndarray) -> list[np.ndarray]:
 
 
 def around(canvas: np.ndarray, index: np.ndarray, offsets: list[tuple[int, int]], row: int) -> np.ndarray:
-    return canvas.reshape(-1, 4)[index[:, None] + context.addresses(offsets, row), :3].astype(np.int32)
+    return canvas.reshape(-1, 4)[index[:, None] + features.addresses(offsets, row), :3].astype(np.int32)
 
 
 def addresses(shape: tuple[int, int, int]) -> tuple[np.ndarray, ...]:
@@ -42,35 +42,35 @@ SHAPES = [(1, 40, 50), (2, 9, 30), (3, 1, 20), (2, 20, 1), (1, 2, 2)]
 @pytest.mark.parametrize("seed", [0, 1])
 def test_coding_sees_what_training_sees(shape: tuple[int, int, int], seed: int) -> None:
     pixels, coefficients, random = scene(seed, shape)
-    canvas = context.filled(pixels)
+    canvas = features.filled(pixels)
     fields = linear.fields(canvas, coefficients)
     index, y, x = addresses(shape)
     row = canvas.shape[2]
-    inputs = np.empty((len(index), context.FEATURES), np.float32)
+    inputs = np.empty((len(index), features.FEATURES), np.float32)
     base, steps = np.empty((2, len(index), 3), np.int64)
-    frame = look.frame(*shape[1:], coefficients)
-    look.look(frame, *flat(canvas, fields.innovations, fields.trends), index, inputs, base, steps)
+    frame = compiled_features.frame(*shape[1:], coefficients)
+    compiled_features.look(frame, *flat(canvas, fields.innovations, fields.trends), index, inputs, base, steps)
     home = kernel("int64")
-    scales = context.Scales(home)
+    scales = features.Scales(home)
     cross = coefficients[linear.REGRESSORS][None].astype(np.int32)
-    wanted, wanted_steps = context.features(
+    wanted, wanted_steps = features.features(
         home,
         scales,
-        around(canvas, index, context.NEIGHBOURS, row),
-        around(fields.innovations, index, context.PAST, row),
-        around(fields.trends, index, context.TREND, row),
+        around(canvas, index, features.NEIGHBOURS, row),
+        around(fields.innovations, index, features.PAST, row),
+        around(fields.trends, index, features.TREND, row),
         base.astype(np.int32),
         cross,
-        context.place_flags(x, y, shape[2]),
+        features.place_flags(x, y, shape[2]),
     )
     assert np.array_equal(steps, wanted_steps) and np.array_equal(inputs, wanted)
     values = pixels.reshape(-1, 3).astype(np.int64)
-    told, shifts = context.cross_channel(home, scales, (16 * values - base).astype(np.int32), wanted_steps, cross)
+    told, shifts = features.cross_channel(home, scales, (16 * values - base).astype(np.int32), wanted_steps, cross)
     for channel in (1, 2):
         got, shift = np.empty((len(index), 2), np.float32), np.empty(len(index), np.int64)
         unknown = values.copy()
         unknown[:, channel:] = random.integers(0, 256, (len(index), 3 - channel))
-        look.cross_channel(frame, channel, unknown, base, steps, got, shift)
+        compiled_features.cross_channel(frame, channel, unknown, base, steps, got, shift)
         assert np.array_equal(got, told[:, 2 * channel - 2 : 2 * channel]) and np.array_equal(shift, shifts[:, channel])
 
 
@@ -78,11 +78,11 @@ def test_coding_sees_what_training_sees(shape: tuple[int, int, int], seed: int) 
 def test_fields_in_unlimited_integers(shape: tuple[int, int, int]) -> None:
     """Base, innovations and trends by the formulas of docs/format.md."""
     pixels, coefficients, _ = scene(2, shape)
-    canvas = context.filled(pixels)
+    canvas = features.filled(pixels)
     fields = linear.fields(canvas, coefficients)
     index, _, _ = addresses(shape)
     row = canvas.shape[2]
-    seen = around(canvas, index, context.NEIGHBOURS, row).reshape(len(index), -1).astype(object) - 128
+    seen = around(canvas, index, features.NEIGHBOURS, row).reshape(len(index), -1).astype(object) - 128
     total = seen @ coefficients[:72].astype(object) + coefficients[72]
     base = np.clip((total + 128) // 256 + 2048, 0, 4080)
     errors = 16 * pixels.reshape(-1, 3).astype(object) - base
@@ -106,17 +106,17 @@ def test_diagonal_after_diagonal_fills_the_same_canvases(grey: bool) -> None:
     pixels, coefficients, _ = scene(4, shape)
     if grey:
         pixels = np.repeat(pixels[..., :1], 3, axis=3)
-    whole = context.filled(pixels)
+    whole = features.filled(pixels)
     fields = linear.fields(whole, coefficients)
-    frame = look.frame(*shape[1:], coefficients)
-    canvas = np.zeros(context.canvas_shape(shape), np.int16)
-    context.margins(canvas, pixels[:, ::16, ::16])
-    blank = [context.blank_errors(shape) for _ in range(2)]
+    frame = compiled_features.frame(*shape[1:], coefficients)
+    canvas = np.zeros(features.canvas_shape(shape), np.int16)
+    features.margins(canvas, pixels[:, ::16, ::16])
+    blank = [features.blank_errors(shape) for _ in range(2)]
     index, y, x = addresses(shape)
     values = pixels.reshape(-1, 3).astype(np.int64)[:, : 1 if grey else 3]
     for number in range(shape[2] + SLOPE * (shape[1] - 1)):
         there = x + SLOPE * y == number
-        look.put(frame, canvas.reshape(-1, 4), index[there], np.ascontiguousarray(values[there]))
-        look.settle(frame, *flat(canvas, *blank), index[there])
+        compiled_features.put(frame, canvas.reshape(-1, 4), index[there], np.ascontiguousarray(values[there]))
+        compiled_features.settle(frame, *flat(canvas, *blank), index[there])
     assert np.array_equal(canvas[..., :3], whole[..., :3])
     assert np.array_equal(blank[0], fields.innovations) and np.array_equal(blank[1], fields.trends)

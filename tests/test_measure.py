@@ -15,8 +15,10 @@ import pytest
 from command import Result, call, encoded_png, good, pixels, png, spawn
 from PIL import Image
 
-from bfncodec import container, measure, transmission
+from bfncodec import container
+from bfncodec.blocks import single
 from bfncodec.errors import CorruptFile
+from bfncodec.measure import account
 from bfncodec.models import zoo
 
 KEYS = {
@@ -131,9 +133,9 @@ def test_bad_files_stop_no_others() -> None:
 
 
 def test_a_failed_round_trip_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transmission, "decode", lambda block, kernel: b"something else")
+    monkeypatch.setattr(single, "decode", lambda block, kernel: b"something else")
     with pytest.raises(CorruptFile, match="does not decode"):
-        measure.measure(PLAN.content(), measure.Settings(PLAN.model))
+        account.measure(PLAN.content(), account.Settings(PLAN.model))
     Path("data").write_bytes(PLAN.content())
     result = call("measure", "data", "-m", PLAN.model)
     assert result.code == 1 and result.out == b"" and "does not decode" in result.err
@@ -197,7 +199,7 @@ def test_plots_are_written_in_three_formats() -> None:
 
 @pytest.mark.parametrize("data", [png(), GREY], ids=["colour", "grey"])
 def test_the_map_shows_where_the_bits_went(data: bytes) -> None:
-    bits = measure.image_map(data, measure.Settings("tiny", device="cpu"))
+    bits = account.image_map(data, account.Settings("tiny", device="cpu"))
     told = measured(data, *TINY)
     assert bits is not None and bits.shape == pixels().shape[:2] and bits.min() > 0
     assert bits.sum() == pytest.approx(told["theory_bits"], rel=1e-6)
@@ -213,7 +215,7 @@ def test_no_matplotlib_is_told_before_the_work(monkeypatch: pytest.MonkeyPatch) 
         return original(name, *arguments, **choices)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    monkeypatch.setattr(measure, "measure", lambda *arguments: pytest.fail("it did the work first"))
+    monkeypatch.setattr(account, "measure", lambda *arguments: pytest.fail("it did the work first"))
     result = call("measure", "data", "-m", PLAN.model, "--plot", "plot.png")
     assert result.code == 1 and "pip install 'bfncodec[plot]'" in result.err and not Path("plot.png").exists()
 

@@ -19,7 +19,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 import bfncodec
 from bfncodec.container import Layout, Source
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
-from bfncodec.media import convert, image
+from bfncodec.media import convert
+from bfncodec.media import png as image_files
 
 LIMIT = 1 << 20
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -53,7 +54,7 @@ def png(
     if colour == 3:
         chunks.append((b"PLTE", bytes(3 << depth)))
     chunks += [(b"IDAT", zlib.compress(raw)), *after, (b"IEND", b"")]
-    return image.PNG_MAGIC + b"".join(chunk(*entry) for entry in chunks)
+    return image_files.PNG_MAGIC + b"".join(chunk(*entry) for entry in chunks)
 
 
 def pixels_of(file: bytes) -> np.ndarray:
@@ -64,17 +65,17 @@ def pixels_of(file: bytes) -> np.ndarray:
 
 def chunks_of(file: bytes) -> list[Chunk]:
     """All chunks but the pixels', whose place is kept as an empty IDAT."""
-    chunks = image._chunks(file)
+    chunks = image_files._chunks(file)
     assert chunks is not None
     return [(kind, b"" if kind == b"IDAT" else content) for kind, content in chunks]
 
 
 def back(file: bytes) -> bytes:
     """The file after `parse` and `build`; it must be modelled."""
-    picture = image.parse(file, LIMIT)
+    picture = image_files.parse(file, LIMIT)
     assert picture is not None
     assert picture.pixels.dtype == np.uint8 and picture.pixels.shape[2] == picture.layout.channels
-    return image.build(picture)
+    return image_files.build(picture)
 
 
 # PNG: rows 31 to 35
@@ -84,11 +85,11 @@ def back(file: bytes) -> bytes:
 def test_png_of_every_colour_type_and_depth(colour: int, depth: int) -> None:
     """All fifteen: eight bits without a palette are pixels, the rest bytes; never fewer bits."""
     file = png(5, 4, colour, depth)
-    picture = image.parse(file, LIMIT)
+    picture = image_files.parse(file, LIMIT)
     if depth == 8 and colour in MODELLED:
         assert picture is not None
         assert picture.layout is MODELLED[colour]
-        raw = np.frombuffer(zlib.decompress(dict(image._chunks(file) or [])[b"IDAT"]), np.uint8)
+        raw = np.frombuffer(zlib.decompress(dict(image_files._chunks(file) or [])[b"IDAT"]), np.uint8)
         assert np.array_equal(picture.pixels.reshape(4, -1), raw.reshape(4, -1)[:, 1:])
         assert chunks_of(back(file)) == chunks_of(file)
         assert np.array_equal(pixels_of(back(file)), pixels_of(file))
@@ -107,7 +108,7 @@ def test_one_pixel(colour: int) -> None:
 def test_interlaced_png_keeps_its_pixels() -> None:
     """Adam7 of a 3 x 2 grey image, by hand: passes 1, 4, 6 and 7."""
     file = png(3, 2, 0, raw=b"\0\1" + b"\0\3" + b"\0\2" + b"\0\4\5\6", interlace=1)
-    picture = image.parse(file, LIMIT)
+    picture = image_files.parse(file, LIMIT)
     assert picture is not None
     assert picture.pixels[..., 0].tolist() == [[1, 2, 3], [4, 5, 6]]
     assert np.array_equal(pixels_of(back(file)), pixels_of(file))
@@ -132,7 +133,7 @@ def test_png_filters(filter_number: int) -> None:
 )
 def test_what_changes_the_meaning_of_pixels_is_coded_as_bytes(extra: Chunk) -> None:
     file = png(before=(extra,))
-    assert image.parse(file, LIMIT) is None
+    assert image_files.parse(file, LIMIT) is None
     assert bfncodec.decode(bfncodec.encode(file)) == file
 
 
@@ -140,14 +141,14 @@ def test_what_changes_the_meaning_of_pixels_is_coded_as_bytes(extra: Chunk) -> N
 def test_what_may_point_into_packed_pixels_or_sign_them_is_coded_as_bytes(kind: bytes) -> None:
     """Chunks that are unsafe to copy, unless they are known to depend on pixels alone."""
     for file in (png(before=((kind, bytes(28)),)), png(after=((kind, bytes(28)),))):
-        assert image.parse(file, LIMIT) is None
+        assert image_files.parse(file, LIMIT) is None
         assert bfncodec.decode(bfncodec.encode(file)) == file
 
 
 def adam7(pixels: np.ndarray) -> bytes:
     """What zlib packs of an interlaced PNG of pixels uint8 [height, width, channels]."""
     raw = b""
-    for left, top, across, down in image._PASSES:
+    for left, top, across, down in image_files._PASSES:
         part = pixels[top::down, left::across]
         raw += b"".join(b"\0" + row.tobytes() for row in part if row.size)
     return raw
@@ -157,7 +158,7 @@ def adam7(pixels: np.ndarray) -> bytes:
 def test_interlaced_png_of_any_size(colour: int) -> None:
     for width, height in itertools.product((1, 2, 3, 4, 5, 8, 9), (1, 2, 3, 5, 9)):
         pixels = np.random.default_rng(width).integers(0, 256, (height, width, CHANNELS[colour]), np.uint8)
-        picture = image.parse(png(width, height, colour, raw=adam7(pixels), interlace=1), LIMIT)
+        picture = image_files.parse(png(width, height, colour, raw=adam7(pixels), interlace=1), LIMIT)
         assert picture is not None and np.array_equal(picture.pixels, pixels)
 
 
@@ -167,7 +168,7 @@ def test_pixels_that_unpack_to_too_much_take_little_memory(colour: int, interlac
     file = packed_png(zlib.compress(bytes(1 << 24)), colour=colour, interlace=interlace)
     tracemalloc.start()
     try:
-        assert image.parse(file, LIMIT) is None
+        assert image_files.parse(file, LIMIT) is None
         assert tracemalloc.get_traced_memory()[1] < 1 << 18
     finally:
         tracemalloc.stop()
@@ -186,9 +187,9 @@ def broken_pngs() -> dict[str, bytes]:
         "two files": good + good,
         "no end": good[:-12],
         "cut": good[:-20],
-        "magic alone": image.PNG_MAGIC,
+        "magic alone": image_files.PNG_MAGIC,
         "length": bytes(huge),
-        "no pixels": image.PNG_MAGIC + chunk(*(image._chunks(good) or [])[0]) + chunk(b"IEND", b""),
+        "no pixels": image_files.PNG_MAGIC + chunk(*(image_files._chunks(good) or [])[0]) + chunk(b"IEND", b""),
         "content in the end": good[:-12] + chunk(b"IEND", b"x"),
         "width 0": png(0, 2, raw=b"\0\0"),
         "short pixels": png(raw=b"\0" * 12),
@@ -247,14 +248,14 @@ def test_a_png_with_damaged_pixels_comes_back_as_it_was(
     """Also where the caller has told Pillow to fill up what is missing."""
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", tolerant)
     file = DAMAGED[name]
-    assert image.parse(file, LIMIT) is None
+    assert image_files.parse(file, LIMIT) is None
     assert bfncodec.decode(bfncodec.encode(file)) == file
 
 
 @pytest.mark.parametrize("name", broken_pngs())
 def test_broken_png_is_coded_as_bytes(name: str) -> None:
     file = broken_pngs()[name]
-    assert image.parse(file, LIMIT) is None
+    assert image_files.parse(file, LIMIT) is None
     assert bfncodec.decode(bfncodec.encode(file)) == file
 
 
@@ -312,7 +313,7 @@ def test_damaged_chunks_are_kept_as_they_are(kind: bytes, content: bytes) -> Non
 def test_suggested_palette_and_several_idat_chunks() -> None:
     file = png(before=((b"PLTE", bytes(range(30))),))
     assert chunks_of(back(file)) == chunks_of(file)
-    packed = dict(image._chunks(file) or [])[b"IDAT"]
+    packed = dict(image_files._chunks(file) or [])[b"IDAT"]
     start = file.index(b"IDAT") - 4
     split = file[:start] + b"".join(chunk(b"IDAT", packed[i : i + 3]) for i in range(0, len(packed), 3)) + file[-12:]
     assert back(split) == back(file)
@@ -333,8 +334,8 @@ def test_colour_below_alpha_zero_is_kept() -> None:
 def test_damaged_png_never_raises(position: int, value: int) -> None:
     file = bytearray(png(before=((b"tEXt", b"a\0b"),)))
     file[position % len(file)] = value
-    picture = image.parse(bytes(file), LIMIT)
-    assert picture is None or image.build(picture).startswith(image.PNG_MAGIC)
+    picture = image_files.parse(bytes(file), LIMIT)
+    assert picture is None or image_files.build(picture).startswith(image_files.PNG_MAGIC)
 
 
 def test_damaged_metadata_is_an_error() -> None:
@@ -346,7 +347,7 @@ def test_damaged_metadata_is_an_error() -> None:
         struct.pack("<II", 9, 0) + struct.pack(">I", 9) + b"tEXtx",
     ):
         with pytest.raises(CorruptFile, match="metadata"):
-            image.build(image.Picture(Source.PNG, Layout.L, pixels, metadata))
+            image_files.build(image_files.Picture(Source.PNG, Layout.L, pixels, metadata))
 
 
 # PNM: byte for byte
@@ -384,7 +385,7 @@ OTHER_PNMS = {
 def test_pnm_comes_back_byte_for_byte(name: str) -> None:
     file = PNMS[name]
     assert back(file) == file
-    picture = image.parse(file, LIMIT)
+    picture = image_files.parse(file, LIMIT)
     assert picture is not None and picture.source is Source.PNM
     assert np.array_equal(picture.pixels.squeeze(), pixels_of(file).squeeze())
     assert bfncodec.decode(bfncodec.encode(file, model="tiny")) == file
@@ -393,14 +394,14 @@ def test_pnm_comes_back_byte_for_byte(name: str) -> None:
 @pytest.mark.parametrize("name", OTHER_PNMS)
 def test_other_pnm_is_coded_as_bytes(name: str) -> None:
     file = OTHER_PNMS[name]
-    assert image.parse(file, LIMIT) is None
+    assert image_files.parse(file, LIMIT) is None
     assert bfncodec.decode(bfncodec.encode(file)) == file
 
 
 def test_pnm_headers_are_parsed_in_linear_time() -> None:
     start = time.perf_counter()
     for filler in (b"\n", b"#\n", b"# \n ", b" #", b"1 "):
-        assert image.parse(b"P5 " + filler * 300_000 + b"x", LIMIT) is None
+        assert image_files.parse(b"P5 " + filler * 300_000 + b"x", LIMIT) is None
     assert time.perf_counter() - start < 3
 
 
@@ -408,8 +409,8 @@ def test_pnm_headers_are_parsed_in_linear_time() -> None:
 def test_any_pnm_header(header: bytes, trailer: bytes) -> None:
     """Whatever follows the magic comes back byte for byte, as pixels or not."""
     for file in (b"P5" + header + trailer, b"P6 1 1 255\n" + header + trailer):
-        picture = image.parse(file, LIMIT)
-        assert picture is None or image.build(picture) == file
+        picture = image_files.parse(file, LIMIT)
+        assert picture is None or image_files.build(picture) == file
 
 
 def test_pnm_through_a_file(photo: np.ndarray) -> None:
@@ -470,7 +471,7 @@ OTHER_BMPS = {
 @pytest.mark.parametrize("name", BMPS)
 def test_bmp_comes_back_byte_for_byte(name: str) -> None:
     file = BMPS[name]
-    picture = image.parse(file, LIMIT)
+    picture = image_files.parse(file, LIMIT)
     assert picture is not None and picture.source is Source.BMP
     assert np.array_equal(picture.pixels, pixels_of(file))
     assert back(file) == file
@@ -480,7 +481,7 @@ def test_bmp_comes_back_byte_for_byte(name: str) -> None:
 @pytest.mark.parametrize("name", OTHER_BMPS)
 def test_other_bmp_is_coded_as_bytes(name: str) -> None:
     file = OTHER_BMPS[name]
-    assert image.parse(file, LIMIT) is None
+    assert image_files.parse(file, LIMIT) is None
     assert bfncodec.decode(bfncodec.encode(file)) == file
 
 
@@ -489,10 +490,10 @@ def test_damaged_bmp_never_raises(position: int, value: int) -> None:
     file = bytearray(bmp())
     file[position] = value
     try:
-        picture = image.parse(bytes(file), LIMIT)
+        picture = image_files.parse(bytes(file), LIMIT)
     except LimitExceeded:
         return
-    assert picture is None or image.build(picture) == bytes(file)
+    assert picture is None or image_files.build(picture) == bytes(file)
 
 
 # Rows 31 and 35: other formats, and --bytes
@@ -515,7 +516,7 @@ def test_animations_come_back_with_all_frames(kind: str, photo: np.ndarray) -> N
     frames = [Image.fromarray(photo), Image.fromarray(photo[::-1].copy())]
     frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
     file = buffer.getvalue()
-    assert image.parse(file, LIMIT) is None
+    assert image_files.parse(file, LIMIT) is None
     assert bfncodec.decode(bfncodec.encode(file)) == file
 
 
@@ -534,10 +535,10 @@ def test_image_bomb_is_cheap() -> None:
     packer = zlib.compressobj(9)
     packed = b"".join(packer.compress(bytes(6251 * 500)) for _ in range(100)) + packer.flush()
     header = struct.pack(">IIBBBBB", 50_000, 50_000, 1, 0, 0, 0, 0)
-    file = image.PNG_MAGIC + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    file = image_files.PNG_MAGIC + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
     tracemalloc.start()
     try:
-        assert image.parse(file, 1 << 28) is None
+        assert image_files.parse(file, 1 << 28) is None
         assert tracemalloc.get_traced_memory()[1] < 4 * len(file)
     finally:
         tracemalloc.stop()
@@ -552,9 +553,9 @@ def test_too_many_pixels_are_refused_before_they_are_unpacked(colour: int) -> No
         bfncodec.encode(file)
     assert time.perf_counter() - start < 0.1
     with pytest.raises(LimitExceeded):
-        image.parse(PNMS["plain"], 1)
+        image_files.parse(PNMS["plain"], 1)
     with pytest.raises(LimitExceeded):
-        image.parse(BMPS["bottom up"], 5)
+        image_files.parse(BMPS["bottom up"], 5)
 
 
 def test_text_bomb_is_kept_packed() -> None:
@@ -570,9 +571,9 @@ def test_text_bomb_is_kept_packed() -> None:
 
 def test_too_much_metadata_is_coded_as_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder refuses more than it is ready to unpack, so an encoder must not send it."""
-    monkeypatch.setattr(image, "METADATA_LIMIT", 1000)
-    assert image.parse(PNMS["plain"] + bytes(900), LIMIT) is not None
-    assert image.parse(PNMS["plain"] + bytes(1000), LIMIT) is None
+    monkeypatch.setattr(image_files, "METADATA_LIMIT", 1000)
+    assert image_files.parse(PNMS["plain"] + bytes(900), LIMIT) is not None
+    assert image_files.parse(PNMS["plain"] + bytes(1000), LIMIT) is None
 
 
 # Other formats on the way out
@@ -580,7 +581,7 @@ def test_too_much_metadata_is_coded_as_bytes(monkeypatch: pytest.MonkeyPatch) ->
 
 def converted(file: bytes, suffix: str) -> bytes:
     """The image in a file in another format."""
-    picture = image.parse(file, LIMIT)
+    picture = image_files.parse(file, LIMIT)
     assert picture is not None
     return convert.convert(picture, suffix)[0]
 
@@ -590,7 +591,7 @@ def converted(file: bytes, suffix: str) -> bytes:
 def test_convert(layout: Layout, suffix: str) -> None:
     """The same pixels, or a refusal where the format cannot hold them."""
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, layout.channels), np.uint8)
-    file = image.build(image.Picture(Source.ARRAY, layout, pixels))
+    file = image_files.build(image_files.Picture(Source.ARRAY, layout, pixels))
     able = {
         ".pgm": {Layout.L},
         **dict.fromkeys((".ppm", ".pnm", ".bmp"), {Layout.L, Layout.RGB}),
@@ -619,7 +620,7 @@ def test_convert_keeps_profile_and_exif(suffix: str) -> None:
 
 def left_out(file: bytes, suffix: str) -> list[str]:
     """What another format does not keep."""
-    picture = image.parse(file, LIMIT)
+    picture = image_files.parse(file, LIMIT)
     assert picture is not None
     return convert.convert(picture, suffix)[1]
 
@@ -745,7 +746,7 @@ def test_convert_of_bmp_that_pillow_does_not_read() -> None:
     file = bytearray(bmp(header=56))
     file[14] = 55
     with Image.open(io.BytesIO(converted(bytes(file), ".png"))) as opened:
-        assert np.array_equal(np.asarray(opened), image.parse(bytes(file), LIMIT).pixels)
+        assert np.array_equal(np.asarray(opened), image_files.parse(bytes(file), LIMIT).pixels)
         assert opened.info["dpi"] == pytest.approx((72, 72), abs=0.1)
 
 
@@ -758,8 +759,10 @@ def test_convert_beyond_a_formats_size_is_refused() -> None:
 
 def test_convert_is_not_stopped_by_pillows_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2)
-    assert image.parse(png(), LIMIT) is not None
-    assert np.array_equal(image.parse(converted(png(), ".bmp"), LIMIT).pixels, image.parse(png(), LIMIT).pixels)
+    assert image_files.parse(png(), LIMIT) is not None
+    assert np.array_equal(
+        image_files.parse(converted(png(), ".bmp"), LIMIT).pixels, image_files.parse(png(), LIMIT).pixels
+    )
     assert Image.MAX_IMAGE_PIXELS == 2
 
 

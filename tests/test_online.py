@@ -7,21 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bfncodec import codec
-from bfncodec.coding.pmf import Mixtures
+from bfncodec.blocks import image
+from bfncodec.coding.mixtures import Mixtures
 from bfncodec.container import Layout, Source
 from bfncodec.errors import CorruptFile
 from bfncodec.exact import kernels
 from bfncodec.exact.pmf import TOTAL_BITS
-from bfncodec.media.image import Picture
-from bfncodec.models import changes, online, wavefront
-from bfncodec.models.networks import Networks
-from bfncodec.models.online import OnlineHeads
+from bfncodec.media.png import Picture
+from bfncodec.models.image import bias_changes, learning_heads, wavefront
+from bfncodec.models.image.learning_heads import OnlineHeads
+from bfncodec.models.image.networks import Networks
 
 
 @pytest.fixture
 def nets(tiny: Path) -> Networks:
-    return codec.networks(tiny, "float32")
+    return image.networks(tiny, "float32")
 
 
 @pytest.fixture
@@ -87,13 +87,13 @@ def test_steps_at_the_ends_of_every_range_agree_with_unlimited_integers(nets: Ne
     gradient[::2] *= -1
     start = layer.fine.astype(object)
     layer.learn(gradient)
-    cut = int(online._SUM_MAX)
-    scaled = np.clip(gradient.astype(object) >> online._SUM_SHIFT, -cut, cut)
+    cut = int(learning_heads._SUM_MAX)
+    scaled = np.clip(gradient.astype(object) >> learning_heads._SUM_SHIFT, -cut, cut)
     root = abs(scaled)
     for _ in range(2):
         root = root + scaled * scaled // (root + 1) >> 1
     rate = layer.rate.astype(object)[:, None]
-    limit = online.STEP_MAX * rate
+    limit = learning_heads.STEP_MAX * rate
     step = np.minimum(np.maximum(scaled * rate // (root + 1), -limit), limit)
     assert np.array_equal(layer.fine.astype(object), start - step)
 
@@ -103,7 +103,7 @@ def test_every_kernel_learns_alike(tiny: Path, activations: tuple[np.ndarray, np
     gradient = np.random.default_rng(5).integers(-(1 << 17), 1 << 17, (len(seen), 6))
     learnt = []
     for name in ("float32", "float64", "int64", "torch-cpu"):
-        heads = remembering(codec.networks(tiny, name), activations, 1)
+        heads = remembering(image.networks(tiny, name), activations, 1)
         for _ in range(3):
             heads.output(1, slice(0, len(seen)))
             heads.learn(1, heads.kernel.widened(heads.inputs), gradient)
@@ -114,37 +114,37 @@ def test_every_kernel_learns_alike(tiny: Path, activations: tuple[np.ndarray, np
 
 def test_changes_pack_and_unpack(nets: Networks) -> None:
     random = np.random.default_rng(6)
-    made = {name: random.integers(-15, 16, width) for name, width in changes.layers(nets.tensors).items()}
-    data = changes.pack(made, nets.tensors)
-    back = changes.unpack(data, nets.tensors)
+    made = {name: random.integers(-15, 16, width) for name, width in bias_changes.layers(nets.tensors).items()}
+    data = bias_changes.pack(made, nets.tensors)
+    back = bias_changes.unpack(data, nets.tensors)
     assert all(np.array_equal(made[name], back[name]) for name in made)
     nothing = {name: change * 0 for name, change in made.items()}
-    assert changes.pack(nothing, nets.tensors) == b""
+    assert bias_changes.pack(nothing, nets.tensors) == b""
     with pytest.raises(CorruptFile):
-        changes.unpack(data + b"\1\2\3\4\5", nets.tensors)
+        bias_changes.unpack(data + b"\1\2\3\4\5", nets.tensors)
 
 
 def test_ratios_are_pmfs() -> None:
-    for ratio in changes.RATIOS:
-        pmf = changes._pmf(ratio)
+    for ratio in bias_changes.RATIOS:
+        pmf = bias_changes._pmf(ratio)
         assert pmf.sum() == 1 << TOTAL_BITS and (pmf >= 1).all()
-        assert pmf.argmax() == changes.LIMIT
+        assert pmf.argmax() == bias_changes.LIMIT
 
 
 def test_max_sends_changes_where_they_pay(photo: np.ndarray, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image unlike the training data: darker by far, with another noise."""
-    from bfncodec.train import adapt
+    from bfncodec.train.image import adapt
 
-    monkeypatch.setattr(codec, "LEARN_FROM", 1 << 10)
+    monkeypatch.setattr(image, "LEARN_FROM", 1 << 10)
     monkeypatch.setattr(adapt, "STEPS", 40)
     pixels = np.tile(255 - photo // 3, (2, 2, 1))
     picture = [Picture(Source.ARRAY, Layout.RGB, pixels)]
-    plain = codec.encode_pictures(picture, "float32", tiny)
-    best = codec.encode_pictures(picture, "float32", tiny, "max")
+    plain = image.encode_pictures(picture, "float32", tiny)
+    best = image.encode_pictures(picture, "float32", tiny, "max")
     assert plain.image is not None and best.image is not None
     sizes = [len(part.stream) + len(part.changes) for part in (plain.image.passes[0], best.image.passes[0])]
     assert sizes[1] <= sizes[0]
-    assert np.array_equal(codec.decode_pictures(best, "float32")[0].pixels, pixels)
+    assert np.array_equal(image.decode_pictures(best, "float32")[0].pixels, pixels)
 
 
 def test_large_images_learn_from_a_share_of_the_runs(
@@ -153,9 +153,9 @@ def test_large_images_learn_from_a_share_of_the_runs(
     """The rule for many megapixels, brought down to 132 x 128 pixels: every fourth run."""
     pixels = np.tile(photo, (3, 3, 1))[:132, :128]
     picture = [Picture(Source.ARRAY, Layout.RGB, pixels)]
-    every = codec.encode_pictures(picture, "float32", tiny)
+    every = image.encode_pictures(picture, "float32", tiny)
     monkeypatch.setattr(wavefront, "LEARN_ALL_BITS", 12)
-    fourth = codec.encode_pictures(picture, "float32", tiny)
+    fourth = image.encode_pictures(picture, "float32", tiny)
     assert every.image is not None and fourth.image is not None
     assert every.image.passes[0].stream != fourth.image.passes[0].stream
-    assert np.array_equal(codec.decode_pictures(fourth, "float32")[0].pixels, pixels)
+    assert np.array_equal(image.decode_pictures(fourth, "float32")[0].pixels, pixels)

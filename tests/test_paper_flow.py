@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bfncodec.errors import CorruptFile, LimitExceeded
 from bfncodec.exact.pmf import TOTAL
-from bfncodec.exact.stream import stream
+from bfncodec.exact.splitmix import stream
 from bfncodec.flow.schedule import Dither, Draw, Step, Vector
 from bfncodec.flow.sender import SHARES, DitherSender, GaussianSender, VectorSender, sender
 from bfncodec.flow.theta import LOG_STEPS, ClassTheta, Theta, VectorTheta, prior

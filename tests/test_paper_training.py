@@ -17,21 +17,21 @@ from safetensors.torch import load_file
 
 from bfncodec.errors import BfnError
 from bfncodec.exact import kernels
-from bfncodec.exact.freeze import freeze
 from bfncodec.exact.kernels import SUM_LIMIT
 from bfncodec.exact.layers import Linear
 from bfncodec.flow.theta import Theta
 from bfncodec.models import zoo
-from bfncodec.models.paper.grid import GridNetwork
+from bfncodec.models.paper.network import GridNetwork
 from bfncodec.models.paper.single import Predictor
 from bfncodec.models.paper.spec import Spec, from_card, time_inputs
-from bfncodec.train import paper
-from bfncodec.train.grid import Network
-from bfncodec.train.paper import Data, Flow, Plan, Trainer
+from bfncodec.train.freeze import freeze
+from bfncodec.train.paper import train
+from bfncodec.train.paper.network import Network
+from bfncodec.train.paper.train import Data, Flow, Plan, Trainer
 
 BINARY = Spec("binary", (8, 8, 1), b"\0\1", "3", (8, 12), (1, 1), (2, 2), (3, 3), (2, 2), 8)
 VALUES = Spec("values", (8, 8, 1), bytes(range(16)), "0.0316227766", (8, 12), (1, 1), (2, 2), (3, 3), (2, 2), 8, 2)
-CLASSES = Spec("classes", (1, 16, 1), paper.LETTERS, "0.75", (8, 12), (1, 1), (1, 1), (1, 5), (1, 4), 8)
+CLASSES = Spec("classes", (1, 16, 1), train.LETTERS, "0.75", (8, 12), (1, 1), (1, 1), (1, 5), (1, 4), 8)
 SPECS = {"binary": BINARY, "values": VALUES, "classes": CLASSES}
 every = pytest.mark.parametrize("name", SPECS)
 
@@ -280,13 +280,13 @@ def test_held_out_images_are_never_trained_on(tmp_path: Path) -> None:
 def test_held_out_text_is_never_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last fiftieth of what may be trained on, and nothing after it: the rest is the test set."""
     (tmp_path / "text8").write_bytes(b"a" * 4900 + b"b" * 100 + b"z" * 1000)
-    monkeypatch.setattr(paper, "TEXT8_TRAIN", 5000)
+    monkeypatch.setattr(train, "TEXT8_TRAIN", 5000)
     data = Data(tmp_path / "text8", CLASSES)
     assert data.held_out(99).shape == (6, 1, 16, 1) and (data.held_out(99) == 2).all()
     for _ in range(20):
         batch = data.batch(200)
         assert batch.shape == (200, 1, 16, 1) and (batch == 1).all()
-    letters = np.frombuffer(bytes(paper.LETTERS) * 10, np.uint8)
+    letters = np.frombuffer(bytes(train.LETTERS) * 10, np.uint8)
     letters.tofile(tmp_path / "text8")
     text = Data(tmp_path / "text8", CLASSES).text
     assert np.array_equal(text[:27].numpy(), np.arange(27)), "symbols in the order of the alphabet"
@@ -411,11 +411,11 @@ def test_a_loss_that_is_not_finite_ends_training(value: float, tmp_path: Path) -
 
 @every
 def test_train_writes_a_model_that_loads(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(paper.SPECS, "tiny", SPECS[name])
+    monkeypatch.setitem(train.SPECS, "tiny", SPECS[name])
     lines: list[str] = []
     output, work = tmp_path / "tiny.safetensors", tmp_path / "work"
     changes = {"steps": 15, "items": 16, "counts": (3, 5)}
-    paper.train("tiny", data_of(name, tmp_path), output, work, changes=changes, log=lines.append)
+    train.train("tiny", data_of(name, tmp_path), output, work, changes=changes, log=lines.append)
     card = zoo.card(output)
     assert from_card(card) == SPECS[name] and card["plan"]["steps"] == 15
     assert set(card["held_out_nats"]) == {"3", "5"} and all(nats > 0 for nats in card["held_out_nats"].values())
@@ -426,7 +426,7 @@ def test_train_writes_a_model_that_loads(name: str, tmp_path: Path, monkeypatch:
         assert (model.weights(Theta(len(weights)), 2, 0, 5) >= 1).all()
     # Going on from the end changes nothing.
     first = output.read_bytes()
-    paper.train("tiny", tmp_path / ("text8" if name == "classes" else "images.npy"), output, work, changes=changes,
+    train.train("tiny", tmp_path / ("text8" if name == "classes" else "images.npy"), output, work, changes=changes,
                 log=lines.append)  # fmt: skip
     assert output.read_bytes() == first
     assert any(line.startswith("going on from step 15") for line in lines)
@@ -441,18 +441,18 @@ def test_quiet_channels_do_not_stop_the_export() -> None:
     with torch.no_grad():
         network.out.weight.normal_()
         network.down[0].weight[1:].abs_().mul_(-3)
-    inputs, time = 4 * torch.randn(40, 8, 8, 1), paper.time_inputs(torch.rand(40))
+    inputs, time = 4 * torch.randn(40, 8, 8, 1), train.time_inputs(torch.rand(40))
     integers = GridNetwork(kernels.kernel("float32"), network.tensors([(inputs, time)]), BINARY)
     at = torch.full((40,), 0.5)
     got = integers((inputs * 16).round().clamp(-127, 127).long().numpy(), time_inputs(5, 10)) / 64
     with torch.no_grad():
-        wanted = network((inputs * 16).round().clamp(-127, 127) / 16, paper.time_inputs(at)).numpy()
+        wanted = network((inputs * 16).round().clamp(-127, 127) / 16, train.time_inputs(at)).numpy()
     assert np.corrcoef(got.ravel(), wanted.ravel())[0, 1] > 0.99
 
 
 def test_a_model_needs_its_suffix(tmp_path: Path) -> None:
     with pytest.raises(BfnError):
-        paper.train("mnist", tmp_path / "none.npy", tmp_path / "model.bin", tmp_path)
+        train.train("mnist", tmp_path / "none.npy", tmp_path / "model.bin", tmp_path)
 
 
 # Frozen layers of a bound

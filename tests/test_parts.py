@@ -18,7 +18,9 @@ import pytest
 from command import call, good, listing
 
 import bfncodec
-from bfncodec import api, classical, codec, container, parts
+from bfncodec import api, container
+from bfncodec.blocks import image as image_blocks
+from bfncodec.blocks import plain, smallest
 from bfncodec.container import Block, File, Mode
 from bfncodec.errors import BfnError, CorruptFile, LimitExceeded, TruncatedFile, UnsupportedFeature
 
@@ -26,10 +28,11 @@ PART = 20_000
 
 STOPPED_WITHIN = """
 import os, signal, time
-from bfncodec import api, parts
+from bfncodec import api
+from bfncodec.blocks import smallest
 from bfncodec.cli.main import run
 signal.signal(signal.SIGINT, signal.default_int_handler)
-parts.PART = 20_000
+smallest.PART = 20_000
 def stop(*_):
     os.write(2, b"ready")
     time.sleep(30)
@@ -63,7 +66,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder, small parts, no wait for the disk, and a place for temporary files."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(parts, "PART", PART)
+    monkeypatch.setattr(smallest, "PART", PART)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     return tmp_path
@@ -83,7 +86,7 @@ def payload_start(data: bytes) -> int:
 def mixed() -> tuple[bytes, bytes]:
     """An item and its file in three parts, LZMA, stored and text."""
     pieces = [b"A line that comes again and again.\n" * 20, random(200), STORY[:300]]
-    blocks = [*map(classical.encode, pieces[:2]), codec.encode_text(pieces[2])]
+    blocks = [*map(plain.encode, pieces[:2]), image_blocks.encode_text(pieces[2])]
     return b"".join(pieces), container.write(File(blocks))
 
 
@@ -138,7 +141,7 @@ def test_a_part_of_noise_in_a_text(folder: Path) -> None:
 def test_parts_that_are_hopeful_are_tried_as_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The packaged model on English between what is none; the text is kept since it is smaller."""
     monkeypatch.delenv("BFNCODEC_MODEL_DIR")
-    monkeypatch.setattr(parts, "PART", 12_000)
+    monkeypatch.setattr(smallest, "PART", 12_000)
     english = (Path(__file__).parents[1] / "docs" / "limits.md").read_bytes()[:7_000]
     data = random(12_000) + english.ljust(12_000, b".") + b"z" * 12_000
     encoded = bfncodec.encode(data)
@@ -147,13 +150,13 @@ def test_parts_that_are_hopeful_are_tried_as_text(folder: Path, monkeypatch: pyt
 
 def test_up_to_a_part_nothing_is_cut(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    right = parts.encode
+    right = smallest.encode
     monkeypatch.setattr(
-        parts, "encode", lambda item, *rest, **more: seen.append(len(item)) or right(item, *rest, **more)
+        smallest, "encode", lambda item, *rest, **more: seen.append(len(item)) or right(item, *rest, **more)
     )
     for size in (PART - 1, PART, PART + 1):
         data = random(size)
-        assert bfncodec.encode(data) == container.write(File([classical.encode(data)]))
+        assert bfncodec.encode(data) == container.write(File([plain.encode(data)]))
     assert seen == [PART + 1]
 
 
@@ -215,7 +218,7 @@ def error_of(data: bytes, **choices: Any) -> BaseException:
 def test_what_only_begins_like_an_image_is_not_read_whole(
     folder: Path, monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
-    from bfncodec.media import image as media
+    from bfncodec.media import png as media
 
     monkeypatch.setattr(media, "METADATA_LIMIT", 1000)
     monkeypatch.setattr(media, "HEAD", 1000)
@@ -244,7 +247,7 @@ def test_limits_of_parts() -> None:
     container.read(data, max_output=len(item))
     with pytest.raises(LimitExceeded, match="--max-output"):
         container.read(data, max_output=len(item) - 1)
-    one = classical.encode(b"x")
+    one = plain.encode(b"x")
     most = container.PART_LIMIT
     assert len(container.read(container.write(File([one] * most))).blocks) == most
     with pytest.raises(LimitExceeded, match="parts"):
@@ -252,7 +255,7 @@ def test_limits_of_parts() -> None:
 
 
 def test_what_cannot_be_a_part() -> None:
-    one, empty = classical.encode(b"x"), classical.encode(b"")
+    one, empty = plain.encode(b"x"), plain.encode(b"")
     picture = container.read(bfncodec.encode(np.zeros((2, 2), np.uint8))).blocks[0]
     for block in (empty, picture):
         with pytest.raises(CorruptFile, match="a part"):
@@ -337,12 +340,12 @@ def test_standard_output_gets_checked_parts_only(folder: Path) -> None:
 
 def test_what_does_not_decode_is_not_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 1: an encoder that errs in the last part is caught by the check after it."""
-    right = codec.encode_text
+    right = image_blocks.encode_text
 
     def wrong(data: bytes, *rest: Any, **options: Any) -> Block:
         return right(data if len(data) == PART else data.swapcase(), *rest, **options)
 
-    monkeypatch.setattr(codec, "encode_text", wrong)
+    monkeypatch.setattr(image_blocks, "encode_text", wrong)
     (folder / "book").write_bytes(STORY[: PART + 500])
     before = listing(folder)
     for options in ([], ["--output-dir", "new"]):
@@ -400,7 +403,7 @@ def peak(*arguments: str | int) -> int:
 
 @pytest.mark.parametrize("mode", [Mode.STORED, Mode.LZMA])
 def test_memory_does_not_grow_with_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
-    monkeypatch.setattr(parts, "PART", 1 << 20)
+    monkeypatch.setattr(smallest, "PART", 1 << 20)
     peaks: dict[str, list[int]] = {"encode": [], "test": [], "decode": []}
     for size in (4 << 20, 24 << 20):
         data = bytes(size)

@@ -19,12 +19,13 @@ from PIL.TiffImagePlugin import IFDRational
 
 import bfncodec
 import bfncodec.pillow
-from bfncodec import api, codec
+from bfncodec import api
+from bfncodec.blocks import image as image_blocks
 from bfncodec.container import Source
 from bfncodec.errors import UnsupportedFeature
 from bfncodec.media import convert
-from bfncodec.media import image as media
-from bfncodec.media.image import _packed, _with_lengths
+from bfncodec.media import png as media
+from bfncodec.media.png import _packed, _with_lengths
 
 
 def saved(image: Image.Image, **options: object) -> bytes:
@@ -180,7 +181,7 @@ def test_coded_bmp_and_pnm_files_open(small: np.ndarray, kind: str) -> None:
 
 def test_opening_decodes_nothing(small: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     data = saved(Image.fromarray(small))
-    monkeypatch.setattr(codec, "decode_pictures", None)
+    monkeypatch.setattr(image_blocks, "decode_pictures", None)
     with Image.open(io.BytesIO(data)) as back:
         assert back.size == (32, 32)
 
@@ -318,7 +319,7 @@ def test_draft_is_the_thumbnail_and_decodes_nothing_else(
 ) -> None:
     path = tmp_path / "x.bfn"
     Image.fromarray(photo).save(path, model="tiny")
-    monkeypatch.setattr(codec, "decode_pictures", None)
+    monkeypatch.setattr(image_blocks, "decode_pictures", None)
     with Image.open(path) as image:
         assert image.draft(None, (4, 4)) is None
         assert image.size == (56, 48)

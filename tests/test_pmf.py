@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bfncodec.coding.ans import Coder
-from bfncodec.coding.pmf import HALF, MEAN_BITS, SCALE_MIN, Mixtures
+from bfncodec.coding.mixtures import HALF, MEAN_BITS, SCALE_MIN, Mixtures
 from bfncodec.errors import CorruptFile
 from bfncodec.exact import tables
 from bfncodec.exact.pmf import LEVELS, TOTAL, normalise

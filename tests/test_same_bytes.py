@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from bfncodec import codec, container
+from bfncodec import container
+from bfncodec.blocks import image
 from bfncodec.container import Block, File, Layout, Source
 from bfncodec.errors import CorruptFile
 from bfncodec.exact import kernels
 from bfncodec.exact.kernels import NumpyKernel
-from bfncodec.media.image import Picture
+from bfncodec.media.png import Picture
 
 NAMES = [name for name in kernels.NAMES if name != "torch-cuda"]
 
@@ -25,9 +26,10 @@ CHILD = """
 import sys
 from pathlib import Path
 import numpy as np
-from bfncodec import codec, container
+from bfncodec import container
+from bfncodec.blocks import image as codec
 from bfncodec.container import File, Layout, Source
-from bfncodec.media.image import Picture
+from bfncodec.media.png import Picture
 
 pixels, wanted = np.load(sys.argv[1]), Path(sys.argv[2]).read_bytes()
 pictures = [Picture(Source.ARRAY, Layout.RGBA, part) for part in pixels]
@@ -46,7 +48,7 @@ def pixels(photo: np.ndarray, request: pytest.FixtureRequest) -> np.ndarray:
     """Pieces of a photograph, [22, 6, 24, 4], or one image so large that the heads learn, [1, 132, 128, 4]."""
     if request.param == "whole":
         whole = np.tile(photo, (3, 3, 1))[None, :132, :128]
-        assert whole[0, ..., 0].size >= codec.LEARN_FROM
+        assert whole[0, ..., 0].size >= image.LEARN_FROM
         return np.concatenate([whole, whole[..., :1] // 2], axis=3)
     corners = [(y, x) for y in range(0, 48, 4) for x in (0, 32)]
     pieces = np.stack([photo[y : y + 6, x : x + 24] for y, x in corners if y + 6 <= 48])
@@ -54,7 +56,7 @@ def pixels(photo: np.ndarray, request: pytest.FixtureRequest) -> np.ndarray:
 
 
 def encoded(pixels: np.ndarray, kernel: str, model: Path) -> Block:
-    return codec.encode_pictures([Picture(Source.ARRAY, Layout.RGBA, part) for part in pixels], kernel, model)
+    return image.encode_pictures([Picture(Source.ARRAY, Layout.RGBA, part) for part in pixels], kernel, model)
 
 
 def file_bytes(block: Block) -> bytes:
@@ -62,7 +64,7 @@ def file_bytes(block: Block) -> bytes:
 
 
 def decoded(block: Block, kernel: str) -> np.ndarray:
-    return np.stack([picture.pixels for picture in codec.decode_pictures(block, kernel)])
+    return np.stack([picture.pixels for picture in image.decode_pictures(block, kernel)])
 
 
 @pytest.fixture(autouse=True)
@@ -125,12 +127,12 @@ def test_a_kernel_off_by_a_bit_is_caught(
     """Never other pixels: wrong networks on either side end in CorruptFile."""
     right = kernels.kernel("float32")
     monkeypatch.setattr(kernels, "kernel", lambda name: wrong() if name == "wrong" else right)
-    codec.networks.cache_clear()
+    image.networks.cache_clear()
     good = encoded(pixels, "float32", tiny)
     block = good if side == "decoder" else encoded(pixels, "wrong", tiny)
     with pytest.raises(CorruptFile):
         decoded(block, "wrong" if side == "decoder" else "float32")
-    codec.networks.cache_clear()
+    image.networks.cache_clear()
     assert np.array_equal(decoded(good, "float32"), pixels)
 
 

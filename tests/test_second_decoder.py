@@ -16,10 +16,11 @@ import reference_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bfncodec import codec, container, transmission
+from bfncodec import container
+from bfncodec.blocks import image, single
 from bfncodec.exact import logit
 from bfncodec.exact.pmf import normalise
-from bfncodec.exact.stream import stream
+from bfncodec.exact.splitmix import stream
 from bfncodec.exact.tables import exp_negative, log_ratio
 from bfncodec.flow.schedule import Dither, Draw, Vector
 from bfncodec.flow.sender import sender
@@ -93,7 +94,7 @@ def test_numbers_of_the_page() -> None:
     assert f"A bit has {mixing.INPUTS} inputs" in TEXT and f"1 to {container.LANE_LIMIT} " in PAGE
     assert f"steps of a block, at most {container.STEP_LIMIT} " in PAGE
     assert f"adds {log_ratio(blockwise.SHARE, 256, LOG_STEPS)} to" in TEXT
-    assert codec.BLOCK_PART == reference_text.PART and "parts of 2^22 bytes" in TEXT
+    assert image.BLOCK_PART == reference_text.PART and "parts of 2^22 bytes" in TEXT
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_tables_of_views(masses: list[int]) -> None:
 def test_parts_of_blocks(
     monkeypatch: pytest.MonkeyPatch, size: int, lanes: int, steps: int, quiet: int, part: int
 ) -> None:
-    monkeypatch.setattr(codec, "BLOCK_PART", part)
+    monkeypatch.setattr(image, "BLOCK_PART", part)
     monkeypatch.setattr(reference_text, "PART", part)
     monkeypatch.setenv("BFNCODEC_MODEL_DIR", str(make_goldens.DATA))
     data = make_goldens.ENGLISH[:size]
@@ -184,7 +185,7 @@ def test_steps_and_seeds(name: str, count: int) -> None:
             plain = one.step if isinstance(one, Dither | Vector) else one
             numbers = (plain.deviation, plain.spacing, plain.accuracy)
             assert numbers == (other.deviation, other.spacing, other.accuracy)
-        assert transmission._seed(ours, 3) == reference_paper.seed_of(model, number, count, 3)
+        assert single._seed(ours, 3) == reference_paper.seed_of(model, number, count, 3)
 
 
 @settings(max_examples=60)
@@ -232,6 +233,6 @@ def test_limits_of_data_items_are_those_of_the_page() -> None:
         ("size · steps at most 2^36", container.SINGLE_WORK),
         ("batch · D at most 2^20", container.SINGLE_GROUP),
         ("most 2^28", container.SINGLE_SEED),
-        ("gives at most 2^26 bytes", transmission.FRAME_LIMIT),
+        ("gives at most 2^26 bytes", single.FRAME_LIMIT),
     ):
         assert text in PAPER and 1 << int(text.split("2^")[1].split()[0]) == limit

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bfncodec import codec, container
+from bfncodec import container
+from bfncodec.blocks import image
 from bfncodec.coding import bits, protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.container import Block, File, Mode, Text
@@ -480,10 +481,10 @@ def test_a_model_is_not_changed_by_what_is_learnt(tiny_text: Path, name: str) ->
     tensors = zoo.tensors(tiny_text)
     key = key_of(tensors, name)
     before = tensors[key].copy()
-    first = codec.encode_text(WORDS, tiny_text)
-    codec.decode_text(first)
+    first = image.encode_text(WORDS, tiny_text)
+    image.decode_text(first)
     assert np.array_equal(tensors[key], before)
-    assert codec.encode_text(WORDS, tiny_text) == first
+    assert image.encode_text(WORDS, tiny_text) == first
 
 
 MIXING = {
@@ -546,7 +547,7 @@ def test_any_text_comes_back(tiny_text: Path, data: bytes, lanes: int) -> None:
     block = encoded(data, tiny_text, lanes)
     (read,) = container.read(file_of(block)).blocks
     assert read == block
-    assert codec.decode_text(read) == data
+    assert image.decode_text(read) == data
 
 
 @pytest.mark.parametrize("lanes", LANES)
@@ -554,18 +555,18 @@ def test_any_text_comes_back(tiny_text: Path, data: bytes, lanes: int) -> None:
 def test_lanes_of_any_size(tiny_text: Path, lanes: int, size: int) -> None:
     """Fewer bytes than lanes, bytes that no lane count divides, lanes that stay empty."""
     data = (WORDS * 4)[:size]
-    assert codec.decode_text(encoded(data, tiny_text, lanes)) == data
+    assert image.decode_text(encoded(data, tiny_text, lanes)) == data
 
 
 def test_the_most_lanes(tiny_text: Path) -> None:
     for size in (10, container.LANE_LIMIT + 1, 3 * container.LANE_LIMIT - 2):
         data = (WORDS * 20)[:size]
         block = encoded(data, tiny_text, container.LANE_LIMIT)
-        assert codec.decode_text(container.read(file_of(block)).blocks[0]) == data
+        assert image.decode_text(container.read(file_of(block)).blocks[0]) == data
 
 
 def test_one_lane_is_what_the_encoder_writes(tiny_text: Path) -> None:
-    assert codec.encode_text(WORDS, tiny_text) == encoded(WORDS, tiny_text)
+    assert image.encode_text(WORDS, tiny_text) == encoded(WORDS, tiny_text)
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
@@ -579,11 +580,11 @@ def test_sections(tiny_text: Path, monkeypatch: pytest.MonkeyPatch, lanes: int, 
     streams = block.text.streams
     steps, size = -(-len(data) // lanes), max(1, section // lanes)
     assert len(streams) == -(-steps // size)
-    assert codec.decode_text(block) == data
+    assert image.decode_text(block) == data
     for wrong in (streams[:-1], [*streams, b""], [*streams, streams[-1]], [b"\1", *streams[1:]]):
         block.text.streams = wrong
         with pytest.raises(CorruptFile):
-            codec.decode_text(block)
+            image.decode_text(block)
 
 
 def test_sections_cost_no_learning(tiny_text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -612,7 +613,7 @@ def test_a_dry_run_costs_the_same(tiny_text: Path) -> None:
     """What training and the choice of a mode go by."""
     ledger = Ledger()
     encoded(WORDS, tiny_text, ledger=ledger)
-    assert codec.text_bits(WORDS, tiny_text) * len(WORDS) == pytest.approx(ledger.path_loss)
+    assert image.text_bits(WORDS, tiny_text) * len(WORDS) == pytest.approx(ledger.path_loss)
 
 
 def test_what_comes_again_costs_little(tiny_text: Path) -> None:
@@ -638,7 +639,7 @@ def test_wrong_fields_are_noticed(tiny_text: Path, field: str) -> None:
     else:
         block.text.streams = [b"\1" * 8 + block.text.streams[0]]
     with pytest.raises(CorruptFile):
-        codec.decode_text(block)
+        image.decode_text(block)
 
 
 @pytest.mark.parametrize("effort", ["default", "blocks"])
@@ -646,10 +647,10 @@ def test_wrong_fields_are_noticed(tiny_text: Path, field: str) -> None:
 def test_text_bytes_are_those_of_the_file(tiny_text: Path, effort: str, times: int) -> None:
     """The choice of a mode compares what files take; the estimate is never too small, and a few bytes too large."""
     data = WORDS * times
-    block = codec.encode_text(data, tiny_text, effort=effort)
+    block = image.encode_text(data, tiny_text, effort=effort)
     plain = Block(Mode.STORED, 1, len(data), block.digest, data)
     more = len(file_of(block)) - len(file_of(plain))
-    assert 0 <= codec.text_bytes(block) - len(data) - more <= 6
+    assert 0 <= image.text_bytes(block) - len(data) - more <= 6
 
 
 def test_nothing_behind_the_text_is_read(tiny_text: Path) -> None:
@@ -676,7 +677,8 @@ CHILD = """
 import sys
 from pathlib import Path
 import numpy as np
-from bfncodec import codec, container
+from bfncodec import container
+from bfncodec.blocks import image as codec
 from bfncodec.container import File
 
 np.seterr(all="raise")

@@ -18,7 +18,7 @@ from command import call, good
 from safetensors.numpy import load_file, save_file
 
 import bfncodec
-from bfncodec import codec
+from bfncodec.blocks import image
 from bfncodec.errors import BfnError
 from bfncodec.exact import kernels
 from bfncodec.exact.kernels import Array
@@ -26,8 +26,10 @@ from bfncodec.flow.schedule import Draw
 from bfncodec.flow.theta import ClassTheta
 from bfncodec.models import zoo
 from bfncodec.models.text import blockwise, contexts, network
-from bfncodec.train import blocks, checkpoint, corpus, text
-from bfncodec.train.corpus import WARM, Corpus
+from bfncodec.train import checkpoint
+from bfncodec.train.text import blocks, corpus
+from bfncodec.train.text import train as text_training
+from bfncodec.train.text.corpus import WARM, Corpus
 
 LICENSE = (Path(__file__).parents[1] / "LICENSE").read_bytes()
 SMALL = {"dimensions": 1, "width": 8, "hidden": 8, "windows": 2, "length": 64}
@@ -52,7 +54,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def small_work(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Short pieces of text to learn the mixing on, and one thread: two wait for each other in so small networks."""
-    monkeypatch.setattr(text, "PIECES", (1000, 600))
+    monkeypatch.setattr(text_training, "PIECES", (1000, 600))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -201,7 +203,7 @@ def train(data: Path, folder: Path, log: Any = quiet, **options: Any) -> Path:
     """Train for three steps; the model's path."""
     changes = {**SMALL, "steps": 3, **options.pop("changes", {})}
     output = folder / "model.safetensors"
-    text.train(data, output, folder / "work", changes=changes, pieces=1, log=log, **options)
+    text_training.train(data, output, folder / "work", changes=changes, pieces=1, log=log, **options)
     return output
 
 
@@ -213,7 +215,7 @@ def test_training_writes_a_model(data: Path, tmp_path: Path) -> None:
     assert [item.name for item in (tmp_path / "work").iterdir()] == ["text.safetensors"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o644 and zoo.is_text(path)
     card = zoo.card(path)
-    assert card["plan"] == asdict(text.Plan(**SMALL, steps=3)) and card["pieces"] == 1
+    assert card["plan"] == asdict(text_training.Plan(**SMALL, steps=3)) and card["pieces"] == 1
     assert card["bytes"] == Corpus(data).bytes and 7 < card["held_out_bits"] < 9
     assert any(f"{card['held_out_bits']:.4f} bits per byte" in line for line in told)
     encoded = bfncodec.encode(LICENSE[:3000], model=str(path))
@@ -243,7 +245,7 @@ def test_resumed_training_is_as_if_it_had_not_stopped(
     (tmp_path / "whole").mkdir()
     (tmp_path / "cut").mkdir()
     whole = train(data, tmp_path / "whole", every=1e9, changes=changes)
-    interrupted(text, "_batch", stop, monkeypatch)
+    interrupted(text_training, "_batch", stop, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train(data, tmp_path / "cut", every=-1.0, changes=changes)
     told: list[str] = []
@@ -257,10 +259,10 @@ def test_resumed_training_is_as_if_it_had_not_stopped(
 
 def test_training_learns(data: Path) -> None:
     """Held-out bits fall, and the rounding to integers costs little."""
-    plan = text.Plan(
+    plan = text_training.Plan(
         **SMALL | {"dimensions": 2, "width": 16, "hidden": 16, "windows": 4}, steps=40, rate=2e-2, table_rate=1.0
     )
-    trainer = text.Trainer(Corpus(data), plan, "cpu", quiet)
+    trainer = text_training.Trainer(Corpus(data), plan, "cpu", quiet)
     before = trainer.validate()
     trainer.run(data.parent / "work.safetensors", 1e9)
     after = trainer.validate()
@@ -308,9 +310,9 @@ def started(tmp_path: Path) -> Path:
 def test_fine_tuning_starts_from_the_integers(data: Path, started: Path) -> None:
     """The float network predicts as the integer network does, but for rounding."""
     tensors = zoo.tensors(started)
-    trainer = text.Trainer(Corpus(data), text.Plan(**SMALL), "cpu", quiet)
+    trainer = text_training.Trainer(Corpus(data), text_training.Plan(**SMALL), "cpu", quiet)
     trainer.start_from(tensors)
-    rows, _ = text._batch(trainer.corpus, trainer.plan, 0)
+    rows, _ = text_training._batch(trainer.corpus, trainer.plan, 0)
     with torch.no_grad():
         embedded = trainer.table.index_select(0, rows.reshape(-1)).view(len(rows), -1)
         mine = trainer.network(embedded).double().softmax(1).numpy()
@@ -352,7 +354,7 @@ def test_fine_tuning_refuses_other_sizes(data: Path, started: Path, tmp_path: Pa
 
 
 def test_training_that_diverges_is_an_error(data: Path, tmp_path: Path) -> None:
-    trainer = text.Trainer(Corpus(data), text.Plan(**SMALL, steps=2), "cpu", quiet)
+    trainer = text_training.Trainer(Corpus(data), text_training.Plan(**SMALL, steps=2), "cpu", quiet)
     trainer.table.fill_(float("nan"))
     with pytest.raises(BfnError, match="diverged at step 0"):
         trainer.run(tmp_path / "work.safetensors", 1e9)
@@ -363,7 +365,7 @@ def test_training_that_diverges_is_an_error(data: Path, tmp_path: Path) -> None:
 def test_other_suffixes_are_refused(data: Path, tmp_path: Path, started: Path, name: str) -> None:
     """Before any time is spent."""
     with pytest.raises(BfnError, match="safetensors"):
-        text.train(data, tmp_path / name, tmp_path / "work", log=quiet)
+        text_training.train(data, tmp_path / name, tmp_path / "work", log=quiet)
     with pytest.raises(BfnError, match="safetensors"):
         blocks.train(data, tmp_path / name, tmp_path / "work", started, log=quiet)
     assert sorted(item.name for item in tmp_path.iterdir()) == ["started.safetensors", "texts"]
@@ -389,8 +391,8 @@ def test_training_of_blocks_adds_them_to_a_model(data: Path, tmp_path: Path, sta
     }
     assert zoo.card(path) == {"blocks": asdict(blocks.Plan(**SMALL_BLOCKS, steps=3))}
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
-    block = codec.encode_text(LICENSE[:500], zoo.find(str(path)), effort="blocks")
-    assert codec.decode_text(block) == LICENSE[:500]
+    block = image.encode_text(LICENSE[:500], zoo.find(str(path)), effort="blocks")
+    assert image.decode_text(block) == LICENSE[:500]
     # Trained again, it has the new ones, and its card keeps what it said of the text network.
     card = {"plan": {"steps": 5}}
     save_file(after, tmp_path / "carded.safetensors", {"card": json.dumps(card)})
@@ -471,7 +473,7 @@ def test_training_of_blocks_learns(data: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def small_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the command trains, made small."""
-    monkeypatch.setattr(text, "Plan", partial(text.Plan, **SMALL))
+    monkeypatch.setattr(text_training, "Plan", partial(text_training.Plan, **SMALL))
     monkeypatch.setattr(blocks, "Plan", partial(blocks.Plan, **SMALL_BLOCKS))
 
 

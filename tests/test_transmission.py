@@ -21,7 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bfncodec
-from bfncodec import container, transmission
+from bfncodec import container
+from bfncodec.blocks import single as single_blocks
 from bfncodec.cli.files import TIED
 from bfncodec.coding import protocol
 from bfncodec.container import Block, File, Sender
@@ -51,7 +52,7 @@ def single(data: bytes, model: str, steps: int, sender: Sender, batch: int, kern
 
 
 def block(data: bytes, model: str, steps: int, sender: Sender, batch: int, kernel: str = "float32") -> Block:
-    return transmission.encode(data, zoo.find(model), kernel, transmission.Settings(steps, sender, batch))
+    return single_blocks.encode(data, zoo.find(model), kernel, single_blocks.Settings(steps, sender, batch))
 
 
 # There and back
@@ -139,9 +140,9 @@ def test_constant_content_comes_back(model: str) -> None:
     spec = SPECS[model]
     for sender in spec.senders:
         for symbol in (spec.alphabet[0], spec.alphabet[-1]):
-            ledger, costs, data = Ledger(), transmission.Costs(), bytes([symbol]) * (2 * spec.size)
-            how = transmission.Settings(2, Sender[sender.upper()], 1)
-            made = transmission.encode(data, zoo.find(model), "float32", how, ledger, costs)
+            ledger, costs, data = Ledger(), single_blocks.Costs(), bytes([symbol]) * (2 * spec.size)
+            how = single_blocks.Settings(2, Sender[sender.upper()], 1)
+            made = single_blocks.encode(data, zoo.find(model), "float32", how, ledger, costs)
             assert bfncodec.decode(container.write(File([made]))) == data
             assert abs(costs.payload - ledger.path_loss) < 4
 
@@ -161,7 +162,7 @@ def test_every_kernel_codes_the_same_bytes(model: str, sender: Sender) -> None:
     blocks = {name: block(data, model, 3, sender, 2, name) for name in names}
     assert len({container.write(File([one])) for one in blocks.values()}) == 1
     for name, one in blocks.items():
-        assert transmission.decode(one, name) == data
+        assert single_blocks.decode(one, name) == data
 
 
 # Theory
@@ -170,9 +171,9 @@ def test_every_kernel_codes_the_same_bytes(model: str, sender: Sender) -> None:
 @pairs
 @pytest.mark.parametrize("batch", [1, 3])
 def test_what_is_coded_is_the_path_loss(model: str, sender: Sender, batch: int) -> None:
-    ledger, costs = Ledger(others=[[]]), transmission.Costs()
-    how = transmission.Settings(6, sender, batch)
-    made = transmission.encode(symbols(model, 6), zoo.find(model), "float32", how, ledger, costs)
+    ledger, costs = Ledger(others=[[]]), single_blocks.Costs()
+    how = single_blocks.Settings(6, sender, batch)
+    made = single_blocks.encode(symbols(model, 6), zoo.find(model), "float32", how, ledger, costs)
     assert made.single is not None and len(ledger.groups) == 6 // batch
     assert costs.payload + costs.seed == 8 * len(made.single.stream)
     assert abs(costs.payload - ledger.path_loss) <= max(2, 2e-4 * ledger.path_loss)
@@ -193,12 +194,12 @@ def test_a_group_that_costs_less_than_nothing_starves_no_other(monkeypatch: pyte
 
     sure = Sure()
     sure.spec = spec  # type: ignore[attr-defined]
-    monkeypatch.setattr(transmission, "predictor", lambda path, kernel: sure)
+    monkeypatch.setattr(single_blocks, "predictor", lambda path, kernel: sure)
     ledger, data = Ledger(), bytes(100 * spec.size)
-    how = transmission.Settings(2, Sender.GAUSSIAN, 1)
-    made = transmission.encode(data, zoo.find("tiny-binary"), "float32", how, ledger)
+    how = single_blocks.Settings(2, Sender.GAUSSIAN, 1)
+    made = single_blocks.encode(data, zoo.find("tiny-binary"), "float32", how, ledger)
     assert ledger.path_loss < 1 and all(len(group.path) == 2 for group in ledger.groups)
-    assert transmission.decode(made, "float32") == data
+    assert single_blocks.decode(made, "float32") == data
 
 
 def test_a_dry_stack_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,7 +333,7 @@ def test_the_encoder_keeps_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
             patch.setattr(container, name, value)
             with pytest.raises(LimitExceeded, match=match):
                 encode(2, Sender.GAUSSIAN, 4)
-    monkeypatch.setattr(transmission, "FRAME_LIMIT", 3)
+    monkeypatch.setattr(single_blocks, "FRAME_LIMIT", 3)
     with pytest.raises(LimitExceeded):
         encode(2, Sender.GAUSSIAN, 4)
 
@@ -355,7 +356,7 @@ def float_model(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("float_model", authors_names.TINY, indirect=True)
 def test_models_in_floating_point_are_told(float_model: Path, tmp_path: Path) -> None:
     """They code and decode here, and each command says that it may be only here."""
-    spec = transmission.predictor(float_model, "float32").spec
+    spec = single_blocks.predictor(float_model, "float32").spec
     drawn = np.random.default_rng(0).integers(0, spec.levels, 2 * spec.size)
     data = np.frombuffer(spec.alphabet, np.uint8)[drawn].tobytes() + b"z"
     source, target = tmp_path / "data", tmp_path / "data.bfn"

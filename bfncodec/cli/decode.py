@@ -13,9 +13,9 @@ from bfncodec.cli import files, options, outputs
 from bfncodec.errors import UnsupportedFeature
 
 if TYPE_CHECKING:
-    from bfncodec import container, payload
+    from bfncodec import container, spans
     from bfncodec.inputs import Input
-    from bfncodec.media.image import Picture
+    from bfncodec.media.png import Picture
 
 NOT_MADE = (".jpg", ".jpeg", ".gif", ".jxl", ".avif", ".heic")
 
@@ -64,7 +64,7 @@ def decode(
         raise click.UsageError("--rm would lose what --preview or --item leaves out")
     if output_dir:
         outputs.distinct(str(Path(output_dir) / Path(name).name) for name in names)
-    from bfncodec import api, container, payload
+    from bfncodec import api, container, spans
     from bfncodec.media import convert
 
     suffix = Path(output or "").suffix.lower()
@@ -129,7 +129,7 @@ def decode(
                 for block in file.blocks:
                     written += sum(map(out.file.write, api.pieces(block, device)))
                     out.release()
-                content = payload.whole(out.file)
+                content = spans.whole(out.file)
                 picture = parsed(content)
                 made = None if picture is None else converted(picture)
                 if made is not None:
@@ -139,7 +139,7 @@ def decode(
         warn(target, file.blocks[0].image)
         messages.detail(f"{files.printable(name)}: {files.with_unit(len(given.data))} -> {files.with_unit(written)}")
 
-    def parsed(content: payload.Data) -> Picture | None:
+    def parsed(content: spans.Data) -> Picture | None:
         return api.parsed(content, "auto", max_pixels) if suffix in convert.FORMATS else None
 
     def converted(picture: Picture) -> bytes | None:

@@ -14,7 +14,7 @@ from bfncodec.errors import BfnError
 if TYPE_CHECKING:
     from bfncodec import container
     from bfncodec.inputs import Input
-    from bfncodec.payload import Data
+    from bfncodec.spans import Data
 
 EFFORTS = ("lattice", "blocks", "default", "max")  # api.EFFORTS, which --help need not import
 MEDIA = ("auto", "image", "text", "bytes")  # api.MEDIA
@@ -85,7 +85,7 @@ def encode(
 
     if output_dir:
         outputs.distinct(map(target_of, names))
-    from bfncodec import api, container, inputs, payload
+    from bfncodec import api, container, inputs, spans
 
     choices: dict[str, Any] = {
         "device": device,
@@ -139,7 +139,7 @@ def encode(
         taken = outputs.Keep.NOTHING if no_preserve else taken
         with outputs.output(target, sources=sources, force=force, keep=taken, make_folder=bool(output_dir)) as out:
             container.write_to(out.file, file)
-            encoded = payload.whole(out.file)
+            encoded = spans.whole(out.file)
             if not no_verify:
                 api.verify(encoded, originals, device)
         size = sum(map(len, originals.values()))

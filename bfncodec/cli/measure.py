@@ -63,11 +63,12 @@ def measure(
         raise click.UsageError("--plot takes one FILE")
     if plot is not None and plot == table:
         raise click.UsageError("--plot and --json name the same file")
-    from bfncodec import measure as measuring
-    from bfncodec import plots, transmission
+    from bfncodec.blocks import single as single_blocks
     from bfncodec.container import Sender
+    from bfncodec.measure import account as measuring
+    from bfncodec.measure import plots
 
-    single = transmission.Settings(steps, Sender[sender.upper()], batch)
+    single = single_blocks.Settings(steps, Sender[sender.upper()], batch)
     settings = measuring.Settings(model, effort, media, device, single, paths)
     made: list[dict[str, Any]] = []
 

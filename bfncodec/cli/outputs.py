@@ -16,7 +16,7 @@ from typing import IO
 
 import click
 
-from bfncodec.cli import atomic
+from bfncodec import atomic
 from bfncodec.cli.files import DESCRIPTOR, STANDARD, Refused, printable
 from bfncodec.errors import NotWritten
 from bfncodec.inputs import Input, spool

@@ -96,12 +96,12 @@ def sample(
 
 def _loaded(path: Path, device: str) -> tuple[str, Any]:
     """What a model models ("text", "images", or the kind of its spec), and its predictor if it is the paper's."""
-    from bfncodec import transmission
+    from bfncodec.blocks import single
     from bfncodec.exact import kernels
     from bfncodec.models import zoo
 
-    if transmission.serves(path):
-        predictor = transmission.predictor(path, kernels.for_device(device).name)
+    if single.serves(path):
+        predictor = single.predictor(path, kernels.for_device(device).name)
         return predictor.spec.kind, predictor
     return "text" if zoo.is_text(path) else "images", None
 

@@ -53,7 +53,7 @@ def images(
     """
     messages = files.Messages(1 - quiet + verbose)
     where = _device(device, threads, messages)
-    from bfncodec.train.images import train as train_images
+    from bfncodec.train.image.train import train as train_images
 
     given = {"steps": steps, "rate": rate, "width": width, "blocks": blocks, "pixels": pixels}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -101,7 +101,7 @@ def text(
     messages = files.Messages(1 - quiet + verbose)
     where = _device(device, threads, messages)
     from bfncodec.models import zoo
-    from bfncodec.train.text import train as train_text
+    from bfncodec.train.text.train import train as train_text
 
     given = {"steps": steps, "rate": rate, "table_rate": table_rate}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -155,7 +155,7 @@ def blocks(
     messages = files.Messages(1 - quiet + verbose)
     _device("cpu", threads, messages)
     from bfncodec.models import zoo
-    from bfncodec.train.blocks import train as train_blocks
+    from bfncodec.train.text.blocks import train as train_blocks
 
     given = {"block": block, "steps": steps, "rate": rate}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -198,7 +198,7 @@ def paper(
     """
     messages = files.Messages(1 - quiet + verbose)
     _device("cpu", threads, messages)
-    from bfncodec.train.paper import train as train_paper
+    from bfncodec.train.paper.train import train as train_paper
 
     given = {"steps": steps, "rate": rate, "items": items}
     changes = {name: value for name, value in given.items() if value is not None}

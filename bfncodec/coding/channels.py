@@ -61,7 +61,7 @@ class GridChannel(Channel):
     """The same for Gaussian views on fine grids, whose receivers are not made whole."""
 
     def __init__(self, step: AnyStep) -> None:
-        from bfncodec.coding.grids import Receiver
+        from bfncodec.coding.gaussian_receiver import Receiver
 
         super().__init__(step)
         self.receiver = Receiver(self.sender)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.channels import channel, noise_bits
-from bfncodec.exact.stream import stream
+from bfncodec.exact.splitmix import stream
 from bfncodec.flow import loss
 from bfncodec.flow.schedule import AnyStep, Group
 from bfncodec.flow.theta import AnyTheta, prior

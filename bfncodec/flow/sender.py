@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.exact.pmf import TOTAL, TOTAL_BITS, normalise
-from bfncodec.exact.stream import stream
+from bfncodec.exact.splitmix import stream
 from bfncodec.exact.tables import exp_negative
 from bfncodec.flow.schedule import AnyStep, Dither, Draw, Step, Vector
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from bfncodec.container import Layout, Source
 from bfncodec.errors import UnsupportedFeature
-from bfncodec.media.image import METADATA_LIMIT, Chunk, Picture, metadata_chunks, metadata_halves
+from bfncodec.media.png import METADATA_LIMIT, Chunk, Picture, metadata_chunks, metadata_halves
 
 if TYPE_CHECKING:
     from PIL.Image import Exif, Image

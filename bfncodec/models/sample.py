@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.channels import channel, noise_bits
-from bfncodec.coding.pmf import Table
+from bfncodec.coding.mixtures import Table
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import Tensors
 from bfncodec.flow.schedule import AnyStep
 from bfncodec.flow.theta import prior
-from bfncodec.models import online
+from bfncodec.models.image import learning_heads
+from bfncodec.models.image.wavefront import Wavefront
 from bfncodec.models.paper import solvers
-from bfncodec.models.wavefront import Wavefront
 
 Pixels = NDArray[np.uint8]
 
@@ -72,11 +72,11 @@ def text(kernel: Kernel, tensors: Tensors, length: int, seed: int = 0) -> bytes:
 
 def pictures(kernel: Kernel, tensors: Tensors, items: int, side: int, seed: int = 0) -> Pixels:
     """Images uint8 [items, side, side, 3] of an image model."""
-    from bfncodec.models import networks
+    from bfncodec.models.image import networks
 
     nets, rng = networks.load(kernel, tensors), np.random.default_rng(seed)
     while True:
-        model = Wavefront(nets, (items, side, side, 3), nets.coefficients, pace=online.FIXED)
+        model = Wavefront(nets, (items, side, side, 3), nets.coefficients, pace=learning_heads.FIXED)
         size = 8 * items * side * side * 3 + sum(noise_bits(group.steps, group.size) for group in model.groups)
         try:
             protocol.decode(_random(rng, size), model)

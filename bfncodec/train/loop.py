@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bfncodec.errors import BfnError
-from bfncodec.exact.freeze import freeze
 from bfncodec.train import checkpoint, distributed
-from bfncodec.train.data import Batch
-from bfncodec.train.networks import LocalNetwork, mixture_bits
+from bfncodec.train.freeze import freeze
+from bfncodec.train.image.network import LocalNetwork, mixture_bits
+from bfncodec.train.image.photographs import Batch
 
 
 class Task(Protocol):

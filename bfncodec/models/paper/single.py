@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.pmf import MEAN_BITS, Mixtures, Table
+from bfncodec.coding.mixtures import MEAN_BITS, Mixtures, Table
 from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import INPUT_MAX, Tensors
 from bfncodec.exact.pmf import LEVELS, TOTAL, TOTAL_BITS, normalise
 from bfncodec.exact.tables import exp_negative
 from bfncodec.flow.schedule import AnyStep, Group
 from bfncodec.flow.theta import LOG_STEPS, AnyTheta, Theta
-from bfncodec.models.paper.grid import GridNetwork
+from bfncodec.models.paper.network import GridNetwork
 from bfncodec.models.paper.spec import PRECISION, UNIT, Spec, time_inputs
 
 Array = NDArray[Any]

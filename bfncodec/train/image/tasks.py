@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from bfncodec.exact.kernels import for_device
-from bfncodec.models import context, cosets
-from bfncodec.train.data import Batch, Photographs, Pixels, SmallImages
+from bfncodec.models.image import cosets, features
 from bfncodec.train.distributed import ALL
+from bfncodec.train.image.photographs import Batch, Photographs, Pixels, SmallImages
 
 ROWS = 1 << 18  # of the pool, and of what one fill brings an eighth of it
 FILLS = 32
@@ -30,7 +30,7 @@ class CosetTask:
         self.data, self.kind, self.pixels, self.seed = data, cosets.KINDS[kind], pixels, seed
         self.features = self.kind.features
         self.kernel = for_device(device)
-        self.scales = context.Scales(self.kernel)
+        self.scales = features.Scales(self.kernel)
         self.steps, self.scale_steps = cosets.thumbnail_steps(deviations)
         self.deviations = [0.0] + [float((2.0**20 / a) ** 0.5) for a in np.cumsum([s.accuracy for s in self.steps])]
         self.known = np.zeros((ROWS, max(1, len(self.kind.known)), 3), np.uint8)
@@ -74,9 +74,9 @@ class CosetTask:
 
     def _targets(self, image: Pixels, level: int, count: int, random: np.random.Generator) -> tuple[Pixels, Pixels]:
         """Known neighbours and the own coset around random targets of one plane."""
-        stride = context.STRIDE if self.kind.name == "T" else 1 << level
+        stride = features.STRIDE if self.kind.name == "T" else 1 << level
         y, x = random.integers(0, stride, 2)
-        if self.kind.name != "T" or min(image.shape[:2]) < 4 * context.STRIDE:
+        if self.kind.name != "T" or min(image.shape[:2]) < 4 * features.STRIDE:
             y = x = 0  # the grid of a small image or of a coset starts at its corner
         plane = image[None, y::stride, x::stride]
         period, (top, left) = self.kind.period, self.kind.offset

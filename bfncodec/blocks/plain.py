@@ -10,7 +10,7 @@ from typing import IO
 
 from bfncodec.container import DIGEST_BYTES, Block, Mode
 from bfncodec.errors import CorruptFile
-from bfncodec.payload import PIECE, Data, Span, pieces
+from bfncodec.spans import PIECE, Data, Span, pieces
 
 _FILTERS: list[dict[str, int]] = [{"id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME}]
 _SMALL = 1 << 20

@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
-from bfncodec.coding.pmf import Mixtures
+from bfncodec.coding.mixtures import Mixtures
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import Array, Kernel, clip
 from bfncodec.exact.layers import LocalNetwork
 from bfncodec.flow.schedule import Step, geometric
-from bfncodec.models import context
+from bfncodec.models.image import features as image_features
 
 CHUNK = 1 << 15  # targets predicted at once
 STATES = 10  # 0 unknown, 1 .. 8 that many noisy steps seen, 9 known
@@ -49,7 +49,7 @@ class Kind:
     @property
     def features(self) -> int:
         """Number of network inputs."""
-        return 3 * (len(self.known) + len(self.own)) + 3 * STATES + LEVELS + context.LEVEL_INPUTS + 3
+        return 3 * (len(self.known) + len(self.own)) + 3 * STATES + LEVELS + image_features.LEVEL_INPUTS + 3
 
 
 def _own(spacing: int) -> tuple[tuple[int, int], ...]:
@@ -99,7 +99,7 @@ def _eighth_octaves(square: int) -> int:
 
 def features(
     kernel: Kernel,
-    scales: context.Scales,
+    scales: image_features.Scales,
     kind: Kind,
     known: Array,
     own: Array,
@@ -120,14 +120,14 @@ def features(
         spread = abs(known[:, :4] - base[:, None])
         steps = scales.steps(spread.sum(2).sum(1) * 4 // 3)
     else:
-        base = own[:, centre(kind)] * available + (1 - available) * (16 * context.CENTRE)
+        base = own[:, centre(kind)] * available + (1 - available) * (16 * image_features.CENTRE)
         steps = own[:, 0, 0] * 0 + step
     reciprocal = scales.reciprocal[steps]
-    limit = context.DIFFERENCE_LIMIT
-    around = context.scaled(clip(own - base[:, None], -limit, limit), reciprocal[:, None, None])
+    limit = image_features.DIFFERENCE_LIMIT
+    around = image_features.scaled(clip(own - base[:, None], -limit, limit), reciprocal[:, None, None])
     parts = [(clip(around, -127, 127) * available).reshape(count, -1)]
     if kind.known:
-        differences = context.scaled(known - base[:, None], reciprocal[:, None, None])
+        differences = image_features.scaled(known - base[:, None], reciprocal[:, None, None])
         parts.insert(0, differences.reshape(count, -1))
     flags = np.zeros(3 * STATES + LEVELS, np.int32)
     for channel, state in enumerate(states):
@@ -136,7 +136,7 @@ def features(
     parts.append(kernel.array(np.broadcast_to(flags, (count, len(flags))).copy()))
     parts.append(clip(2 * steps[:, None] - scales.levels, -16, 16))
     parts.append((base >> 7) - 16)
-    return clip(kernel.concat(parts), -context.FEATURE_LIMIT, context.FEATURE_LIMIT), steps, base
+    return clip(kernel.concat(parts), -image_features.FEATURE_LIMIT, image_features.FEATURE_LIMIT), steps, base
 
 
 def mixtures(raw: NDArray[Any], scale: NDArray[Any], base: NDArray[Any], steps: NDArray[Any], shift: Any) -> Mixtures:
@@ -204,7 +204,7 @@ class CosetOutput:
 class Cosets:
     """Predicts targets of one kind on planes of N images, whatever the schedule."""
 
-    def __init__(self, kernel: Kernel, scales: context.Scales, kind: Kind, network: LocalNetwork) -> None:
+    def __init__(self, kernel: Kernel, scales: image_features.Scales, kind: Kind, network: LocalNetwork) -> None:
         self.kernel, self.scales, self.kind, self.network = kernel, scales, kind, network
 
     def output(

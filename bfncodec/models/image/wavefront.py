@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
-from bfncodec.coding.pmf import Mixtures, push_intervals
+from bfncodec.coding.mixtures import Mixtures, push_intervals
 from bfncodec.errors import BfnError
 from bfncodec.exact import kernels, threads
 from bfncodec.exact.pmf import TOTAL_BITS
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import AnyTheta, Theta
-from bfncodec.models import context, cosets, linear, look, online
-from bfncodec.models.context import SLOPE, STRIDE
-from bfncodec.models.networks import Networks
-from bfncodec.models.online import LEARN_ALL_BITS, OnlineHeads
+from bfncodec.models.image import compiled_features, cosets, features, learning_heads, linear
+from bfncodec.models.image.features import SLOPE, STRIDE
+from bfncodec.models.image.learning_heads import LEARN_ALL_BITS, OnlineHeads
+from bfncodec.models.image.networks import Networks
 
 Pixels = NDArray[Any]
 _NONE = np.zeros(0, np.int64)
@@ -60,7 +60,7 @@ class DiagonalOutput:
         shift = np.zeros(len(self.base), np.int64)
         if channel:
             told = heads.told(channel, self.rows)
-            look.cross_channel(frame, channel, self.values, self.base, self.steps, told, shift)
+            compiled_features.cross_channel(frame, channel, self.values, self.base, self.steps, told, shift)
         raw = heads.output(channel, self.rows)
         return cosets.mixtures(raw, frame.scale, self.base[:, channel], self.steps[:, channel], shift)
 
@@ -133,16 +133,16 @@ class Wavefront:
         self.networks = networks
         self.shape = shape
         self.count, self.height, self.width, self.channels = shape
-        self.frame = look.frame(self.height, self.width, coefficients)
+        self.frame = compiled_features.frame(self.height, self.width, coefficients)
         self.thumbnail_shape = (self.count, -(-self.height // STRIDE), -(-self.width // STRIDE))
         self.encoding = pixels is not None
         area = (self.count, self.height, self.width)
         if pixels is None:
-            self.pixels = np.zeros(context.canvas_shape(area), np.int16)
-            innovations, trends = context.blank_errors(area), context.blank_errors(area)
+            self.pixels = np.zeros(features.canvas_shape(area), np.int16)
+            innovations, trends = features.blank_errors(area), features.blank_errors(area)
         else:
             three = np.repeat(pixels, 3, axis=3) if self.channels == 1 else pixels
-            self.pixels = context.filled(three)
+            self.pixels = features.filled(three)
             fields = linear.fields(self.pixels, coefficients)
             innovations, trends = fields.innovations, fields.trends
         self.canvases = tuple(canvas.reshape(-1, 4) for canvas in (self.pixels, innovations, trends))
@@ -151,8 +151,8 @@ class Wavefront:
         steps, self.scale_steps = cosets.thumbnail_steps(networks.deviations)
         size = int(np.prod(self.thumbnail_shape)) * self.channels
         self.groups = [Group(size, steps), *(Group(sizes[n] * self.channels) for n in self.numbers)]
-        learns = pace != online.FIXED
-        self.chunks = list(self._chunks(online.LEARN_PIXELS >> (pace if learns else 0)))
+        learns = pace != learning_heads.FIXED
+        self.chunks = list(self._chunks(learning_heads.LEARN_PIXELS >> (pace if learns else 0)))
         most = max((sum(sizes[self.numbers[group - 1]] for group in chunk) for chunk in self.chunks), default=0)
         self.heads = OnlineHeads(kernels.host(networks.kernel), networks.pixel, pace, most)
         every = max(1, self.height * self.width >> LEARN_ALL_BITS)
@@ -168,8 +168,8 @@ class Wavefront:
         """Canvas addresses of the pixels of diagonal `number` in rows first, first + step, ..., image after image."""
         rows = self._rows(number, step, first)
         y = np.arange(rows.start, rows.stop, step)
-        one = (y + context.RADIUS) * self.frame.row + number - SLOPE * y + context.RADIUS
-        image = np.arange(self.count)[:, None] * ((self.height + context.RADIUS) * self.frame.row)
+        one = (y + features.RADIUS) * self.frame.row + number - SLOPE * y + features.RADIUS
+        image = np.arange(self.count)[:, None] * ((self.height + features.RADIUS) * self.frame.row)
         return (one + image).reshape(-1)
 
     def _thumbnail_part(self, number: int) -> NDArray[np.int64]:
@@ -185,8 +185,8 @@ class Wavefront:
     def positions(self, group: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows and columns of the pixels of a diagonal's group, the images one below the other."""
         rows, columns = np.divmod(self.diagonal(group), self.frame.row)
-        image, y = np.divmod(rows, self.height + context.RADIUS)
-        return image * self.height + y - context.RADIUS, columns - context.RADIUS
+        image, y = np.divmod(rows, self.height + features.RADIUS)
+        return image * self.height + y - features.RADIUS, columns - features.RADIUS
 
     def _newly_settled(self, group: int) -> NDArray[np.int64]:
         """The thumbnail's pixels that come before a diagonal and not before the one before it."""
@@ -216,9 +216,9 @@ class Wavefront:
     def _look(self, pixels: NDArray[np.int64]) -> Seen:
         """What the network sees of pixels at canvas addresses, all of whose neighbours are known."""
         kernel, count = self.networks.kernel, len(pixels)
-        inputs = np.empty((count, context.FEATURES), self.heads.kernel.dtype)
+        inputs = np.empty((count, features.FEATURES), self.heads.kernel.dtype)
         base, steps = np.empty((count, 3), np.int64), np.empty((count, 3), np.int64)
-        look.look(self.frame, *self.canvases, pixels, inputs, base, steps)
+        compiled_features.look(self.frame, *self.canvases, pixels, inputs, base, steps)
         return Seen(pixels, kernel.numpy(self.networks.pixel.trunk(kernel.array(inputs))), base, steps)
 
     def _all_rows(self) -> NDArray[np.uint32]:
@@ -255,7 +255,7 @@ class Wavefront:
         return self.canvases[0][self._pixels(span), : self.channels].reshape(-1)
 
     def _thumbnail(self) -> Pixels:
-        inner = self.pixels[:, context.RADIUS :: STRIDE, context.RADIUS : -context.RADIUS : STRIDE]
+        inner = self.pixels[:, features.RADIUS :: STRIDE, features.RADIUS : -features.RADIUS : STRIDE]
         return inner[..., : self.channels].astype(np.int64)
 
     def output(self, span: range, theta: AnyTheta | None) -> Any:
@@ -268,7 +268,7 @@ class Wavefront:
                 size = 2 * sum(self.groups[group].size for group in span)
                 self.rows, rows = self.rows[:-size], self.rows[-size:]
                 return Rows(rows)
-            look.settle(self.frame, *self.canvases, self._newly_settled(span[0]))
+            compiled_features.settle(self.frame, *self.canvases, self._newly_settled(span[0]))
             return DiagonalOutput(self, self._look(self.diagonal(span[0])))
         means = np.zeros((*self.thumbnail_shape, 3), np.int64)
         steps = 0
@@ -285,22 +285,22 @@ class Wavefront:
         if group == 0:
             shape = (self.channels, *self.thumbnail_shape)
             thumbnail = values.reshape(shape).transpose(1, 2, 3, 0)
-            context.margins(self.pixels, np.broadcast_to(thumbnail, (*self.thumbnail_shape, 3)))
+            features.margins(self.pixels, np.broadcast_to(thumbnail, (*self.thumbnail_shape, 3)))
             image, y, x = np.indices(self.thumbnail_shape).reshape(3, -1)
-            rows = image * (self.height + context.RADIUS) + y * STRIDE + context.RADIUS
-            index = rows * self.frame.row + x * STRIDE + context.RADIUS
+            rows = image * (self.height + features.RADIUS) + y * STRIDE + features.RADIUS
+            index = rows * self.frame.row + x * STRIDE + features.RADIUS
             values = thumbnail.reshape(-1, self.channels)
-            look.put(self.frame, self.canvases[0], index, np.ascontiguousarray(values, np.int64))
+            compiled_features.put(self.frame, self.canvases[0], index, np.ascontiguousarray(values, np.int64))
             return
         index = self.diagonal(group)
-        look.put(self.frame, self.canvases[0], index, values.reshape(-1, self.channels))
-        look.settle(self.frame, *self.canvases, index)
+        compiled_features.put(self.frame, self.canvases[0], index, values.reshape(-1, self.channels))
+        compiled_features.settle(self.frame, *self.canvases, index)
         if group in self.learns:
             self.heads.end(self.channels, learn=self.learns[group])
 
     def images(self) -> Pixels:
         """The decoded images uint8 [N, height, width, channels]."""
-        inner = self.pixels[:, context.RADIUS :, context.RADIUS : -context.RADIUS, : self.channels]
+        inner = self.pixels[:, features.RADIUS :, features.RADIUS : -features.RADIUS, : self.channels]
         return inner.astype(np.uint8)
 
     def thumbnails(self) -> Pixels:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from bfncodec.errors import CorruptFile, UnsupportedFeature
 from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import LocalNetwork, Tensors
-from bfncodec.models import changes, context, cosets
+from bfncodec.models.image import bias_changes, features
+from bfncodec.models.image import cosets as cosets_image
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Networks:
     """
 
     kernel: Kernel
-    scales: context.Scales
+    scales: features.Scales
     tensors: Tensors  # of the wavefront network
     pixel: LocalNetwork
     cosets: dict[str, LocalNetwork]
@@ -40,7 +41,7 @@ class Networks:
         """These networks with a file's changes of the wavefront network (`changes.pack`)."""
         if not data:
             return self
-        tensors = changes.applied(self.tensors, changes.unpack(data, self.tensors))
+        tensors = bias_changes.applied(self.tensors, bias_changes.unpack(data, self.tensors))
         return replace(self, pixel=LocalNetwork(self.kernel, tensors))
 
 
@@ -48,12 +49,12 @@ def load(kernel: Kernel, tensors: Tensors) -> Networks:
     """Networks from a model file's tensors, whose names begin with `wavefront.`, `T.`, `D.`, `H.` and `V.`"""
     pixel = _part(tensors, "wavefront")
     deviations = [int(deviation) for deviation in tensors["T.deviations"]]
-    if not all(0 < deviation < 256 for deviation in deviations) or len(deviations) >= cosets.KNOWN:
+    if not all(0 < deviation < 256 for deviation in deviations) or len(deviations) >= cosets_image.KNOWN:
         raise CorruptFile("the model's noisy steps are out of range")
     kinds = [kind for kind in "TDHV" if f"{kind}.inner.weight" in tensors]
     return Networks(
         kernel,
-        context.Scales(kernel),
+        features.Scales(kernel),
         pixel,
         LocalNetwork(kernel, pixel),
         {kind: LocalNetwork(kernel, _part(tensors, kind)) for kind in kinds},

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bfncodec.exact.freeze import WEIGHT_MAX, freeze
 from bfncodec.exact.kernels import ACTIVATION_MAX
 from bfncodec.exact.layers import STREAM_BITS
 from bfncodec.models.paper.spec import TIME_INPUTS, TIME_ONE, Spec
+from bfncodec.train.freeze import WEIGHT_MAX, freeze
 
 INPUT_UNIT = 16.0  # integer steps of a network input per float
 OUTPUT_UNIT = 64.0  # of a network output

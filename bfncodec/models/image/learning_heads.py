@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.pmf import Mixtures
+from bfncodec.coding.mixtures import Mixtures
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import ACTIVATION_MAX, SUM_LIMIT, NumpyKernel, clip

@@ -14,14 +14,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec import classical, container
+from bfncodec import container
+from bfncodec.blocks import plain
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.channels import noise_bits
 from bfncodec.container import Block, Mode, Sender
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
 from bfncodec.exact import kernels
-from bfncodec.exact.stream import stream
+from bfncodec.exact.splitmix import stream
 from bfncodec.flow.loss import Ledger
 from bfncodec.flow.schedule import AnyStep
 from bfncodec.models import zoo
@@ -147,7 +148,7 @@ def decode(block: Block, kernel: str) -> bytes:
 
 def frame(single: container.Single) -> bytes:
     """What stands before and after a block's items."""
-    return b"".join(classical.unpack(single.frame, FRAME_LIMIT)) if single.frame else b""
+    return b"".join(plain.unpack(single.frame, FRAME_LIMIT)) if single.frame else b""
 
 
 def _items(data: bytes, spec: Spec) -> tuple[NDArray[np.uint8], int]:
@@ -197,4 +198,4 @@ def _common(coded: bytes, seed: bytes) -> int:
 
 
 def _pack(rest: bytes) -> bytes:
-    return classical.pack(rest) if rest else b""
+    return plain.pack(rest) if rest else b""

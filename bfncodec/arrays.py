@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec import api, classical, container
+from bfncodec import api, container
+from bfncodec.blocks import plain
 from bfncodec.container import File, Layout, Source
 from bfncodec.errors import UnsupportedFeature
 
@@ -40,7 +41,7 @@ def encode(array: NDArray[Any], *, media: str = "auto", effort: str = "default",
         return api.encode(array.tobytes(), media=kind, effort=effort, model=model)
     file = _file(images, effort, model)
     if media == "auto":
-        file = min(file, File([classical.encode(array.tobytes())]), key=container.size)
+        file = min(file, File([plain.encode(array.tobytes())]), key=container.size)
     return container.write(file)
 
 
@@ -66,18 +67,18 @@ def _images(array: NDArray[Any]) -> NDArray[np.uint8] | None:
 
 
 def _file(images: NDArray[np.uint8], effort: str, model: str | None) -> File:
-    from bfncodec import codec
-    from bfncodec.media.image import Picture
+    from bfncodec.blocks import image
+    from bfncodec.media.png import Picture
     from bfncodec.models import zoo
 
     path = zoo.find(model) if model else None
     path = None if path is None or zoo.is_text(path) else path
     layout = Layout(images.shape[3] - 1)
     pictures = [Picture(Source.ARRAY, layout, pixels) for pixels in np.ascontiguousarray(images)]
-    size = codec.items_per_block(images.shape[1:])
+    size = image.items_per_block(images.shape[1:])
     kernel = api.kernel_name("auto")
     blocks = [
-        codec.encode_pictures(pictures[start : start + size], kernel, path, effort)
+        image.encode_pictures(pictures[start : start + size], kernel, path, effort)
         for start in range(0, len(pictures), size)
     ]
     names = [f"{number}.png" for number in range(len(pictures))]

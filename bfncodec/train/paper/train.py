@@ -23,8 +23,8 @@ from torch.nn import functional
 from bfncodec.errors import BfnError
 from bfncodec.models.paper.spec import TIME_INPUTS, Spec
 from bfncodec.train import checkpoint, distributed
-from bfncodec.train.grid import Network
 from bfncodec.train.loop import rate_factor
+from bfncodec.train.paper.network import Network
 
 LETTERS = b" abcdefghijklmnopqrstuvwxyz"
 SPECS = {

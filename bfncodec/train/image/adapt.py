@@ -1,4 +1,4 @@
-"""Fitting a network to one image: the changes that `--effort max` sends (see `models.changes`).
+"""Fitting a network to one image: the changes that `--effort max` sends (see `models.image.bias_changes`).
 
 Floating point, in the encoder only: another machine may find other changes, which every
 machine decodes alike.
@@ -17,9 +17,9 @@ from torch.nn import functional
 from bfncodec.exact import tables
 from bfncodec.exact.kernels import ACTIVATION_MAX
 from bfncodec.exact.layers import STREAM_BITS, Tensors
-from bfncodec.models import changes
-from bfncodec.train.data import Batch, Pool
-from bfncodec.train.networks import MEAN_STEPS, mixture_bits, round_through
+from bfncodec.models.image import bias_changes
+from bfncodec.train.image.network import MEAN_STEPS, mixture_bits, round_through
+from bfncodec.train.image.photographs import Batch, Pool
 
 PIXELS = 8192  # a step
 STEPS = 120
@@ -35,7 +35,9 @@ class _Network:
 
     def __init__(self, tensors: Tensors) -> None:
         self.tensors = tensors
-        self.changes = {name: torch.zeros(width, requires_grad=True) for name, width in changes.layers(tensors).items()}
+        self.changes = {
+            name: torch.zeros(width, requires_grad=True) for name, width in bias_changes.layers(tensors).items()
+        }
         self.blocks = sum(1 for name in tensors if name.startswith("first.") and name.endswith(".weight"))
         self.mixtures = len(tensors["outs.0.bias"]) // 3
         self.weight: dict[str, Tensor] = {}
@@ -51,7 +53,7 @@ class _Network:
             self.weight[name] = torch.from_numpy(tensors[f"{name}.weight"].astype(np.float32)) * power[:, None]
             self.bias[name] = torch.from_numpy(tensors[f"{name}.bias"].astype(np.float32)) * power
             if name in self.changes:
-                self.unit[name] = torch.from_numpy(2.0 ** changes.unit_shift(name, shift)).float() * power
+                self.unit[name] = torch.from_numpy(2.0 ** bias_changes.unit_shift(name, shift)).float() * power
             else:
                 self.free.append(self.weight[name].requires_grad_())
 
@@ -89,7 +91,7 @@ class _Network:
 
 def fit(
     tensors: Tensors, planes: NDArray[Any], coefficients: NDArray[Any], steps: int | None = None
-) -> changes.Changes:
+) -> bias_changes.Changes:
     """Changes for images [N, H, W, channels] (G, R, B or grey) under base coefficients [74, 3]."""
     channels = planes.shape[3]
     three = np.repeat(planes, 3, axis=3) if channels == 1 else planes
@@ -109,4 +111,6 @@ def fit(
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     found = {name: torch.floor(change.detach() + 0.5).numpy() for name, change in network.changes.items()}
-    return {name: change.astype(np.int64).clip(-changes.LIMIT, changes.LIMIT) for name, change in found.items()}
+    return {
+        name: change.astype(np.int64).clip(-bias_changes.LIMIT, bias_changes.LIMIT) for name, change in found.items()
+    }

@@ -22,15 +22,15 @@ from torch.nn import functional
 from bfncodec.errors import BfnError
 from bfncodec.exact import kernels
 from bfncodec.exact.compiled import compiled
-from bfncodec.exact.freeze import freeze
 from bfncodec.exact.kernels import ACTIVATION_MAX
 from bfncodec.exact.layers import INPUT_MAX, Tensors
 from bfncodec.models import zoo
 from bfncodec.models.text import bytewise, contexts, mixing, network
 from bfncodec.models.text.network import LOGIT_STEPS
 from bfncodec.train import checkpoint, distributed
-from bfncodec.train.corpus import WARM, Corpus
+from bfncodec.train.freeze import freeze
 from bfncodec.train.loop import rate_factor
+from bfncodec.train.text.corpus import WARM, Corpus
 
 Log = Callable[[str], None]
 _UNITS = (32.0, 16.0, 16.0, float(LOGIT_STEPS))  # of an exported model's table, activations and logits, as floats

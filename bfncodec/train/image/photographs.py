@@ -15,7 +15,8 @@ from torch import Tensor
 
 from bfncodec.errors import BfnError
 from bfncodec.exact.kernels import Kernel, for_device
-from bfncodec.models import context, linear
+from bfncodec.models.image import features as image_features
+from bfncodec.models.image import linear
 from bfncodec.train.distributed import ALL
 
 HELD_OUT = 16  # every 16th photograph is kept for validation
@@ -106,9 +107,9 @@ class Pool:
 
     def __init__(self, tiles: int, height: int, width: int, device: str) -> None:
         self.kernel: Kernel = for_device(device)
-        self.scales = context.Scales(self.kernel)
+        self.scales = image_features.Scales(self.kernel)
         self.height, self.width = height, width
-        shape = context.canvas_shape((tiles, height, width))
+        shape = image_features.canvas_shape((tiles, height, width))
         self.pixels = np.zeros(shape, np.int16)
         self.fields = linear.Fields(np.zeros(shape, np.int16), np.zeros(shape, np.int16), np.zeros(shape, np.int16))
         self.places = np.zeros((tiles, 3), np.int32)  # x, y, width of the whole image
@@ -116,7 +117,7 @@ class Pool:
 
     def put(self, image: Pixels, coefficients: NDArray[Any], window: slice, random: np.random.Generator) -> None:
         """Replace tiles by windows cut at random from one image with its own base."""
-        canvas = context.filled(image[None])
+        canvas = image_features.filled(image[None])
         fields = linear.fields(canvas, coefficients)
         height, width = self.pixels.shape[1:3]
         for index in range(window.start, window.stop):
@@ -130,7 +131,7 @@ class Pool:
 
     def put_whole(self, images: Pixels, coefficients: NDArray[Any], window: slice) -> None:
         """Replace tiles by whole images [n, height, width, 3]."""
-        self.pixels[window] = context.filled(images)
+        self.pixels[window] = image_features.filled(images)
         for mine, whole in self._pairs(linear.fields(self.pixels[window], coefficients)):
             mine[window] = whole
         self.places[window] = 0, 0, self.width
@@ -153,29 +154,29 @@ class Pool:
     def at(self, tile: NDArray[Any], y: NDArray[Any], x: NDArray[Any]) -> Batch:
         """The batch of given pixels of given tiles."""
         row = self.pixels.shape[2]
-        index = (tile * self.pixels.shape[1] + y + context.RADIUS) * row + x + context.RADIUS
+        index = (tile * self.pixels.shape[1] + y + image_features.RADIUS) * row + x + image_features.RADIUS
         place = self.places[tile]
         across, down = place[:, 0] + x, place[:, 1] + y
         kernel = self.kernel
 
         def around(canvas: NDArray[np.int16], offsets: list[tuple[int, int]]) -> Any:
-            return kernel.array(canvas.reshape(-1, 4)[index[:, None] + context.addresses(offsets, row), :3])
+            return kernel.array(canvas.reshape(-1, 4)[index[:, None] + image_features.addresses(offsets, row), :3])
 
         values = kernel.array(self.pixels.reshape(-1, 4)[index, :3])
         errors = kernel.array(self.fields.errors.reshape(-1, 4)[index, :3])
         base = values * 16 - errors
         corrections = kernel.array(self.cross[tile])
-        inputs, steps = context.features(
+        inputs, steps = image_features.features(
             kernel,
             self.scales,
-            around(self.pixels, context.NEIGHBOURS),
-            around(self.fields.innovations, context.PAST),
-            around(self.fields.trends, context.TREND),
+            around(self.pixels, image_features.NEIGHBOURS),
+            around(self.fields.innovations, image_features.PAST),
+            around(self.fields.trends, image_features.TREND),
             base,
             corrections,
-            kernel.array(context.place_flags(across, down, place[:, 2])),
+            kernel.array(image_features.place_flags(across, down, place[:, 2])),
         )
-        cross, shifts = context.cross_channel(kernel, self.scales, errors, steps, corrections)
+        cross, shifts = image_features.cross_channel(kernel, self.scales, errors, steps, corrections)
         return Batch(
             torch.as_tensor(inputs, dtype=torch.bfloat16),
             torch.as_tensor(cross, dtype=torch.bfloat16),
@@ -207,13 +208,13 @@ class Photographs:
 
     def prior(self) -> NDArray[np.int64]:
         """Base coefficients fitted to all training images at once."""
-        crops = (context.filled(image[None, :256, :256]) for image in self.images)
+        crops = (image_features.filled(image[None, :256, :256]) for image in self.images)
         return linear.solve(sum((_scaled(linear.normal_equations(crop)) for crop in crops), np.zeros(())))
 
     def fill(self, pool: Pool, number: int, prior: NDArray[Any]) -> None:
         """The `number`-th fill: tiles of one more augmented photograph, in place of the oldest."""
         image, random = self.variant(number)
-        equations = linear.normal_equations(context.filled(image[None]))
+        equations = linear.normal_equations(image_features.filled(image[None]))
         first = number * self.tiles_per_fill % self.pool_tiles
         pool.put(image, linear.solve(equations, prior), slice(first, first + self.tiles_per_fill), random)
 
@@ -221,7 +222,7 @@ class Photographs:
         """Held-out crops of at most 256 x 384 pixels, one by one, each with its own base."""
         for image in self.held_out:
             crop = np.ascontiguousarray(image[:256, :384])
-            yield crop[None], linear.solve(linear.normal_equations(context.filled(crop[None])), prior)
+            yield crop[None], linear.solve(linear.normal_equations(image_features.filled(crop[None])), prior)
 
 
 class SmallImages:
@@ -242,7 +243,7 @@ class SmallImages:
 
     def prior(self) -> NDArray[np.int64]:
         """Base coefficients fitted to all training images at once."""
-        return linear.solve(linear.normal_equations(context.filled(self.images)))
+        return linear.solve(linear.normal_equations(image_features.filled(self.images)))
 
     def variant(self, number: int) -> tuple[Pixels, np.random.Generator]:
         """A random image, and the random numbers to go on with."""
@@ -264,13 +265,13 @@ class SmallImages:
 
 def _scaled(equations: NDArray[np.float64]) -> NDArray[np.float64]:
     """Equations of one image brought to equal weight, so that no image rules the prior."""
-    return equations * (2.0**36 / equations[context.DIFFERENCES, context.DIFFERENCES])
+    return equations * (2.0**36 / equations[image_features.DIFFERENCES, image_features.DIFFERENCES])
 
 
 class Wavefront:
     """The task of `models.image`: pixels from their causal neighbours."""
 
-    features = context.FEATURES
+    features = image_features.FEATURES
     cross = True
 
     def __init__(self, data: Photographs | SmallImages, pixels: int, seed: int, device: str) -> None:

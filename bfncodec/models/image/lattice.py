@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import AnyTheta, Theta
-from bfncodec.models import cosets
-from bfncodec.models.networks import Networks
+from bfncodec.models.image import cosets
+from bfncodec.models.image.networks import Networks
 
 Pixels = NDArray[Any]
 

@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec import api, codec, container, transmission
+from bfncodec import api, container
+from bfncodec.blocks import image as image_blocks
+from bfncodec.blocks import single as single_blocks
 from bfncodec.container import Block, File, Layout, Schedule
 from bfncodec.errors import LimitExceeded
 from bfncodec.flow.loss import GroupLoss, Ledger
-from bfncodec.media import image
-from bfncodec.models import base, zoo
-from bfncodec.models.context import STRIDE
-from bfncodec.models.wavefront import Rows, Wavefront
+from bfncodec.media import png
+from bfncodec.models import zoo
+from bfncodec.models.image import coefficients as coefficients_image
+from bfncodec.models.image.features import STRIDE
+from bfncodec.models.image.wavefront import Rows, Wavefront
 
 Told = dict[str, Any]
 
@@ -31,7 +34,7 @@ class Settings:
     effort: str = "default"
     media: str = "auto"
     device: str = "auto"
-    single: transmission.Settings = transmission.Settings()
+    single: single_blocks.Settings = single_blocks.Settings()
     paths: int = 2
 
 
@@ -46,7 +49,7 @@ def measure(data: bytes, settings: Settings) -> Told:
     trip fails.
     """
     ledger = Ledger(others=[[] for _ in range(settings.paths - 1)])
-    costs = transmission.Costs()
+    costs = single_blocks.Costs()
     started = time.perf_counter()
     block = _encode(data, settings, ledger, costs)
     encoded = container.write(File([block]))
@@ -88,12 +91,12 @@ def measure(data: bytes, settings: Settings) -> Told:
     }
 
 
-def _encode(data: bytes, settings: Settings, ledger: Ledger, costs: transmission.Costs) -> Block:
+def _encode(data: bytes, settings: Settings, ledger: Ledger, costs: single_blocks.Costs) -> Block:
     """The block that `api.encode` would write, with its ledger."""
     kernel = api.kernel_name(settings.device)
     path = zoo.find(settings.model) if settings.model else None
-    if path and transmission.serves(path):
-        return transmission.encode(data, path, kernel, settings.single, ledger, costs)
+    if path and single_blocks.serves(path):
+        return single_blocks.encode(data, path, kernel, settings.single, ledger, costs)
     encoded = api.encode(
         data, device=settings.device, model=settings.model, effort=settings.effort, media=settings.media
     )
@@ -103,12 +106,14 @@ def _encode(data: bytes, settings: Settings, ledger: Ledger, costs: transmission
     block = blocks[0]
     # The same choice again, now with a ledger: what encode tries on the way would fill it as well.
     if block.image is not None:
-        picture = image.parse(data, api.MAX_PIXELS)
+        picture = png.parse(data, api.MAX_PIXELS)
         assert picture is not None
-        return codec.encode_pictures([picture], kernel, zoo.find_hash(block.image.model), settings.effort, ledger)
+        return image_blocks.encode_pictures(
+            [picture], kernel, zoo.find_hash(block.image.model), settings.effort, ledger
+        )
     if block.text is not None:
         model = zoo.find_hash(block.text.model)
-        return codec.encode_text(data, model, ledger, kernel=kernel, effort=settings.effort)
+        return image_blocks.encode_text(data, model, ledger, kernel=kernel, effort=settings.effort)
     return block
 
 
@@ -125,7 +130,7 @@ def _symbols(block: Block) -> int:
     """Variables of a block's items."""
     single = block.single
     assert single is not None
-    return block.size - len(transmission.frame(single))
+    return block.size - len(single_blocks.frame(single))
 
 
 def _model(block: Block) -> Path | None:
@@ -156,20 +161,22 @@ def image_map(data: bytes, settings: Settings) -> NDArray[np.float64] | None:
 
     Pixels of the thumbnail get equal shares of its cost, noisy steps included.
     """
-    picture = None if settings.media in ("text", "bytes") else image.parse(data, api.MAX_PIXELS)
+    picture = None if settings.media in ("text", "bytes") else png.parse(data, api.MAX_PIXELS)
     if picture is None or settings.effort == "lattice" or picture.layout not in (Layout.L, Layout.RGB):
         return None
     ledger = Ledger()
     model_path = zoo.find(settings.model) if settings.model else None
-    block = codec.encode_pictures([picture], api.kernel_name(settings.device), model_path, settings.effort, ledger)
+    block = image_blocks.encode_pictures(
+        [picture], api.kernel_name(settings.device), model_path, settings.effort, ledger
+    )
     made = block.image
     assert made is not None and made.schedule is Schedule.WAVEFRONT
     part = made.passes[0]
     if part.constant is not None:
         return None
-    planes = codec.split(picture.pixels[None], made.layout)[0]
-    nets = codec.networks(zoo.find_hash(made.model), api.kernel_name(settings.device))
-    coefficients = base.unpack(bytes(part.base), nets.coefficients)
+    planes = image_blocks.split(picture.pixels[None], made.layout)[0]
+    nets = image_blocks.networks(zoo.find_hash(made.model), api.kernel_name(settings.device))
+    coefficients = coefficients_image.unpack(bytes(part.base), nets.coefficients)
     model = Wavefront(nets.changed(bytes(part.changes)), planes.shape, coefficients, planes, part.pace)
     bits: NDArray[np.float64] = np.zeros((made.height, made.width))
     for span in reversed(list(model.spans())):

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from bfncodec.exact import kernels
 from bfncodec.exact.compiled import compiled
-from bfncodec.models import context
-from bfncodec.models.context import (
+from bfncodec.models.image import features
+from bfncodec.models.image.features import (
     COEFFICIENT_BITS,
     DIFFERENCE_LIMIT,
     FEATURE_LIMIT,
@@ -26,8 +26,8 @@ from bfncodec.models.context import (
 
 Ints = NDArray[Any]
 
-_CENTRE = context.CENTRE
-_NEIGHBOURS, _PAST = len(context.NEIGHBOURS), len(context.PAST)
+_CENTRE = features.CENTRE
+_NEIGHBOURS, _PAST = len(features.NEIGHBOURS), len(features.PAST)
 _DROP = COEFFICIENT_BITS - 4
 _SUM_MAX = 16 * DIFFERENCE_LIMIT
 
@@ -53,8 +53,10 @@ class Frame(NamedTuple):
 def frame(height: int, width: int, coefficients: Ints) -> Frame:
     """The frame of images of one size; coefficients: the base's [74, 3]."""
     row = width + 2 * RADIUS
-    neighbours, near, before = (context.addresses(o, row) for o in (context.NEIGHBOURS, context.PAST, context.TREND))
-    weights = np.array(context.PAST_WEIGHTS, np.int64)
+    neighbours, near, before = (
+        features.addresses(o, row) for o in (features.NEIGHBOURS, features.PAST, features.TREND)
+    )
+    weights = np.array(features.PAST_WEIGHTS, np.int64)
     *base, bias, cross = coefficients.astype(np.int64)
     known = _scales()
     return Frame(
@@ -64,8 +66,8 @@ def frame(height: int, width: int, coefficients: Ints) -> Frame:
 
 
 @cache
-def _scales() -> context.Scales:
-    return context.Scales(kernels.kernel("float32"))
+def _scales() -> features.Scales:
+    return features.Scales(kernels.kernel("float32"))
 
 
 @compiled

@@ -20,7 +20,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from bfncodec.errors import BfnError
-from bfncodec.exact.freeze import freeze
 from bfncodec.exact.kernels import ACTIVATION_MAX
 from bfncodec.exact.layers import INPUT_MAX, Tensors
 from bfncodec.exact.tables import log_ratio
@@ -29,9 +28,10 @@ from bfncodec.models import zoo
 from bfncodec.models.text import blockwise, contexts
 from bfncodec.models.text.network import LOGIT_STEPS
 from bfncodec.train import checkpoint, distributed
-from bfncodec.train.corpus import WARM, Corpus
+from bfncodec.train.freeze import freeze
 from bfncodec.train.loop import rate_factor
-from bfncodec.train.text import Log
+from bfncodec.train.text.corpus import WARM, Corpus
+from bfncodec.train.text.train import Log
 
 _UNIT = 32.0  # int8 steps of table and views per float
 _VIEWS = 16  # inputs that a byte's theta becomes
@@ -200,7 +200,7 @@ def train(
 ) -> None:
     """Train the block network for a text model and write the model with it.
 
-    data, work, changes, skip: as for `train.text.train`; model: the text model's file.
+    data, work, changes, skip: as for `train.text.train.train`; model: the text model's file.
     """
     checkpoint.check_name(output)
     text: Tensors = zoo.tensors(model)

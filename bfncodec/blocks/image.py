@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec import classical, container
+from bfncodec import container
+from bfncodec.blocks import plain as plain_blocks
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.container import Block, Image, Layout, Mode, Pass, Schedule, TextSchedule
 from bfncodec.errors import CorruptFile, LimitExceeded
 from bfncodec.exact import kernels
 from bfncodec.flow.loss import Ledger
-from bfncodec.media.image import Picture
-from bfncodec.models import base, changes, context, online, zoo
-from bfncodec.models.lattice import Lattice
-from bfncodec.models.networks import Networks, load
-from bfncodec.models.wavefront import Wavefront
-from bfncodec.payload import Data, Reader, cut
+from bfncodec.media.png import Picture
+from bfncodec.models import zoo
+from bfncodec.models.image import bias_changes, features, learning_heads
+from bfncodec.models.image import coefficients as coefficients_image
+from bfncodec.models.image.lattice import Lattice
+from bfncodec.models.image.networks import Networks, load
+from bfncodec.models.image.wavefront import Wavefront
+from bfncodec.spans import Data, Reader, cut
 
 if TYPE_CHECKING:  # compiled code is imported only where a text is coded
     from bfncodec.models.text import blockwise, bytewise
@@ -147,7 +150,7 @@ def _decode_bytewise(coded: container.Text, size: int) -> bytes:
 
 def encode_bytes(data: bytes, model: Path | None = None, *, kernel: str = "float32", effort: str = "default") -> Block:
     """One item in the smallest of text, LZMA and stored; large items that look hopeless are not tried as text."""
-    plain = classical.encode(data)
+    plain = plain_blocks.encode(data)
     if not data or len(data) > TEXT_LIMIT:
         return plain
     if len(data) > PROBE_FROM and not text_is_hopeful(data, len(plain.data), model):
@@ -270,7 +273,7 @@ def decode_thumbnail(block: Block, kernel: str) -> list[Pixels]:
     for part, channels in zip(made.passes, container.pass_channels(made.layout), strict=True):
         shape = (block.items, made.height, made.width, channels)
         if part.constant is not None:
-            small = (shape[0], -(-shape[1] // context.STRIDE), -(-shape[2] // context.STRIDE), channels)
+            small = (shape[0], -(-shape[1] // features.STRIDE), -(-shape[2] // features.STRIDE), channels)
             passes.append(np.broadcast_to(np.frombuffer(part.constant, np.uint8), small)[..., _order(channels)])
             continue
         model = _model(nets, part, shape, made.schedule)
@@ -314,9 +317,9 @@ def _model(nets: Networks, part: Pass, shape: tuple[int, int, int, int], schedul
         if part.pace or part.base or part.changes:
             raise CorruptFile("a lattice pass has fields that it cannot have")
         return Lattice(nets, shape)
-    if part.pace != online.FIXED and shape[0] * min(shape[1:3]) > RUN_LIMIT:
+    if part.pace != learning_heads.FIXED and shape[0] * min(shape[1:3]) > RUN_LIMIT:
         raise LimitExceeded("the block is too large for heads that learn")
-    coefficients = base.unpack(bytes(part.base), nets.coefficients)
+    coefficients = coefficients_image.unpack(bytes(part.base), nets.coefficients)
     return Wavefront(nets.changed(bytes(part.changes)), shape, coefficients, pace=part.pace)
 
 
@@ -326,14 +329,14 @@ def _encode_pass(nets: Networks, planes: Pixels, effort: str, ledger: Ledger | N
         return Pass(constant=colour[_order(len(colour))].tobytes())
     if effort == "lattice":
         return _pushed(Lattice(nets, planes.shape, planes), Pass(), ledger)
-    coefficients = base.choose(planes, nets.coefficients)
-    packed = base.pack(coefficients, nets.coefficients)
+    coefficients = coefficients_image.choose(planes, nets.coefficients)
+    packed = coefficients_image.pack(coefficients, nets.coefficients)
     learns = len(planes) == 1 and planes[..., 0].size >= LEARN_FROM
-    plans = [Pass(base=packed, pace=0 if learns else online.FIXED)]
+    plans = [Pass(base=packed, pace=0 if learns else learning_heads.FIXED)]
     if effort == "max" and learns:
-        from bfncodec.train import adapt
+        from bfncodec.train.image import adapt
 
-        changed = changes.pack(adapt.fit(nets.tensors, planes, coefficients), nets.tensors)
+        changed = bias_changes.pack(adapt.fit(nets.tensors, planes, coefficients), nets.tensors)
         plans += [Pass(base=packed, pace=1), Pass(base=packed, pace=1, changes=changed)]
 
     tried = []
@@ -379,14 +382,14 @@ def _pack_metadata(pictures: list[Picture]) -> bytes:
     if not any(picture.metadata for picture in pictures):
         return b""
     pieces: list[Any] = [container.varint(len(picture.metadata)) + picture.metadata for picture in pictures]
-    return classical.pack(b"".join(pieces))
+    return plain_blocks.pack(b"".join(pieces))
 
 
 def unpack_metadata(packed: Data, items: int, limit: int = METADATA_LIMIT) -> list[bytes]:
     """The metadata of a block's pictures; CorruptFile if they are damaged, or more than `limit` bytes."""
     if not packed:
         return [b""] * items
-    reader = Reader(b"".join(classical.unpack(packed, limit)))
+    reader = Reader(b"".join(plain_blocks.unpack(packed, limit)))
     metadata = [reader.take(reader.varint()) for _ in range(items)]
     if reader.position != len(reader.data):
         raise CorruptFile("the images' metadata is damaged")

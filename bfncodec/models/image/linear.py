@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.exact.compiled import compiled
-from bfncodec.models import context, look
+from bfncodec.models.image import compiled_features, features
 
-REGRESSORS = context.DIFFERENCES + 1
+REGRESSORS = features.DIFFERENCES + 1
 ROWS = REGRESSORS + 1  # the last row holds the cross-channel coefficients
 LIMIT = 1 << 15
 FIT_PIXELS = 1 << 20
 RIDGE = 2.0**-13
 _CHUNK = 1 << 14
-_BIAS = context.DIFFERENCES
+_BIAS = features.DIFFERENCES
 
 
 def normal_equations(canvas: NDArray[np.int16]) -> NDArray[np.float64]:
@@ -32,14 +32,14 @@ def normal_equations(canvas: NDArray[np.int16]) -> NDArray[np.float64]:
     Rows of pixels are skipped evenly in images of more than about FIT_PIXELS pixels.
     """
     count, height, width, _ = canvas.shape
-    height, width = height - context.RADIUS, width - 2 * context.RADIUS
+    height, width = height - features.RADIUS, width - 2 * features.RADIUS
     row = canvas.shape[2]
     skip = max(1, count * height * width // FIT_PIXELS)
     images, rows = np.divmod(np.arange(0, count * height, skip), height)
-    starts = (images * canvas.shape[1] + rows + context.RADIUS) * row + context.RADIUS
+    starts = (images * canvas.shape[1] + rows + features.RADIUS) * row + features.RADIUS
     pixels = (starts[:, None] + np.arange(width)).reshape(-1)
     flat = canvas.reshape(-1, 4)
-    offsets = context.addresses(context.NEIGHBOURS, row)
+    offsets = features.addresses(features.NEIGHBOURS, row)
     total = np.zeros((REGRESSORS + 3, REGRESSORS + 3))
     for start in range(0, len(pixels), _CHUNK):
         part = pixels[start : start + _CHUNK]
@@ -56,10 +56,10 @@ def _regressors(flat: Any, index: Any, offsets: Any, table: Any, weighted: Any) 
         at, row = index[number], table[number]
         for place in range(len(offsets)):
             for channel in range(3):
-                row[3 * place + channel] = flat[at + offsets[place], channel] - context.CENTRE
+                row[3 * place + channel] = flat[at + offsets[place], channel] - features.CENTRE
         row[_BIAS] = 1
         for channel in range(3):
-            row[REGRESSORS + channel] = flat[at, channel] - context.CENTRE
+            row[REGRESSORS + channel] = flat[at, channel] - features.CENTRE
         west, north, northwest = row[3 * 23], row[3 * 17], row[3 * 16]
         northeast, far = row[3 * 18], row[3 * 22]
         activity = abs(west - northwest) + abs(north - northwest) + abs(north - northeast) + abs(west - far)
@@ -72,7 +72,7 @@ def solve(equations: NDArray[np.float64], prior: NDArray[Any] | None = None) -> 
     Rows 0-71 neighbours, 72 bias, 73 what the errors of G (for R and B) and the innovation
     of R (for B) tell of the channels after them. Units of 2**-12.
     """
-    unit = 1 << context.COEFFICIENT_BITS
+    unit = 1 << features.COEFFICIENT_BITS
     size = REGRESSORS
     ridge = RIDGE * equations[0, 0] + 1.0
     start = np.zeros((size, 3)) if prior is None else prior[:size].astype(np.float64) / unit
@@ -134,8 +134,8 @@ class Fields:
 def fields(canvas: NDArray[np.int16], coefficients: NDArray[Any]) -> Fields:
     """Errors, innovations and their trends of filled canvases."""
     count, height, width, _ = canvas.shape
-    area = count, height - context.RADIUS, width - 2 * context.RADIUS
-    made = Fields(*(context.blank_errors(area) for _ in range(3)))
+    area = count, height - features.RADIUS, width - 2 * features.RADIUS
+    made = Fields(*(features.blank_errors(area) for _ in range(3)))
     flat = [part.reshape(-1, 4) for part in (canvas, made.innovations, made.trends, made.errors)]
-    look.settle_all(look.frame(*area[1:], coefficients), *flat, count)
+    compiled_features.settle_all(compiled_features.frame(*area[1:], coefficients), *flat, count)
     return made

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bfncodec.train import checkpoint
-from bfncodec.train.cosets import CosetTask
-from bfncodec.train.data import Photographs, SmallImages, Wavefront
+from bfncodec.train.image.photographs import Photographs, SmallImages, Wavefront
+from bfncodec.train.image.tasks import CosetTask
 from bfncodec.train.loop import Plan, Task, Trainer
 
 DEVIATIONS = [60, 41, 28, 19, 13, 9, 6, 4]

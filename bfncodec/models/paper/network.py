@@ -1,4 +1,4 @@
-"""A small U-Net in integers, as `train.grid` makes it: every layer is a matrix product on gathered neighbours."""
+"""A small U-Net in integers, as `train.paper.network` makes it: every layer a product on gathered neighbours."""
 
 from __future__ import annotations
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from bfncodec import classical, codec, container
+from bfncodec import container
+from bfncodec.blocks import image, plain
 from bfncodec.container import Block, File, Mode
-from bfncodec.payload import Data, Span
+from bfncodec.spans import Data, Span
 
 PART = 1 << 26  # bytes of a part; items up to this size have none
 
@@ -34,30 +35,30 @@ def encode(
     if text:
         return File([_as_text(one, spool, kernel, model, effort) for one in cuts])
     whole, shares = _plain(item, cuts, spool)
-    hopeful = [codec.text_is_hopeful(one, share, model) for one, share in zip(cuts, shares, strict=True)]
+    hopeful = [image.text_is_hopeful(one, share, model) for one, share in zip(cuts, shares, strict=True)]
     promised = sum(min(len(one), share) for one, share in zip(cuts, shares, strict=True))
     if not any(hopeful) and promised >= len(whole.data):
         return File([whole])
     blocks = []
     for one, share, tried in zip(cuts, shares, hopeful, strict=True):
-        block = _plain(one, [one], spool)[0] if share < len(one) else classical.stored(one)
+        block = _plain(one, [one], spool)[0] if share < len(one) else plain.stored(one)
         if tried:
-            made = codec.encode_text(bytes(one), model, kernel=kernel, effort=effort)
-            if codec.text_is_worth(made, len(block.data)):
+            made = image.encode_text(bytes(one), model, kernel=kernel, effort=effort)
+            if image.text_is_worth(made, len(block.data)):
                 block = _spooled(made, spool)
         blocks.append(block)
     return min(File([whole]), File(blocks), key=container.size)
 
 
 def _as_text(part: Span, spool: IO[bytes], kernel: str, model: Path | None, effort: str) -> Block:
-    block = codec.encode_text(bytes(part), model, kernel=kernel, effort=effort)
-    return _spooled(block, spool) if codec.text_is_worth(block, len(part)) else _plain(part, [part], spool)[0]
+    block = image.encode_text(bytes(part), model, kernel=kernel, effort=effort)
+    return _spooled(block, spool) if image.text_is_worth(block, len(part)) else _plain(part, [part], spool)[0]
 
 
 def _plain(content: Span, cuts: list[Span], spool: IO[bytes]) -> tuple[Block, list[int]]:
     """One block, LZMA or stored if that is no larger, and about what LZMA has for each piece of the content."""
     start = spool.seek(0, io.SEEK_END)
-    block, shares = classical.encode_into(spool, cuts)
+    block, shares = plain.encode_into(spool, cuts)
     if len(block.data) >= len(content):
         spool.truncate(start)
         block = replace(block, mode=Mode.STORED, data=content)
