@@ -20,8 +20,8 @@ import numpy as np
 
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
+from bfncodec.coding.ledger import Ledger
 from bfncodec.exact import kernels
-from bfncodec.flow.loss import Ledger
 from bfncodec.models import zoo
 from bfncodec.models.text import blockwise
 

@@ -15,11 +15,11 @@ import numpy as np
 from bfncodec.blocks import image as image_blocks
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
-from bfncodec.flow.loss import Ledger
+from bfncodec.coding.ledger import Ledger
 from bfncodec.flow.schedule import Group
 from bfncodec.models import zoo
+from bfncodec.models.image import canvas, learning_heads
 from bfncodec.models.image import coefficients as coefficients_image
-from bfncodec.models.image import features, learning_heads
 from bfncodec.models.image.lattice import Lattice
 from bfncodec.models.image.wavefront import Wavefront
 from bfncodec.train.image.photographs import HELD_OUT, load_folder
@@ -129,7 +129,7 @@ def main() -> None:
         f"`python -m benchmarks.choices --data DIR --skip FILE`: {len(crops)} crops ({pixels / 1e6:.2f} megapixels) of "
         f"photographs that training leaves out; model `photo` ({zoo.digest(zoo.find('photo')).hex()}).",
         "",
-        f"## Noisy steps of the thumbnail (stride {features.STRIDE})",
+        f"## Noisy steps of the thumbnail (stride {canvas.STRIDE})",
         "",
         "| steps | thumbnail, bits a subpixel | other pixels | size of the file against no thumbnail |",
         "|---|---|---|---|",

@@ -23,7 +23,7 @@ from bfncodec.container import Layout, Source
 from bfncodec.flow.theta import Theta
 from bfncodec.media.png import Picture
 from bfncodec.models import zoo
-from bfncodec.models.image import features
+from bfncodec.models.image import canvas
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 SHOWN = (1, 2, 4, 6, 8)  # noisy steps
@@ -89,7 +89,7 @@ def diagonals(path: Path, seen: Watched) -> None:
         height, width, _ = known.shape
         y, x = np.indices((height, width))
         last = fraction * (width - 1 + 4 * (height - 1))
-        hidden = (x + 4 * y > last) & ((x % features.STRIDE > 0) | (y % features.STRIDE > 0))
+        hidden = (x + 4 * y > last) & ((x % canvas.STRIDE > 0) | (y % canvas.STRIDE > 0))
         known[hidden] = 255
         axes.imshow(known, interpolation="nearest")
         axes.set_title(f"{fraction:.0%} of the diagonals", fontsize="medium")

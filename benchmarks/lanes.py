@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.tables import table
 from bfncodec import container
-from bfncodec.blocks import image
+from bfncodec.blocks import text as text_blocks
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.container import Block, File, Mode
@@ -30,7 +30,7 @@ def encode(data: bytes, lanes: int) -> Block:
     """`codec.encode_text` with another number of lanes."""
     path = zoo.find("text")
     coded = container.Text(zoo.digest(path), lanes)
-    for section in image._bytewise(path, len(data), lanes, np.frombuffer(data, np.uint8)).sections():
+    for section in text_blocks._bytewise(path, len(data), lanes, np.frombuffer(data, np.uint8)).sections():
         coder = Coder()
         protocol.encode(coder, section)
         coded.streams.append(coder.data())
@@ -42,7 +42,7 @@ def measure(data: bytes, lanes: int) -> tuple[int, float, float]:
     start = time.process_time()
     block = encode(data, lanes)
     encoded = time.process_time()
-    if image.decode_text(block) != data:
+    if text_blocks.decode_text(block) != data:
         raise RuntimeError("the text did not come back")
     return len(container.write(File([block]))), encoded - start, time.process_time() - encoded
 

@@ -24,6 +24,7 @@ from benchmarks import measure as machine
 from benchmarks.tables import table
 from bfncodec.blocks import image
 from bfncodec.blocks import single as single_blocks
+from bfncodec.blocks import text as text_blocks
 from bfncodec.coding.channels import channel
 from bfncodec.container import Layout, Sender, Source
 from bfncodec.flow.schedule import Step
@@ -169,7 +170,7 @@ def codecs(data: Path, count: int) -> dict[str, float]:
         made[f"cifar10 {effort}"] = 8 * sum(len(part.stream) for part in block.image.passes) / pixels.size
     text = items("text8", data, count).tobytes()
     for effort in ("default", "blocks"):
-        coded = image.encode_text(text, effort=effort).text
+        coded = text_blocks.encode_text(text, effort=effort).text
         assert coded is not None
         made[f"text8 {effort}"] = 8 * sum(map(len, coded.streams)) / len(text)
     return made

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bfncodec import api
+from bfncodec import presets
 from bfncodec.blocks import image as image_blocks
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
+from bfncodec.coding.ledger import Ledger
 from bfncodec.container import Block
-from bfncodec.flow.loss import Ledger
+from bfncodec.exact import kernels
 from bfncodec.media import png
 from bfncodec.models import zoo
 
@@ -22,11 +23,11 @@ def compare(images: list[Path], effort: str) -> dict[str, Bits]:
     Each for the groups with noisy steps, for the others, and for the whole payload, whose
     bytes are counted as written. RGB images only.
     """
-    kernel = api.kernel_name("auto")
+    kernel = kernels.kernel_name("auto")
     kinds = ("noisy", "exact", "whole")
     sums = {kind: {"payload": 0.0, "n_step_loss": 0.0, "path_loss": 0.0} for kind in kinds}
     for path in images:
-        picture = png.parse(path.read_bytes(), api.MAX_PIXELS)
+        picture = png.parse(path.read_bytes(), presets.MAX_PIXELS)
         assert picture is not None
         ledger = Ledger()
         block = image_blocks.encode_pictures([picture], kernel, effort=effort, ledger=ledger)

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec import api, container
+from bfncodec import api, container, decoding, presets
 from bfncodec.blocks import plain
 from bfncodec.container import File, Layout, Source
 from bfncodec.errors import UnsupportedFeature
+from bfncodec.exact import kernels
 
 
 def check_choices(media: str, effort: str) -> None:
     """ValueError unless both are known."""
-    for name, choice, known in (("media", media, api.MEDIA), ("effort", effort, api.EFFORTS)):
+    for name, choice, known in (("media", media, presets.MEDIA), ("effort", effort, presets.EFFORTS)):
         if choice not in known:
             raise ValueError(f"no {name} is called {choice!r}; there are {', '.join(known)}")
 
@@ -47,10 +48,10 @@ def encode(array: NDArray[Any], *, media: str = "auto", effort: str = "default",
 
 def decode(data: bytes, limit: int | None = None) -> NDArray[np.uint8]:
     """The items' bytes, uint8 [size]; LimitExceeded if they are more than `limit`, or see `bfncodec.decode`."""
-    limit = api.MAX_OUTPUT if limit is None else limit
+    limit = presets.MAX_OUTPUT if limit is None else limit
     file = container.read(data, max_output=limit)
     made = io.BytesIO()
-    for content in api.contents(file, "auto"):
+    for content in decoding.contents(file, "auto"):
         made.writelines(content if isinstance(content, Iterator) else [content.pixels.tobytes()])
     return np.frombuffer(made.getbuffer(), np.uint8)
 
@@ -76,7 +77,7 @@ def _file(images: NDArray[np.uint8], effort: str, model: str | None) -> File:
     layout = Layout(images.shape[3] - 1)
     pictures = [Picture(Source.ARRAY, layout, pixels) for pixels in np.ascontiguousarray(images)]
     size = image.items_per_block(images.shape[1:])
-    kernel = api.kernel_name("auto")
+    kernel = kernels.kernel_name("auto")
     blocks = [
         image.encode_pictures(pictures[start : start + size], kernel, path, effort)
         for start in range(0, len(pictures), size)

@@ -23,9 +23,10 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec import api, container, inputs
+from bfncodec import container, decoding, encoding, inputs, presets
 from bfncodec.container import File, Layout, Source
 from bfncodec.errors import BfnError, ChangedFile, NotWritten, UnsupportedFeature
+from bfncodec.exact import kernels
 
 MANIFEST = "manifest.json"
 JOB = "job.json"  # what the outputs in a folder are made from
@@ -74,7 +75,9 @@ def encode_dataset(source: Path, target: Path, **choices: Any) -> dict[str, Any]
 def decode_chunk(path: Path, *, device: str = "auto") -> NDArray[np.uint8]:
     """The images [n, H, W, C] of a chunk's file."""
     file = container.read(path.read_bytes())
-    return np.stack([content.pixels for content in api.contents(file, device) if not isinstance(content, Iterator)])
+    return np.stack(
+        [content.pixels for content in decoding.contents(file, device) if not isinstance(content, Iterator)]
+    )
 
 
 def _array(source: Path) -> Any:
@@ -188,7 +191,7 @@ def _file(source: Path, target: Path, name: str, choices: dict[str, Any]) -> dic
 
     def encoded() -> bytes:
         with inputs.reading(path) as given, inputs.spool() as spool:
-            data = container.write(api.encode_file(given.data, spool, **choices))
+            data = container.write(encoding.encode_file(given.data, spool, **choices))
         if given.changed or not given.is_still(path.stat()):  # the output would be the younger one
             raise ChangedFile("changed while it was read")
         return data
@@ -216,7 +219,7 @@ def _archive(
     images = images.reshape(*images.shape[:3], -1)
     pictures = [Picture(Source.ARRAY, Layout(images.shape[3] - 1), pixels) for pixels in images]
     size = image.items_per_block(images.shape[1:])
-    kernel, path = api.kernel_name(device), zoo.find(model) if model else None
+    kernel, path = kernels.kernel_name(device), zoo.find(model) if model else None
     parts = [pictures[start : start + size] for start in range(0, len(pictures), size)]
     blocks = [image.encode_pictures(part, kernel, path, effort) for part in parts]
     return File(blocks, [str(first + number) for number in range(len(pictures))])
@@ -269,8 +272,8 @@ def _write(path: Path, data: bytes) -> None:
 @click.option("--scheduler", metavar="ADDRESS", help="A dask scheduler, as tcp://host:8786. Default: workers here.")
 @click.option("--workers", type=click.IntRange(1), help="Processes on this machine. Default: one a core.")
 @click.option("-m", "--model", help="Model instead of the packaged one.")
-@click.option("--effort", type=click.Choice(api.EFFORTS), default="default", help="See bfncodec encode.")
-@click.option("--max-pixels", type=click.IntRange(1), default=api.MAX_PIXELS, help="Refuse larger image files.")
+@click.option("--effort", type=click.Choice(presets.EFFORTS), default="default", help="See bfncodec encode.")
+@click.option("--max-pixels", type=click.IntRange(1), default=presets.MAX_PIXELS, help="Refuse larger image files.")
 def main(
     source: Path,
     target: Path,

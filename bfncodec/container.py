@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from bfncodec.errors import CorruptFile, LimitExceeded, TruncatedFile, UnsupportedFeature
+from bfncodec.spans import Data, cut
+
+if TYPE_CHECKING:
+    pass
+
 import hashlib
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
-from typing import IO
 
-from bfncodec.errors import BadMagic, CorruptFile, LimitExceeded, TruncatedFile, UnsupportedFeature
-from bfncodec.spans import Data, Reader, pieces
+from bfncodec.errors import BadMagic
+from bfncodec.spans import pieces
 
 MAGIC = b"\x89BFN\r\n\x1a\n"
 VERSION = 1
@@ -460,3 +468,54 @@ def _read_image(header: Reader, payload: Reader) -> Image:
 def pass_channels(layout: Layout) -> list[int]:
     """Channels of the passes of a layout, in coding order: alpha first, then grey or colour."""
     return {Layout.L: [1], Layout.LA: [1, 1], Layout.RGB: [3], Layout.RGBA: [1, 3]}[layout]
+
+
+class Reader:
+    """Reads fields off bytes; TruncatedFile at their end."""
+
+    def __init__(self, data: Data, position: int = 0) -> None:
+        self.data, self.position = data, position
+
+    def skip(self, count: int) -> Data:
+        """The next bytes, where they are."""
+        if count > len(self.data) - self.position:
+            raise TruncatedFile("the file ends too early")
+        self.position += count
+        return cut(self.data, self.position - count, count)
+
+    def take(self, count: int) -> bytes:
+        """The next bytes."""
+        return bytes(self.skip(count))
+
+    def byte(self) -> int:
+        """The next byte."""
+        return self.take(1)[0]
+
+    def varint(self) -> int:
+        """The next varint; CorruptFile unless it is minimal and below 2**63."""
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+            if shift > 56:
+                raise CorruptFile("a number in the header is too large")
+        if byte == 0 and shift > 7:
+            raise CorruptFile("a number in the header is not minimal")
+        return value
+
+
+def block_bytes(block: Block) -> int:
+    """Payload bytes of a block."""
+    if block.text is not None:
+        return sum(map(len, block.text.streams))
+    if block.single is not None:
+        return len(block.single.frame) + len(block.single.stream)
+    if block.image is None:
+        return len(block.data)
+    pieces = [block.image.metadata]
+    for part in block.image.passes:
+        pieces += [part.base, part.changes, part.stream]
+    return sum(map(len, pieces))

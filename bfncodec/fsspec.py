@@ -47,7 +47,7 @@ def opened(infile: IO[bytes], mode: str = "rb", **_: Any) -> IO[bytes]:
 
 
 def _decoded(infile: IO[bytes]) -> SpooledTemporaryFile[bytes]:
-    from bfncodec import api
+    from bfncodec import decoding, presets
     from bfncodec.media import png
 
     with SpooledTemporaryFile(SPOOLED) as copy:
@@ -55,12 +55,12 @@ def _decoded(infile: IO[bytes]) -> SpooledTemporaryFile[bytes]:
         if not infile.seekable():
             copy.writelines(iter(lambda: infile.read(1 << 20), b""))
             given = copy
-        file = container.read(whole(given), max_output=api.MAX_OUTPUT, max_pixels=api.MAX_PIXELS)
+        file = container.read(whole(given), max_output=presets.MAX_OUTPUT, max_pixels=presets.MAX_PIXELS)
         if file.names is not None:
             raise UnsupportedFeature("this is an archive of several items: use bfncodec.decode_items")
         made = SpooledTemporaryFile(SPOOLED)
         try:
-            for content in api.contents(file, "auto"):
+            for content in decoding.contents(file, "auto"):
                 made.writelines([png.build(content)] if isinstance(content, png.Picture) else content)
         except BaseException:
             made.close()
@@ -123,14 +123,14 @@ class _Writer(io.BufferedIOBase):
         """Encode, and close the target."""
         if self.closed:
             return
-        from bfncodec import api
+        from bfncodec import encoding
 
         try:
             self.spool.seek(0)
             # Byte for byte: the pixels and chunks of a PNG file alone are not enough.
             media = "bytes" if self.spool.read(len(PNG_MAGIC)) == PNG_MAGIC else "auto"
             with self.target, SpooledTemporaryFile(SPOOLED) as spool:
-                container.write_to(self.target, api.encode_file(whole(self.spool), spool, media=media))
+                container.write_to(self.target, encoding.encode_file(whole(self.spool), spool, media=media))
         finally:
             self.spool.close()
             super().close()

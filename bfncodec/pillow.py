@@ -88,13 +88,13 @@ class BfnImageFile(ImageFile.ImageFile):
             super().verify()
 
     def _decoded(self, preview: bool) -> bytes:
-        from bfncodec import api
+        from bfncodec import decoding
         from bfncodec.media.png import Picture
 
         try:
             if preview:
-                return api.preview(self._file, "auto").pixels.tobytes()
-            (picture,) = api.contents(self._file, "auto")
+                return decoding.preview(self._file, "auto").pixels.tobytes()
+            (picture,) = decoding.contents(self._file, "auto")
         except BfnError as error:
             raise OSError(str(error)) from error
         assert isinstance(picture, Picture)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from bfncodec.errors import CorruptFile, TruncatedFile
+from bfncodec.errors import TruncatedFile
 
 PIECE = 1 << 20  # bytes that `pieces` holds at once
 
@@ -60,40 +60,3 @@ def pieces(data: Data) -> Iterator[bytes]:
         if len(piece) != count:
             raise TruncatedFile("the file ends too early")
         yield piece
-
-
-class Reader:
-    """Reads fields off bytes; TruncatedFile at their end."""
-
-    def __init__(self, data: Data, position: int = 0) -> None:
-        self.data, self.position = data, position
-
-    def skip(self, count: int) -> Data:
-        """The next bytes, where they are."""
-        if count > len(self.data) - self.position:
-            raise TruncatedFile("the file ends too early")
-        self.position += count
-        return cut(self.data, self.position - count, count)
-
-    def take(self, count: int) -> bytes:
-        """The next bytes."""
-        return bytes(self.skip(count))
-
-    def byte(self) -> int:
-        """The next byte."""
-        return self.take(1)[0]
-
-    def varint(self) -> int:
-        """The next varint; CorruptFile unless it is minimal and below 2**63."""
-        value = shift = 0
-        while True:
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                break
-            if shift > 56:
-                raise CorruptFile("a number in the header is too large")
-        if byte == 0 and shift > 7:
-            raise CorruptFile("a number in the header is not minimal")
-        return value

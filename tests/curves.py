@@ -13,10 +13,10 @@ import torch
 from bfncodec.errors import BfnError
 from bfncodec.models.paper.spec import Spec
 from bfncodec.train import distributed
-from bfncodec.train.image.photographs import SmallImages, Wavefront
-from bfncodec.train.image.tasks import CosetTask
-from bfncodec.train.image.train import DEVIATIONS
-from bfncodec.train.loop import Plan, Trainer
+from bfncodec.train.image.photographs import SmallImages
+from bfncodec.train.image.tasks import CosetTask, Wavefront
+from bfncodec.train.image.train import DEVIATIONS, Plan
+from bfncodec.train.loop import Trainer
 from bfncodec.train.paper import train as paper_training
 from bfncodec.train.text import train as text_training
 from bfncodec.train.text.corpus import Corpus

@@ -30,8 +30,8 @@ from typing import Any
 
 import numpy as np
 
-from bfncodec import api, container
-from bfncodec.blocks import image, plain
+from bfncodec import api, container, decoding
+from bfncodec.blocks import plain, text
 from bfncodec.container import Block, File
 from bfncodec.errors import BfnError
 from bfncodec.media.png import Picture
@@ -76,7 +76,7 @@ def fresh(folder: Path) -> Iterator[tuple[str, bytes]]:
     yield "fresh text", api.encode(b"ein Text, der sich wiederholt, der sich wiederholt", media="text")
     yield "fresh lzma", container.write(File([plain.encode(b"words, words, " * 40)]))
     yield "fresh stored", container.write(File([plain.encode(bytes(range(64)))]))
-    parts = [plain.encode(b"one, " * 30), plain.encode(b"two"), image.encode_text(b"three, three, three")]
+    parts = [plain.encode(b"one, " * 30), plain.encode(b"two"), text.encode_text(b"three, three, three")]
     yield "fresh parts", container.write(File(parts))
     items = [("a.txt", b"some words, some words"), ("b", b"\0\1\2"), ("empty", b"")]
     yield "fresh archive", api.encode_archive(items)
@@ -126,7 +126,7 @@ def decoded(data: bytes) -> tuple[bytes, list[bytes]]:
     blocks = []
     for block in file.blocks:
         inner = hashlib.sha256()
-        for content in api.decode_block(block, "cpu"):
+        for content in decoding.decode_block(block, "cpu"):
             if isinstance(content, Picture):
                 whole.update(f"{content.source.name} {content.pixels.shape}".encode())
                 pieces = [content.pixels.tobytes(), content.metadata]
@@ -347,7 +347,7 @@ def examine(seed: int, made: Corpus, tally: Tally, only: str | None = None) -> N
 
 def glance(seed: int, kind: str, name: str, data: bytes, tally: Tally) -> None:
     """`info` and `--preview` fail by a BfnError alone, too; what a preview shows is not checked by a digest."""
-    for look in (lambda: api.info(data), lambda: api.preview(container.read(data, max_output=MAX_OUTPUT), "cpu")):
+    for look in (lambda: api.info(data), lambda: decoding.preview(container.read(data, max_output=MAX_OUTPUT), "cpu")):
         try:
             look()
         except BfnError:

@@ -29,6 +29,7 @@ from bfncodec import api, container, spans
 from bfncodec.blocks import image as image_blocks
 from bfncodec.blocks import plain as plain_blocks
 from bfncodec.blocks import smallest
+from bfncodec.blocks import text as text_blocks
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.container import Block, File, Image, Layout, Mode, Pass, Schedule, Source, Text, TextSchedule
@@ -282,7 +283,7 @@ def text_file(data: bytes, text: Text) -> bytes:
 def lane_streams(data: bytes, lanes: int) -> list[bytes]:
     streams = []
     values = np.frombuffer(data, np.uint8)
-    for section in image_blocks._bytewise(zoo.find(TEXT_MODEL), len(data), lanes, values).sections():
+    for section in text_blocks._bytewise(zoo.find(TEXT_MODEL), len(data), lanes, values).sections():
         coder = Coder()
         protocol.encode(coder, section)
         streams.append(coder.data())
@@ -299,8 +300,8 @@ def in_blocks(data: bytes, lanes: int, steps: int, quiet: int) -> bytes:
 def block_streams(data: bytes, lanes: int, steps: int, quiet: int) -> list[bytes]:
     streams = []
     values = np.frombuffer(data, np.uint8)
-    network = image_blocks._block_network(zoo.find(TEXT_MODEL), "float32")
-    for part in image_blocks._block_parts(len(data)):
+    network = text_blocks._block_network(zoo.find(TEXT_MODEL), "float32")
+    for part in text_blocks._block_parts(len(data)):
         coder = Coder()
         model = Blockwise(network, len(part), lanes, steps, quiet, values[part.start : part.stop])
         silent = protocol.encode(coder, model)
@@ -362,9 +363,9 @@ def by_hand() -> dict[str, tuple[Input, bytes]]:
     made["parts"] = Input("txt", story), cut(story, 600)
     mixed = [ENGLISH[:300], b"A line that comes again and again.\r\n" * 9, random_bytes(60), MORE_ENGLISH[:200]]
     blocks = [
-        image_blocks.encode_text(mixed[0], zoo.find(TEXT_MODEL)),
+        text_blocks.encode_text(mixed[0], zoo.find(TEXT_MODEL)),
         *map(plain_blocks.encode, mixed[1:3]),
-        image_blocks.encode_text(mixed[3], zoo.find(TEXT_MODEL), effort="blocks"),
+        text_blocks.encode_text(mixed[3], zoo.find(TEXT_MODEL), effort="blocks"),
     ]
     made["parts-mixed"] = Input("bin", b"".join(mixed)), container.write(File(blocks))
     return made | {name: (array(plan[0]), hand_made(*plan)) for name, plan in shapes.items()}

@@ -46,14 +46,10 @@ TESTS: dict[str, list[str]] = {
         "test_pmf.py",
         "test_protocol.py",
         "test_text.py",
-        "-k",
-        "not test_text or exactly_one_word",
-    ],
-    "coding/bits": [
-        "test_text.py",
         "test_paper_channels.py",
         "-k",
-        "there_and_back or pop_bit or share_a_stack or any_stack or exactly_one_word or no_bits or many_bits",
+        "not test_text and not paper_channels or there_and_back or pop_bit or share_a_stack or any_stack "
+        "or exactly_one_word or no_bits or many_bits",
     ],
     "coding/channels": [
         "test_flow_classes.py",
@@ -67,11 +63,17 @@ TESTS: dict[str, list[str]] = {
     "coding/protocol": ["test_protocol.py", "test_flow_classes.py"],
     "exact/kernels": ["test_exact.py"],
     "exact/layers": ["test_exact.py"],
-    "exact/logit": ["test_text.py", "-k", "squash or stretch"],
     "exact/pmf": ["test_pmf.py", "test_flow.py"],
     "exact/splitmix": ["test_exact.py"],
     "exact/threads": ["test_threads.py"],
-    "exact/tables": ["test_pmf.py", "test_flow.py", "test_flow_classes.py"],
+    "exact/tables": [
+        "test_pmf.py",
+        "test_flow.py",
+        "test_flow_classes.py",
+        "test_text.py",
+        "-k",
+        "not test_text or squash or stretch",
+    ],
 }
 PLAIN = ("coding/gaussian_receiver", "coding/channels")  # modules whose tests run quicker without compiling
 

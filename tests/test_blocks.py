@@ -18,15 +18,15 @@ from safetensors.numpy import load_file, save_file
 
 import bfncodec
 from bfncodec import container
-from bfncodec.blocks import image
+from bfncodec.blocks import text as text_blocks
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
+from bfncodec.coding.ledger import Ledger
 from bfncodec.container import Block, File, TextSchedule
 from bfncodec.errors import BfnError, CorruptFile
 from bfncodec.exact import kernels
 from bfncodec.exact.pmf import normalise
 from bfncodec.exact.tables import exp_negative
-from bfncodec.flow.loss import Ledger
 from bfncodec.flow.schedule import Draw
 from bfncodec.flow.theta import ClassTheta
 from bfncodec.models import zoo
@@ -260,7 +260,7 @@ def cheap_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def coded(data: bytes, model: Path, ledger: Ledger | None = None, **options: Any) -> Block:
-    return image.encode_text(data, zoo.find(str(model)), ledger, effort="blocks", **options)
+    return text_blocks.encode_text(data, zoo.find(str(model)), ledger, effort="blocks", **options)
 
 
 def written(block: Block) -> Block:
@@ -276,35 +276,35 @@ def test_texts_of_any_size(tiny_text: Path, size: int) -> None:
     data = (TEXT * 40)[:size]
     block = coded(data, tiny_text)
     assert block.text is not None and block.text.schedule is TextSchedule.BLOCKWISE
-    assert block.text.lanes == max(1, size // 1024) and block.text.steps == image.BLOCK_STEPS
-    assert image.decode_text(written(block)) == data
+    assert block.text.lanes == max(1, size // 1024) and block.text.steps == text_blocks.BLOCK_STEPS
+    assert text_blocks.decode_text(written(block)) == data
     assert coded(data, tiny_text) == block, "the same input gives the same file"
 
 
 def test_lanes_for_any_size() -> None:
     assert [blockwise.lanes_for(size) for size in (1, 2047, 2048, 10**5, 1 << 18, 10**9)] == [1, 1, 2, 97, 256, 256]
-    assert blockwise.LANES <= container.LANE_LIMIT and image.BLOCK_STEPS <= container.STEP_LIMIT
+    assert blockwise.LANES <= container.LANE_LIMIT and text_blocks.BLOCK_STEPS <= container.STEP_LIMIT
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
 def test_any_number_of_steps(tiny_text: Path, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    monkeypatch.setattr(image, "BLOCK_STEPS", steps)
+    monkeypatch.setattr(text_blocks, "BLOCK_STEPS", steps)
     block = coded(TEXT * 8, tiny_text)
     assert block.text is not None and block.text.steps == steps
-    assert image.decode_text(written(block)) == TEXT * 8
+    assert text_blocks.decode_text(written(block)) == TEXT * 8
 
 
 def test_kernels_write_and_read_the_same_bytes(tiny_text: Path) -> None:
     data = TEXT * 4 + noise(50) + bytes(40)
     blocks = [coded(data, tiny_text, kernel=kernel) for kernel in [*KERNELS, "torch-cpu"]]
     assert all(block == blocks[0] for block in blocks)
-    assert all(image.decode_text(blocks[0], kernel) == data for kernel in [*KERNELS, "torch-cpu"])
+    assert all(text_blocks.decode_text(blocks[0], kernel) == data for kernel in [*KERNELS, "torch-cpu"])
 
 
 @pytest.mark.parametrize("steps", [0, 1, 4])
 def test_coded_bits_are_the_path_loss(tiny_text: Path, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Within 64 bits and 0.02 %, the noise that is taken back included."""
-    monkeypatch.setattr(image, "BLOCK_STEPS", steps)
+    monkeypatch.setattr(text_blocks, "BLOCK_STEPS", steps)
     ledger = Ledger()
     block = coded(noise(1500) + TEXT * 20, tiny_text, ledger)
     assert block.text is not None
@@ -332,31 +332,31 @@ def test_noise_that_the_stack_cannot_feed(cheap_model: Path) -> None:
     """Two draws of two bytes take 164 bits, which 128 letters at a bit each do not give: 256 are sent without."""
     ledger = Ledger()
     block = coded(b"a" * 1000, cheap_model, ledger)
-    assert block.text is not None and (block.text.quiet, block.text.lanes) == (2 * image.QUIET, 1)
-    assert image.decode_text(written(block)) == b"a" * 1000
-    noisy = (1000 - 2 * image.QUIET) // 2
+    assert block.text is not None and (block.text.quiet, block.text.lanes) == (2 * text_blocks.QUIET, 1)
+    assert text_blocks.decode_text(written(block)) == b"a" * 1000
+    noisy = (1000 - 2 * text_blocks.QUIET) // 2
     assert [len(group.path) for group in ledger.groups] == [2] * noisy + [0] * (1000 - 2 * noisy), "one attempt's"
     (stream,) = block.text.streams
     assert 8 * len(stream) == pytest.approx(ledger.path_loss, abs=64, rel=2e-4)
     assert 1000 < ledger.path_loss < 2000, "the model ignores its views, which cost something"
     dear = coded(b"b" * 600, cheap_model)
-    assert dear.text is not None and dear.text.quiet == image.QUIET
+    assert dear.text is not None and dear.text.quiet == text_blocks.QUIET
 
 
 def test_a_text_too_short_for_noise_has_none(cheap_model: Path) -> None:
     """The quiet end grows until it is the whole text."""
     block = coded(b"a" * 190, cheap_model)
-    assert block.text is not None and block.text.quiet == 2 * image.QUIET
-    assert image.decode_text(written(block)) == b"a" * 190
+    assert block.text is not None and block.text.quiet == 2 * text_blocks.QUIET
+    assert text_blocks.decode_text(written(block)) == b"a" * 190
 
 
 @pytest.mark.parametrize("size", [500, 501, 999, 1503, 1700])
 def test_parts(tiny_text: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """A stream each, as if they were texts of their own; the last may have fewer bytes than lanes."""
-    monkeypatch.setattr(image, "BLOCK_PART", 500)
+    monkeypatch.setattr(text_blocks, "BLOCK_PART", 500)
     monkeypatch.setattr(container, "STREAM_BYTES", 500)
     monkeypatch.setattr(blockwise, "LANE_BYTES", 100)
-    monkeypatch.setattr(image, "QUIET", 40)
+    monkeypatch.setattr(text_blocks, "QUIET", 40)
     data = (TEXT * 40)[:size]
     ledger = Ledger()
     block = coded(data, tiny_text, ledger)
@@ -364,13 +364,13 @@ def test_parts(tiny_text: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> N
     streams = block.text.streams
     assert len(streams) == -(-size // 500)
     assert sum(map(len, streams)) * 8 == pytest.approx(ledger.path_loss, abs=64 * len(streams), rel=2e-4)
-    assert image.decode_text(written(block)) == data
+    assert text_blocks.decode_text(written(block)) == data
     for number, stream in enumerate(streams):
         part = data[500 * number : 500 * (number + 1)]
-        assert encoded(image._block_network(tiny_text, "float32"), part, 5, 2, 40) == (stream, set())
+        assert encoded(text_blocks._block_network(tiny_text, "float32"), part, 5, 2, 40) == (stream, set())
     for wrong in (streams[:-1], [*streams, b"\1"], [b"\1", *streams[1:]], [*streams[:-1], b""]):
         with pytest.raises(CorruptFile):
-            image.decode_text(replace(block, text=replace(block.text, streams=wrong)))
+            text_blocks.decode_text(replace(block, text=replace(block.text, streams=wrong)))
 
 
 CLAIMS = {
@@ -384,7 +384,7 @@ CLAIMS = {
 @pytest.mark.parametrize("field", CLAIMS)
 def test_wrong_claims_are_noticed(tiny_text: Path, field: str) -> None:
     block = coded(TEXT * 2, tiny_text)
-    assert block.text is not None and image.decode_text(block) == TEXT * 2
+    assert block.text is not None and text_blocks.decode_text(block) == TEXT * 2
     for value in CLAIMS[field]:
         wrong = replace(block, text=replace(block.text, **{field: value}))
         with pytest.raises(BfnError):
@@ -395,7 +395,7 @@ def test_wrong_claims_are_noticed(tiny_text: Path, field: str) -> None:
 def test_another_size_is_noticed(tiny_text: Path, change: int) -> None:
     block = coded(TEXT * 2, tiny_text)
     with pytest.raises(CorruptFile):
-        image.decode_text(replace(block, size=block.size + change))
+        text_blocks.decode_text(replace(block, size=block.size + change))
 
 
 # The command

@@ -11,7 +11,7 @@ import pytest
 from command import SIDE, call, encoded_png, good, listing, png, shown, spawn
 
 import bfncodec
-from bfncodec import api, container
+from bfncodec import container, presets
 from bfncodec.cli.encode import EFFORTS, MEDIA
 from bfncodec.cli.main import COMMANDS
 from bfncodec.models import zoo
@@ -178,8 +178,8 @@ def test_presets_decode_without_options(folder: Path, image: Path, effort: str) 
 
 def test_presets_are_those_of_the_api() -> None:
     """Row 15."""
-    assert EFFORTS == api.EFFORTS
-    assert MEDIA == api.MEDIA
+    assert EFFORTS == presets.EFFORTS
+    assert MEDIA == presets.MEDIA
 
 
 def test_threads_do_not_change_the_file(folder: Path, image: Path) -> None:

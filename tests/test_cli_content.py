@@ -16,8 +16,9 @@ from PIL import Image
 import bfncodec
 from bfncodec import container
 from bfncodec.blocks import image as image_blocks
+from bfncodec.blocks import smallest
 from bfncodec.container import Block, File, Layout, Mode, Pass, Schedule, Source
-from bfncodec.models.image.features import STRIDE
+from bfncodec.models.image.canvas import STRIDE
 
 TEXT = b"some words\n" * 20
 
@@ -41,7 +42,7 @@ def inputs(folder: Path) -> dict[str, bytes]:
 
 def set_of(*names: str) -> bytes:
     """An archive of equal short texts with any names."""
-    return container.write(File([image_blocks.encode_bytes(b"text")] * len(names), list(names)))
+    return container.write(File([smallest.encode_bytes(b"text")] * len(names), list(names)))
 
 
 def mode_of(path: str) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from command import call, good, listing, png
 
-from bfncodec.blocks import image, plain
+from bfncodec.blocks import plain
+from bfncodec.blocks import text as text_blocks
 
 TEXT = b"some words\n" * 20
 
@@ -69,7 +70,7 @@ def test_rm_is_refused_where_it_would_lose_something(folder: Path, text: Path, o
 
 def test_what_does_not_decode_is_not_written(folder: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 1: outputs are decoded and compared before they are written, unless --no-verify."""
-    monkeypatch.setattr(image, "decode_text", lambda *_: b"something else")
+    monkeypatch.setattr(text_blocks, "decode_text", lambda *_: b"something else")
     monkeypatch.setattr(plain, "decode", lambda _: iter([b"something else"]))
     (folder / "more").write_bytes(b"more")
     before = listing(folder)

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from bfncodec import api, container
+from bfncodec import api, container, decoding
 from bfncodec.blocks import plain
 from bfncodec.cli.main import run
 from bfncodec.errors import BfnError
@@ -56,7 +56,7 @@ def content_of(data: bytes) -> list[bytes]:
     """What a .bfn file gives; nothing if it is none."""
     try:
         file = container.read(data)
-        return [api.file_bytes(one) for one in api.contents(file, "cpu")]
+        return [decoding.file_bytes(one) for one in decoding.contents(file, "cpu")]
     except BfnError:
         return []
 

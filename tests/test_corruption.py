@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 import bfncodec
-from bfncodec import api, container
+from bfncodec import api, container, decoding, encoding
 from bfncodec.blocks import image as image_blocks
-from bfncodec.blocks import plain, single
+from bfncodec.blocks import plain, single, text
 from bfncodec.container import Block, File, Layout, Mode, Pass, Schedule, Source
 from bfncodec.container import Image as Header
 from bfncodec.errors import BfnError, CorruptFile, LimitExceeded, TruncatedFile
@@ -71,7 +71,7 @@ MAKERS: dict[str, Callable[[], bytes]] = {
     "constant": lambda: bfncodec.encode(np.full((16, 16, 3), 7, np.uint8), model="tiny"),
     "archive": archive,
     "text": lambda: bfncodec.encode(b"a text that repeats, a text \r\n" * 2, media="text"),
-    "blocks": lambda: container.write(File([image_blocks.encode_text(BLOCKS, effort="blocks")])),
+    "blocks": lambda: container.write(File([text.encode_text(BLOCKS, effort="blocks")])),
     "single": lambda: paper("tiny-values", container.Sender.GAUSSIAN),
     "dither": lambda: paper("tiny-binary", container.Sender.DITHER),
     "draws": lambda: paper("tiny-classes", container.Sender.CATEGORICAL),
@@ -165,7 +165,7 @@ def test_every_bit_of_a_text() -> None:
 
 def test_every_bit_of_the_noise() -> None:
     """The end of a stream holds what was pushed last: the first blocks, their views and what fed them."""
-    block = image_blocks.encode_text(BLOCKS, effort="blocks")
+    block = text.encode_text(BLOCKS, effort="blocks")
     assert block.text is not None and block.text.quiet < len(BLOCKS)
     encoded = container.write(File([block]))
     assert bfncodec.decode(encoded) == BLOCKS
@@ -231,10 +231,10 @@ def test_claims_that_no_array_has_are_refused_without_limits(tiny: Path, width: 
     made = Header(Source.ARRAY, Layout.L, Schedule.LATTICE, width, height, zoo.digest(tiny), passes=[part])
     file = container.read(container.write(File([Block(Mode.IMAGE, 1, width * height, bytes(8), image=made)])))
     with pytest.raises(LimitExceeded, match="memory"):
-        next(api.contents(file, "cpu"))
+        next(decoding.contents(file, "cpu"))
     if part.constant is None:
         with pytest.raises(LimitExceeded, match="memory"):
-            api.preview(file, "cpu")
+            decoding.preview(file, "cpu")
 
 
 @pytest.mark.parametrize("opened", [io.BytesIO, tempfile.TemporaryFile, tempfile.SpooledTemporaryFile])
@@ -247,8 +247,8 @@ def test_a_closed_file_is_not_taken_for_damage(encoded: bytes, opened: Callable[
     with pytest.raises(ValueError, match="I/O operation on closed file"):
         container.read(span)
     with pytest.raises(ValueError, match="I/O operation on closed file"):
-        api.encode_file(span, io.BytesIO())
+        encoding.encode_file(span, io.BytesIO())
     image = read.blocks[0].image
     if read.blocks[0].single is None and (image is None or image.passes[0].constant is None):
         with pytest.raises(ValueError, match="I/O operation on closed file"):
-            [api.file_bytes(content) for content in api.contents(read, "cpu")]
+            [decoding.file_bytes(content) for content in decoding.contents(read, "cpu")]

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 import bfncodec
-from bfncodec import api, container, errors
+from bfncodec import api, container, decoding, errors
 from bfncodec.container import Source
 from bfncodec.media.png import Picture, build
 from bfncodec.models import zoo
@@ -67,7 +67,7 @@ def check_content(entry: dict[str, Any], content: bytes | Picture) -> None:
 
 def decoded(data: bytes) -> list[bytes | Picture]:
     """All items of a file."""
-    contents = api.contents(container.read(data), "cpu")
+    contents = decoding.contents(container.read(data), "cpu")
     return [one if isinstance(one, Picture) else b"".join(one) for one in contents]
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from bfncodec.exact.kernels import kernel
+from bfncodec.models.image import canvas as canvas_image
 from bfncodec.models.image import compiled_features, features, linear
-from bfncodec.models.image.features import RADIUS, SLOPE
+from bfncodec.models.image.canvas import RADIUS, SLOPE
 
 
 def scene(seed: int, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
@@ -25,7 +26,7 @@ def flat(*canvases: np.ndarray) -> list[np.ndarray]:
 
 
 def around(canvas: np.ndarray, index: np.ndarray, offsets: list[tuple[int, int]], row: int) -> np.ndarray:
-    return canvas.reshape(-1, 4)[index[:, None] + features.addresses(offsets, row), :3].astype(np.int32)
+    return canvas.reshape(-1, 4)[index[:, None] + canvas_image.addresses(offsets, row), :3].astype(np.int32)
 
 
 def addresses(shape: tuple[int, int, int]) -> tuple[np.ndarray, ...]:
@@ -42,7 +43,7 @@ SHAPES = [(1, 40, 50), (2, 9, 30), (3, 1, 20), (2, 20, 1), (1, 2, 2)]
 @pytest.mark.parametrize("seed", [0, 1])
 def test_coding_sees_what_training_sees(shape: tuple[int, int, int], seed: int) -> None:
     pixels, coefficients, random = scene(seed, shape)
-    canvas = features.filled(pixels)
+    canvas = canvas_image.filled(pixels)
     fields = linear.fields(canvas, coefficients)
     index, y, x = addresses(shape)
     row = canvas.shape[2]
@@ -78,7 +79,7 @@ def test_coding_sees_what_training_sees(shape: tuple[int, int, int], seed: int) 
 def test_fields_in_unlimited_integers(shape: tuple[int, int, int]) -> None:
     """Base, innovations and trends by the formulas of docs/format.md."""
     pixels, coefficients, _ = scene(2, shape)
-    canvas = features.filled(pixels)
+    canvas = canvas_image.filled(pixels)
     fields = linear.fields(canvas, coefficients)
     index, _, _ = addresses(shape)
     row = canvas.shape[2]
@@ -106,12 +107,12 @@ def test_diagonal_after_diagonal_fills_the_same_canvases(grey: bool) -> None:
     pixels, coefficients, _ = scene(4, shape)
     if grey:
         pixels = np.repeat(pixels[..., :1], 3, axis=3)
-    whole = features.filled(pixels)
+    whole = canvas_image.filled(pixels)
     fields = linear.fields(whole, coefficients)
     frame = compiled_features.frame(*shape[1:], coefficients)
-    canvas = np.zeros(features.canvas_shape(shape), np.int16)
-    features.margins(canvas, pixels[:, ::16, ::16])
-    blank = [features.blank_errors(shape) for _ in range(2)]
+    canvas = np.zeros(canvas_image.canvas_shape(shape), np.int16)
+    canvas_image.margins(canvas, pixels[:, ::16, ::16])
+    blank = [canvas_image.blank_errors(shape) for _ in range(2)]
     index, y, x = addresses(shape)
     values = pixels.reshape(-1, 3).astype(np.int64)[:, : 1 if grey else 3]
     for number in range(shape[2] + SLOPE * (shape[1] - 1)):

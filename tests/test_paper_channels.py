@@ -11,9 +11,9 @@ import pytest
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.channels import GridChannel, channel, noise_bits
+from bfncodec.coding.ledger import Ledger
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.pmf import TOTAL
-from bfncodec.flow.loss import Ledger
 from bfncodec.flow.schedule import AnyStep, Dither, Draw, Step, Vector
 from bfncodec.flow.sender import SHARES
 from bfncodec.flow.theta import LOG_STEPS, AnyTheta, Theta

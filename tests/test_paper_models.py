@@ -14,17 +14,17 @@ import torch
 
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
+from bfncodec.coding.ledger import Ledger
 from bfncodec.errors import CorruptFile
 from bfncodec.exact import kernels
 from bfncodec.exact.pmf import TOTAL
-from bfncodec.flow.loss import Ledger
 from bfncodec.flow.theta import LOG_STEPS, AnyTheta, Theta, VectorTheta, prior
 from bfncodec.models.paper import network as paper_network
 from bfncodec.models.paper.network import GridNetwork
 from bfncodec.models.paper.single import Predictor, Single, softmax
 from bfncodec.models.paper.spec import PRECISION, TIME_ONE, UNIT, Spec, from_card, time_inputs
+from bfncodec.train.paper import loss, train
 from bfncodec.train.paper import network as floats
-from bfncodec.train.paper import train
 
 SPECS = {
     "binary": Spec("binary", (8, 8, 1), b"\0\1", "3", (16, 24), (1, 2), (2, 2), (3, 3), (2, 2), 16),
@@ -59,13 +59,13 @@ def randomised(spec: Spec, seed: int = 0) -> floats.Network:
 
 
 def calibrated(spec: Spec, network: floats.Network) -> dict[str, Any]:
-    flow = train.Flow(spec)
+    flow = loss.Flow(spec)
     torch.manual_seed(1)
     items = torch.from_numpy(symbols(spec, 128, 1))
     batches = []
     for part in items.split(32):
         at = torch.rand(len(part))
-        batches.append((flow.seen(part, at).inputs, train.time_inputs(at)))
+        batches.append((flow.seen(part, at).inputs, loss.time_inputs(at)))
     return network.tensors(batches)
 
 
@@ -89,9 +89,9 @@ def test_integer_network_is_the_float_network(name: str, step: int) -> None:
     items = torch.from_numpy(symbols(spec, 40, 2))
     at = torch.full((len(items),), step / 10)
     torch.manual_seed(3)
-    inputs = (train.Flow(spec).seen(items, at).inputs * floats.INPUT_UNIT).round()
+    inputs = (loss.Flow(spec).seen(items, at).inputs * floats.INPUT_UNIT).round()
     with torch.no_grad():
-        wanted = network(inputs / floats.INPUT_UNIT, train.time_inputs(at)).numpy()
+        wanted = network(inputs / floats.INPUT_UNIT, loss.time_inputs(at)).numpy()
     integers = GridNetwork(kernels.kernel("int64"), tensors, spec)
     got = integers(inputs.long().numpy(), time_inputs(step, 10))
     assert got.shape == (*items.shape[:3], spec.outputs) == wanted.shape and got.dtype == np.int32
@@ -120,7 +120,7 @@ def test_outputs_heed_inputs_and_time(name: str) -> None:
 def test_time_is_the_floats_time(name: str) -> None:
     for count in (1, 3, 10, 100, 1000):
         made_ = np.array([time_inputs(step, count) for step in range(count + 1)])
-        wanted = train.time_inputs(torch.arange(count + 1) / count).numpy() * TIME_ONE
+        wanted = loss.time_inputs(torch.arange(count + 1) / count).numpy() * TIME_ONE
         assert (made_.sum(axis=1) == TIME_ONE).all() and made_.min() >= 0
         assert abs(made_ - wanted).max() <= 0.5 + 1e-3
 
@@ -157,14 +157,14 @@ class Fake:
         return self.outputs
 
 
-def same_theta(spec: Spec, count: int, at: float, monkeypatch: pytest.MonkeyPatch) -> tuple[train.Seen, AnyTheta]:
+def same_theta(spec: Spec, count: int, at: float, monkeypatch: pytest.MonkeyPatch) -> tuple[loss.Seen, AnyTheta]:
     """What floats and integers know after the same noise up to a time."""
     items = torch.from_numpy(symbols(spec, count, 6))
     torch.manual_seed(7)
     hot = torch.nn.functional.one_hot(items[..., 0], spec.levels) if spec.kind == "classes" else items
     noise = torch.randn(hot.shape)
     monkeypatch.setattr(torch, "randn", lambda shape: noise)
-    flow, when = train.Flow(spec), torch.full((count,), at)
+    flow, when = loss.Flow(spec), torch.full((count,), at)
     precision = float(flow.precision(when)[0])
     seen = flow.seen(items, when)
     sums = hot.double().numpy() * precision + noise.double().numpy() * math.sqrt(precision)
@@ -250,7 +250,7 @@ def test_weights_are_the_floats_output_distribution(name: str, at: float, monkey
     weights = model.weights(theta, 6, 1, 10)
     assert weights.shape == (6 * spec.size, spec.levels) and weights.dtype == np.int64
     assert weights.min() >= 1 and (weights.sum(axis=1) == TOTAL).all()
-    outputs = train.Flow(spec).outputs(lambda *_: torch.from_numpy(raw / 64).float(), seen, torch.zeros(6, 12))  # type: ignore[arg-type]
+    outputs = loss.Flow(spec).outputs(lambda *_: torch.from_numpy(raw / 64).float(), seen, torch.zeros(6, 12))  # type: ignore[arg-type]
     wanted = float_pmf(spec, outputs)
     lost = bits_lost(wanted, weights)
     assert lost.mean() < 4e-3 and lost.max() < 2e-2
@@ -267,7 +267,7 @@ def test_p_o_is_the_trained_one(name: str, monkeypatch: pytest.MonkeyPatch) -> N
             seen, theta = same_theta(spec, 30, at, patch)
         weights = predictor(spec, tensors).weights(theta, 30, round(10 * at), 10)
         with torch.no_grad():
-            outputs = train.Flow(spec).outputs(network, seen, train.time_inputs(torch.full((30,), at)))
+            outputs = loss.Flow(spec).outputs(network, seen, loss.time_inputs(torch.full((30,), at)))
         lost = bits_lost(float_pmf(spec, outputs), weights)
         assert lost.mean() < 0.01
 
@@ -325,13 +325,13 @@ def exact_divergence(spec: Spec, output: np.ndarray, x: np.ndarray, precision: f
 
 def n_step_loss(spec: Spec, network: floats.Network, items: np.ndarray, count: int) -> float:
     """Bits of the items by the paper's equations alone, along one path of the noise."""
-    flow, whole = train.Flow(spec), torch.from_numpy(items)
+    flow, whole = loss.Flow(spec), torch.from_numpy(items)
     x, bits = items.reshape(-1), 0.0
     for step in range(count + 1):
         at, following = torch.full((len(items),), step / count), torch.full((1,), (step + 1) / count)
         seen = flow.seen(whole, at)
         with torch.no_grad():
-            output = float_pmf(spec, flow.outputs(network, seen, train.time_inputs(at)))
+            output = float_pmf(spec, flow.outputs(network, seen, loss.time_inputs(at)))
         output = (output + 2.0**-24) / (output + 2.0**-24).sum(axis=1, keepdims=True)
         if step == count:
             return bits - float(np.log2(output[np.arange(len(x)), x]).sum())

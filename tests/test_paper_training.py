@@ -25,9 +25,11 @@ from bfncodec.models.paper.network import GridNetwork
 from bfncodec.models.paper.single import Predictor
 from bfncodec.models.paper.spec import Spec, from_card, time_inputs
 from bfncodec.train.freeze import freeze
+from bfncodec.train.paper import loss as loss_paper
 from bfncodec.train.paper import train
+from bfncodec.train.paper.loss import Flow
 from bfncodec.train.paper.network import Network
-from bfncodec.train.paper.train import Data, Flow, Plan, Trainer
+from bfncodec.train.paper.train import Data, Plan, Trainer
 
 BINARY = Spec("binary", (8, 8, 1), b"\0\1", "3", (8, 12), (1, 1), (2, 2), (3, 3), (2, 2), 8)
 VALUES = Spec("values", (8, 8, 1), bytes(range(16)), "0.0316227766", (8, 12), (1, 1), (2, 2), (3, 3), (2, 2), 8, 2)
@@ -441,12 +443,12 @@ def test_quiet_channels_do_not_stop_the_export() -> None:
     with torch.no_grad():
         network.out.weight.normal_()
         network.down[0].weight[1:].abs_().mul_(-3)
-    inputs, time = 4 * torch.randn(40, 8, 8, 1), train.time_inputs(torch.rand(40))
+    inputs, time = 4 * torch.randn(40, 8, 8, 1), loss_paper.time_inputs(torch.rand(40))
     integers = GridNetwork(kernels.kernel("float32"), network.tensors([(inputs, time)]), BINARY)
     at = torch.full((40,), 0.5)
     got = integers((inputs * 16).round().clamp(-127, 127).long().numpy(), time_inputs(5, 10)) / 64
     with torch.no_grad():
-        wanted = network((inputs * 16).round().clamp(-127, 127) / 16, train.time_inputs(at)).numpy()
+        wanted = network((inputs * 16).round().clamp(-127, 127) / 16, loss_paper.time_inputs(at)).numpy()
     assert np.corrcoef(got.ravel(), wanted.ravel())[0, 1] > 0.99
 
 

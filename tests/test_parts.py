@@ -18,9 +18,9 @@ import pytest
 from command import call, good, listing
 
 import bfncodec
-from bfncodec import api, container
-from bfncodec.blocks import image as image_blocks
-from bfncodec.blocks import plain, smallest
+from bfncodec import container, decoding, encoding
+from bfncodec.blocks import plain, smallest, text
+from bfncodec.blocks import text as text_blocks
 from bfncodec.container import Block, File, Mode
 from bfncodec.errors import BfnError, CorruptFile, LimitExceeded, TruncatedFile, UnsupportedFeature
 
@@ -86,7 +86,7 @@ def payload_start(data: bytes) -> int:
 def mixed() -> tuple[bytes, bytes]:
     """An item and its file in three parts, LZMA, stored and text."""
     pieces = [b"A line that comes again and again.\n" * 20, random(200), STORY[:300]]
-    blocks = [*map(plain.encode, pieces[:2]), image_blocks.encode_text(pieces[2])]
+    blocks = [*map(plain.encode, pieces[:2]), text.encode_text(pieces[2])]
     return b"".join(pieces), container.write(File(blocks))
 
 
@@ -266,7 +266,7 @@ def test_what_cannot_be_a_part() -> None:
 def test_claims_of_parts_cost_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     """Row 27: refused before the first part is decoded."""
     item, data = mixed()
-    monkeypatch.setattr(api, "pieces", None)
+    monkeypatch.setattr(decoding, "pieces", None)
     result = call(command, "--max-output", len(item) - 1, given=data)
     assert (result.code, result.out) == (1, b"") and "--max-output" in result.err
 
@@ -340,12 +340,12 @@ def test_standard_output_gets_checked_parts_only(folder: Path) -> None:
 
 def test_what_does_not_decode_is_not_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 1: an encoder that errs in the last part is caught by the check after it."""
-    right = image_blocks.encode_text
+    right = text.encode_text
 
     def wrong(data: bytes, *rest: Any, **options: Any) -> Block:
         return right(data if len(data) == PART else data.swapcase(), *rest, **options)
 
-    monkeypatch.setattr(image_blocks, "encode_text", wrong)
+    monkeypatch.setattr(text_blocks, "encode_text", wrong)
     (folder / "book").write_bytes(STORY[: PART + 500])
     before = listing(folder)
     for options in ([], ["--output-dir", "new"]):
@@ -357,13 +357,13 @@ def test_what_does_not_decode_is_not_written(folder: Path, monkeypatch: pytest.M
 
 def test_an_input_that_shrinks_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "log").write_bytes(ITEMS["lines"][0])
-    right = api.encode_file
+    right = encoding.encode_file
 
     def late(*given: Any, **choices: Any) -> File:
         os.truncate(folder / "log", 100)
         return right(*given, **choices)
 
-    monkeypatch.setattr(api, "encode_file", late)
+    monkeypatch.setattr(encoding, "encode_file", late)
     result = call("encode", "log")
     assert result.code == 1 and "log" in result.err and sorted(listing(folder)) == ["log"]
 

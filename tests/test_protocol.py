@@ -11,9 +11,9 @@ import pytest
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.channels import noise_bits
+from bfncodec.coding.ledger import Ledger
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.pmf import TOTAL
-from bfncodec.flow.loss import Ledger
 from bfncodec.flow.schedule import Dither, Group, geometric
 from bfncodec.flow.theta import Theta
 

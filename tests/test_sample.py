@@ -185,8 +185,8 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from bfncodec.train import checkpoint
+    from bfncodec.train.paper.loss import Flow, time_inputs
     from bfncodec.train.paper.network import Network
-    from bfncodec.train.paper.train import Flow, time_inputs
 
     folder = tmp_path_factory.mktemp("paper")
     for kind, spec in SPECS.items():

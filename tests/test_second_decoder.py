@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bfncodec import container
-from bfncodec.blocks import image, single
-from bfncodec.exact import logit
+from bfncodec.blocks import single
+from bfncodec.blocks import text as text_blocks
+from bfncodec.exact import tables
 from bfncodec.exact.pmf import normalise
 from bfncodec.exact.splitmix import stream
 from bfncodec.exact.tables import exp_negative, log_ratio
@@ -39,8 +40,8 @@ def table(heading: str) -> list[list[str]]:
 
 
 def test_log_odds() -> None:
-    assert [reference_text.squash(x) for x in range(-2815, 2816)] == logit.squash_table().tolist()
-    assert [reference_text.stretch(p) for p in range(1 << 16)] == logit.stretch_table().tolist()
+    assert [reference_text.squash(x) for x in range(-2815, 2816)] == tables.squash_table().tolist()
+    assert [reference_text.stretch(p) for p in range(1 << 16)] == tables.stretch_table().tolist()
 
 
 def test_histories() -> None:
@@ -94,7 +95,7 @@ def test_numbers_of_the_page() -> None:
     assert f"A bit has {mixing.INPUTS} inputs" in TEXT and f"1 to {container.LANE_LIMIT} " in PAGE
     assert f"steps of a block, at most {container.STEP_LIMIT} " in PAGE
     assert f"adds {log_ratio(blockwise.SHARE, 256, LOG_STEPS)} to" in TEXT
-    assert image.BLOCK_PART == reference_text.PART and "parts of 2^22 bytes" in TEXT
+    assert text_blocks.BLOCK_PART == reference_text.PART and "parts of 2^22 bytes" in TEXT
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_tables_of_views(masses: list[int]) -> None:
 def test_parts_of_blocks(
     monkeypatch: pytest.MonkeyPatch, size: int, lanes: int, steps: int, quiet: int, part: int
 ) -> None:
-    monkeypatch.setattr(image, "BLOCK_PART", part)
+    monkeypatch.setattr(text_blocks, "BLOCK_PART", part)
     monkeypatch.setattr(reference_text, "PART", part)
     monkeypatch.setenv("BFNCODEC_MODEL_DIR", str(make_goldens.DATA))
     data = make_goldens.ENGLISH[:size]

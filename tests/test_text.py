@@ -15,17 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bfncodec import container
-from bfncodec.blocks import image
-from bfncodec.coding import bits, protocol
+from bfncodec.blocks import text as text_blocks
+from bfncodec.coding import ans, protocol
 from bfncodec.coding.ans import Coder
+from bfncodec.coding.ledger import Ledger
 from bfncodec.container import Block, File, Mode, Text
 from bfncodec.errors import CorruptFile
-from bfncodec.exact import kernels, logit
+from bfncodec.exact import kernels, tables
 from bfncodec.exact.kernels import SUM_LIMIT
 from bfncodec.exact.layers import INPUT_MAX
 from bfncodec.exact.pmf import TOTAL
 from bfncodec.exact.tables import exp_negative
-from bfncodec.flow.loss import Ledger
 from bfncodec.models import zoo
 from bfncodec.models.text import bytewise, contexts, histories, mixing, network
 
@@ -34,7 +34,7 @@ LANES = (1, 2, 3, 7)
 
 # Bits on the stack
 
-pairs = st.lists(st.tuples(st.integers(0, 1), st.integers(1, logit.ONE - 1)), max_size=200)
+pairs = st.lists(st.tuples(st.integers(0, 1), st.integers(1, tables.CHANCE_ONE - 1)), max_size=200)
 stacks = st.binary(max_size=40).map(lambda data: data.rstrip(b"\0"))
 
 
@@ -44,7 +44,7 @@ def arrays(drawn: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
     return table[:, 0], table[:, 1]
 
 
-def popped(coder: Coder, probabilities: np.ndarray, pop: Any = bits.pop_bit) -> list[int]:
+def popped(coder: Coder, probabilities: np.ndarray, pop: Any = ans.pop_bit) -> list[int]:
     """Bits popped in compiled code; what is left goes back to the coder."""
     stack, words = coder.opened()
     made = [int(pop(stack, words, int(probability))) for probability in probabilities]
@@ -53,7 +53,7 @@ def popped(coder: Coder, probabilities: np.ndarray, pop: Any = bits.pop_bit) -> 
 
 def weights(probabilities: np.ndarray) -> np.ndarray:
     """The pmfs [n, 2] of bits for `coding.ans`."""
-    ones = probabilities.astype(np.int64) << (24 - logit.BITS)
+    ones = probabilities.astype(np.int64) << (24 - tables.CHANCE_BITS)
     return np.stack([TOTAL - ones, ones], axis=1)
 
 
@@ -61,9 +61,9 @@ def weights(probabilities: np.ndarray) -> np.ndarray:
 def test_pop_bit_undoes_push_bits(drawn: list[tuple[int, int]], below: bytes) -> None:
     """Compiled and plain, and what lay below is what it was."""
     values, probabilities = arrays(drawn)
-    for pop in (bits.pop_bit, bits.pop_bit.py_func):
+    for pop in (ans.pop_bit, ans.pop_bit.py_func):
         coder = Coder(below)
-        bits.push_bits(coder, values, probabilities)
+        ans.push_bits(coder, values, probabilities)
         assert popped(coder, probabilities, pop) == values.tolist()
         assert coder.data() == below
 
@@ -75,7 +75,7 @@ def test_bits_and_symbols_share_a_stack(
     """`push_bits` is `Coder.push`, `pop_bit` is `Coder.pop`, in any order."""
     (low, low_chances), (high, high_chances) = arrays(first), arrays(second)
     one, other = Coder(below), Coder(below)
-    bits.push_bits(one, low, low_chances)
+    ans.push_bits(one, low, low_chances)
     other.push(low, weights(low_chances))
     assert one.data() == other.data()
     symbols, table = np.arange(9) % 5, np.tile([TOTAL - 4, 1, 1, 1, 1], (9, 1))
@@ -90,7 +90,7 @@ def test_bits_and_symbols_share_a_stack(
     assert one.data() == below
 
 
-@given(stacks, st.lists(st.integers(1, logit.ONE - 1), max_size=200))
+@given(stacks, st.lists(st.integers(1, tables.CHANCE_ONE - 1), max_size=200))
 def test_any_stack_gives_the_same_bits_to_both(data: bytes, probabilities: list[int]) -> None:
     """Damaged and exhausted streams too: then the bits are zeros or ones, never an error."""
     one, other = Coder(data), Coder(data)
@@ -103,12 +103,12 @@ def test_any_stack_gives_the_same_bits_to_both(data: bytes, probabilities: list[
 def test_a_state_of_exactly_one_word_is_full(below: bytes) -> None:
     """2**32 takes no further word, neither when a stack is opened nor after a pop."""
     data = below + bytes(-len(below) % 4) + bytes(4) + b"\1"
-    for pop in (bits.pop_bit, bits.pop_bit.py_func):
+    for pop in (ans.pop_bit, ans.pop_bit.py_func):
         coder = Coder(data)
         assert popped(coder, np.zeros(0)) == [] and coder.data() == data
-        bits.push_bits(coder, np.array([1]), np.array([1 << 15]))
+        ans.push_bits(coder, np.array([1]), np.array([1 << 15]))
         assert popped(coder, np.array([1 << 15]), pop) == [1] and coder.data() == data
-    for pop in (bits.pop_between, bits.pop_between.py_func):
+    for pop in (ans.pop_between, ans.pop_between.py_func):
         coder = Coder(data)
         coder.push(np.array([1]), np.array([[1000, 5000, TOTAL - 6000]]))
         stack, words = coder.opened()
@@ -121,7 +121,7 @@ def test_symbols_of_any_stack(data: bytes) -> None:
     """`pop_between` is `Coder.pop`, on a stack that runs out, too."""
     table = np.tile([TOTAL - 3000, 1000, 2000], (9, 1))
     bounds = [0, TOTAL - 3000, TOTAL - 2000, TOTAL]
-    for pop in (bits.pop_between, bits.pop_between.py_func):
+    for pop in (ans.pop_between, ans.pop_between.py_func):
         one, other = Coder(data), Coder(data)
         stack, words = one.opened()
         for symbol in other.pop(table):
@@ -133,55 +133,55 @@ def test_symbols_of_any_stack(data: bytes) -> None:
 def test_no_bits() -> None:
     for data in (b"", b"\1", b"stack", b"a longer stack"):
         coder = Coder(data)
-        bits.push_bits(coder, np.zeros(0, np.uint8), np.zeros(0, np.uint16))
+        ans.push_bits(coder, np.zeros(0, np.uint8), np.zeros(0, np.uint16))
         assert popped(coder, np.zeros(0)) == []
         assert coder.data() == data
-    assert bits.cost(np.zeros(0, np.uint8), np.zeros(0, np.uint16)) == 0
+    assert ans.cost_of_bits(np.zeros(0, np.uint8), np.zeros(0, np.uint16)) == 0
 
 
 def test_many_bits_cost_what_they_take() -> None:
     """More than are pushed at once; the sum of -log2 p within 64 bits."""
     random = np.random.default_rng(0)
-    probabilities = random.integers(1, logit.ONE, 70_000).astype(np.uint16)
+    probabilities = random.integers(1, tables.CHANCE_ONE, 70_000).astype(np.uint16)
     probabilities[:4000] = random.choice([1, 2, 32768, 65534, 65535], 4000)
-    values = (random.integers(0, logit.ONE, len(probabilities)) < probabilities).astype(np.uint8)
+    values = (random.integers(0, tables.CHANCE_ONE, len(probabilities)) < probabilities).astype(np.uint8)
     coder = Coder()
-    bits.push_bits(coder, values, probabilities)
-    assert coder.bits == pytest.approx(bits.cost(values, probabilities), abs=64)
+    ans.push_bits(coder, values, probabilities)
+    assert coder.bits == pytest.approx(ans.cost_of_bits(values, probabilities), abs=64)
     assert popped(coder, probabilities) == values.tolist()
     assert coder.empty
 
 
 # Log-odds
 
-_odds = np.arange(-logit.LOGIT_MAX, logit.LOGIT_MAX + 1)
+_odds = np.arange(-tables.LOGIT_MAX, tables.LOGIT_MAX + 1)
 
 
 def test_squash_is_the_logistic_function() -> None:
-    table = logit.squash_table()
+    table = tables.squash_table()
     assert table.dtype == np.int64 and table.shape == _odds.shape
-    assert abs(table - logit.ONE / (1 + np.exp(-_odds / 256))).max() <= 1
-    assert (np.diff(table) >= 0).all() and table.min() >= 1 and table.max() < logit.ONE
-    assert (table + table[::-1] == logit.ONE).all()
+    assert abs(table - tables.CHANCE_ONE / (1 + np.exp(-_odds / 256))).max() <= 1
+    assert (np.diff(table) >= 0).all() and table.min() >= 1 and table.max() < tables.CHANCE_ONE
+    assert (table + table[::-1] == tables.CHANCE_ONE).all()
 
 
 def test_stretch_is_its_inverse() -> None:
     """To a unit where a unit of log-odds moves the probability; where it does not, to the same probability."""
-    table, squash = logit.stretch_table(), logit.squash_table()
-    assert table.dtype == np.int64 and table.shape == (logit.ONE,)
-    assert (np.diff(table) >= 0).all() and abs(table).max() == logit.LOGIT_MAX
-    assert (table[1:] == -table[:0:-1]).all() and table[logit.ONE // 2] == 0
+    table, squash = tables.stretch_table(), tables.squash_table()
+    assert table.dtype == np.int64 and table.shape == (tables.CHANCE_ONE,)
+    assert (np.diff(table) >= 0).all() and abs(table).max() == tables.LOGIT_MAX
+    assert (table[1:] == -table[:0:-1]).all() and table[tables.CHANCE_ONE // 2] == 0
     again = table[squash]
-    assert (squash[again + logit.LOGIT_MAX] == squash).all()
-    slope = np.gradient(logit.ONE / (1 + np.exp(-_odds / 256)))
+    assert (squash[again + tables.LOGIT_MAX] == squash).all()
+    slope = np.gradient(tables.CHANCE_ONE / (1 + np.exp(-_odds / 256)))
     assert abs(again - _odds)[slope > 1].max() <= 1
-    chances = np.arange(1, logit.ONE)
-    exact = np.log(chances / (logit.ONE - chances)) * 256
-    wide = np.minimum(chances, logit.ONE - chances) > 256
+    chances = np.arange(1, tables.CHANCE_ONE)
+    exact = np.log(chances / (tables.CHANCE_ONE - chances)) * 256
+    wide = np.minimum(chances, tables.CHANCE_ONE - chances) > 256
     assert abs(table[1:] - exact)[wide].max() <= 1.5
     # From a probability, log-odds are found to what half a unit and more of the probability makes of them.
-    unit = 256 / np.minimum(chances, logit.ONE - chances)
-    assert (abs(table[1:] - exact.clip(-logit.LOGIT_MAX, logit.LOGIT_MAX)) <= 1 + unit * 1.3).all()
+    unit = 256 / np.minimum(chances, tables.CHANCE_ONE - chances)
+    assert (abs(table[1:] - exact.clip(-tables.LOGIT_MAX, tables.LOGIT_MAX)) <= 1 + unit * 1.3).all()
 
 
 # Histories
@@ -252,9 +252,9 @@ def test_totals_and_first_guesses() -> None:
     assert totals.shape == guesses.shape == (256,)
     assert totals[: len(found)].tolist() == [zeros + ones for zeros, ones, _ in found]
     assert not totals[len(found) :].any()
-    assert guesses.min() >= 1 and guesses.max() < logit.ONE
+    assert guesses.min() >= 1 and guesses.max() < tables.CHANCE_ONE
     for state, (zeros, ones, _) in enumerate(found):
-        assert np.sign(guesses[state] - logit.ONE // 2) == np.sign(ones - zeros)
+        assert np.sign(guesses[state] - tables.CHANCE_ONE // 2) == np.sign(ones - zeros)
 
 
 # Contexts
@@ -481,10 +481,10 @@ def test_a_model_is_not_changed_by_what_is_learnt(tiny_text: Path, name: str) ->
     tensors = zoo.tensors(tiny_text)
     key = key_of(tensors, name)
     before = tensors[key].copy()
-    first = image.encode_text(WORDS, tiny_text)
-    image.decode_text(first)
+    first = text_blocks.encode_text(WORDS, tiny_text)
+    text_blocks.decode_text(first)
     assert np.array_equal(tensors[key], before)
-    assert image.encode_text(WORDS, tiny_text) == first
+    assert text_blocks.encode_text(WORDS, tiny_text) == first
 
 
 MIXING = {
@@ -547,7 +547,7 @@ def test_any_text_comes_back(tiny_text: Path, data: bytes, lanes: int) -> None:
     block = encoded(data, tiny_text, lanes)
     (read,) = container.read(file_of(block)).blocks
     assert read == block
-    assert image.decode_text(read) == data
+    assert text_blocks.decode_text(read) == data
 
 
 @pytest.mark.parametrize("lanes", LANES)
@@ -555,18 +555,18 @@ def test_any_text_comes_back(tiny_text: Path, data: bytes, lanes: int) -> None:
 def test_lanes_of_any_size(tiny_text: Path, lanes: int, size: int) -> None:
     """Fewer bytes than lanes, bytes that no lane count divides, lanes that stay empty."""
     data = (WORDS * 4)[:size]
-    assert image.decode_text(encoded(data, tiny_text, lanes)) == data
+    assert text_blocks.decode_text(encoded(data, tiny_text, lanes)) == data
 
 
 def test_the_most_lanes(tiny_text: Path) -> None:
     for size in (10, container.LANE_LIMIT + 1, 3 * container.LANE_LIMIT - 2):
         data = (WORDS * 20)[:size]
         block = encoded(data, tiny_text, container.LANE_LIMIT)
-        assert image.decode_text(container.read(file_of(block)).blocks[0]) == data
+        assert text_blocks.decode_text(container.read(file_of(block)).blocks[0]) == data
 
 
 def test_one_lane_is_what_the_encoder_writes(tiny_text: Path) -> None:
-    assert image.encode_text(WORDS, tiny_text) == encoded(WORDS, tiny_text)
+    assert text_blocks.encode_text(WORDS, tiny_text) == encoded(WORDS, tiny_text)
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
@@ -580,11 +580,11 @@ def test_sections(tiny_text: Path, monkeypatch: pytest.MonkeyPatch, lanes: int, 
     streams = block.text.streams
     steps, size = -(-len(data) // lanes), max(1, section // lanes)
     assert len(streams) == -(-steps // size)
-    assert image.decode_text(block) == data
+    assert text_blocks.decode_text(block) == data
     for wrong in (streams[:-1], [*streams, b""], [*streams, streams[-1]], [b"\1", *streams[1:]]):
         block.text.streams = wrong
         with pytest.raises(CorruptFile):
-            image.decode_text(block)
+            text_blocks.decode_text(block)
 
 
 def test_sections_cost_no_learning(tiny_text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -613,7 +613,7 @@ def test_a_dry_run_costs_the_same(tiny_text: Path) -> None:
     """What training and the choice of a mode go by."""
     ledger = Ledger()
     encoded(WORDS, tiny_text, ledger=ledger)
-    assert image.text_bits(WORDS, tiny_text) * len(WORDS) == pytest.approx(ledger.path_loss)
+    assert text_blocks.text_bits(WORDS, tiny_text) * len(WORDS) == pytest.approx(ledger.path_loss)
 
 
 def test_what_comes_again_costs_little(tiny_text: Path) -> None:
@@ -639,7 +639,7 @@ def test_wrong_fields_are_noticed(tiny_text: Path, field: str) -> None:
     else:
         block.text.streams = [b"\1" * 8 + block.text.streams[0]]
     with pytest.raises(CorruptFile):
-        image.decode_text(block)
+        text_blocks.decode_text(block)
 
 
 @pytest.mark.parametrize("effort", ["default", "blocks"])
@@ -647,10 +647,10 @@ def test_wrong_fields_are_noticed(tiny_text: Path, field: str) -> None:
 def test_text_bytes_are_those_of_the_file(tiny_text: Path, effort: str, times: int) -> None:
     """The choice of a mode compares what files take; the estimate is never too small, and a few bytes too large."""
     data = WORDS * times
-    block = image.encode_text(data, tiny_text, effort=effort)
+    block = text_blocks.encode_text(data, tiny_text, effort=effort)
     plain = Block(Mode.STORED, 1, len(data), block.digest, data)
     more = len(file_of(block)) - len(file_of(plain))
-    assert 0 <= image.text_bytes(block) - len(data) - more <= 6
+    assert 0 <= text_blocks.text_bytes(block) - len(data) - more <= 6
 
 
 def test_nothing_behind_the_text_is_read(tiny_text: Path) -> None:

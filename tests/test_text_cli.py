@@ -17,8 +17,8 @@ from safetensors.numpy import load_file, save_file
 
 import bfncodec
 from bfncodec import container
-from bfncodec.blocks import image as image_blocks
-from bfncodec.blocks import plain
+from bfncodec.blocks import plain, smallest
+from bfncodec.blocks import text as text_blocks
 from bfncodec.container import Block, File, Mode, Text
 from bfncodec.errors import CorruptFile, UnsupportedFeature
 from bfncodec.models import zoo
@@ -175,13 +175,13 @@ def no_texts(tiny_texts: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def no(*_: object, **__: object) -> Block:
         raise AssertionError
 
-    monkeypatch.setattr(image_blocks, "encode_text", no)
+    monkeypatch.setattr(text_blocks, "encode_text", no)
 
 
 @pytest.mark.usefixtures("no_texts")
 def test_large_random_items_are_not_tried() -> None:
     """Archives and video would take minutes."""
-    data = random(image_blocks.PROBE_FROM + 1000)
+    data = random(smallest.PROBE_FROM + 1000)
     encoded = bfncodec.encode(data)
     assert mode_of(encoded) == "stored" and len(encoded) <= len(data) + 64
 
@@ -189,7 +189,7 @@ def test_large_random_items_are_not_tried() -> None:
 @pytest.mark.usefixtures("no_texts")
 def test_large_repeats_are_not_tried() -> None:
     """They are left to LZMA: where the sample costs more, and where LZMA leaves next to nothing."""
-    long = image_blocks.PROBE_FROM + 4
+    long = smallest.PROBE_FROM + 4
     for data in (random(1000) * (long // 500), random(long) * 3, bytes(long)):
         encoded = bfncodec.encode(data)
         assert mode_of(encoded) == "lzma"
@@ -200,7 +200,7 @@ def test_large_repeats_are_not_tried() -> None:
 def test_large_texts_are_tried() -> None:
     source = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("test_*.py")))
     with pytest.raises(AssertionError):
-        bfncodec.encode(source[: image_blocks.PROBE_FROM + 1000])
+        bfncodec.encode(source[: smallest.PROBE_FROM + 1000])
 
 
 @pytest.mark.parametrize("size, times", [(300, 5), (2000, 5)])
@@ -251,7 +251,7 @@ def test_never_much_larger_than_xz(request: pytest.FixtureRequest, name: str, mo
 @pytest.mark.usefixtures("tiny_texts")
 def test_large_repeats_are_found() -> None:
     """The pieces that are tried first lie a quarter of the item apart, each from another part of what repeats."""
-    once = random(image_blocks.PROBE_FROM + 4)
+    once = random(smallest.PROBE_FROM + 4)
     encoded = bfncodec.encode(once * 3)
     # LZMA pays a little more than 1 % for bytes that xz would store.
     assert mode_of(encoded) == "lzma" and len(encoded) < len(once) * 1.02
@@ -410,9 +410,9 @@ def test_a_text_has_no_preview(folder: Path) -> None:
 
 def test_what_does_not_decode_is_not_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 1: an encoder that errs is caught by the check after it."""
-    right = image_blocks.encode_text
+    right = text_blocks.encode_text
     monkeypatch.setattr(
-        image_blocks, "encode_text", lambda data, *rest, **options: right(data.swapcase(), *rest, **options)
+        text_blocks, "encode_text", lambda data, *rest, **options: right(data.swapcase(), *rest, **options)
     )
     result = call("encode", "book.txt")
     assert result.code == 1 and "does not decode to the input" in result.err

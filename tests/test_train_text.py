@@ -18,7 +18,7 @@ from command import call, good
 from safetensors.numpy import load_file, save_file
 
 import bfncodec
-from bfncodec.blocks import image
+from bfncodec.blocks import text as text_blocks
 from bfncodec.errors import BfnError
 from bfncodec.exact import kernels
 from bfncodec.exact.kernels import Array
@@ -391,8 +391,8 @@ def test_training_of_blocks_adds_them_to_a_model(data: Path, tmp_path: Path, sta
     }
     assert zoo.card(path) == {"blocks": asdict(blocks.Plan(**SMALL_BLOCKS, steps=3))}
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
-    block = image.encode_text(LICENSE[:500], zoo.find(str(path)), effort="blocks")
-    assert image.decode_text(block) == LICENSE[:500]
+    block = text_blocks.encode_text(LICENSE[:500], zoo.find(str(path)), effort="blocks")
+    assert text_blocks.decode_text(block) == LICENSE[:500]
     # Trained again, it has the new ones, and its card keeps what it said of the text network.
     card = {"plan": {"steps": 5}}
     save_file(after, tmp_path / "carded.safetensors", {"card": json.dumps(card)})

@@ -25,10 +25,10 @@ from bfncodec import container
 from bfncodec.blocks import single as single_blocks
 from bfncodec.cli.files import TIED
 from bfncodec.coding import protocol
+from bfncodec.coding.ledger import Ledger
 from bfncodec.container import Block, File, Sender
 from bfncodec.errors import BfnError, CorruptFile, LimitExceeded, MissingModel, UnsupportedFeature
 from bfncodec.exact import kernels
-from bfncodec.flow.loss import Ledger
 from bfncodec.models import authors, zoo
 from bfncodec.models.authors.configs import CONFIGS
 from bfncodec.models.paper import spec as specs

@@ -15,21 +15,21 @@ from bfncodec import container
 from bfncodec.blocks import plain as plain_blocks
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
-from bfncodec.container import Block, Image, Layout, Mode, Pass, Schedule, TextSchedule
+from bfncodec.coding.ledger import Ledger
+from bfncodec.container import Block, Image, Layout, Mode, Pass, Reader, Schedule
 from bfncodec.errors import CorruptFile, LimitExceeded
 from bfncodec.exact import kernels
-from bfncodec.flow.loss import Ledger
 from bfncodec.media.png import Picture
 from bfncodec.models import zoo
-from bfncodec.models.image import bias_changes, features, learning_heads
+from bfncodec.models.image import bias_changes, canvas, learning_heads
 from bfncodec.models.image import coefficients as coefficients_image
 from bfncodec.models.image.lattice import Lattice
 from bfncodec.models.image.networks import Networks, load
 from bfncodec.models.image.wavefront import Wavefront
-from bfncodec.spans import Data, Reader, cut
+from bfncodec.spans import Data
 
 if TYPE_CHECKING:  # compiled code is imported only where a text is coded
-    from bfncodec.models.text import blockwise, bytewise
+    pass
 
 Pixels = NDArray[np.uint8]
 _ORDER = [1, 0, 2]  # RGB <-> GRB
@@ -39,172 +39,7 @@ LARGEST = 1 << 40  # subpixels of a block at most, whatever limits a caller sets
 SMALL_SIDE = 64  # images up to this size use the model for small ones
 METADATA_LIMIT = 1 << 28
 RUN_LIMIT = 1 << 22  # pixels a diagonal at most: sums over one learning step stay exact
-TEXT_LIMIT = container.TEXT_LIMIT
-PROBE_FROM = 1 << 18  # bytes of an item of which a sample is tried first
-PROBE_BYTES = 1 << 15  # of the sample
-SAMPLES = 4  # places that it is taken from
-BLOCK_STEPS = 2  # noisy steps of effort blocks
-BLOCK_PART = 1 << 22  # bytes of a text in blocks that share a stream
-QUIET = 128  # bytes at the end of a lane that are tried without noisy steps first
 LEARN_FROM = 1 << 14  # pixels from which on an image's own statistics are worth learning
-
-
-def encode_text(
-    data: bytes,
-    model: Path | None = None,
-    ledger: Ledger | None = None,
-    *,
-    kernel: str = "float32",
-    effort: str = "default",
-) -> Block:
-    """One item under the text model."""
-    path = model or zoo.find("text")
-    values = np.frombuffer(data, np.uint8)
-    if effort == "blocks":
-        coded = _encode_blocks(values, kernel, path, ledger)
-    else:
-        coded = container.Text(zoo.digest(path), lanes=1)
-        for section in _bytewise(path, len(data), coded.lanes, values).sections():
-            coder = Coder()
-            protocol.encode(coder, section, ledger)
-            coded.streams.append(coder.data())
-    return Block(Mode.TEXT, 1, len(data), container.digest(data), text=coded)
-
-
-def _encode_blocks(values: Pixels, kernel: str, path: Path, ledger: Ledger | None) -> container.Text:
-    """Blocks with noisy steps; where the stack cannot feed them, more bytes are sent without."""
-    from bfncodec.models.text import blockwise
-
-    network = _block_network(path, kernel)
-    parts = _block_parts(len(values))
-    lanes = blockwise.lanes_for(parts[0].stop)
-    quiet = QUIET
-    while True:
-        coded = container.Text(zoo.digest(path), lanes, TextSchedule.BLOCKWISE, BLOCK_STEPS, quiet)
-        written = ledger.blank() if ledger is not None else None
-        silent: set[int] = set()
-        for part in parts:
-            coder = Coder()
-            text = blockwise.Blockwise(network, len(part), lanes, coded.steps, quiet, values[part.start : part.stop])
-            silent |= protocol.encode(coder, text, written)
-            coded.streams.append(coder.data())
-        if not silent:
-            break
-        quiet *= 2
-    if ledger is not None and written is not None:
-        ledger.extend(written)
-    return coded
-
-
-def _block_parts(size: int) -> list[range]:
-    """The parts of a text that have a stream each: all but the last of BLOCK_PART bytes."""
-    return [range(start, min(start + BLOCK_PART, size)) for start in range(0, size, BLOCK_PART)]
-
-
-def decode_text(block: Block, kernel: str = "float32") -> bytes:
-    """The content of a text block; CorruptFile unless everything matches."""
-    coded = block.text
-    assert coded is not None
-    if coded.schedule is TextSchedule.BLOCKWISE:
-        data = _decode_blocks(coded, block.size, kernel)
-    else:
-        data = _decode_bytewise(coded, block.size)
-    if container.digest(data) != block.digest:
-        raise CorruptFile("the decoded content does not match its checksum")
-    return data
-
-
-def _decode_blocks(coded: container.Text, size: int, kernel: str) -> bytes:
-    from bfncodec.models.text import blockwise
-
-    network = _block_network(zoo.find_hash(coded.model), kernel)
-    parts = _block_parts(size)
-    if len(parts) != len(coded.streams) or coded.lanes > size:
-        raise CorruptFile("a text's size, lanes and streams contradict each other")
-    data = []
-    for part, stream in zip(parts, coded.streams, strict=True):
-        text = blockwise.Blockwise(network, len(part), coded.lanes, coded.steps, coded.quiet)
-        coder = Coder(bytes(stream))
-        protocol.decode(coder, text)
-        if not coder.empty:
-            raise CorruptFile("the payload is damaged: something is left after the last byte")
-        data.append(text.data.tobytes())
-    return b"".join(data)
-
-
-def _decode_bytewise(coded: container.Text, size: int) -> bytes:
-    text = _bytewise(zoo.find_hash(coded.model), size, coded.lanes)
-    streams = iter(coded.streams)
-    for section in text.sections():
-        stream = next(streams, None)
-        if stream is None:
-            raise CorruptFile("the payload is damaged: a stream is missing")
-        coder = Coder(bytes(stream))
-        protocol.decode(coder, section)
-        if not coder.empty:
-            raise CorruptFile("the payload is damaged: something is left after the last byte")
-    if next(streams, None) is not None:
-        raise CorruptFile("the payload is damaged: a stream is left")
-    return text.data.tobytes()
-
-
-def encode_bytes(data: bytes, model: Path | None = None, *, kernel: str = "float32", effort: str = "default") -> Block:
-    """One item in the smallest of text, LZMA and stored; large items that look hopeless are not tried as text."""
-    plain = plain_blocks.encode(data)
-    if not data or len(data) > TEXT_LIMIT:
-        return plain
-    if len(data) > PROBE_FROM and not text_is_hopeful(data, len(plain.data), model):
-        return plain
-    text = encode_text(data, model, kernel=kernel, effort=effort)
-    return text if text_is_worth(text, len(plain.data)) else plain
-
-
-def text_bytes(block: Block) -> int:
-    """Bytes that a text block takes beside what every block has."""
-    assert block.text is not None
-    return len(block.text.model) + 4 + sum(len(stream) + 4 for stream in block.text.streams)
-
-
-def text_is_worth(block: Block, size: int) -> bool:
-    """True if a text block is smaller than `size` bytes, and one that a decoder accepts."""
-    assert block.text is not None
-    return text_bytes(block) < size and container.holds(block.text, block.size)
-
-
-def text_bits(data: bytes, model: Path | None = None) -> float:
-    """Bits a byte of a short text under the text model."""
-    from bfncodec.models.text import bytewise
-
-    values = np.frombuffer(data, np.uint8)
-    text = _bytewise(model or zoo.find("text"), len(data), 1, values)
-    return bytewise.dry_run(text.layers, text.memory, values) / len(data)
-
-
-def text_is_hopeful(data: Data, packed: int, model: Path | None = None) -> bool:
-    """True if a sample of an item promises less than the `packed` bytes of LZMA, at a price worth paying.
-
-    Repeats over long distances are LZMA's; whatever it makes tiny is not worth the model's time.
-    """
-    size = len(data)
-    if packed * 50 < size:
-        return False
-    step = max(size // SAMPLES, PROBE_BYTES // SAMPLES)
-    starts = range(0, size, step)[:SAMPLES]
-    sample = b"".join(bytes(cut(data, at, min(PROBE_BYTES // SAMPLES, size - at))) for at in starts)
-    return text_bits(sample, model) * size / 8 <= min(1.25 * packed, 0.985 * size)
-
-
-@cache
-def _block_network(path: Path, kernel: str) -> blockwise.BlockNetwork:
-    from bfncodec.models.text import blockwise
-
-    return blockwise.BlockNetwork(kernels.kernel(kernel), zoo.tensors(path))
-
-
-def _bytewise(path: Path, size: int, lanes: int, values: Pixels | None = None) -> bytewise.Bytewise:
-    from bfncodec.models.text import bytewise
-
-    return bytewise.Bytewise(kernels.kernel("float32"), zoo.tensors(path), size, lanes, values)
 
 
 @cache
@@ -273,7 +108,7 @@ def decode_thumbnail(block: Block, kernel: str) -> list[Pixels]:
     for part, channels in zip(made.passes, container.pass_channels(made.layout), strict=True):
         shape = (block.items, made.height, made.width, channels)
         if part.constant is not None:
-            small = (shape[0], -(-shape[1] // features.STRIDE), -(-shape[2] // features.STRIDE), channels)
+            small = (shape[0], -(-shape[1] // canvas.STRIDE), -(-shape[2] // canvas.STRIDE), channels)
             passes.append(np.broadcast_to(np.frombuffer(part.constant, np.uint8), small)[..., _order(channels)])
             continue
         model = _model(nets, part, shape, made.schedule)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,28 +18,19 @@ from bfncodec.blocks import plain
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.channels import noise_bits
+from bfncodec.coding.ledger import Ledger
 from bfncodec.container import Block, Mode, Sender
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
 from bfncodec.exact import kernels
 from bfncodec.exact.splitmix import stream
-from bfncodec.flow.loss import Ledger
 from bfncodec.flow.schedule import AnyStep
 from bfncodec.models import zoo
-from bfncodec.models.paper.single import Predictor, Single
+from bfncodec.models.paper.single import AnyPredictor, Predictor, Single
 from bfncodec.models.paper.spec import Spec, from_card
 
 _NUMPY = b"\x93NUMPY"
 _SEED = (0xFFFFFFFF, 0xFFFFFFFF)
 FRAME_LIMIT = 1 << 26
-
-
-class AnyPredictor(Protocol):
-    """`Predictor`, or the same in floating point."""
-
-    spec: Spec
-
-    def weights(self, theta: Any, items: int, step: int, steps: int) -> NDArray[np.int64]:
-        """See `Predictor.weights`."""
 
 
 @dataclass(frozen=True)

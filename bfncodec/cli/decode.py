@@ -64,7 +64,7 @@ def decode(
         raise click.UsageError("--rm would lose what --preview or --item leaves out")
     if output_dir:
         outputs.distinct(str(Path(output_dir) / Path(name).name) for name in names)
-    from bfncodec import api, container, spans
+    from bfncodec import container, decoding, encoding, spans
     from bfncodec.media import convert
 
     suffix = Path(output or "").suffix.lower()
@@ -121,13 +121,13 @@ def decode(
             target, sources={name: given}, force=force, keep=taken, make_folder=bool(output_dir)
         ) as out:
             if preview:
-                written = out.file.write(shaped(api.preview(file, device)))
+                written = out.file.write(shaped(decoding.preview(file, device)))
             elif file.blocks[0].image is not None:
-                written = out.file.write(shaped(next(api.contents(file, device))))
+                written = out.file.write(shaped(next(decoding.contents(file, device))))
             else:
                 written = 0
                 for block in file.blocks:
-                    written += sum(map(out.file.write, api.pieces(block, device)))
+                    written += sum(map(out.file.write, decoding.pieces(block, device)))
                     out.release()
                 content = spans.whole(out.file)
                 picture = parsed(content)
@@ -140,10 +140,10 @@ def decode(
         messages.detail(f"{files.printable(name)}: {files.with_unit(len(given.data))} -> {files.with_unit(written)}")
 
     def parsed(content: spans.Data) -> Picture | None:
-        return api.parsed(content, "auto", max_pixels) if suffix in convert.FORMATS else None
+        return encoding.parsed(content, "auto", max_pixels) if suffix in convert.FORMATS else None
 
     def converted(picture: Picture) -> bytes | None:
-        made = api.converted(picture, suffix)
+        made = decoding.converted(picture, suffix)
         if made is None:
             return None
         left_out.extend(made[1])
@@ -151,13 +151,13 @@ def decode(
 
     def shaped(content: Iterator[bytes] | Picture) -> bytes:
         if not isinstance(content, Iterator):
-            return converted(content) or api.file_bytes(content)
-        plain = api.file_bytes(content)
+            return converted(content) or decoding.file_bytes(content)
+        plain = decoding.file_bytes(content)
         picture = parsed(plain)
         return plain if picture is None else converted(picture) or plain
 
     def unpack(name: str, file: container.File, given: Input) -> None:
-        chosen = api.select(file, items)
+        chosen = decoding.select(file, items)
         taken = outputs.Keep.NOTHING if no_preserve else outputs.Keep.RIGHTS
         if output and len(chosen) != 1:
             raise UnsupportedFeature("is an archive; -o needs one --item, or use --output-dir")
@@ -172,7 +172,7 @@ def decode(
         blocks = [block for block in file.blocks for _ in range(block.items)]
         for number in chosen:
             refuse(blocks[number].image)
-        for item, content in api.decode_chosen(file, chosen, device):
+        for item, content in decoding.decode_chosen(file, chosen, device):
             messages.progress(files.printable(item))
             made = shaped(content)
             messages.clear()
@@ -204,14 +204,14 @@ def check(
     """Decode each FILE, compare with its checksum and throw the result away."""
     messages = files.Messages(1 - quiet + verbose)
     options.set_threads(threads)
-    from bfncodec import api, container
+    from bfncodec import container, decoding
 
     def one(name: str) -> None:
         messages.progress(files.printable(name))
         with files.opened(name, binary_wanted=True, force=False) as given:
             file = container.read(given.data, max_output=max_output, max_pixels=max_pixels)
             messages.tied(name, file)
-            for content in api.contents(file, device):
+            for content in decoding.contents(file, device):
                 if isinstance(content, Iterator):
                     deque(content, 0)
         messages.note(f"{files.printable(name)}: OK")

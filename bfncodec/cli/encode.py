@@ -85,7 +85,7 @@ def encode(
 
     if output_dir:
         outputs.distinct(map(target_of, names))
-    from bfncodec import api, container, inputs, spans
+    from bfncodec import container, decoding, encoding, inputs, spans
 
     choices: dict[str, Any] = {
         "device": device,
@@ -103,7 +103,7 @@ def encode(
         outputs.check_target(target, [name], force, named=bool(output), make_folder=bool(output_dir))
         messages.progress(files.printable(name))
         with files.opened(name, binary_wanted=False, force=force) as given, inputs.spool() as spool:
-            file = api.encode_file(given.data, spool, **choices)
+            file = encoding.encode_file(given.data, spool, **choices)
             messages.tied(name, file)
             finish(target, file, {name: given.data}, {name: given}, outputs.Keep.ALL)
         tidy(target, {name: given})
@@ -122,7 +122,7 @@ def encode(
             except (BfnError, OSError) as error:
                 raise files.Refused(f"{files.printable(name)}: {files.reason(error)}") from error
         messages.progress(files.printable(target))
-        file = api.archive_file(list(items.items()), **choices)
+        file = encoding.archive_file(list(items.items()), **choices)
         messages.tied(target, file)
         finish(target, file, items, read, outputs.Keep.RIGHTS)
         tidy(target, read)
@@ -141,7 +141,7 @@ def encode(
             container.write_to(out.file, file)
             encoded = spans.whole(out.file)
             if not no_verify:
-                api.verify(encoded, originals, device)
+                decoding.verify(encoded, originals, device)
         size = sum(map(len, originals.values()))
         share = f"{len(encoded) / size:.1%}" if size else "-"
         shown = files.printable(target if len(sources) > 1 else next(iter(sources)))

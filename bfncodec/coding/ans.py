@@ -13,10 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.errors import CorruptFile
-from bfncodec.exact.pmf import TOTAL
+from bfncodec.exact.compiled import compiled
+from bfncodec.exact.pmf import TOTAL, TOTAL_BITS
+from bfncodec.exact.tables import CHANCE_BITS
 
 Weights = NDArray[Any]
 Symbols = NDArray[np.int32]
+Ints = NDArray[Any]
+_CHUNK = 1 << 16
+_LOW = np.uint64(1 << 32)
+_MASK = np.uint64(TOTAL - 1)
+_SHIFT = np.uint64(TOTAL_BITS)
+_WORD = np.uint64(32)
+_ONE = np.uint64(1)
+_UP = np.uint64(TOTAL_BITS - CHANCE_BITS)
+_TOTAL = np.uint64(TOTAL)
 
 
 class Coder:
@@ -93,3 +104,54 @@ def _checked(weights: Weights) -> NDArray[np.float64]:
         raise ValueError("a pmf must have integer weights of at least 1 that sum to 2**24")
     # constriction reads the memory row by row, whatever the strides say.
     return (weights - 1).astype(np.float64, order="C")
+
+
+def push_intervals(coder: Coder, intervals: Ints) -> None:
+    """Push symbols of which only (what lies below, weight) [n, 2] is known, neither end of the range among them."""
+    below, width = intervals.astype(np.int64).T
+    coder.push(np.ones(len(below), np.int32), np.stack([below, width, TOTAL - below - width], axis=1))
+
+
+@compiled
+def pop_bit(stack: Ints, words: Ints, probability: int) -> int:
+    """Pop a bit that is 1 with `probability` / 2**16."""
+    state = stack[0]
+    ones = np.uint64(probability) << _UP
+    zeros = _TOTAL - ones
+    rest = state & _MASK
+    if rest < zeros:
+        bit = 0
+        state = (state >> _SHIFT) * zeros + rest
+    else:
+        bit = 1
+        state = (state >> _SHIFT) * ones + rest - zeros
+    if state < _LOW and stack[1] > np.uint64(0):
+        stack[1] -= _ONE
+        state = state << _WORD | words[stack[1]]
+    stack[0] = state
+    return bit
+
+
+@compiled
+def pop_between(stack: Ints, words: Ints, below: int, width: int) -> None:
+    """Pop the symbol of `width` / 2**24 that the state stands for; `below` of them come before it."""
+    state = stack[0]
+    state = (state >> _SHIFT) * np.uint64(width) + (state & _MASK) - np.uint64(below)
+    if state < _LOW and stack[1] > np.uint64(0):
+        stack[1] -= _ONE
+        state = state << _WORD | words[stack[1]]
+    stack[0] = state
+
+
+def push_bits(coder: Coder, bits: NDArray[Any], probabilities: NDArray[Any]) -> None:
+    """Push bits [n] with probabilities of a one [n], 1 / 2**16, so that `pop_bit` gives them in this order."""
+    for stop in range(len(bits), 0, -_CHUNK):
+        part = slice(max(0, stop - _CHUNK), stop)
+        ones = probabilities[part].astype(np.int64) << (TOTAL_BITS - CHANCE_BITS)
+        coder.push(bits[part], np.stack([TOTAL - ones, ones], axis=1))
+
+
+def cost_of_bits(bits: NDArray[Any], probabilities: NDArray[Any]) -> float:
+    """-log2 of the probabilities of bits, summed."""
+    chosen = np.where(bits == 1, probabilities, (1 << CHANCE_BITS) - probabilities.astype(np.int64))
+    return float((CHANCE_BITS - np.log2(chosen)).sum())

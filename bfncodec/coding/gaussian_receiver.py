@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.ans import Coder
-from bfncodec.coding.bits import pop_between
+from bfncodec.coding.ans import Coder, pop_between
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.pmf import TOTAL, TOTAL_BITS
 from bfncodec.flow.sender import GaussianSender

@@ -13,12 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.ans import Coder
-from bfncodec.coding.bits import pop_between
+from bfncodec.coding.ans import Coder, pop_between, push_intervals
 from bfncodec.exact import tables
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.pmf import LEVELS, TOTAL, TOTAL_BITS
-from bfncodec.flow.loss import surprise
 
 Ints = NDArray[Any]
 
@@ -123,12 +121,6 @@ class Mixtures:
     def cost(self, values: Ints) -> float:
         """Bits of values int [n]."""
         return float((TOTAL_BITS - np.log2(self.intervals(values)[:, :, 1])).sum())
-
-
-def push_intervals(coder: Coder, intervals: Ints) -> None:
-    """Push symbols of which only (what lies below, weight) [n, 2] is known, neither end of the range among them."""
-    below, width = intervals.astype(np.int64).T
-    coder.push(np.ones(len(below), np.int32), np.stack([below, width, TOTAL - below - width], axis=1))
 
 
 @compiled
@@ -275,26 +267,3 @@ def _gradients(known: Tables, parts: Ints, values: Ints, logs: Ints, out: Ints) 
             out[index, j] = (share * whole >> _WEIGHT_BITS) - part
             out[index, count + j] = -(part * (high + low - _ONE) >> _LOGISTIC_BITS) * ratio >> 8
             out[index, 2 * count + j] = share * slope // total
-
-
-class Table:
-    """Any pmfs: weights int64 [n, K]."""
-
-    def __init__(self, weights: NDArray[np.int64]) -> None:
-        self.made = weights
-
-    def weights(self) -> NDArray[np.int64]:
-        """Pmfs [n, K]."""
-        return self.made
-
-    def push(self, coder: Coder, values: Ints) -> None:
-        """Push symbols [n]."""
-        coder.push(values, self.made)
-
-    def pop(self, coder: Coder) -> NDArray[np.uint8]:
-        """Pop symbols [n], below 256."""
-        return coder.pop(self.made).astype(np.uint8)
-
-    def cost(self, values: Ints) -> float:
-        """Bits of symbols [n]."""
-        return surprise(self.made, values)

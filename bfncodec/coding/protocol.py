@@ -13,12 +13,15 @@ from copy import deepcopy
 from functools import partial
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
+from bfncodec.coding import ledger as ledger_coding
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.channels import channel, noise_bits
+from bfncodec.coding.mixtures import Ints
 from bfncodec.exact.splitmix import stream
-from bfncodec.flow import loss
+from bfncodec.flow.loss import surprise
 from bfncodec.flow.schedule import AnyStep, Group
 from bfncodec.flow.theta import AnyTheta, prior
 
@@ -66,7 +69,7 @@ class Model(Protocol):
         """Take note of decoded variables."""
 
 
-def encode(coder: Coder, model: Model, ledger: loss.Ledger | None = None) -> set[int]:
+def encode(coder: Coder, model: Model, ledger: ledger_coding.Ledger | None = None) -> set[int]:
     """Push everything. Returns the groups whose noise the stack could not feed: sent without noisy steps."""
     silent = set()
     before = len(ledger.groups) if ledger is not None else 0
@@ -76,7 +79,7 @@ def encode(coder: Coder, model: Model, ledger: loss.Ledger | None = None) -> set
         if steps and coder.bits < noise_bits(steps, len(x)):
             silent.add(span[0])
             steps = ()
-        entry = loss.GroupLoss(span[0], len(x)) if ledger is not None else None
+        entry = ledger_coding.GroupLoss(span[0], len(x)) if ledger is not None else None
         theta = prior(steps, len(x)) if steps else None
         sent = []
         for number, step in enumerate(steps):
@@ -117,7 +120,7 @@ def _same(weights: Values) -> Values:
     return weights
 
 
-def _another(model: Model, silent: Collection[int], number: int) -> list[loss.GroupLoss]:
+def _another(model: Model, silent: Collection[int], number: int) -> list[ledger_coding.GroupLoss]:
     """Losses of all noisy groups along another path, whose noise is popped off fixed random bits."""
     groups = []
     for span in model.spans():
@@ -126,7 +129,7 @@ def _another(model: Model, silent: Collection[int], number: int) -> list[loss.Gr
             continue
         x = model.values(span)
         coder = Coder(stream((span[0], number), noise_bits(steps, len(x)) // 64 + 1).tobytes() + b"\1")
-        theta, entry = prior(steps, len(x)), loss.GroupLoss(span[0], len(x))
+        theta, entry = prior(steps, len(x)), ledger_coding.GroupLoss(span[0], len(x))
         for index, step in enumerate(steps):
             link, name = channel(step), (span[0], index + (number + 1 << 16))
             weights = model.output(span, theta).weights()
@@ -159,3 +162,26 @@ def decode(coder: Coder, model: Model, silent: Collection[int] = (), last: int |
         for link, y in reversed(seen):
             link.give_back(coder, x, y)
         model.reveal(number, x)
+
+
+class Table:
+    """Any pmfs: weights int64 [n, K]."""
+
+    def __init__(self, weights: NDArray[np.int64]) -> None:
+        self.made = weights
+
+    def weights(self) -> NDArray[np.int64]:
+        """Pmfs [n, K]."""
+        return self.made
+
+    def push(self, coder: Coder, values: Ints) -> None:
+        """Push symbols [n]."""
+        coder.push(values, self.made)
+
+    def pop(self, coder: Coder) -> NDArray[np.uint8]:
+        """Pop symbols [n], below 256."""
+        return coder.pop(self.made).astype(np.uint8)
+
+    def cost(self, values: Ints) -> float:
+        """Bits of symbols [n]."""
+        return surprise(self.made, values)

@@ -8,12 +8,20 @@ products is compiled for NumPy's arrays, and shared operators for torch's.
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bfncodec.errors import BfnError, UnsupportedFeature
+from bfncodec.errors import UnsupportedFeature
+
+if TYPE_CHECKING:
+    pass
+
+
+from functools import cache
+from typing import Protocol
+
+from bfncodec.errors import BfnError
 from bfncodec.exact.compiled import compiled
 
 SUM_LIMIT = 1 << 24
@@ -233,3 +241,10 @@ def for_device(device: str) -> Kernel:
     if not torch.cuda.is_available():
         raise UnsupportedFeature("no CUDA device is available; use --device cpu")
     return kernel("torch-cuda")
+
+
+def kernel_name(device: str) -> str:
+    """The kernel for --device auto, cpu or cuda."""
+    from bfncodec.exact import kernels
+
+    return kernels.for_device(device).name

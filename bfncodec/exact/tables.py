@@ -4,6 +4,8 @@ Each table is made by integer arithmetic from a few constants that `decimal` rou
 correctly, so every machine builds the same table.
 """
 
+from __future__ import annotations
+
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from functools import cache
 
@@ -65,3 +67,23 @@ def octaves(first: int, last: int, steps: int, fraction: int) -> Ints:
         two = Decimal(2)
         values = [int((two ** (Decimal(i) / steps + fraction)).to_integral_value()) for i in range(first, last)]
     return np.array(values, np.int64)
+
+
+CHANCE_BITS = 16
+CHANCE_ONE = 1 << CHANCE_BITS
+LOGIT_MAX = 2815  # 11 nats: one in 60,000
+_UNIT = 1 << 30
+
+
+def squash_table() -> Ints:
+    """Probabilities of the log-odds -LOGIT_MAX .. LOGIT_MAX: int64 [2 * LOGIT_MAX + 1]."""
+    tail = exp_negative(np.arange(LOGIT_MAX + 1, dtype=np.int64), 256)
+    upper = (_UNIT << CHANCE_BITS) // (_UNIT + tail)
+    return np.concatenate([(CHANCE_ONE - upper)[:0:-1], upper])
+
+
+def stretch_table() -> Ints:
+    """Nearest log-odds of the probabilities 0 .. 2**16 - 1, odd around one half: int64 [2**16]."""
+    upper = squash_table()[LOGIT_MAX:]
+    half = np.searchsorted(upper[:-1] + upper[1:], 2 * np.arange(CHANCE_ONE // 2, CHANCE_ONE))
+    return np.concatenate([[-LOGIT_MAX], -half[:0:-1], half]).astype(np.int64)

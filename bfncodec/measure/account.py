@@ -11,17 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec import api, container
+from bfncodec import api, container, decoding, presets
 from bfncodec.blocks import image as image_blocks
 from bfncodec.blocks import single as single_blocks
+from bfncodec.blocks import text
+from bfncodec.coding.ledger import GroupLoss, Ledger
 from bfncodec.container import Block, File, Layout, Schedule
 from bfncodec.errors import LimitExceeded
-from bfncodec.flow.loss import GroupLoss, Ledger
+from bfncodec.exact import kernels
 from bfncodec.media import png
 from bfncodec.models import zoo
 from bfncodec.models.image import coefficients as coefficients_image
-from bfncodec.models.image.features import STRIDE
-from bfncodec.models.image.wavefront import Rows, Wavefront
+from bfncodec.models.image.canvas import STRIDE
+from bfncodec.models.image.outputs import Rows
+from bfncodec.models.image.wavefront import Wavefront
 
 Told = dict[str, Any]
 
@@ -54,7 +57,7 @@ def measure(data: bytes, settings: Settings) -> Told:
     block = _encode(data, settings, ledger, costs)
     encoded = container.write(File([block]))
     middle = time.perf_counter()
-    api.verify(encoded, {"": data}, settings.device)
+    decoding.verify(encoded, {"": data}, settings.device)
     ended = time.perf_counter()
     streams = _streams(block)
     payload = 8 * sum(streams)
@@ -68,9 +71,9 @@ def measure(data: bytes, settings: Settings) -> Told:
         "mode": block.mode.name.lower(),
         "floating_point": block.single is not None and block.single.inexact,
         "dimensions": dimensions,
-        "header_bytes": len(encoded) - api.block_bytes(block),
+        "header_bytes": len(encoded) - container.block_bytes(block),
         "digest_bytes": container.DIGEST_BYTES,
-        "side_bytes": api.block_bytes(block) - sum(streams),
+        "side_bytes": container.block_bytes(block) - sum(streams),
         "payload_bits": payload,
         "seed_bits": costs.seed,
         "theory_bits": round(path, 3),
@@ -93,7 +96,7 @@ def measure(data: bytes, settings: Settings) -> Told:
 
 def _encode(data: bytes, settings: Settings, ledger: Ledger, costs: single_blocks.Costs) -> Block:
     """The block that `api.encode` would write, with its ledger."""
-    kernel = api.kernel_name(settings.device)
+    kernel = kernels.kernel_name(settings.device)
     path = zoo.find(settings.model) if settings.model else None
     if path and single_blocks.serves(path):
         return single_blocks.encode(data, path, kernel, settings.single, ledger, costs)
@@ -106,14 +109,14 @@ def _encode(data: bytes, settings: Settings, ledger: Ledger, costs: single_block
     block = blocks[0]
     # The same choice again, now with a ledger: what encode tries on the way would fill it as well.
     if block.image is not None:
-        picture = png.parse(data, api.MAX_PIXELS)
+        picture = png.parse(data, presets.MAX_PIXELS)
         assert picture is not None
         return image_blocks.encode_pictures(
             [picture], kernel, zoo.find_hash(block.image.model), settings.effort, ledger
         )
     if block.text is not None:
         model = zoo.find_hash(block.text.model)
-        return image_blocks.encode_text(data, model, ledger, kernel=kernel, effort=settings.effort)
+        return text.encode_text(data, model, ledger, kernel=kernel, effort=settings.effort)
     return block
 
 
@@ -161,13 +164,13 @@ def image_map(data: bytes, settings: Settings) -> NDArray[np.float64] | None:
 
     Pixels of the thumbnail get equal shares of its cost, noisy steps included.
     """
-    picture = None if settings.media in ("text", "bytes") else png.parse(data, api.MAX_PIXELS)
+    picture = None if settings.media in ("text", "bytes") else png.parse(data, presets.MAX_PIXELS)
     if picture is None or settings.effort == "lattice" or picture.layout not in (Layout.L, Layout.RGB):
         return None
     ledger = Ledger()
     model_path = zoo.find(settings.model) if settings.model else None
     block = image_blocks.encode_pictures(
-        [picture], api.kernel_name(settings.device), model_path, settings.effort, ledger
+        [picture], kernels.kernel_name(settings.device), model_path, settings.effort, ledger
     )
     made = block.image
     assert made is not None and made.schedule is Schedule.WAVEFRONT
@@ -175,7 +178,7 @@ def image_map(data: bytes, settings: Settings) -> NDArray[np.float64] | None:
     if part.constant is not None:
         return None
     planes = image_blocks.split(picture.pixels[None], made.layout)[0]
-    nets = image_blocks.networks(zoo.find_hash(made.model), api.kernel_name(settings.device))
+    nets = image_blocks.networks(zoo.find_hash(made.model), kernels.kernel_name(settings.device))
     coefficients = coefficients_image.unpack(bytes(part.base), nets.coefficients)
     model = Wavefront(nets.changed(bytes(part.changes)), planes.shape, coefficients, planes, part.pace)
     bits: NDArray[np.float64] = np.zeros((made.height, made.width))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.channels import channel, noise_bits
-from bfncodec.coding.mixtures import Table
+from bfncodec.coding.protocol import Table
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import Tensors

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bfncodec.errors import BfnError
 from bfncodec.exact.kernels import SUM_LIMIT
@@ -43,3 +45,9 @@ def freeze(name: str, weight: NDArray[Any], bias: NDArray[Any], bound: int = 0) 
         f"{name}.bias": scaled.astype(np.int32),
         f"{name}.shift": exponent.astype(np.int8),
     }
+
+
+def row_exponents(weights: Tensor) -> Tensor:
+    """Largest exponents n [rows, 1] in 0 .. 20 such that weights * 2**n fit int8."""
+    peak = weights.abs().amax(1, keepdim=True).clamp(min=1e-9)
+    return torch.floor(torch.log2(WEIGHT_MAX / peak)).clamp(0.0, 20.0)

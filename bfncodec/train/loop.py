@@ -8,60 +8,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bfncodec.errors import BfnError
 from bfncodec.train import checkpoint, distributed
 from bfncodec.train.freeze import freeze
-from bfncodec.train.image.network import LocalNetwork, mixture_bits
-from bfncodec.train.image.photographs import Batch
-
-
-class Task(Protocol):
-    """What a network is trained on. Batches follow from the step alone."""
-
-    features: int
-    cross: bool
-
-    def batch(self, step: int, draw: int, share: slice = distributed.ALL) -> Batch:
-        """The batch of a step, or a share of it; other draws give other batches of the same data."""
-
-    def held_out(self) -> Iterator[Batch]:
-        """Held-out data, every pixel once."""
-
-    def constants(self) -> dict[str, NDArray[Any]]:
-        """Integer tensors that the exported model needs beside the network."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is trained and for how long; stored in every checkpoint."""
-
-    width: int = 192
-    blocks: int = 2
-    head: int = 64
-    mixtures: int = 4
-    steps: int = 20000
-    rate: float = 2e-3
-    decay: float = 0.5  # the last part of the steps, over which the rate falls to zero
-    rounded: float = 0.15  # the last part of the steps, trained with integer rounding
-    pixels: int = 8192  # a step
-    seed: int = 0
-
-
-def pixel_bits(network: torch.nn.Module, batch: Batch) -> Tensor:
-    """Bits of each pixel's predicted channels, [n, channels]."""
-    mixtures = network(batch.features, batch.cross, batch.channels)
-    pairs = zip(batch.channels, mixtures, strict=True)
-    return torch.stack([mixture_bits(m, batch.means[:, i], batch.scale[:, i], batch.values[:, i]) for i, m in pairs], 1)
+from bfncodec.train.image.network import LocalNetwork
+from bfncodec.train.image.train import Plan, Task, pixel_bits
 
 
 def rate_factor(step: int, steps: int, decay: float) -> float:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.errors import CorruptFile
-from bfncodec.models.image import features, linear
+from bfncodec.models.image import canvas as canvas_image
+from bfncodec.models.image import linear
 
 _SIZE = linear.REGRESSORS * 3 + 3
 _LONGEST = 1 << 17  # ones of a code at most
@@ -20,12 +21,12 @@ def choose(planes: NDArray[Any], prior: NDArray[np.int64]) -> NDArray[np.int64]:
     three = np.repeat(planes, 3, axis=3) if planes.shape[3] == 1 else planes
     if three.shape[0] * three.shape[1] * three.shape[2] < 4096:
         return prior
-    canvas = features.filled(three)
+    canvas = canvas_image.filled(three)
     fitted = linear.solve(linear.normal_equations(canvas), prior)
-    sample = canvas[:, : features.RADIUS + 512, : 2 * features.RADIUS + 512]
+    sample = canvas[:, : canvas_image.RADIUS + 512, : 2 * canvas_image.RADIUS + 512]
     sample = np.ascontiguousarray(sample)
     left = [linear.fields(sample, coefficients).errors for coefficients in (prior, fitted)]
-    inner = [part[:, features.RADIUS :, features.RADIUS : -features.RADIUS, :3] for part in left]
+    inner = [part[:, canvas_image.RADIUS :, canvas_image.RADIUS : -canvas_image.RADIUS, :3] for part in left]
     sizes = [abs(errors.astype(np.int64)) + _FLOOR for errors in inner]
     share = np.log2(sizes[0] / sizes[1]).mean()
     # About half of the difference in log-size survives the network, which corrects its base.

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from bfncodec.exact import kernels
 from bfncodec.exact.compiled import compiled
+from bfncodec.models.image import canvas as canvas_image
 from bfncodec.models.image import features
+from bfncodec.models.image.canvas import RADIUS
 from bfncodec.models.image.features import (
     COEFFICIENT_BITS,
     DIFFERENCE_LIMIT,
     FEATURE_LIMIT,
     LEVEL_INPUTS,
-    RADIUS,
     TREND_WEIGHTS,
 )
 
@@ -54,7 +55,7 @@ def frame(height: int, width: int, coefficients: Ints) -> Frame:
     """The frame of images of one size; coefficients: the base's [74, 3]."""
     row = width + 2 * RADIUS
     neighbours, near, before = (
-        features.addresses(o, row) for o in (features.NEIGHBOURS, features.PAST, features.TREND)
+        canvas_image.addresses(o, row) for o in (features.NEIGHBOURS, features.PAST, features.TREND)
     )
     weights = np.array(features.PAST_WEIGHTS, np.int64)
     *base, bias, cross = coefficients.astype(np.int64)

@@ -13,22 +13,18 @@ Units as in `context`: base and means in 1/16 level, features in 1/16 of the loc
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.ans import Coder
 from bfncodec.coding.mixtures import Mixtures
-from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import Array, Kernel, clip
 from bfncodec.exact.layers import LocalNetwork
-from bfncodec.flow.schedule import Step, geometric
 from bfncodec.models.image import features as image_features
+from bfncodec.models.image.outputs import CosetOutput, mixtures_of
 
-CHUNK = 1 << 15  # targets predicted at once
 STATES = 10  # 0 unknown, 1 .. 8 that many noisy steps seen, 9 known
 KNOWN = STATES - 1
 LEVELS = 4
@@ -81,22 +77,6 @@ def centre(kind: Kind) -> int:
     return kind.own.index((0, 0))
 
 
-def thumbnail_steps(deviations: list[int]) -> tuple[tuple[Step, ...], list[int]]:
-    """Noisy steps of the thumbnail, and the scale step (1/8 octave of 1/16 level) before each and after all."""
-    steps = geometric(deviations)
-    scales, accuracy = [8 * 10], 0
-    for step in steps:
-        accuracy += step.accuracy
-        # sigma_total = sqrt(2**20 / accuracy) levels; 8 * log2(16 * sigma) = 4 * log2(2**28 / accuracy)
-        scales.append(_eighth_octaves((1 << 28) // accuracy))
-    return steps, scales
-
-
-def _eighth_octaves(square: int) -> int:
-    """floor(4 * log2(square)), at least 8."""
-    return max(8, (square**4).bit_length() - 1)
-
-
 def features(
     kernel: Kernel,
     scales: image_features.Scales,
@@ -139,68 +119,6 @@ def features(
     return clip(kernel.concat(parts), -image_features.FEATURE_LIMIT, image_features.FEATURE_LIMIT), steps, base
 
 
-def mixtures(raw: NDArray[Any], scale: NDArray[Any], base: NDArray[Any], steps: NDArray[Any], shift: Any) -> Mixtures:
-    """Mixtures of one channel from a network's outputs int [n, 3k].
-
-    scale: the table of `context.Scales`; base: 1/16 level [n]; steps: scale steps [n]; shift: 1/1024 level [n].
-    """
-    count = raw.shape[1] // 3
-    made = np.empty((len(raw), 3, count), np.int64)
-    _relative(raw, scale, base, steps, shift, made)
-    return Mixtures(made)
-
-
-@compiled
-def _relative(raw: Any, scale: Any, base: Any, steps: Any, shift: Any, out: Any) -> None:
-    count = out.shape[2]
-    for index in range(len(out)):
-        for j in range(count):
-            offset = min(max(np.int64(raw[index, count + j]), -1024), 1024) * scale[steps[index]] + 8 >> 4
-            out[index, 0, j] = raw[index, j]
-            out[index, 1, j] = base[index] * 64 + offset + shift[index]
-            out[index, 2, j] = raw[index, 2 * count + j] + 2 * steps[index]
-
-
-class CosetOutput:
-    """Output distribution of the targets of a coset: all variables independent given theta.
-
-    `chunk(start, stop)` gives the mixtures of every coded channel for some of `size`
-    targets; variables are ordered channel after channel.
-    """
-
-    def __init__(self, chunk: Callable[[int, int], list[Mixtures]], size: int) -> None:
-        self.chunk, self.size = chunk, size
-
-    def _bounds(self) -> list[tuple[int, int]]:
-        return [(start, min(start + CHUNK, self.size)) for start in range(0, self.size, CHUNK)]
-
-    def weights(self) -> NDArray[np.int32]:
-        """Pmfs int32 [variables, 256]."""
-        parts = [[mixture.weights().astype(np.int32) for mixture in self.chunk(*bounds)] for bounds in self._bounds()]
-        return np.concatenate([part[c] for c in range(len(parts[0])) for part in parts])
-
-    def push(self, coder: Coder, values: NDArray[Any]) -> None:
-        """Push values int [variables]."""
-        table = values.reshape(-1, self.size)
-        for start, stop in reversed(self._bounds()):
-            for channel, mixture in reversed(list(enumerate(self.chunk(start, stop)))):
-                mixture.push(coder, table[channel, start:stop])
-
-    def pop(self, coder: Coder) -> NDArray[Any]:
-        """Pop values int32 [variables]."""
-        parts = [[mixture.pop(coder) for mixture in self.chunk(*bounds)] for bounds in self._bounds()]
-        return np.concatenate([part[c] for c in range(len(parts[0])) for part in parts])
-
-    def cost(self, values: NDArray[Any]) -> float:
-        """Bits of values int [variables]."""
-        table = values.reshape(-1, self.size)
-        return sum(
-            mixture.cost(table[channel, start:stop])
-            for start, stop in self._bounds()
-            for channel, mixture in enumerate(self.chunk(start, stop))
-        )
-
-
 class Cosets:
     """Predicts targets of one kind on planes of N images, whatever the schedule."""
 
@@ -238,7 +156,7 @@ class Cosets:
             none = np.zeros(len(home), np.int64)
             heads = (kernel.numpy(self.network.head(channel, hidden, None)) for channel in channels)
             return [
-                mixtures(raw, scale, home[:, channel], steps, none)
+                mixtures_of(raw, scale, home[:, channel], steps, none)
                 for channel, raw in zip(channels, heads, strict=True)
             ]
 

@@ -24,9 +24,6 @@ from numpy.typing import NDArray
 from bfncodec.exact.kernels import Array, Kernel, clip
 from bfncodec.exact.tables import octaves
 
-RADIUS = 3
-SLOPE = 4  # the diagonal of a pixel is x + SLOPE * y
-STRIDE = 16  # of the thumbnail's pixels, in both directions
 NEIGHBOURS = [(dy, dx) for dy in (-3, -2, -1) for dx in range(-3, 4)] + [(0, -3), (0, -2), (0, -1)]
 PAST = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, 2), (-1, -2), (-2, -1), (-2, 1)]
 PAST_WEIGHTS = [3, 3, 2, 2, 1, 1, 1, 1, 1, 1]  # of the local scale; their sum is 16
@@ -41,44 +38,6 @@ FEATURE_LIMIT = 127
 DIFFERENCE_LIMIT = 8160  # of differences and innovations, 1/16 level
 COEFFICIENT_BITS = 12
 CENTRE = 128
-MARGIN_ERROR = 64  # error assumed outside the image, 1/16 level
-
-
-def canvas_shape(shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    """Canvas shape of N images of H x W pixels."""
-    count, height, width = shape
-    return count, height + RADIUS, width + 2 * RADIUS, 4
-
-
-def margins(canvas: NDArray[np.int16], thumbnail: NDArray[Any]) -> None:
-    """Fill the part of the margin that the thumbnail [N, h, w, 3] tells."""
-    width = canvas.shape[2] - 2 * RADIUS
-    row = np.repeat(thumbnail[:, 0], STRIDE, axis=1)[:, :width]
-    canvas[:, :RADIUS, RADIUS:-RADIUS, :3] = row[:, None]
-    canvas[:, : RADIUS + 1, :RADIUS, :3] = row[:, None, :1]
-    canvas[:, :RADIUS, -RADIUS:, :3] = row[:, None, -1:]
-
-
-def filled(pixels: NDArray[Any]) -> NDArray[np.int16]:
-    """The canvas of known images [N, H, W, 3] (channels G, R, B)."""
-    canvas = np.zeros(canvas_shape(pixels.shape[:3]), np.int16)
-    margins(canvas, pixels[:, ::STRIDE, ::STRIDE])
-    canvas[:, RADIUS:, RADIUS:-RADIUS, :3] = pixels
-    canvas[:, RADIUS:, -RADIUS:, :3] = pixels[:, :, -1:]
-    canvas[:, RADIUS + 1 :, :RADIUS, :3] = pixels[:, :-1, :1]
-    return canvas
-
-
-def blank_errors(shape: tuple[int, int, int]) -> NDArray[np.int16]:
-    """A canvas of base errors before any pixel is known."""
-    errors = np.zeros(canvas_shape(shape), np.int16)
-    errors[..., :3] = MARGIN_ERROR
-    return errors
-
-
-def addresses(offsets: list[tuple[int, int]], row: int) -> NDArray[np.int64]:
-    """Flat distances of neighbours on a canvas whose rows hold `row` pixels."""
-    return np.array([dy * row + dx for dy, dx in offsets], np.int64)
 
 
 class Scales:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import AnyTheta, Theta
-from bfncodec.models.image import cosets
+from bfncodec.models.image import cosets, outputs
+from bfncodec.models.image import thumbnail as thumbnail_image
 from bfncodec.models.image.networks import Networks
 
 Pixels = NDArray[Any]
@@ -46,7 +47,7 @@ class Lattice:
         self.channels = shape[3]
         self.original = pixels
         self.known = np.zeros((*shape[:3], 3), np.int32)
-        thumbnail, self.scale_steps = cosets.thumbnail_steps(networks.deviations)
+        thumbnail, self.scale_steps = thumbnail_image.thumbnail_steps(networks.deviations)
         self.targets = [Target("T", 4, tuple(range(self.channels)))]
         self.groups = [Group(self._size(self.targets[0]), thumbnail)]
         for level in reversed(range(cosets.LEVELS)):
@@ -81,7 +82,7 @@ class Lattice:
         view = self._view(target, self.original)[..., list(target.channels)]
         return view.transpose(3, 0, 1, 2).reshape(-1).astype(np.int64)
 
-    def output(self, span: range, theta: AnyTheta | None) -> cosets.CosetOutput:
+    def output(self, span: range, theta: AnyTheta | None) -> outputs.CosetOutput:
         """See `coding.protocol.Model`. When encoding, `known` is first put back to what the group may see."""
         number = span[0]
         target = self.targets[number]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.exact.compiled import compiled
+from bfncodec.models.image import canvas as canvas_image
 from bfncodec.models.image import compiled_features, features
 
 REGRESSORS = features.DIFFERENCES + 1
@@ -32,14 +33,14 @@ def normal_equations(canvas: NDArray[np.int16]) -> NDArray[np.float64]:
     Rows of pixels are skipped evenly in images of more than about FIT_PIXELS pixels.
     """
     count, height, width, _ = canvas.shape
-    height, width = height - features.RADIUS, width - 2 * features.RADIUS
+    height, width = height - canvas_image.RADIUS, width - 2 * canvas_image.RADIUS
     row = canvas.shape[2]
     skip = max(1, count * height * width // FIT_PIXELS)
     images, rows = np.divmod(np.arange(0, count * height, skip), height)
-    starts = (images * canvas.shape[1] + rows + features.RADIUS) * row + features.RADIUS
+    starts = (images * canvas.shape[1] + rows + canvas_image.RADIUS) * row + canvas_image.RADIUS
     pixels = (starts[:, None] + np.arange(width)).reshape(-1)
     flat = canvas.reshape(-1, 4)
-    offsets = features.addresses(features.NEIGHBOURS, row)
+    offsets = canvas_image.addresses(features.NEIGHBOURS, row)
     total = np.zeros((REGRESSORS + 3, REGRESSORS + 3))
     for start in range(0, len(pixels), _CHUNK):
         part = pixels[start : start + _CHUNK]
@@ -134,8 +135,8 @@ class Fields:
 def fields(canvas: NDArray[np.int16], coefficients: NDArray[Any]) -> Fields:
     """Errors, innovations and their trends of filled canvases."""
     count, height, width, _ = canvas.shape
-    area = count, height - features.RADIUS, width - 2 * features.RADIUS
-    made = Fields(*(features.blank_errors(area) for _ in range(3)))
+    area = count, height - canvas_image.RADIUS, width - 2 * canvas_image.RADIUS
+    made = Fields(*(canvas_image.blank_errors(area) for _ in range(3)))
     flat = [part.reshape(-1, 4) for part in (canvas, made.innovations, made.trends, made.errors)]
     compiled_features.settle_all(compiled_features.frame(*area[1:], coefficients), *flat, count)
     return made

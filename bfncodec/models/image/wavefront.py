@@ -7,111 +7,25 @@ is a diagonal of all images of a block, predicted in one batch from causal neigh
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.ans import Coder
-from bfncodec.coding.mixtures import Mixtures, push_intervals
-from bfncodec.errors import BfnError
 from bfncodec.exact import kernels, threads
-from bfncodec.exact.pmf import TOTAL_BITS
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import AnyTheta, Theta
+from bfncodec.models.image import canvas as canvas_image
 from bfncodec.models.image import compiled_features, cosets, features, learning_heads, linear
-from bfncodec.models.image.features import SLOPE, STRIDE
+from bfncodec.models.image import thumbnail as thumbnail_image
+from bfncodec.models.image.canvas import SLOPE, STRIDE
 from bfncodec.models.image.learning_heads import LEARN_ALL_BITS, OnlineHeads
 from bfncodec.models.image.networks import Networks
+from bfncodec.models.image.outputs import DiagonalOutput, Rows, Seen
 
 Pixels = NDArray[Any]
 _NONE = np.zeros(0, np.int64)
 _AHEAD_FROM = 32  # chunks; to begin and end with a second thread takes as long as some of them
-
-
-class Seen(NamedTuple):
-    """What the network sees of pixels at canvas addresses.
-
-    Trunk activations [n, width], base (1/16 level) and scale steps int64 [n, 3].
-    """
-
-    pixels: NDArray[np.int64]
-    activations: NDArray[Any]
-    base: NDArray[np.int64]
-    steps: NDArray[np.int64]
-
-
-class DiagonalOutput:
-    """Output distribution of diagonals: G, then R given G, then B given both."""
-
-    def __init__(self, model: Wavefront, seen: Seen) -> None:
-        self.model = model
-        self.base, self.steps = seen.base, seen.steps
-        self.rows = model.heads.begin(seen.activations)
-        self.values = np.zeros((len(self.base), model.channels), np.int64)
-
-    def weights(self) -> NDArray[np.int64]:
-        """Diagonals have no noisy steps."""
-        raise BfnError("diagonals are sent without noisy steps")
-
-    def channel(self, channel: int) -> Mixtures:
-        """Mixtures of a channel, the values of those before it known."""
-        frame, heads = self.model.frame, self.model.heads
-        shift = np.zeros(len(self.base), np.int64)
-        if channel:
-            told = heads.told(channel, self.rows)
-            compiled_features.cross_channel(frame, channel, self.values, self.base, self.steps, told, shift)
-        raw = heads.output(channel, self.rows)
-        return cosets.mixtures(raw, frame.scale, self.base[:, channel], self.steps[:, channel], shift)
-
-    def pop(self, coder: Coder) -> Pixels:
-        """Pop values int64 [n * channels] of one diagonal, pixel by pixel."""
-        for channel in range(self.model.channels):
-            mixtures = self.channel(channel)
-            self.values[:, channel] = mixtures.pop(coder)
-            self.model.heads.keep(channel, self.rows, mixtures, self.values[:, channel])
-        return self.values.reshape(-1)
-
-    def intervals(self, values: Pixels) -> NDArray[np.int64]:
-        """What `Rows` needs of values int64 [n, channels]: [n, channels, 2, 2], as `Mixtures.intervals` gives it."""
-        self.values[:] = values
-        made = np.empty((*values.shape, 2, 2), np.int64)
-        for channel in range(self.model.channels):
-            mixtures = self.channel(channel)
-            made[:, channel] = mixtures.intervals(self.values[:, channel])
-            self.model.heads.keep(channel, self.rows, mixtures, self.values[:, channel])
-        return made
-
-    def push(self, coder: Coder, values: Pixels) -> None:
-        """The encoder pushes `Rows` instead."""
-        raise BfnError("diagonals are encoded as rows")
-
-    def cost(self, values: Pixels) -> float:
-        """The encoder costs `Rows` instead."""
-        raise BfnError("diagonals are encoded as rows")
-
-
-class Rows:
-    """A span whose three-entry rows the encoder has already computed: uint32 [n, 2] (below, width)."""
-
-    def __init__(self, table: NDArray[np.uint32]) -> None:
-        self.table = table
-
-    def weights(self) -> NDArray[np.int64]:
-        """Diagonals have no noisy steps."""
-        raise BfnError("diagonals are sent without noisy steps")
-
-    def push(self, coder: Coder, values: Pixels) -> None:
-        """Push the values that the rows were made for."""
-        push_intervals(coder, self.table)
-
-    def pop(self, coder: Coder) -> Pixels:
-        """The decoder has no rows."""
-        raise BfnError("rows are for encoding")
-
-    def cost(self, values: Pixels) -> float:
-        """Bits of the values that the rows were made for."""
-        return float((TOTAL_BITS - np.log2(self.table[:, 1])).sum())
 
 
 class Wavefront:
@@ -138,17 +52,17 @@ class Wavefront:
         self.encoding = pixels is not None
         area = (self.count, self.height, self.width)
         if pixels is None:
-            self.pixels = np.zeros(features.canvas_shape(area), np.int16)
-            innovations, trends = features.blank_errors(area), features.blank_errors(area)
+            self.pixels = np.zeros(canvas_image.canvas_shape(area), np.int16)
+            innovations, trends = canvas_image.blank_errors(area), canvas_image.blank_errors(area)
         else:
             three = np.repeat(pixels, 3, axis=3) if self.channels == 1 else pixels
-            self.pixels = features.filled(three)
+            self.pixels = canvas_image.filled(three)
             fields = linear.fields(self.pixels, coefficients)
             innovations, trends = fields.innovations, fields.trends
         self.canvases = tuple(canvas.reshape(-1, 4) for canvas in (self.pixels, innovations, trends))
         sizes = self._sizes()
         self.numbers = [number for number, pixels in enumerate(sizes) if pixels]
-        steps, self.scale_steps = cosets.thumbnail_steps(networks.deviations)
+        steps, self.scale_steps = thumbnail_image.thumbnail_steps(networks.deviations)
         size = int(np.prod(self.thumbnail_shape)) * self.channels
         self.groups = [Group(size, steps), *(Group(sizes[n] * self.channels) for n in self.numbers)]
         learns = pace != learning_heads.FIXED
@@ -168,8 +82,8 @@ class Wavefront:
         """Canvas addresses of the pixels of diagonal `number` in rows first, first + step, ..., image after image."""
         rows = self._rows(number, step, first)
         y = np.arange(rows.start, rows.stop, step)
-        one = (y + features.RADIUS) * self.frame.row + number - SLOPE * y + features.RADIUS
-        image = np.arange(self.count)[:, None] * ((self.height + features.RADIUS) * self.frame.row)
+        one = (y + canvas_image.RADIUS) * self.frame.row + number - SLOPE * y + canvas_image.RADIUS
+        image = np.arange(self.count)[:, None] * ((self.height + canvas_image.RADIUS) * self.frame.row)
         return (one + image).reshape(-1)
 
     def _thumbnail_part(self, number: int) -> NDArray[np.int64]:
@@ -185,8 +99,8 @@ class Wavefront:
     def positions(self, group: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows and columns of the pixels of a diagonal's group, the images one below the other."""
         rows, columns = np.divmod(self.diagonal(group), self.frame.row)
-        image, y = np.divmod(rows, self.height + features.RADIUS)
-        return image * self.height + y - features.RADIUS, columns - features.RADIUS
+        image, y = np.divmod(rows, self.height + canvas_image.RADIUS)
+        return image * self.height + y - canvas_image.RADIUS, columns - canvas_image.RADIUS
 
     def _newly_settled(self, group: int) -> NDArray[np.int64]:
         """The thumbnail's pixels that come before a diagonal and not before the one before it."""
@@ -241,7 +155,7 @@ class Wavefront:
     def _chunk_rows(self, chunk: range, seen: Seen) -> NDArray[np.uint32]:
         """Rows (below, width) of a chunk's values in coding order, and a learning step after it."""
         values = self.canvases[0][seen.pixels, : self.channels].astype(np.int64)
-        rows = DiagonalOutput(self, seen).intervals(values).astype(np.uint32)
+        rows = DiagonalOutput(self.frame, self.heads, self.channels, seen).intervals(values).astype(np.uint32)
         self.heads.end(self.channels, learn=self.learns[chunk[-1]])
         # Coding order: diagonal, then channel and half, then pixel.
         rows = rows.reshape(len(values), 2 * self.channels, 2)
@@ -255,7 +169,7 @@ class Wavefront:
         return self.canvases[0][self._pixels(span), : self.channels].reshape(-1)
 
     def _thumbnail(self) -> Pixels:
-        inner = self.pixels[:, features.RADIUS :: STRIDE, features.RADIUS : -features.RADIUS : STRIDE]
+        inner = self.pixels[:, canvas_image.RADIUS :: STRIDE, canvas_image.RADIUS : -canvas_image.RADIUS : STRIDE]
         return inner[..., : self.channels].astype(np.int64)
 
     def output(self, span: range, theta: AnyTheta | None) -> Any:
@@ -269,7 +183,7 @@ class Wavefront:
                 self.rows, rows = self.rows[:-size], self.rows[-size:]
                 return Rows(rows)
             compiled_features.settle(self.frame, *self.canvases, self._newly_settled(span[0]))
-            return DiagonalOutput(self, self._look(self.diagonal(span[0])))
+            return DiagonalOutput(self.frame, self.heads, self.channels, self._look(self.diagonal(span[0])))
         means = np.zeros((*self.thumbnail_shape, 3), np.int64)
         steps = 0
         if isinstance(theta, Theta):
@@ -285,10 +199,10 @@ class Wavefront:
         if group == 0:
             shape = (self.channels, *self.thumbnail_shape)
             thumbnail = values.reshape(shape).transpose(1, 2, 3, 0)
-            features.margins(self.pixels, np.broadcast_to(thumbnail, (*self.thumbnail_shape, 3)))
+            canvas_image.margins(self.pixels, np.broadcast_to(thumbnail, (*self.thumbnail_shape, 3)))
             image, y, x = np.indices(self.thumbnail_shape).reshape(3, -1)
-            rows = image * (self.height + features.RADIUS) + y * STRIDE + features.RADIUS
-            index = rows * self.frame.row + x * STRIDE + features.RADIUS
+            rows = image * (self.height + canvas_image.RADIUS) + y * STRIDE + canvas_image.RADIUS
+            index = rows * self.frame.row + x * STRIDE + canvas_image.RADIUS
             values = thumbnail.reshape(-1, self.channels)
             compiled_features.put(self.frame, self.canvases[0], index, np.ascontiguousarray(values, np.int64))
             return
@@ -300,7 +214,7 @@ class Wavefront:
 
     def images(self) -> Pixels:
         """The decoded images uint8 [N, height, width, channels]."""
-        inner = self.pixels[:, features.RADIUS :, features.RADIUS : -features.RADIUS, : self.channels]
+        inner = self.pixels[:, canvas_image.RADIUS :, canvas_image.RADIUS : -canvas_image.RADIUS, : self.channels]
         return inner.astype(np.uint8)
 
     def thumbnails(self) -> Pixels:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.mixtures import MEAN_BITS, Mixtures, Table
+from bfncodec.coding.mixtures import MEAN_BITS, Mixtures
+from bfncodec.coding.protocol import Table
 from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import INPUT_MAX, Tensors
 from bfncodec.exact.pmf import LEVELS, TOTAL, TOTAL_BITS, normalise
@@ -153,3 +154,12 @@ class Single:
         """Put decoded symbols in their place."""
         place = self.symbols[self._items(group)]
         place[:] = values.reshape(place.shape)
+
+
+class AnyPredictor(Protocol):
+    """`Predictor`, or the same in floating point."""
+
+    spec: Spec
+
+    def weights(self, theta: Any, items: int, step: int, steps: int) -> NDArray[np.int64]:
+        """See `Predictor.weights`."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.mixtures import Table
+from bfncodec.coding.protocol import Table
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import ACTIVATION_MAX, Kernel

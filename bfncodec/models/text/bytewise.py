@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding import bits
-from bfncodec.coding.ans import Coder
-from bfncodec.coding.bits import pop_bit
+from bfncodec.coding import ans
+from bfncodec.coding.ans import Coder, pop_bit
 from bfncodec.errors import BfnError
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import Kernel
@@ -106,7 +105,7 @@ class Output:
 
     def push(self, coder: Coder, values: Bytes) -> None:
         """Push the bytes that the probabilities were made for."""
-        bits.push_bits(coder, np.unpackbits(values), self.probabilities)
+        ans.push_bits(coder, np.unpackbits(values), self.probabilities)
 
     def pop(self, coder: Coder) -> Bytes:
         """Pop bytes uint8 [n] in coding order, all that the coder holds."""
@@ -119,14 +118,14 @@ class Output:
 
     def cost(self, values: Bytes) -> float:
         """Bits of the bytes that the probabilities were made for."""
-        return bits.cost(np.unpackbits(values), self.probabilities)
+        return ans.cost_of_bits(np.unpackbits(values), self.probabilities)
 
 
 def dry_run(layers: Layers, memory: Memory, text: Bytes) -> float:
     """Bits of a text in one lane, the memory learning on the way: for training."""
     made = np.empty(8 * len(text), np.uint16)
     _foresee(layers, memory, mixing.lanes(1), mixing.desk(), 0, len(text), len(text), made)
-    return bits.cost(np.unpackbits(text), made)
+    return ans.cost_of_bits(np.unpackbits(text), made)
 
 
 @compiled

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.errors import CorruptFile
-from bfncodec.exact import logit
+from bfncodec.exact import tables
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.layers import Tensors
-from bfncodec.exact.logit import LOGIT_MAX
+from bfncodec.exact.tables import LOGIT_MAX
 from bfncodec.models.text import contexts, histories
 from bfncodec.models.text.contexts import HASHED, mix
 
@@ -44,8 +44,8 @@ WEIGHT_MAX = 1 << 23  # of a mixer's weights: no data can make a sum overflow
 COUNT_LIMIT = 127  # of what a history's probability is averaged over
 _ORDERED = 7  # contexts of rising order, the first ones
 
-_SQUASH = logit.squash_table()
-_STRETCH = logit.stretch_table()
+_SQUASH = tables.squash_table()
+_STRETCH = tables.stretch_table()
 _NEXT = histories.next_table()
 _TOTALS = histories.totals()
 _CONFIDENCE_OF = np.minimum(_TOTALS, 16).astype(np.int64)  # of a history, 1 / 16
@@ -139,7 +139,7 @@ def _loaded(tensors: Tensors) -> dict[str, Array]:
         raise CorruptFile("the model's mixing weights have the wrong shape")
     chances, counts = parts["chances"].astype(np.int64), parts["counts"].astype(np.int64)
     match = parts["match_chances"].astype(np.int64)
-    inside = all(part.min() >= 1 and part.max() < logit.ONE for part in (chances, match))
+    inside = all(part.min() >= 1 and part.max() < tables.CHANCE_ONE for part in (chances, match))
     if abs(parts["last"].astype(np.int64)).max() > WEIGHT_MAX:
         inside = False
     if not inside or counts.min() < 0 or counts.max() > COUNT_LIMIT:

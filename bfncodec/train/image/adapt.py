@@ -19,7 +19,7 @@ from bfncodec.exact.kernels import ACTIVATION_MAX
 from bfncodec.exact.layers import STREAM_BITS, Tensors
 from bfncodec.models.image import bias_changes
 from bfncodec.train.image.network import MEAN_STEPS, mixture_bits, round_through
-from bfncodec.train.image.photographs import Batch, Pool
+from bfncodec.train.image.pool import Batch, Pool
 
 PIXELS = 8192  # a step
 STEPS = 120

@@ -18,6 +18,7 @@ from torch.nn import functional
 from bfncodec.exact import tables
 from bfncodec.exact.kernels import ACTIVATION_MAX
 from bfncodec.exact.layers import STREAM_BITS
+from bfncodec.train.freeze import row_exponents
 
 WEIGHT_MAX = 127.0
 MEAN_STEPS = 64  # steps per local scale of mixture means
@@ -26,12 +27,6 @@ MEAN_STEPS = 64  # steps per local scale of mixture means
 def round_through(values: Tensor) -> Tensor:
     """Round to integers; the gradient passes as if nothing had happened."""
     return values + (torch.floor(values + 0.5) - values).detach()
-
-
-def row_exponents(weights: Tensor) -> Tensor:
-    """Largest exponents n [rows, 1] in 0 .. 20 such that weights * 2**n fit int8."""
-    peak = weights.abs().amax(1, keepdim=True).clamp(min=1e-9)
-    return torch.floor(torch.log2(WEIGHT_MAX / peak)).clamp(0.0, 20.0)
 
 
 class _Layers(nn.ModuleList):

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from bfncodec.exact.kernels import for_device
-from bfncodec.models.image import cosets, features
+from bfncodec.models.image import canvas, cosets, features, thumbnail
+from bfncodec.models.image import features as image_features
 from bfncodec.train.distributed import ALL
-from bfncodec.train.image.photographs import Batch, Photographs, Pixels, SmallImages
+from bfncodec.train.image.photographs import Photographs, SmallImages
+from bfncodec.train.image.pool import Batch, Pixels, Pool
 
 ROWS = 1 << 18  # of the pool, and of what one fill brings an eighth of it
 FILLS = 32
@@ -31,7 +33,7 @@ class CosetTask:
         self.features = self.kind.features
         self.kernel = for_device(device)
         self.scales = features.Scales(self.kernel)
-        self.steps, self.scale_steps = cosets.thumbnail_steps(deviations)
+        self.steps, self.scale_steps = thumbnail.thumbnail_steps(deviations)
         self.deviations = [0.0] + [float((2.0**20 / a) ** 0.5) for a in np.cumsum([s.accuracy for s in self.steps])]
         self.known = np.zeros((ROWS, max(1, len(self.kind.known)), 3), np.uint8)
         self.own = np.zeros((ROWS, len(self.kind.own), 3), np.uint8)
@@ -74,9 +76,9 @@ class CosetTask:
 
     def _targets(self, image: Pixels, level: int, count: int, random: np.random.Generator) -> tuple[Pixels, Pixels]:
         """Known neighbours and the own coset around random targets of one plane."""
-        stride = features.STRIDE if self.kind.name == "T" else 1 << level
+        stride = canvas.STRIDE if self.kind.name == "T" else 1 << level
         y, x = random.integers(0, stride, 2)
-        if self.kind.name != "T" or min(image.shape[:2]) < 4 * features.STRIDE:
+        if self.kind.name != "T" or min(image.shape[:2]) < 4 * canvas.STRIDE:
             y = x = 0  # the grid of a small image or of a coset starts at its corner
         plane = image[None, y::stride, x::stride]
         period, (top, left) = self.kind.period, self.kind.offset
@@ -128,3 +130,44 @@ class CosetTask:
             torch.as_tensor(own[:, cosets.centre(self.kind)].astype(np.float32)),
             channels,
         )
+
+
+class Wavefront:
+    """The task of `models.image`: pixels from their causal neighbours."""
+
+    features = image_features.FEATURES
+    cross = True
+
+    def __init__(self, data: Photographs | SmallImages, pixels: int, seed: int, device: str) -> None:
+        self.data, self.pixels, self.seed, self.device = data, pixels, seed, device
+        self.prior = data.prior()
+        self.pool: Pool | None = None
+        self.filled = 0
+
+    def batch(self, step: int, draw: int, share: slice = ALL) -> Batch:
+        """Random pixels of the pool as it stands at that step."""
+        data = self.data
+        whole = data.pool_tiles // data.tiles_per_fill
+        upto = whole + step // data.steps_per_fill
+        if self.pool is None:
+            self.pool = Pool(data.pool_tiles, data.side, data.side, self.device)
+            self.filled = upto - whole
+        for number in range(self.filled, upto):
+            data.fill(self.pool, number, self.prior)
+        self.filled = upto
+        return self.pool.draw(self.pixels, np.random.default_rng([self.seed, 1, step, draw]), share)
+
+    def held_out(self) -> Iterator[Batch]:
+        """All pixels of the held-out images."""
+        for images, coefficients in self.data.validation(self.prior):
+            height, width = images.shape[1:3]
+            pool = Pool(len(images), height, width, self.device)
+            pool.put_whole(images, coefficients, slice(0, len(images)))
+            for start in range(0, len(images) * height * width, 1 << 14):
+                index = np.arange(start, min(start + (1 << 14), len(images) * height * width))
+                tile, y, x = np.unravel_index(index, images.shape[:3])
+                yield pool.at(tile, y, x)
+
+    def constants(self) -> dict[str, NDArray[Any]]:
+        """The prior of the base."""
+        return {"coefficients": self.prior.astype(np.int32)}

@@ -2,15 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from bfncodec.train import checkpoint
-from bfncodec.train.image.photographs import Photographs, SmallImages, Wavefront
-from bfncodec.train.image.tasks import CosetTask
-from bfncodec.train.loop import Plan, Task, Trainer
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bfncodec.train import checkpoint, distributed
+from bfncodec.train.image.network import mixture_bits
+from bfncodec.train.image.photographs import Photographs, SmallImages
+from bfncodec.train.image.pool import Batch
+from bfncodec.train.image.tasks import CosetTask, Wavefront
+from bfncodec.train.loop import Trainer
+
+
+class Task(Protocol):
+    """What a network is trained on. Batches follow from the step alone."""
+
+    features: int
+    cross: bool
+
+    def batch(self, step: int, draw: int, share: slice = distributed.ALL) -> Batch:
+        """The batch of a step, or a share of it; other draws give other batches of the same data."""
+
+    def held_out(self) -> Iterator[Batch]:
+        """Held-out data, every pixel once."""
+
+    def constants(self) -> dict[str, NDArray[Any]]:
+        """Integer tensors that the exported model needs beside the network."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained and for how long; stored in every checkpoint."""
+
+    width: int = 192
+    blocks: int = 2
+    head: int = 64
+    mixtures: int = 4
+    steps: int = 20000
+    rate: float = 2e-3
+    decay: float = 0.5  # the last part of the steps, over which the rate falls to zero
+    rounded: float = 0.15  # the last part of the steps, trained with integer rounding
+    pixels: int = 8192  # a step
+    seed: int = 0
+
+
+def pixel_bits(network: torch.nn.Module, batch: Batch) -> Tensor:
+    """Bits of each pixel's predicted channels, [n, channels]."""
+    mixtures = network(batch.features, batch.cross, batch.channels)
+    pairs = zip(batch.channels, mixtures, strict=True)
+    return torch.stack([mixture_bits(m, batch.means[:, i], batch.scale[:, i], batch.values[:, i]) for i, m in pairs], 1)
+
 
 DEVIATIONS = [60, 41, 28, 19, 13, 9, 6, 4]
 _THUMBNAIL = Plan(width=96, blocks=2, head=32, steps=6000, pixels=2048)

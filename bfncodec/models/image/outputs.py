@@ -1,0 +1,172 @@
+"""What is pushed and popped for pixels: output distributions of cosets and diagonals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.coding.ans import Coder, push_intervals
+from bfncodec.coding.mixtures import Mixtures
+from bfncodec.errors import BfnError
+from bfncodec.exact.compiled import compiled
+from bfncodec.exact.pmf import TOTAL_BITS
+from bfncodec.models.image import compiled_features
+from bfncodec.models.image.compiled_features import Frame
+from bfncodec.models.image.learning_heads import OnlineHeads
+
+
+class Seen(NamedTuple):
+    """What the network sees of pixels at canvas addresses.
+
+    Trunk activations [n, width], base (1/16 level) and scale steps int64 [n, 3].
+    """
+
+    pixels: NDArray[np.int64]
+    activations: NDArray[Any]
+    base: NDArray[np.int64]
+    steps: NDArray[np.int64]
+
+
+class DiagonalOutput:
+    """Output distribution of diagonals: G, then R given G, then B given both."""
+
+    def __init__(self, frame: Frame, heads: OnlineHeads, channels: int, seen: Seen) -> None:
+        self.frame, self.heads, self.channels = frame, heads, channels
+        self.base, self.steps = seen.base, seen.steps
+        self.rows = heads.begin(seen.activations)
+        self.values = np.zeros((len(self.base), channels), np.int64)
+
+    def weights(self) -> NDArray[np.int64]:
+        """Diagonals have no noisy steps."""
+        raise BfnError("diagonals are sent without noisy steps")
+
+    def channel(self, channel: int) -> Mixtures:
+        """Mixtures of a channel, the values of those before it known."""
+        frame, heads = self.frame, self.heads
+        shift = np.zeros(len(self.base), np.int64)
+        if channel:
+            told = heads.told(channel, self.rows)
+            compiled_features.cross_channel(frame, channel, self.values, self.base, self.steps, told, shift)
+        raw = heads.output(channel, self.rows)
+        return mixtures_of(raw, frame.scale, self.base[:, channel], self.steps[:, channel], shift)
+
+    def pop(self, coder: Coder) -> Pixels:
+        """Pop values int64 [n * channels] of one diagonal, pixel by pixel."""
+        for channel in range(self.channels):
+            mixtures = self.channel(channel)
+            self.values[:, channel] = mixtures.pop(coder)
+            self.heads.keep(channel, self.rows, mixtures, self.values[:, channel])
+        return self.values.reshape(-1)
+
+    def intervals(self, values: Pixels) -> NDArray[np.int64]:
+        """What `Rows` needs of values int64 [n, channels]: [n, channels, 2, 2], as `Mixtures.intervals` gives it."""
+        self.values[:] = values
+        made = np.empty((*values.shape, 2, 2), np.int64)
+        for channel in range(self.channels):
+            mixtures = self.channel(channel)
+            made[:, channel] = mixtures.intervals(self.values[:, channel])
+            self.heads.keep(channel, self.rows, mixtures, self.values[:, channel])
+        return made
+
+    def push(self, coder: Coder, values: Pixels) -> None:
+        """The encoder pushes `Rows` instead."""
+        raise BfnError("diagonals are encoded as rows")
+
+    def cost(self, values: Pixels) -> float:
+        """The encoder costs `Rows` instead."""
+        raise BfnError("diagonals are encoded as rows")
+
+
+class Rows:
+    """A span whose three-entry rows the encoder has already computed: uint32 [n, 2] (below, width)."""
+
+    def __init__(self, table: NDArray[np.uint32]) -> None:
+        self.table = table
+
+    def weights(self) -> NDArray[np.int64]:
+        """Diagonals have no noisy steps."""
+        raise BfnError("diagonals are sent without noisy steps")
+
+    def push(self, coder: Coder, values: Pixels) -> None:
+        """Push the values that the rows were made for."""
+        push_intervals(coder, self.table)
+
+    def pop(self, coder: Coder) -> Pixels:
+        """The decoder has no rows."""
+        raise BfnError("rows are for encoding")
+
+    def cost(self, values: Pixels) -> float:
+        """Bits of the values that the rows were made for."""
+        return float((TOTAL_BITS - np.log2(self.table[:, 1])).sum())
+
+
+Pixels = NDArray[Any]
+
+CHUNK = 1 << 15  # targets predicted at once
+
+
+def mixtures_of(
+    raw: NDArray[Any], scale: NDArray[Any], base: NDArray[Any], steps: NDArray[Any], shift: Any
+) -> Mixtures:
+    """Mixtures of one channel from a network's outputs int [n, 3k].
+
+    scale: the table of `context.Scales`; base: 1/16 level [n]; steps: scale steps [n]; shift: 1/1024 level [n].
+    """
+    count = raw.shape[1] // 3
+    made = np.empty((len(raw), 3, count), np.int64)
+    _relative(raw, scale, base, steps, shift, made)
+    return Mixtures(made)
+
+
+@compiled
+def _relative(raw: Any, scale: Any, base: Any, steps: Any, shift: Any, out: Any) -> None:
+    count = out.shape[2]
+    for index in range(len(out)):
+        for j in range(count):
+            offset = min(max(np.int64(raw[index, count + j]), -1024), 1024) * scale[steps[index]] + 8 >> 4
+            out[index, 0, j] = raw[index, j]
+            out[index, 1, j] = base[index] * 64 + offset + shift[index]
+            out[index, 2, j] = raw[index, 2 * count + j] + 2 * steps[index]
+
+
+class CosetOutput:
+    """Output distribution of the targets of a coset: all variables independent given theta.
+
+    `chunk(start, stop)` gives the mixtures of every coded channel for some of `size`
+    targets; variables are ordered channel after channel.
+    """
+
+    def __init__(self, chunk: Callable[[int, int], list[Mixtures]], size: int) -> None:
+        self.chunk, self.size = chunk, size
+
+    def _bounds(self) -> list[tuple[int, int]]:
+        return [(start, min(start + CHUNK, self.size)) for start in range(0, self.size, CHUNK)]
+
+    def weights(self) -> NDArray[np.int32]:
+        """Pmfs int32 [variables, 256]."""
+        parts = [[mixture.weights().astype(np.int32) for mixture in self.chunk(*bounds)] for bounds in self._bounds()]
+        return np.concatenate([part[c] for c in range(len(parts[0])) for part in parts])
+
+    def push(self, coder: Coder, values: NDArray[Any]) -> None:
+        """Push values int [variables]."""
+        table = values.reshape(-1, self.size)
+        for start, stop in reversed(self._bounds()):
+            for channel, mixture in reversed(list(enumerate(self.chunk(start, stop)))):
+                mixture.push(coder, table[channel, start:stop])
+
+    def pop(self, coder: Coder) -> NDArray[Any]:
+        """Pop values int32 [variables]."""
+        parts = [[mixture.pop(coder) for mixture in self.chunk(*bounds)] for bounds in self._bounds()]
+        return np.concatenate([part[c] for c in range(len(parts[0])) for part in parts])
+
+    def cost(self, values: NDArray[Any]) -> float:
+        """Bits of values int [variables]."""
+        table = values.reshape(-1, self.size)
+        return sum(
+            mixture.cost(table[channel, start:stop])
+            for start, stop in self._bounds()
+            for channel, mixture in enumerate(self.chunk(start, stop))
+        )

@@ -1,0 +1,116 @@
+"""A pool of tiles with their bases, from which pixels are drawn at random."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bfncodec.exact.kernels import Kernel, for_device
+from bfncodec.models.image import canvas as canvas_image
+from bfncodec.models.image import features as image_features
+from bfncodec.models.image import linear
+from bfncodec.train.distributed import ALL
+
+CHANNELS = [1, 0, 2]  # RGB -> GRB
+Pixels = NDArray[np.uint8]
+
+
+@dataclass
+class Batch:
+    """Inputs and targets of n pixels; see `networks.LocalNetwork.forward`."""
+
+    features: Tensor  # int8-valued [n, inputs]
+    cross: Tensor | None  # int8-valued [n, 4]
+    means: Tensor  # base in levels, cross-channel correction included, float [n, 3]
+    scale: Tensor  # levels [n, 3]
+    values: Tensor  # levels [n, 3]
+    channels: tuple[int, ...] = (0, 1, 2)  # those that are predicted
+
+
+class Pool:
+    """Tiles of one size with their bases, on flat canvases, from which pixels are drawn at random."""
+
+    def __init__(self, tiles: int, height: int, width: int, device: str) -> None:
+        self.kernel: Kernel = for_device(device)
+        self.scales = image_features.Scales(self.kernel)
+        self.height, self.width = height, width
+        shape = canvas_image.canvas_shape((tiles, height, width))
+        self.pixels = np.zeros(shape, np.int16)
+        self.fields = linear.Fields(np.zeros(shape, np.int16), np.zeros(shape, np.int16), np.zeros(shape, np.int16))
+        self.places = np.zeros((tiles, 3), np.int32)  # x, y, width of the whole image
+        self.cross = np.zeros((tiles, 3), np.int32)
+
+    def put(self, image: Pixels, coefficients: NDArray[Any], window: slice, random: np.random.Generator) -> None:
+        """Replace tiles by windows cut at random from one image with its own base."""
+        canvas = canvas_image.filled(image[None])
+        fields = linear.fields(canvas, coefficients)
+        height, width = self.pixels.shape[1:3]
+        for index in range(window.start, window.stop):
+            y = int(random.integers(0, image.shape[0] - self.height + 1))
+            x = int(random.integers(0, image.shape[1] - self.width + 1))
+            self.pixels[index] = canvas[0, y : y + height, x : x + width]
+            for mine, whole in self._pairs(fields):
+                mine[index] = whole[0, y : y + height, x : x + width]
+            self.places[index] = x, y, image.shape[1]
+        self.cross[window] = coefficients[linear.REGRESSORS]
+
+    def put_whole(self, images: Pixels, coefficients: NDArray[Any], window: slice) -> None:
+        """Replace tiles by whole images [n, height, width, 3]."""
+        self.pixels[window] = canvas_image.filled(images)
+        for mine, whole in self._pairs(linear.fields(self.pixels[window], coefficients)):
+            mine[window] = whole
+        self.places[window] = 0, 0, self.width
+        self.cross[window] = coefficients[linear.REGRESSORS]
+
+    def _pairs(self, other: linear.Fields) -> list[tuple[NDArray[np.int16], NDArray[np.int16]]]:
+        mine = self.fields
+        return [
+            (mine.errors, other.errors),
+            (mine.innovations, other.innovations),
+            (mine.trends, other.trends),
+        ]
+
+    def draw(self, pixels: int, random: np.random.Generator, share: slice = ALL) -> Batch:
+        """A batch of random pixels, or a share of it."""
+        tile = random.integers(0, len(self.pixels), pixels)
+        y, x = random.integers(0, self.height, pixels), random.integers(0, self.width, pixels)
+        return self.at(tile[share], y[share], x[share])
+
+    def at(self, tile: NDArray[Any], y: NDArray[Any], x: NDArray[Any]) -> Batch:
+        """The batch of given pixels of given tiles."""
+        row = self.pixels.shape[2]
+        index = (tile * self.pixels.shape[1] + y + canvas_image.RADIUS) * row + x + canvas_image.RADIUS
+        place = self.places[tile]
+        across, down = place[:, 0] + x, place[:, 1] + y
+        kernel = self.kernel
+
+        def around(canvas: NDArray[np.int16], offsets: list[tuple[int, int]]) -> Any:
+            return kernel.array(canvas.reshape(-1, 4)[index[:, None] + canvas_image.addresses(offsets, row), :3])
+
+        values = kernel.array(self.pixels.reshape(-1, 4)[index, :3])
+        errors = kernel.array(self.fields.errors.reshape(-1, 4)[index, :3])
+        base = values * 16 - errors
+        corrections = kernel.array(self.cross[tile])
+        inputs, steps = image_features.features(
+            kernel,
+            self.scales,
+            around(self.pixels, image_features.NEIGHBOURS),
+            around(self.fields.innovations, image_features.PAST),
+            around(self.fields.trends, image_features.TREND),
+            base,
+            corrections,
+            kernel.array(image_features.place_flags(across, down, place[:, 2])),
+        )
+        cross, shifts = image_features.cross_channel(kernel, self.scales, errors, steps, corrections)
+        return Batch(
+            torch.as_tensor(inputs, dtype=torch.bfloat16),
+            torch.as_tensor(cross, dtype=torch.bfloat16),
+            torch.as_tensor(base * 64 + shifts, dtype=torch.float32) / 1024,
+            torch.exp2(torch.as_tensor(steps, dtype=torch.float32) / 8 - 4),
+            torch.as_tensor(values, dtype=torch.float32),
+        )
