@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bfncodec import container
-from bfncodec.blocks.smallest import _picture_block
-from bfncodec.container import File, Source, block_bytes
-from bfncodec.decoding import _joined, contents, file_bytes
-from bfncodec.encoding import _from_array, _from_pillow, _paper, archive_file, encode_file
+from bfncodec import container, decoding, encoding, media
+from bfncodec.container import Content
 from bfncodec.errors import UnsupportedFeature
-from bfncodec.presets import MAX_OUTPUT, MAX_PIXELS
-from bfncodec.spans import Data, whole
+from bfncodec.media import convert
+from bfncodec.picture import Layout, Origin, Picture
+from bfncodec.presets import MAX_OUTPUT, MAX_PIXELS, Choices
+from bfncodec.spans import Data
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,18 +33,14 @@ def encode(
     item: a file's bytes; or pixels uint8 [height, width] or [height, width, 1 to 4] (grey,
     grey and alpha, RGB, RGBA); or a Pillow image of mode L, LA, RGB or RGBA without a transparent
     colour.
-    effort: see EFFORTS.
-    media: see MEDIA. model: a name or a .safetensors path, used for what it models.
-    Raises UnsupportedFeature for other items, MissingModel, LimitExceeded.
+    effort, media: see `presets`. model: a name or a .safetensors path, used for what it models.
+    Raises ValueError for unknown choices, UnsupportedFeature for other items, MissingModel, LimitExceeded.
     """
+    choices = Choices(device, model, effort, media, max_pixels)
     if isinstance(item, bytes | bytearray | memoryview):
-        given, spool = whole(io.BytesIO(item)), io.BytesIO()
-        file = encode_file(given, spool, device=device, model=model, effort=effort, media=media, max_pixels=max_pixels)
-        return container.write(file)
-    if _paper(model) is not None:
-        raise UnsupportedFeature("a model of the paper's kind codes files (arrays as .npy): give their bytes")
-    picture = _from_array(item) if isinstance(item, np.ndarray) else _from_pillow(item, max_pixels)
-    return container.write(File([_picture_block([picture], device, model, effort)]))
+        return container.write(encoding.encode_bytes(bytes(item), choices))
+    picture = from_array(item) if isinstance(item, np.ndarray) else from_pillow(item, max_pixels)
+    return container.write(encoding.encode_pictures([picture], choices))
 
 
 def decode(data: bytes, *, device: str = "auto") -> Any:
@@ -54,75 +49,71 @@ def decode(data: bytes, *, device: str = "auto") -> Any:
     A PNG file comes back as a PNG of the same pixels and chunks; all other bytes as they
     were. Archives: use `decode_items`.
     """
-    from bfncodec.media import convert, png
-
-    file = container.read(bytes(data), max_output=MAX_OUTPUT, max_pixels=MAX_PIXELS)
+    file = decoding.read(bytes(data), max_output=MAX_OUTPUT, max_pixels=MAX_PIXELS)
     if file.names is not None:
         raise UnsupportedFeature("this is an archive of several items: use bfncodec.decode_items")
-    (content,) = contents(file, device)
-    if not isinstance(content, png.Picture):
-        return _joined(content)
-    if content.source is Source.ARRAY:
+    (content,) = decoding.contents(file, device)
+    return _as_given(content)
+
+
+def _as_given(content: Content) -> Any:
+    if isinstance(content, Picture) and content.origin is Origin.ARRAY:
         return content.pixels
-    return convert.pillow_image(content) if content.source is Source.PILLOW else png.build(content)
+    if isinstance(content, Picture) and content.origin is Origin.PILLOW:
+        return convert.pillow_image(content)
+    return decoding.file_bytes(content)
 
 
 def decode_items(data: bytes, *, device: str = "auto") -> dict[str, bytes]:
     """All items of an archive as file bytes, by name."""
-    file = container.read(bytes(data), max_output=MAX_OUTPUT, max_pixels=MAX_PIXELS)
+    file = decoding.read(bytes(data), max_output=MAX_OUTPUT, max_pixels=MAX_PIXELS)
     if file.names is None:
         raise UnsupportedFeature("this is not an archive: use bfncodec.decode")
-    return {name: file_bytes(one) for name, one in zip(file.names, contents(file, device), strict=True)}
-
-
-def encode_archive(items: list[tuple[str, bytes]], **choices: Any) -> bytes:
-    """`archive_file` as bytes."""
-    return container.write(archive_file(items, **choices))
+    return {
+        name: decoding.file_bytes(one) for name, one in zip(file.names, decoding.contents(file, device), strict=True)
+    }
 
 
 def info(data: Data) -> dict[str, Any]:
     """What the header tells, without decoding and without a model; keys are stable."""
-    file = container.read(data)
-    blocks = []
-    for block in file.blocks:
-        entry: dict[str, Any] = {"mode": block.mode.name.lower(), "items": block.items, "content_bytes": block.size}
-        if block.image is not None:
-            image = block.image
-            entry |= {
-                "width": image.width,
-                "height": image.height,
-                "layout": image.layout.name,
-                "source": image.source.name.lower(),
-                "schedule": image.schedule.name.lower(),
-                "model": image.model.hex(),
-                "lossless": "bytes" if image.source in (Source.PNM, Source.BMP) else "pixels and metadata",
-                "bits_per_subpixel": round(8 * block_bytes(block) / block.size, 4),
-            }
-        else:
-            entry["lossless"] = "bytes"
-        if block.text is not None:
-            entry |= {
-                "model": block.text.model.hex(),
-                "schedule": block.text.schedule.name.lower(),
-                "lanes": block.text.lanes,
-                "bits_per_byte": round(8 * block_bytes(block) / block.size, 4),
-            }
-        if block.single is not None:
-            single = block.single
-            entry |= {
-                "model": single.model.hex(),
-                "schedule": "single",
-                "sender": single.sender.name.lower(),
-                "steps": single.steps,
-                "floating_point": single.inexact,
-                "bits_per_byte": round(8 * block_bytes(block) / block.size, 4),
-            }
-        blocks.append(entry)
+    file = decoding.read(data)
     return {
         "format_version": container.VERSION,
         "file_bytes": len(data),
         "content_bytes": sum(block.size for block in file.blocks),
         "items": file.items,
         "names": file.names,
-        "blocks": blocks,
+        "blocks": [
+            {"mode": block.form.name, "items": block.items, "content_bytes": block.size} | block.form.describe(block)
+            for block in file.blocks
+        ],
     }
+
+
+def from_array(array: np.ndarray[Any, Any]) -> Picture:
+    """Pixels uint8 [height, width] or [height, width, 1 to 4] as a picture; UnsupportedFeature for others."""
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.dtype != np.uint8 or array.shape[2] not in (1, 2, 3, 4) or not array.size:
+        raise UnsupportedFeature(
+            f"cannot encode an array of {array.dtype} {array.shape}; pixels are uint8 [height, width, 1 to 4]"
+        )
+    return Picture(Origin.ARRAY, Layout(array.shape[2] - 1), np.ascontiguousarray(array))
+
+
+def from_pillow(image: Image, max_pixels: int) -> Picture:
+    """A Pillow image of mode L, LA, RGB or RGBA as a picture; UnsupportedFeature for others."""
+    if getattr(image, "mode", None) not in ("L", "LA", "RGB", "RGBA"):
+        raise UnsupportedFeature("cannot encode this item; images must be of mode L, LA, RGB or RGBA")
+    if image.mode in ("L", "RGB") and image.info.get("transparency") is not None:
+        raise UnsupportedFeature(
+            "cannot encode an image with a transparent colour; convert it to mode RGBA, or delete info['transparency']"
+        )
+    buffer = io.BytesIO()
+    options: dict[str, Any] = {"icc_profile": None} | convert.png_options(image.info)
+    image.save(buffer, "PNG", compress_level=1, **options)
+    picture = media.parse(buffer.getvalue(), max_pixels)
+    if picture is None:
+        raise UnsupportedFeature("cannot encode this image: its PNG form is not modelled")
+    picture.origin = Origin.PILLOW
+    return picture

@@ -15,7 +15,7 @@ import os
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec import container, decoding, encoding, inputs, presets
-from bfncodec.container import File, Layout, Source
+from bfncodec import arrays, container, decoding, encoding, inputs, presets
 from bfncodec.errors import BfnError, ChangedFile, NotWritten, UnsupportedFeature
-from bfncodec.exact import kernels
+from bfncodec.models import zoo
+from bfncodec.picture import Picture
+from bfncodec.presets import Choices
 
 MANIFEST = "manifest.json"
 JOB = "job.json"  # what the outputs in a folder are made from
@@ -50,7 +51,7 @@ def encode_dataset(source: Path, target: Path, **choices: Any) -> dict[str, Any]
     """
     if target.resolve().is_relative_to(source.resolve()):
         raise BfnError(f"{target} is a part of what is to be encoded; name another folder")
-    array = _array(source)
+    _check(choices, array := _array(source))
     names, skipped, failed = _files(source) if array is None else (_chunks(array), [], [])
     if not names and not failed:
         raise BfnError(f"{source}: there is nothing to encode")
@@ -72,12 +73,21 @@ def encode_dataset(source: Path, target: Path, **choices: Any) -> dict[str, Any]
     return manifest
 
 
+def _check(choices: dict[str, Any], array: Any) -> None:
+    """BfnError for choices that no item could be encoded with: once, and not for every item."""
+    wanted = Choices(**choices)
+    if array is None:
+        return
+    if wanted.media not in ("auto", "image"):
+        raise UnsupportedFeature("the chunks of an array are images; media is for files")
+    if wanted.model is not None and zoo.chosen(wanted.model, "images") is None:
+        raise UnsupportedFeature(f"{wanted.model} is no model of images")
+
+
 def decode_chunk(path: Path, *, device: str = "auto") -> NDArray[np.uint8]:
     """The images [n, H, W, C] of a chunk's file."""
-    file = container.read(path.read_bytes())
-    return np.stack(
-        [content.pixels for content in decoding.contents(file, device) if not isinstance(content, Iterator)]
-    )
+    file = decoding.read(path.read_bytes())
+    return np.stack([content.pixels for content in decoding.contents(file, device) if isinstance(content, Picture)])
 
 
 def _array(source: Path) -> Any:
@@ -191,7 +201,7 @@ def _file(source: Path, target: Path, name: str, choices: dict[str, Any]) -> dic
 
     def encoded() -> bytes:
         with inputs.reading(path) as given, inputs.spool() as spool:
-            data = container.write(encoding.encode_file(given.data, spool, **choices))
+            data = container.write(encoding.encode_file(given.data, spool, Choices(**choices)))
         if given.changed or not given.is_still(path.stat()):  # the output would be the younger one
             raise ChangedFile("changed while it was read")
         return data
@@ -204,25 +214,12 @@ def _chunk(source: Path, target: Path, name: str, choices: dict[str, Any]) -> di
     first, last = map(int, name.split("-"))
 
     def encoded() -> bytes:
-        return container.write(_archive(_array(source)[first : last + 1], first, **choices))
+        images = _array(source)[first : last + 1]
+        images = images.reshape(*images.shape[:3], -1)
+        names = [str(number) for number in range(first, last + 1)]
+        return container.write(arrays.encode_images(images, Choices(**choices), names))
 
     return _made(target / (name + SUFFIX), target, encoded, 0)
-
-
-def _archive(
-    images: NDArray[np.uint8], first: int, *, device: str = "auto", model: str | None = None, effort: str = "default"
-) -> File:
-    from bfncodec.blocks import image
-    from bfncodec.media.png import Picture
-    from bfncodec.models import zoo
-
-    images = images.reshape(*images.shape[:3], -1)
-    pictures = [Picture(Source.ARRAY, Layout(images.shape[3] - 1), pixels) for pixels in images]
-    size = image.items_per_block(images.shape[1:])
-    kernel, path = kernels.kernel_name(device), zoo.find(model) if model else None
-    parts = [pictures[start : start + size] for start in range(0, len(pictures), size)]
-    blocks = [image.encode_pictures(part, kernel, path, effort) for part in parts]
-    return File(blocks, [str(first + number) for number in range(len(pictures))])
 
 
 def _made(path: Path, target: Path, encoded: Encode, since: int) -> dict[str, Any]:
@@ -245,7 +242,7 @@ def _valid(path: Path, since: int) -> bytes | None:
         if path.stat().st_mtime_ns < since:
             return None
         data = path.read_bytes()
-        container.read(data)
+        decoding.read(data)
     except (OSError, BfnError):
         return None
     return data

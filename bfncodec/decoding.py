@@ -1,126 +1,71 @@
-"""The blocks of a file -> what was encoded."""
+"""The blocks of a .bfn file -> files and pictures: the mirror of `encoding`."""
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bfncodec import container
-from bfncodec.container import Block, File, Mode, Source
+from bfncodec import container, media
+from bfncodec.blocks import MODES
+from bfncodec.blocks.image import Image
+from bfncodec.container import Block, Content, File, Limits
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
+from bfncodec.picture import Picture
 from bfncodec.spans import Data, cut
 
-if TYPE_CHECKING:
-    from bfncodec.media.png import Picture
-from bfncodec.exact.kernels import kernel_name
+
+def read(data: Data, *, max_output: int | None = None, max_pixels: int | None = None) -> File:
+    """The blocks of a file, see `container.read`."""
+    return container.read(data, MODES, Limits(max_output, max_pixels))
 
 
-def file_bytes(content: Iterator[bytes] | Picture) -> bytes:
-    """The file that decoded content stands for."""
-    from bfncodec.media.png import Picture, build
-
-    return build(content) if isinstance(content, Picture) else _joined(content)
-
-
-def _joined(pieces: Iterator[bytes]) -> bytes:
-    made = io.BytesIO()
-    made.writelines(pieces)
-    return made.getvalue()
-
-
-def contents(file: File, device: str) -> Iterator[Iterator[bytes] | Picture]:
-    """The items of a file: pictures, checked; others as by `pieces`."""
-    if file.names is None and file.blocks[0].image is None:
-        yield itertools.chain.from_iterable(pieces(block, device) for block in file.blocks)
+def contents(file: File, device: str) -> Iterator[Content]:
+    """The items of a file: pictures, checked; others as bytes piece by piece, CorruptFile unless all is right."""
+    if file.names is None and len(file.blocks) > 1:
+        yield itertools.chain.from_iterable(parts(file, device))
     else:
         for block in file.blocks:
-            yield from decode_block(block, device)
+            yield from _decoded(block, device)
 
 
-def decode_block(block: Block, device: str) -> Iterator[Iterator[bytes] | Picture]:
-    """The items of a block, as in `contents`."""
-    if block.image is None:
-        yield pieces(block, device)
-        return
-    from bfncodec.blocks import image as image_blocks
-
-    with _memory():
-        pictures = image_blocks.decode_pictures(block, kernel_name(device))
-    yield from pictures
+def _decoded(block: Block, device: str) -> Iterator[Content]:
+    """The items of a block; LimitExceeded where a claim that no limit refuses is more than there is room for."""
+    try:
+        yield from block.form.decode(block, device)
+    except MemoryError as error:
+        raise LimitExceeded("there is not enough memory for what the file claims") from error
 
 
-def pieces(block: Block, device: str) -> Iterator[bytes]:
-    """The content of a block that is no image; CorruptFile after the last piece, or before, unless all is right."""
-    if block.mode in (Mode.STORED, Mode.LZMA):
-        from bfncodec.blocks import plain as plain_blocks
-
-        yield from plain_blocks.decode(block)
-        return
-    with _memory():
-        if block.single is not None:
-            from bfncodec.blocks import single as single_blocks
-
-            data = single_blocks.decode(block, kernel_name(device))
-        else:
-            from bfncodec.blocks import text as text_blocks
-
-            data = text_blocks.decode_text(block, kernel_name(device))
-    yield data
+def parts(file: File, device: str) -> Iterator[Iterator[bytes]]:
+    """The bytes of an item that is no picture, block by block: what a block gives is right once it is all there."""
+    for block in file.blocks:
+        for content in _decoded(block, device):
+            assert not isinstance(content, Picture)
+            yield content
 
 
-def verify(encoded: Data, originals: Mapping[str, Data], device: str) -> None:
-    """Decode and compare with the files that were encoded, by name; CorruptFile if anything differs.
-
-    A file that is no archive is compared with the only original.
-    """
-    file = container.read(encoded)
-    names = file.names or list(originals)
-    if sorted(names) != sorted(originals):
-        raise CorruptFile("the encoded archive lost an item; nothing was written. Please report this")
-    for name, content in zip(names, contents(file, device), strict=True):
-        if not _matches(content, originals[name]):
-            raise CorruptFile("the encoded file does not decode to the input; nothing was written. Please report this")
+def file_bytes(content: Content) -> bytes:
+    """The file that decoded content stands for (for an array: a PNG)."""
+    return media.build(content) if isinstance(content, Picture) else b"".join(content)
 
 
-def _matches(content: Iterator[bytes] | Picture, original: Data) -> bool:
-    from bfncodec.media.png import Picture, parse
-
-    if isinstance(content, Picture):
-        wanted = parse(bytes(original), 1 << 62)
-        return wanted is not None and _same(content, wanted)
-    position = 0
-    for piece in content:
-        if len(piece) > len(original) - position or bytes(cut(original, position, len(piece))) != piece:
-            return False
-        position += len(piece)
-    return position == len(original)
-
-
-def _same(one: Picture, other: Picture) -> bool:
-    return (
-        one.source is other.source
-        and one.layout is other.layout
-        and one.metadata == other.metadata
-        and np.array_equal(one.pixels, other.pixels)
-    )
+def single_image(file: File) -> Image | None:
+    """The form of a file that holds one picture and nothing else."""
+    form = file.blocks[0].form
+    return form if isinstance(form, Image) and len(file.blocks) == file.items == 1 else None
 
 
 def preview(file: File, device: str) -> Picture:
     """The thumbnail of a file's only image, from its first group."""
-    from bfncodec.blocks import image as image_blocks
-    from bfncodec.media.png import Picture
-
-    block = file.blocks[0]
-    if block.image is None or len(file.blocks) != 1 or block.items != 1:
+    image = single_image(file)
+    if image is None:
         raise UnsupportedFeature("there is no preview: this is not a single image")
-    with _memory():
-        small = image_blocks.decode_thumbnail(block, kernel_name(device))
-    return Picture(Source.ARRAY, block.image.layout, small[0])
+    try:
+        return image.thumbnail(device)
+    except MemoryError as error:
+        raise LimitExceeded("there is not enough memory for what the file claims") from error
 
 
 def select(file: File, wanted: tuple[str, ...]) -> dict[int, str]:
@@ -139,28 +84,47 @@ def select(file: File, wanted: tuple[str, ...]) -> dict[int, str]:
     return chosen
 
 
-def decode_chosen(file: File, chosen: dict[int, str], device: str) -> Iterator[tuple[str, Iterator[bytes] | Picture]]:
+def decode_chosen(file: File, chosen: dict[int, str], device: str) -> Iterator[tuple[str, Content]]:
     """Names and contents of chosen items; blocks without any are skipped."""
     start = 0
     for block in file.blocks:
         if any(start <= number < start + block.items for number in chosen):
-            for number, content in enumerate(decode_block(block, device), start):
+            for number, content in enumerate(_decoded(block, device), start):
                 if number in chosen:
                     yield chosen[number], content
         start += block.items
 
 
-def converted(picture: Picture, suffix: str) -> tuple[bytes, list[str]] | None:
-    """The file in the format that an output's suffix names, and what it leaves out; None for the picture's own file."""
-    from bfncodec.media import convert
+def verify(encoded: Data, originals: Mapping[str, Data], device: str) -> None:
+    """Decode and compare with the files that were encoded, by name; CorruptFile if anything differs.
 
-    return convert.convert(picture, suffix) if convert.changes(picture.source, suffix) else None
+    A file that is no archive is compared with the only original.
+    """
+    file = read(encoded)
+    names = file.names or list(originals)
+    if sorted(names) != sorted(originals):
+        raise CorruptFile("the encoded archive lost an item; nothing was written. Please report this")
+    for name, content in zip(names, contents(file, device), strict=True):
+        if not _matches(content, originals[name]):
+            raise CorruptFile("the encoded file does not decode to the input; nothing was written. Please report this")
 
 
-@contextmanager
-def _memory() -> Iterator[None]:
-    """A claim that no limit refuses can still be more than there is room for."""
-    try:
-        yield
-    except MemoryError as error:
-        raise LimitExceeded("there is not enough memory for what the file claims") from error
+def _matches(content: Content, original: Data) -> bool:
+    if isinstance(content, Picture):
+        wanted = media.parse(original, None)
+        return wanted is not None and _same(content, wanted)
+    position = 0
+    for piece in content:
+        if len(piece) > len(original) - position or bytes(cut(original, position, len(piece))) != piece:
+            return False
+        position += len(piece)
+    return position == len(original)
+
+
+def _same(one: Picture, other: Picture) -> bool:
+    return (
+        one.origin is other.origin
+        and one.layout is other.layout
+        and one.metadata == other.metadata
+        and np.array_equal(one.pixels, other.pixels)
+    )

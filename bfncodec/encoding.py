@@ -1,157 +1,84 @@
-"""A file or picture -> the blocks that it is coded in."""
+"""Files and pictures -> the blocks of a .bfn file: what is it, and which blocks?"""
 
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-
-from bfncodec.container import Block, File, Layout, Mode, Source
+from bfncodec import media
+from bfncodec.blocks import image, single, smallest
+from bfncodec.container import Block, File
 from bfncodec.errors import UnsupportedFeature
-from bfncodec.spans import Data, Span, cut
+from bfncodec.picture import Picture
+from bfncodec.presets import Choices
+from bfncodec.spans import Data, Span, whole
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from bfncodec.media.png import Picture
-from bfncodec.blocks.smallest import _archive_blocks, _model, _smallest
-from bfncodec.exact.kernels import kernel_name
-from bfncodec.presets import MAX_PIXELS
+    from bfncodec.coding.ledger import Ledger
 
 SHARED_METADATA = 1 << 16  # pictures with more metadata than this get a block of their own
 
 
-def encode_file(
-    item: Span,
-    spool: IO[bytes],
-    *,
-    device: str = "auto",
-    model: str | None = None,
-    effort: str = "default",
-    media: str = "auto",
-    max_pixels: int = MAX_PIXELS,
-) -> File:
-    """`encode` for a file that need not be in memory: what is larger than a part is read piece by piece.
+def encode_file(item: Span, spool: IO[bytes], choices: Choices, ledger: Ledger | None = None) -> File:
+    """One file, which need not be in memory: what is larger than a part is read piece by piece.
 
     item: the file's bytes. spool: an open file that can seek and be read, for what is coded; the result points
-    into both. Images are read whole, and so is what a model of the paper's kind is asked to code.
+    into both. Images are read whole, and so is what a model of the paper's kind is asked to code. ledger: gets the
+    costs of what is written (not of parts).
+    Raises UnsupportedFeature, MissingModel, LimitExceeded.
     """
-    from bfncodec.blocks import smallest
-
-    paper = _paper(model)
-    if paper is not None:
-        return File([_paper_block(bytes(item), paper, device)])
-    picture = parsed(item, media, max_pixels)
-    if picture is not None or len(item) <= smallest.PART:
-        return File([_smallest(bytes(item), picture, device, model, effort, media)])
-    return smallest.encode(
-        item,
-        spool,
-        smallest.PART,
-        kernel=kernel_name(device),
-        model=_model(model, Mode.TEXT),
-        effort=effort,
-        text=media == "text",
-    )
+    if single.model(choices) is not None:
+        return File([single.encode(bytes(item), choices, ledger)])
+    picture = parsed(item, choices)
+    if picture is None and len(item) > smallest.PART:
+        return File(smallest.in_parts(item, spool, smallest.PART, choices))
+    return File(_blocks([(bytes(item), picture)], choices, ledger))
 
 
-def archive_file(
-    items: list[tuple[str, bytes]],
-    *,
-    device: str = "auto",
-    model: str | None = None,
-    effort: str = "default",
-    media: str = "auto",
-    max_pixels: int = MAX_PIXELS,
-) -> File:
-    """Encode named files as one archive; images of one size, layout and source share blocks."""
-    from bfncodec.blocks import image as image_blocks
+def encode_bytes(data: bytes, choices: Choices, ledger: Ledger | None = None) -> File:
+    """`encode_file` for a file in memory."""
+    return encode_file(whole(io.BytesIO(data)), io.BytesIO(), choices, ledger)
 
-    paper = _paper(model)
-    if paper is not None:
-        return File([_paper_block(data, paper, device) for _, data in items], [name for name, _ in items])
-    entries = [(name, data, parsed(data, media, max_pixels)) for name, data in items]
+
+def encode_archive(items: list[tuple[str, bytes]], choices: Choices) -> File:
+    """Named files as one archive; images of one size, layout and origin share blocks."""
+    if single.model(choices) is not None:
+        return File([single.encode(data, choices) for _, data in items], [name for name, _ in items])
     groups: dict[Any, list[tuple[str, bytes, Picture | None]]] = {}
-    for number, entry in enumerate(entries):
-        picture = entry[2]
+    for number, (name, data) in enumerate(items):
+        picture = parsed(data, choices)
         alone = picture is None or len(picture.metadata) > SHARED_METADATA
-        key = number if alone or picture is None else (picture.source, picture.layout, picture.pixels.shape)
-        groups.setdefault(key, []).append(entry)
+        key = number if alone or picture is None else (picture.origin, picture.layout, picture.pixels.shape)
+        groups.setdefault(key, []).append((name, data, picture))
     blocks, names = [], []
     for group in groups.values():
-        picture = group[0][2]
-        size = 1 if picture is None else image_blocks.items_per_block(picture.pixels.shape)
-        for start in range(0, len(group), size):
-            part = group[start : start + size]
-            blocks += _archive_blocks(part, device, model, effort, media)
+        for part in image.cuts(group, None if group[0][2] is None else group[0][2].pixels.shape):
+            blocks += _blocks([(data, picture) for _, data, picture in part], choices)
             names += [name for name, _, _ in part]
     return File(blocks, names)
 
 
-def parsed(data: Data, media: str, max_pixels: int) -> Picture | None:
+def encode_pictures(pictures: list[Picture], choices: Choices, names: list[str] | None = None) -> File:
+    """Pictures of one shape, layout and origin that are no files: as images whatever it costs."""
+    if single.model(choices) is not None:
+        raise UnsupportedFeature("a model of the paper's kind codes files (arrays as .npy): give their bytes")
+    return File([image.encode(part, choices) for part in image.cuts(pictures, pictures[0].pixels.shape)], names)
+
+
+def parsed(data: Data, choices: Choices) -> Picture | None:
     """The picture in a file's bytes, None if it has to be coded as bytes; a large file is read only if it may be one.
 
-    Raises UnsupportedFeature where media is "image" and it is none, LimitExceeded.
+    Raises UnsupportedFeature where images are wanted and it is none, LimitExceeded.
     """
-    from bfncodec.blocks import smallest
-    from bfncodec.media import png
-
-    picture = None
-    if media in ("auto", "image"):
-        head = bytes(cut(data, 0, min(len(data), png.HEAD)))
-        if len(data) <= smallest.PART or png.may_be(head, len(data), max_pixels):
-            picture = png.parse(bytes(data), max_pixels)
-    if picture is None and media == "image":
+    picture = media.parse(data, choices.max_pixels) if choices.media in ("auto", "image") else None
+    if picture is None and choices.media == "image":
         raise UnsupportedFeature("not an image that is modelled; --media auto codes it as bytes")
     return picture
 
 
-def _paper(name: str | None) -> Path | None:
-    """The model that a user named, if it is one of the paper's kind."""
-    if name is None:
-        return None
-    from bfncodec.blocks import single as single_blocks
-    from bfncodec.models import zoo
-
-    path = zoo.find(name)
-    return path if single_blocks.serves(path) else None
-
-
-def _paper_block(data: bytes, path: Path, device: str) -> Block:
-    from bfncodec.blocks import single as single_blocks
-
-    return single_blocks.encode(data, path, kernel_name(device), single_blocks.Settings())
-
-
-def _from_array(array: np.ndarray[Any, Any]) -> Picture:
-    from bfncodec.media.png import Picture
-
-    if array.ndim == 2:
-        array = array[:, :, None]
-    if array.ndim != 3 or array.dtype != np.uint8 or array.shape[2] not in (1, 2, 3, 4) or not array.size:
-        raise UnsupportedFeature(
-            f"cannot encode an array of {array.dtype} {array.shape}; pixels are uint8 [height, width, 1 to 4]"
-        )
-    return Picture(Source.ARRAY, Layout(array.shape[2] - 1), np.ascontiguousarray(array))
-
-
-def _from_pillow(image: Image, max_pixels: int) -> Picture:
-    from bfncodec.media import convert
-    from bfncodec.media.png import parse
-
-    if getattr(image, "mode", None) not in ("L", "LA", "RGB", "RGBA"):
-        raise UnsupportedFeature("cannot encode this item; images must be of mode L, LA, RGB or RGBA")
-    if image.mode in ("L", "RGB") and image.info.get("transparency") is not None:
-        raise UnsupportedFeature(
-            "cannot encode an image with a transparent colour; convert it to mode RGBA, or delete info['transparency']"
-        )
-    buffer = io.BytesIO()
-    options: dict[str, Any] = {"icc_profile": None} | convert.png_options(image.info)
-    image.save(buffer, "PNG", compress_level=1, **options)
-    picture = parse(buffer.getvalue(), max_pixels)
-    if picture is None:
-        raise UnsupportedFeature("cannot encode this image: its PNG form is not modelled")
-    picture.source = Source.PILLOW
-    return picture
+def _blocks(items: list[tuple[bytes, Picture | None]], choices: Choices, ledger: Ledger | None = None) -> list[Block]:
+    """Blocks of items that share them: one item, or pictures of one kind."""
+    pictures = [picture for _, picture in items if picture is not None]
+    if pictures:
+        return smallest.of_pictures(pictures, [data for data, _ in items], choices, ledger)
+    return [smallest.of_bytes(data, choices, ledger) for data, _ in items]

@@ -12,9 +12,11 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from fsspec.compression import register_compression
 
-from bfncodec import container
+from bfncodec import container, decoding, encoding, media
 from bfncodec.errors import UnsupportedFeature
-from bfncodec.media.png import PNG_MAGIC
+from bfncodec.media import png
+from bfncodec.picture import Picture
+from bfncodec.presets import MAX_OUTPUT, MAX_PIXELS, Choices
 from bfncodec.spans import whole
 
 NAME = "bfn"
@@ -47,21 +49,18 @@ def opened(infile: IO[bytes], mode: str = "rb", **_: Any) -> IO[bytes]:
 
 
 def _decoded(infile: IO[bytes]) -> SpooledTemporaryFile[bytes]:
-    from bfncodec import decoding, presets
-    from bfncodec.media import png
-
     with SpooledTemporaryFile(SPOOLED) as copy:
         given = infile
         if not infile.seekable():
             copy.writelines(iter(lambda: infile.read(1 << 20), b""))
             given = copy
-        file = container.read(whole(given), max_output=presets.MAX_OUTPUT, max_pixels=presets.MAX_PIXELS)
+        file = decoding.read(whole(given), max_output=MAX_OUTPUT, max_pixels=MAX_PIXELS)
         if file.names is not None:
             raise UnsupportedFeature("this is an archive of several items: use bfncodec.decode_items")
         made = SpooledTemporaryFile(SPOOLED)
         try:
             for content in decoding.contents(file, "auto"):
-                made.writelines([png.build(content)] if isinstance(content, png.Picture) else content)
+                made.writelines([media.build(content)] if isinstance(content, Picture) else content)
         except BaseException:
             made.close()
             raise
@@ -123,14 +122,13 @@ class _Writer(io.BufferedIOBase):
         """Encode, and close the target."""
         if self.closed:
             return
-        from bfncodec import encoding
-
         try:
             self.spool.seek(0)
             # Byte for byte: the pixels and chunks of a PNG file alone are not enough.
-            media = "bytes" if self.spool.read(len(PNG_MAGIC)) == PNG_MAGIC else "auto"
+            (magic,) = png.MAGIC
+            choices = Choices(media="bytes" if self.spool.read(len(magic)) == magic else "auto")
             with self.target, SpooledTemporaryFile(SPOOLED) as spool:
-                container.write_to(self.target, encoding.encode_file(whole(self.spool), spool, media=media))
+                container.write_to(self.target, encoding.encode_file(whole(self.spool), spool, choices))
         finally:
             self.spool.close()
             super().close()

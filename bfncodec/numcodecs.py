@@ -13,6 +13,7 @@ from numcodecs.compat import ensure_bytes, ensure_contiguous_ndarray, ndarray_co
 from numcodecs.registry import register_codec
 
 from bfncodec import arrays
+from bfncodec.presets import Choices
 
 
 class BfnCodec(Codec):  # type: ignore[misc]
@@ -27,7 +28,7 @@ class BfnCodec(Codec):  # type: ignore[misc]
     codec_id = "bfncodec"
 
     def __init__(self, media: str = "auto", effort: str = "default", model: str | None = None) -> None:
-        arrays.check_choices(media, effort)
+        Choices(model=model, effort=effort, media=media)  # unknown ones are refused when the codec is made
         self.media, self.effort, self.model = media, effort, model
 
     def encode(self, buf: Any) -> bytes:
@@ -35,7 +36,7 @@ class BfnCodec(Codec):  # type: ignore[misc]
         array = ensure_contiguous_ndarray(buf, flatten=False)
         if not array.flags.c_contiguous:
             array = array.T
-        return arrays.encode(array, media=self.media, effort=self.effort, model=self.model)
+        return arrays.encode(array, Choices(model=self.model, effort=self.effort, media=self.media))
 
     def decode(self, buf: Any, out: Any = None) -> Any:
         """The buffer's bytes, uint8 [size], or `out` filled with them; BfnError if they are damaged or too many.

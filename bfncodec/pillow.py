@@ -13,13 +13,16 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from bfncodec import container
+from bfncodec import container, decoding
+from bfncodec.blocks.image import Image as BfnImage
+from bfncodec.blocks.image import unpack_metadata
 from bfncodec.errors import BfnError
+from bfncodec.media.medium import METADATA_LIMIT
+from bfncodec.picture import Picture
 from bfncodec.spans import whole
 
 FORMAT = "BFN"
 MODES = ("L", "LA", "RGB", "RGBA")
-_EFFORTS = ("lattice", "default", "max")
 _SEEN = ("icc_profile", "exif", "dpi", "transparency")  # the last of them is refused
 _STRIDE = 16  # of the preview's pixels, in both directions
 
@@ -34,12 +37,12 @@ class BfnImageFile(ImageFile.ImageFile):
         """Read size, mode and metadata; SyntaxError, as Pillow expects, for files that are no single image."""
         assert self.fp is not None
         try:
-            self._file = container.read(whole(self.fp))
-            block = self._file.blocks[0]
-            if block.image is None or self._file.items != 1:
+            self._file = decoding.read(whole(self.fp))
+            image = decoding.single_image(self._file)
+            if image is None:
                 raise SyntaxError("this .bfn file is not a single image")
-            self._mode, self._size = block.image.layout.name, (block.image.width, block.image.height)
-            self.info = _info(self._file)
+            self._mode, self._size = image.layout.name, (image.width, image.height)
+            self.info = _info(image)
         except (BfnError, OSError, ValueError, struct.error) as error:
             raise SyntaxError(str(error)) from error
         self._preview = False
@@ -88,9 +91,6 @@ class BfnImageFile(ImageFile.ImageFile):
             super().verify()
 
     def _decoded(self, preview: bool) -> bytes:
-        from bfncodec import decoding
-        from bfncodec.media.png import Picture
-
         try:
             if preview:
                 return decoding.preview(self._file, "auto").pixels.tobytes()
@@ -105,18 +105,14 @@ class _Raw(io.BytesIO):
     """Decoded pixels on their way to Pillow."""
 
 
-def _info(file: container.File) -> dict[str | tuple[int, int], Any]:
+def _info(image: BfnImage) -> dict[str | tuple[int, int], Any]:
     """What Pillow finds in the metadata."""
-    image = file.blocks[0].image
-    assert image is not None
     if not image.metadata:
         return {}
-    from bfncodec.blocks import image as image_blocks
     from bfncodec.media import convert
-    from bfncodec.media.png import METADATA_LIMIT
 
-    (metadata,) = image_blocks.unpack_metadata(image.metadata, 1, METADATA_LIMIT + 16)
-    return convert.info(image.source, metadata)
+    (metadata,) = unpack_metadata(image.metadata, 1, METADATA_LIMIT + 16)
+    return convert.info(image.origin, metadata)
 
 
 def _accept(prefix: bytes) -> bool:
@@ -126,20 +122,23 @@ def _accept(prefix: bytes) -> bool:
 def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     """`Image.save`; options: effort, model, and icc_profile, exif, dpi in place of those of `image.info`.
 
-    OSError for modes other than L, LA, RGB and RGBA, and for L and RGB with a transparent colour.
+    ValueError for an unknown effort; OSError for modes other than L, LA, RGB and RGBA, and for L and RGB with a
+    transparent colour.
     """
     from bfncodec import api
 
     options = image.encoderinfo
-    effort = options.get("effort", "default")
     if image.mode not in MODES:
         raise OSError(f"cannot write mode {image.mode} as {FORMAT}; there are {', '.join(MODES)}")
-    if effort not in _EFFORTS:
-        raise ValueError(f"no effort is called {effort!r}; there are {', '.join(_EFFORTS)}")
     shown = image.copy()
     shown.info = {key: options.get(key, image.info.get(key)) for key in _SEEN}
     try:
-        data = api.encode(shown, effort=effort, model=options.get("model"), max_pixels=image.width * image.height)
+        data = api.encode(
+            shown,
+            effort=options.get("effort", "default"),
+            model=options.get("model"),
+            max_pixels=image.width * image.height,
+        )
     except BfnError as error:
         raise OSError(str(error)) from error
     file.write(data)

@@ -16,6 +16,7 @@ from zarr.registry import register_codec
 
 from bfncodec import arrays
 from bfncodec.errors import CorruptFile
+from bfncodec.presets import Choices
 
 if TYPE_CHECKING:
     from zarr.core.array_spec import ArraySpec
@@ -37,7 +38,10 @@ class BfnCodec(ArrayBytesCodec):
     is_fixed_size = False
 
     def __post_init__(self) -> None:
-        arrays.check_choices(self.media, self.effort)
+        self._choices()
+
+    def _choices(self) -> Choices:
+        return Choices(model=self.model, effort=self.effort, media=self.media)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -57,7 +61,7 @@ class BfnCodec(ArrayBytesCodec):
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
         array: NDArray[Any] = chunk_data.as_numpy_array()
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        data = await asyncio.to_thread(arrays.encode, array, media=self.media, effort=self.effort, model=self.model)
+        data = await asyncio.to_thread(arrays.encode, array, self._choices())
         return chunk_spec.prototype.buffer.from_bytes(data)
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:

@@ -2,18 +2,86 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import lzma
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import IO
+from dataclasses import dataclass
+from typing import IO, Any, Self
 
-from bfncodec.container import DIGEST_BYTES, Block, Mode
+from bfncodec.container import Block, Content, Form, Limits, Reader, hasher, varint
 from bfncodec.errors import CorruptFile
 from bfncodec.spans import PIECE, Data, Span, pieces
 
 _FILTERS: list[dict[str, int]] = [{"id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME}]
 _SMALL = 1 << 20
+
+
+@dataclass
+class Plain(Form):
+    """A block without a model: one item, or a part of it."""
+
+    data: Data
+    partial, model = True, None
+
+    def write(self, header: bytearray) -> list[Data]:
+        """See `Form`, as for all that follows."""
+        header += varint(len(self.data))
+        return [self.data]
+
+    @classmethod
+    def read(cls, header: Reader, payload: Reader, items: int, size: int, limits: Limits) -> Self:
+        """The payload stays where it is."""
+        return cls(payload.skip(header.varint()))
+
+    def describe(self, block: Block) -> dict[str, Any]:
+        """It comes back byte for byte."""
+        return {"lossless": "bytes"}
+
+    def decode(self, block: Block, device: str) -> Iterator[Content]:
+        """One item."""
+        yield self._checked(block)
+
+    def _checked(self, block: Block) -> Iterator[bytes]:
+        digest, size = hasher(), 0
+        for piece in self.content(block.size):
+            digest.update(piece)
+            size += len(piece)
+            yield piece
+        if size != block.size or digest.digest() != block.digest:
+            raise CorruptFile("the decoded content does not match its checksum")
+
+    @abstractmethod
+    def content(self, size: int) -> Iterator[bytes]:
+        """What was encoded, in pieces; CorruptFile if it is damaged or more than `size` bytes."""
+
+
+class Stored(Plain):
+    """The bytes as they are."""
+
+    mode, name = 0, "stored"
+
+    @classmethod
+    def read(cls, header: Reader, payload: Reader, items: int, size: int, limits: Limits) -> Self:
+        """See `Plain`."""
+        form = super().read(header, payload, items, size, limits)
+        if len(form.data) != size:
+            raise CorruptFile("a stored block has the wrong length")
+        return form
+
+    def content(self, size: int) -> Iterator[bytes]:
+        """See `Plain`."""
+        return pieces(self.data)
+
+
+class Lzma(Plain):
+    """LZMA without a container of its own."""
+
+    mode, name = 1, "lzma"
+
+    def content(self, size: int) -> Iterator[bytes]:
+        """See `Plain`."""
+        return unpack(self.data, size)
 
 
 def pack(data: bytes) -> bytes:
@@ -44,17 +112,16 @@ def unpack(data: Data, limit: int) -> Iterator[bytes]:
 def encode(data: bytes) -> Block:
     """One item as LZMA, or stored if that is no larger."""
     packed = pack(data)
-    mode = Mode.LZMA if len(packed) < len(data) else Mode.STORED
-    digest = hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
-    return Block(mode, 1, len(data), digest, packed if mode is Mode.LZMA else data)
+    form = Lzma(packed) if len(packed) < len(data) else Stored(data)
+    return Block(1, len(data), hasher(data).digest(), form)
 
 
 def stored(item: Span) -> Block:
     """One item as it is, which stays where it is."""
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    digest = hasher()
     for piece in pieces(item):
         digest.update(piece)
-    return Block(Mode.STORED, 1, len(item), digest.digest(), item)
+    return Block(1, len(item), digest.digest(), Stored(item))
 
 
 def encode_into(spool: IO[bytes], parts: Iterable[Span]) -> tuple[Block, list[int]]:
@@ -63,7 +130,7 @@ def encode_into(spool: IO[bytes], parts: Iterable[Span]) -> tuple[Block, list[in
     Of a part's bytes some thousand are counted with the next one. Memory: 0.7 GB, whatever the size.
     """
     compressor = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=_FILTERS)
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    digest = hasher()
     start = spool.seek(0, io.SEEK_END)
     size, shares = 0, []
     for part in parts:
@@ -75,16 +142,4 @@ def encode_into(spool: IO[bytes], parts: Iterable[Span]) -> tuple[Block, list[in
         shares.append(spool.tell() - before)
     shares[-1] += spool.write(compressor.flush())
     packed = Span(spool, start, spool.tell() - start)
-    return Block(Mode.LZMA, 1, size, digest.digest(), packed), shares
-
-
-def decode(block: Block) -> Iterator[bytes]:
-    """The content of a stored or LZMA block; CorruptFile after the last piece, or before, unless all is right."""
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    size = 0
-    for piece in pieces(block.data) if block.mode is Mode.STORED else unpack(block.data, block.size):
-        digest.update(piece)
-        size += len(piece)
-        yield piece
-    if size != block.size or digest.digest() != block.digest:
-        raise CorruptFile("the decoded content does not match its checksum")
+    return Block(1, size, digest.digest(), Lzma(packed)), shares

@@ -7,138 +7,172 @@ into a frame of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec import container
 from bfncodec.blocks import plain
-from bfncodec.coding import protocol
-from bfncodec.coding.ans import Coder
-from bfncodec.coding.channels import noise_bits
-from bfncodec.coding.ledger import Ledger
-from bfncodec.container import Block, Mode, Sender
+from bfncodec.container import MODEL_BYTES, Block, Content, Form, Limits, Reader, checked, hasher, varint
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
-from bfncodec.exact import kernels
-from bfncodec.exact.splitmix import stream
-from bfncodec.flow.schedule import AnyStep
 from bfncodec.models import zoo
-from bfncodec.models.paper.single import AnyPredictor, Predictor, Single
-from bfncodec.models.paper.spec import Spec, from_card
+from bfncodec.presets import Choices
+from bfncodec.spans import Data
 
-_NUMPY = b"\x93NUMPY"
-_SEED = (0xFFFFFFFF, 0xFFFFFFFF)
+if TYPE_CHECKING:  # the models are imported where they are used: compiled code takes its time
+    from bfncodec.coding.ledger import Ledger
+    from bfncodec.models.paper.spec import Spec
+
+STEP_LIMIT = 4096
+WORK_LIMIT = 1 << 36  # bytes times steps
+SIZE_LIMIT = 1 << 30
+SEED_LIMIT = 1 << 28  # words
 FRAME_LIMIT = 1 << 26
+_NUMPY = b"\x93NUMPY"
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a transmission is carried out."""
+class Sender(IntEnum):
+    """How the noisy views of a block are made."""
 
-    steps: int = 50
-    sender: Sender = Sender.GAUSSIAN
-    batch: int = 1
+    GAUSSIAN = 0
+    DITHER = 1
+    CATEGORICAL = 2
 
 
 @dataclass
-class Costs:
-    """Bits that a transmission really took: without the seed, and of the seed."""
+class Single(Form):
+    """Items of a fixed number of symbols under a model of the paper's kind."""
 
-    payload: int = 0
-    seed: int = 0
+    model: bytes
+    inexact: bool  # the model computes in floating point: decoding needs the machine that encoded
+    sender: Sender
+    steps: int  # noisy steps
+    batch: int  # items a group
+    before: int  # bytes of the content before the first item
+    frame: bytes  # LZMA of the bytes before the first item and after the last; empty if there are none
+    seed: int = 0  # words of the seed that the stream goes on from
+    stream: bytes = b""
+    seed_bits: int = 0  # of the stream; known to the encoder only
+
+    mode, name = 4, "single"
+
+    def write(self, header: bytearray) -> list[Data]:
+        """See `Form`, as for all that follows."""
+        header += self.model + bytes([self.inexact << 4 | self.sender])
+        for number in (self.steps, self.batch, self.before, len(self.frame), self.seed, len(self.stream)):
+            header += varint(number)
+        return [self.frame, self.stream]
+
+    @classmethod
+    def read(cls, header: Reader, payload: Reader, items: int, size: int, limits: Limits) -> Single:
+        """Refuses what would take more time than is allowed."""
+        model, kind = header.take(MODEL_BYTES), header.byte()
+        if kind >> 4 > 1 or kind & 15 not in list(Sender):
+            raise UnsupportedFeature(f"sender {kind:#04x} is not supported by this version")
+        steps, batch, before, frame, seed, stream = (header.varint() for _ in range(6))
+        if not 0 < steps <= STEP_LIMIT or size * steps > WORK_LIMIT or size > SIZE_LIMIT:
+            raise LimitExceeded(f"the file claims {steps} noisy steps for {size} bytes; that is above the limits")
+        if not 0 < batch <= size or before > size or seed > SEED_LIMIT:
+            raise CorruptFile("a block's sizes, batch and seed contradict each other")
+        sender = Sender(kind & 15)
+        return cls(
+            model=model,
+            inexact=bool(kind >> 4),
+            sender=sender,
+            steps=steps,
+            batch=batch,
+            before=before,
+            frame=payload.take(frame),
+            seed=seed,
+            stream=payload.take(stream),
+        )
+
+    @property
+    def coded_bytes(self) -> int:
+        """Bytes of the stream."""
+        return len(self.stream)
+
+    def describe(self, block: Block) -> dict[str, Any]:
+        """Model, sender, steps and rate."""
+        return {
+            "lossless": "bytes",
+            "model": self.model.hex(),
+            "schedule": "single",
+            "sender": self.sender.name.lower(),
+            "steps": self.steps,
+            "floating_point": self.inexact,
+            "bits_per_byte": round(8 * block.payload_bytes / block.size, 4),
+        }
+
+    @property
+    def tied(self) -> bool:
+        """Floating point differs between machines."""
+        return self.inexact
+
+    def rest(self) -> bytes:
+        """What stands before and after the items."""
+        return b"".join(plain.unpack(self.frame, FRAME_LIMIT)) if self.frame else b""
+
+    def decode(self, block: Block, device: str) -> Iterator[Content]:
+        """One item, whole."""
+        from bfncodec.exact.kernels import kernel_name
+        from bfncodec.models.paper import streams
+        from bfncodec.models.paper.single import Predictor
+
+        predictor = streams.predictor(zoo.find_hash(self.model), kernel_name(device))
+        spec, rest = predictor.spec, self.rest()
+        items, left = divmod(block.size - len(rest), spec.size)
+        if items < 1 or left or self.before > len(rest) or self.inexact == isinstance(predictor, Predictor):
+            raise CorruptFile("the block's sizes do not fit its model")
+        if self.batch > items:
+            raise CorruptFile("the block claims groups of more items than it has")
+        how = self.steps, self.sender.name.lower(), self.batch, self.seed
+        symbols = streams.decode(predictor, items, *how, self.stream)
+        body = np.frombuffer(spec.alphabet, np.uint8)[symbols].tobytes()
+        yield iter([checked(rest[: self.before] + body + rest[self.before :], block)])
 
 
-def serves(path: Path) -> bool:
-    """True if a model file is one of the paper's kind."""
-    card = zoo.card(path)
-    return "spec" in card or card.get("kind") == "authors"
+def encode(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block:
+    """A block of the chosen model, which is one of the paper's kind.
 
+    UnsupportedFeature for content that holds no item of its symbols.
+    """
+    from bfncodec.exact.kernels import kernel_name
+    from bfncodec.models.paper import streams
+    from bfncodec.models.paper.single import Predictor
 
-def predictor(path: Path, kernel: str) -> AnyPredictor:
-    """The predictor of a model file; one that computes in floating point if it is the authors'."""
-    card = zoo.card(path)
-    if card.get("kind") == "authors":
-        from bfncodec.models.authors.predictor import FloatPredictor
-
-        return FloatPredictor(path)
-    return Predictor(kernels.kernel(kernel), zoo.tensors(path), from_card(card))
-
-
-def encode(
-    data: bytes,
-    path: Path,
-    kernel: str,
-    settings: Settings,
-    ledger: Ledger | None = None,
-    costs: Costs | None = None,
-) -> Block:
-    """A block of the model at `path`. UnsupportedFeature for content that holds no item of its symbols."""
-    predictor_ = predictor(path, kernel)
-    spec = predictor_.spec
-    symbols, before = _items(data, spec)
+    path = model(choices)
+    assert path is not None
+    predictor = streams.predictor(path, kernel_name(choices.device))
+    symbols, before = _items(data, predictor.spec)
     body = before + symbols.size
-    if len(data) * settings.steps > container.SINGLE_WORK or len(data) - symbols.size > FRAME_LIMIT:
-        raise LimitExceeded(f"too large for {settings.steps} noisy steps; cut it into several files")
-    batch = min(settings.batch, len(symbols))
-    steps = _steps(spec, settings.steps, settings.sender, batch)
-    seed = _seed(steps, batch * spec.size)
-    coder = Coder(seed)
-    start = coder.bits
-    if protocol.encode(coder, Single(predictor_, len(symbols), batch, steps, symbols), ledger):
-        raise LimitExceeded("the items cost so little that their noise cannot be paid; use a larger batch")
-    coded = coder.data()
-    known = _common(coded, seed)
-    single = container.Single(
-        zoo.digest(path),
-        not isinstance(predictor_, Predictor),
-        settings.sender,
-        settings.steps,
-        batch,
-        before,
-        _pack(data[:before] + data[body:]),
-        known // 4,
-        coded[known:],
+    if len(data) * choices.steps > WORK_LIMIT or len(data) - symbols.size > FRAME_LIMIT:
+        raise LimitExceeded(f"too large for {choices.steps} noisy steps; cut it into several files")
+    batch = min(choices.batch, len(symbols))
+    coded = streams.encode(predictor, symbols, choices.steps, choices.sender, batch, ledger)
+    rest = data[:before] + data[body:]
+    form = Single(
+        model=zoo.digest(path),
+        inexact=not isinstance(predictor, Predictor),
+        sender=Sender[choices.sender.upper()],
+        steps=choices.steps,
+        batch=batch,
+        before=before,
+        frame=plain.pack(rest) if rest else b"",
+        seed=coded.seed,
+        stream=coded.stream,
+        seed_bits=8 * len(coded.stream) - coded.spent,
     )
-    if costs is not None:
-        costs.payload = coder.bits - start
-        costs.seed = 8 * len(single.stream) - costs.payload
-    return Block(Mode.SINGLE, 1, len(data), container.digest(data), single=single)
+    return Block(1, len(data), hasher(data).digest(), form)
 
 
-def decode(block: Block, kernel: str) -> bytes:
-    """The content of a block; CorruptFile unless everything matches."""
-    single = block.single
-    assert single is not None
-    path = zoo.find_hash(single.model)
-    predictor_ = predictor(path, kernel)
-    spec = predictor_.spec
-    rest = frame(single)
-    items, left = divmod(block.size - len(rest), spec.size)
-    if items < 1 or left or single.before > len(rest) or single.inexact == isinstance(predictor_, Predictor):
-        raise CorruptFile("the block's sizes do not fit its model")
-    if single.batch > items:
-        raise CorruptFile("the block claims groups of more items than it has")
-    steps = _steps(spec, single.steps, single.sender, single.batch)
-    seed = _seed(steps, single.batch * spec.size)
-    if 4 * single.seed > len(seed):
-        raise CorruptFile("the block claims more seed than it needs")
-    coder = Coder(seed[: 4 * single.seed] + single.stream)
-    model = Single(predictor_, items, single.batch, steps)
-    protocol.decode(coder, model)
-    if coder.data() != seed:
-        raise CorruptFile("the payload is damaged: its noise does not lead back to the seed")
-    alphabet = np.frombuffer(spec.alphabet, np.uint8)
-    data = rest[: single.before] + alphabet[model.symbols].tobytes() + rest[single.before :]
-    if container.digest(data) != block.digest:
-        raise CorruptFile("the decoded content does not match its checksum")
-    return data
-
-
-def frame(single: container.Single) -> bytes:
-    """What stands before and after a block's items."""
-    return b"".join(plain.unpack(single.frame, FRAME_LIMIT)) if single.frame else b""
+def model(choices: Choices) -> Path | None:
+    """The model that is chosen, if it is one of the paper's kind."""
+    return zoo.chosen(choices.model, "paper")
 
 
 def _items(data: bytes, spec: Spec) -> tuple[NDArray[np.uint8], int]:
@@ -147,8 +181,8 @@ def _items(data: bytes, spec: Spec) -> tuple[NDArray[np.uint8], int]:
     if data.startswith(_NUMPY) and len(data) > 12:  # .npy: version, then the length of its own header
         start, length = (10, data[8:10]) if data[6] == 1 else (12, data[8:12])
         before = start + int.from_bytes(length, "little")
-    if len(data) > container.TEXT_LIMIT:
-        raise LimitExceeded(f"larger than {container.TEXT_LIMIT} bytes; cut it into several files")
+    if len(data) > SIZE_LIMIT:
+        raise LimitExceeded(f"larger than {SIZE_LIMIT} bytes; cut it into several files")
     count = max(len(data) - before, 0) // spec.size
     if not count:
         raise UnsupportedFeature(f"too short for this model: an item has {spec.size} symbols, a byte each")
@@ -158,34 +192,3 @@ def _items(data: bytes, spec: Spec) -> tuple[NDArray[np.uint8], int]:
     if body.max() >= spec.levels:
         raise UnsupportedFeature(f"holds bytes that are none of this model's {spec.levels} symbols")
     return body.astype(np.uint8).reshape(count, spec.size), before
-
-
-def _steps(spec: Spec, count: int, sender: Sender, batch: int) -> tuple[AnyStep, ...]:
-    """The noisy steps of every group; LimitExceeded for too many of them, and for groups that are too large."""
-    if batch * spec.size > container.SINGLE_GROUP:
-        raise LimitExceeded(f"{batch} items at once are above the limit; use a smaller batch")
-    return spec.steps(count, sender.name.lower())
-
-
-def _seed(steps: tuple[AnyStep, ...], size: int) -> bytes:
-    """What the stack holds at first: enough for the noise of one group, and 64 bits more; the last byte is 1.
-
-    A group whose noise is lucky may cost less than nothing: b bits less with a chance of 2**-b. The
-    64 bits keep the noise of the groups after it paid, and the stack from being empty.
-    """
-    bits = noise_bits(steps, size)
-    if bits > 32 * container.SINGLE_SEED:
-        raise LimitExceeded("so many steps and items at once need too long a seed; use a smaller batch")
-    return stream(_SEED, bits // 64 + 2).astype("<u8").tobytes() + b"\1"
-
-
-def _common(coded: bytes, seed: bytes) -> int:
-    """Bytes at the beginning that are the same, in whole words; what follows is not empty."""
-    size = min(len(coded), len(seed)) // 4
-    same = np.frombuffer(coded, "<u4", size) == np.frombuffer(seed, "<u4", size)
-    count = size if same.all() else int(same.argmin())
-    return 4 * min(count, (len(coded) - 1) // 4)
-
-
-def _pack(rest: bytes) -> bytes:
-    return plain.pack(rest) if rest else b""

@@ -1,172 +1,157 @@
-"""Items that are too large to be in memory: whole as LZMA or stored, or in parts, whichever is smaller."""
+"""Which blocks an item is coded in: the smallest of all that are tried."""
 
 from __future__ import annotations
 
 import io
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING, NamedTuple
 
-from bfncodec import container
-from bfncodec.container import Block, File, Mode
+from bfncodec.blocks import image, plain, text
+from bfncodec.blocks.plain import Stored
+from bfncodec.blocks.text import TEXT_LIMIT, Text
+from bfncodec.container import Block, hasher
+from bfncodec.picture import Origin, Picture
+from bfncodec.presets import Choices
 from bfncodec.spans import Data, Span, cut
 
 if TYPE_CHECKING:
-    from bfncodec.media.png import Picture
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
-from bfncodec.blocks import plain as plain_blocks
-from bfncodec.media.png import Picture
-from bfncodec.models import zoo
-
-if TYPE_CHECKING:  # compiled code is imported only where a text is coded
-    pass
-from bfncodec.blocks import plain
-from bfncodec.blocks import text as text_blocks
-from bfncodec.blocks.text import TEXT_LIMIT, encode_text, text_bits, text_bytes
-from bfncodec.container import block_bytes
-from bfncodec.exact.kernels import kernel_name
+    from bfncodec.coding.ledger import Ledger
 
 PART = 1 << 26  # bytes of a part; items up to this size have none
-
-
-def encode(
-    item: Span,
-    spool: IO[bytes],
-    part: int,
-    *,
-    kernel: str,
-    model: Path | None = None,
-    effort: str = "default",
-    text: bool = False,
-) -> File:
-    """The file of an item of more than `part` bytes, whole or cut every `part` bytes.
-
-    The item as a whole is LZMA or stored, a part is that or text, where its sample is hopeful. With `text` there are
-    always parts, and each is text unless stored is smaller. Coded bytes are added to `spool`, an open file that can
-    seek and be read; the blocks point into `spool` and into the item. At most one part is in memory.
-    """
-    cuts = [Span(item.file, item.start + at, min(part, len(item) - at)) for at in range(0, len(item), part)]
-    if text:
-        return File([_as_text(one, spool, kernel, model, effort) for one in cuts])
-    whole, shares = _plain(item, cuts, spool)
-    hopeful = [text_is_hopeful(one, share, model) for one, share in zip(cuts, shares, strict=True)]
-    promised = sum(min(len(one), share) for one, share in zip(cuts, shares, strict=True))
-    if not any(hopeful) and promised >= len(whole.data):
-        return File([whole])
-    blocks = []
-    for one, share, tried in zip(cuts, shares, hopeful, strict=True):
-        block = _plain(one, [one], spool)[0] if share < len(one) else plain.stored(one)
-        if tried:
-            made = text_blocks.encode_text(bytes(one), model, kernel=kernel, effort=effort)
-            if text_is_worth(made, len(block.data)):
-                block = _spooled(made, spool)
-        blocks.append(block)
-    return min(File([whole]), File(blocks), key=container.size)
-
-
-def _as_text(part: Span, spool: IO[bytes], kernel: str, model: Path | None, effort: str) -> Block:
-    block = text_blocks.encode_text(bytes(part), model, kernel=kernel, effort=effort)
-    return _spooled(block, spool) if text_is_worth(block, len(part)) else _plain(part, [part], spool)[0]
-
-
-def _plain(content: Span, cuts: list[Span], spool: IO[bytes]) -> tuple[Block, list[int]]:
-    """One block, LZMA or stored if that is no larger, and about what LZMA has for each piece of the content."""
-    start = spool.seek(0, io.SEEK_END)
-    block, shares = plain.encode_into(spool, cuts)
-    if len(block.data) >= len(content):
-        spool.truncate(start)
-        block = replace(block, mode=Mode.STORED, data=content)
-    return block, shares
-
-
-def _spooled(block: Block, spool: IO[bytes]) -> Block:
-    """A text block whose streams have moved to the end of `spool`."""
-    assert block.text is not None
-    start = spool.seek(0, io.SEEK_END)
-    streams: list[Data] = []
-    for stream in block.text.streams:
-        spool.write(bytes(stream))
-        streams.append(Span(spool, start, len(stream)))
-        start += len(stream)
-    return replace(block, text=replace(block.text, streams=streams))
-
-
-def _smallest(data: bytes, picture: Picture | None, device: str, model: str | None, effort: str, media: str) -> Block:
-    """The picture's block, or the bytes' if that is smaller."""
-    from bfncodec.blocks import plain as plain_blocks
-    from bfncodec.blocks import smallest
-    from bfncodec.blocks import text as text_blocks
-
-    if media == "text" and data:
-        text = text_blocks.encode_text(data, _model(model, Mode.TEXT), kernel=kernel_name(device), effort=effort)
-        return text if smallest.text_is_worth(text, len(data)) else plain_blocks.encode(data)
-    if picture is None:
-        return smallest.encode_bytes(data, _model(model, Mode.TEXT), kernel=kernel_name(device), effort=effort)
-    modelled = _picture_block([picture], device, model, effort)
-    if media == "image" or block_bytes(modelled) < len(data) // 2:
-        return modelled
-    plain = plain_blocks.encode(data)
-    return modelled if block_bytes(modelled) <= block_bytes(plain) else plain
-
-
-def _archive_blocks(
-    part: list[tuple[str, bytes, Picture | None]], device: str, model: str | None, effort: str, media: str
-) -> list[Block]:
-    from bfncodec.blocks import plain as plain_blocks
-
-    pictures = [picture for _, _, picture in part if picture is not None]
-    if len(part) == 1 or not pictures:
-        return [_smallest(data, picture, device, model, effort, media) for _, data, picture in part]
-    modelled = _picture_block(pictures, device, model, effort)
-    plain = [plain_blocks.encode(data) for _, data, _ in part]
-    return [modelled] if block_bytes(modelled) <= sum(map(block_bytes, plain)) else plain
-
-
-def _picture_block(pictures: list[Picture], device: str, model: str | None, effort: str) -> Block:
-    from bfncodec.blocks import image as image_blocks
-
-    return image_blocks.encode_pictures(pictures, kernel_name(device), _model(model, Mode.IMAGE), effort)
-
-
-def _model(name: str | None, mode: Mode) -> Path | None:
-    """The model that a user named, for what it models; None for the packaged one."""
-
-    path = zoo.find(name) if name else None
-    return path if path and zoo.is_text(path) == (mode is Mode.TEXT) else None
-
-
-PROBE_FROM = 1 << 18  # bytes of an item of which a sample is tried first
+PROBE_FROM = 1 << 16  # bytes of an item of which a sample is tried first
 PROBE_BYTES = 1 << 15  # of the sample
 SAMPLES = 4  # places that it is taken from
 
 
-def encode_bytes(data: bytes, model: Path | None = None, *, kernel: str = "float32", effort: str = "default") -> Block:
-    """One item in the smallest of text, LZMA and stored; large items that look hopeless are not tried as text."""
-    plain = plain_blocks.encode(data)
-    if not data or len(data) > TEXT_LIMIT:
-        return plain
-    if len(data) > PROBE_FROM and not text_is_hopeful(data, len(plain.data), model):
-        return plain
-    text = encode_text(data, model, kernel=kernel, effort=effort)
-    return text if text_is_worth(text, len(plain.data)) else plain
+class Candidate(NamedTuple):
+    """Blocks that could be written, and what they cost in theory if somebody wants to know."""
+
+    blocks: list[Block]
+    account: Ledger | None = None
 
 
-def text_is_worth(block: Block, size: int) -> bool:
-    """True if a text block is smaller than `size` bytes, and one that a decoder accepts."""
-    assert block.text is not None
-    return text_bytes(block) < size and container.holds(block.text, block.size)
+def smallest(candidates: list[Candidate], ledger: Ledger | None = None) -> list[Block]:
+    """The blocks that take the fewest bytes in a file, headers included, the first of equals; `ledger` gets them."""
+    best = min(candidates, key=lambda candidate: sum(block.file_bytes for block in candidate.blocks))
+    if ledger is not None and best.account is not None:
+        ledger.extend(best.account)
+    return best.blocks
 
 
-def text_is_hopeful(data: Data, packed: int, model: Path | None = None) -> bool:
+def tried(encode: Callable[[Ledger | None], Block], ledger: Ledger | None) -> Candidate:
+    """What an encoding gives, with an account of its own if there is a ledger."""
+    account = ledger.blank() if ledger is not None else None
+    return Candidate([encode(account)], account)
+
+
+def of_pictures(
+    pictures: list[Picture], files: list[bytes], choices: Choices, ledger: Ledger | None = None
+) -> list[Block]:
+    """Blocks of pictures of one shape, layout and origin, which came from files."""
+    candidates = [tried(lambda account: image.encode(pictures, choices, account), ledger)]
+    # What is far below a deflated file is below LZMA of it; plain pixels LZMA may make tiny.
+    clear = pictures[0].origin is Origin.PNG and candidates[0].blocks[0].payload_bytes < sum(map(len, files)) // 2
+    if choices.media != "image" and not clear:
+        candidates.append(Candidate([plain.encode(file) for file in files]))
+    return smallest(candidates, ledger)
+
+
+def of_bytes(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block:
+    """One item as text, LZMA or stored; with the text medium as text unless stored is smaller.
+
+    Large items that look hopeless are not tried as text.
+    """
+    forced = choices.media == "text"
+    other = _stored(data) if forced else plain.encode(data)
+    candidates = [Candidate([other])]
+    if data and len(data) <= TEXT_LIMIT and (forced or _worth_trying(data, other.payload_bytes, choices)):
+        candidates += _as_text(data, choices, ledger)
+    (best,) = smallest(candidates, ledger)
+    return plain.encode(data) if forced and best is other else best
+
+
+def in_parts(item: Span, spool: IO[bytes], part: int, choices: Choices) -> list[Block]:
+    """An item of more than `part` bytes, whole or cut every `part` bytes.
+
+    The item as a whole is LZMA or stored, a part is that or text, where its sample is hopeful. With the text medium
+    there are always parts, and each is text unless stored is smaller. Coded bytes are added to `spool`, an open file
+    that can seek and be read; the blocks point into `spool` and into the item. At most one part is in memory.
+    """
+    cuts = [Span(item.file, item.start + at, min(part, len(item) - at)) for at in range(0, len(item), part)]
+    if choices.media == "text":
+        return [_text_part(one, spool, choices) for one in cuts]
+    whole, shares = _plain_part(item, cuts, spool)
+    hopeful = [is_hopeful(one, share, choices) for one, share in zip(cuts, shares, strict=True)]
+    promised = sum(min(len(one), share) for one, share in zip(cuts, shares, strict=True))
+    if not any(hopeful) and promised >= whole.payload_bytes:
+        return [whole]
+    blocks = []
+    for one, share, promising in zip(cuts, shares, hopeful, strict=True):
+        block = _plain_part(one, [one], spool)[0] if share < len(one) else plain.stored(one)
+        candidates = [Candidate([block])]
+        if promising:
+            candidates += _as_text(bytes(one), choices, None)
+        blocks += [_spooled(best, spool) for best in smallest(candidates)]
+    return smallest([Candidate([whole]), Candidate(blocks)])
+
+
+def is_hopeful(data: Data, packed: int, choices: Choices) -> bool:
     """True if a sample of an item promises less than the `packed` bytes of LZMA, at a price worth paying.
 
     Repeats over long distances are LZMA's; whatever it makes tiny is not worth the model's time.
     """
+    from bfncodec.models.text import streams
+
     size = len(data)
     if packed * 50 < size:
         return False
     step = max(size // SAMPLES, PROBE_BYTES // SAMPLES)
     starts = range(0, size, step)[:SAMPLES]
     sample = b"".join(bytes(cut(data, at, min(PROBE_BYTES // SAMPLES, size - at))) for at in starts)
-    return text_bits(sample, model) * size / 8 <= min(1.25 * packed, 0.985 * size)
+    return streams.bits_a_byte(text.model(choices), sample) * size / 8 <= min(1.25 * packed, 0.985 * size)
+
+
+def _worth_trying(data: bytes, packed: int, choices: Choices) -> bool:
+    return len(data) <= PROBE_FROM or is_hopeful(data, packed, choices)
+
+
+def _as_text(data: bytes, choices: Choices, ledger: Ledger | None) -> list[Candidate]:
+    """The item as text, if a decoder accepts that."""
+    candidate = tried(lambda account: text.encode(data, choices, account), ledger)
+    form = candidate.blocks[0].form
+    return [candidate] if isinstance(form, Text) and form.holds(len(data)) else []
+
+
+def _stored(data: bytes) -> Block:
+    return Block(1, len(data), hasher(data).digest(), Stored(data))
+
+
+def _text_part(part: Span, spool: IO[bytes], choices: Choices) -> Block:
+    other = plain.stored(part)
+    (best,) = smallest([Candidate([other]), *_as_text(bytes(part), choices, None)])
+    return _plain_part(part, [part], spool)[0] if best is other else _spooled(best, spool)
+
+
+def _plain_part(content: Span, cuts: list[Span], spool: IO[bytes]) -> tuple[Block, list[int]]:
+    """One block, LZMA or stored if that is no larger, and about what LZMA has for each piece of the content."""
+    start = spool.seek(0, io.SEEK_END)
+    block, shares = plain.encode_into(spool, cuts)
+    if block.payload_bytes >= len(content):
+        spool.truncate(start)
+        block = replace(block, form=Stored(content))
+    return block, shares
+
+
+def _spooled(block: Block, spool: IO[bytes]) -> Block:
+    """A text block whose streams have moved to the end of `spool`; others are there already."""
+    form = block.form
+    if not isinstance(form, Text):
+        return block
+    start = spool.seek(0, io.SEEK_END)
+    streams: list[Data] = []
+    for stream in form.streams:
+        spool.write(bytes(stream))
+        streams.append(Span(spool, start, len(stream)))
+        start += len(stream)
+    return replace(block, form=replace(form, streams=streams))

@@ -1,154 +1,131 @@
-"""Blocks of texts <-> their content."""
+"""Text blocks <-> bytes."""
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from bfncodec import container
-from bfncodec.coding import protocol
-from bfncodec.coding.ans import Coder
-from bfncodec.coding.ledger import Ledger
-from bfncodec.container import Block, Mode, TextSchedule
-from bfncodec.errors import CorruptFile
-from bfncodec.exact import kernels
+from bfncodec.container import MODEL_BYTES, Block, Content, Form, Limits, Reader, checked, hasher, varint
+from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
 from bfncodec.models import zoo
+from bfncodec.presets import Choices
+from bfncodec.spans import Data
 
-if TYPE_CHECKING:  # compiled code is imported only where a text is coded
-    from bfncodec.models.text import blockwise, bytewise
-from bfncodec.blocks.image import Pixels
+if TYPE_CHECKING:  # the models are imported where they are used: compiled code takes its time
+    from bfncodec.coding.ledger import Ledger
 
-TEXT_LIMIT = container.TEXT_LIMIT
-BLOCK_STEPS = 2  # noisy steps of effort blocks
-BLOCK_PART = 1 << 22  # bytes of a text in blocks that share a stream
-QUIET = 128  # bytes at the end of a lane that are tried without noisy steps first
+LANE_LIMIT = 256
+STEP_LIMIT = 16  # of blocks
+TEXT_LIMIT = 1 << 30  # bytes of a block
+STREAM_BYTES = 1 << 20  # of text at least in every stream but the last
 
 
-def encode_text(
-    data: bytes,
-    model: Path | None = None,
-    ledger: Ledger | None = None,
-    *,
-    kernel: str = "float32",
-    effort: str = "default",
-) -> Block:
-    """One item under the text model."""
-    path = model or zoo.find("text")
-    values = np.frombuffer(data, np.uint8)
-    if effort == "blocks":
-        coded = _encode_blocks(values, kernel, path, ledger)
+class TextSchedule(IntEnum):
+    """The groups of a text block."""
+
+    BYTEWISE = 0
+    BLOCKWISE = 1
+
+
+_FEWEST_BITS = {TextSchedule.BYTEWISE: 46, TextSchedule.BLOCKWISE: 360}  # that a byte can cost, 2**-16
+
+
+@dataclass
+class Text(Form):
+    """A text, or a part of one, under the text model."""
+
+    model: bytes
+    lanes: int
+    schedule: TextSchedule = TextSchedule.BYTEWISE
+    steps: int = 0  # noisy steps of a block of bytes
+    quiet: int = 0  # bytes at the end of every lane that have none
+    streams: list[Data] = field(default_factory=list)
+
+    mode, name, partial = 3, "text", True
+
+    def write(self, header: bytearray) -> list[Data]:
+        """See `Form`, as for all that follows."""
+        header += bytes([self.schedule]) + self.model + varint(self.lanes)
+        if self.schedule is TextSchedule.BLOCKWISE:
+            header += varint(self.steps) + varint(self.quiet)
+        header += varint(len(self.streams))
+        for stream in self.streams:
+            header += varint(len(stream))
+        return list(self.streams)
+
+    @classmethod
+    def read(cls, header: Reader, payload: Reader, items: int, size: int, limits: Limits) -> Text:
+        """Refuses what would take more time than its size is worth."""
+        schedule = header.byte()
+        if schedule not in list(TextSchedule):
+            raise UnsupportedFeature(f"text schedule {schedule} is not supported by this version")
+        text = cls(header.take(MODEL_BYTES), header.varint(), TextSchedule(schedule))
+        if not 0 < text.lanes <= LANE_LIMIT or not size:
+            raise CorruptFile("a text's size and lanes contradict each other")
+        if text.schedule is TextSchedule.BLOCKWISE:
+            text.steps, text.quiet = header.varint(), header.varint()
+            if text.steps > STEP_LIMIT:
+                raise LimitExceeded(f"the text claims {text.steps} noisy steps; the limit is {STEP_LIMIT}")
+        if size > TEXT_LIMIT:
+            raise LimitExceeded(f"the text claims {size} bytes; the limit is {TEXT_LIMIT}")
+        streams = header.varint()
+        if streams > size // STREAM_BYTES + 1:
+            raise CorruptFile("a text's size and streams contradict each other")
+        text.streams = [payload.skip(header.varint()) for _ in range(streams)]
+        if not text.holds(size):
+            raise CorruptFile("a text's size and streams contradict each other")
+        return text
+
+    def holds(self, size: int) -> bool:
+        """True if the streams can hold `size` bytes: a small file cannot ask for hours of decoding."""
+        return size * _FEWEST_BITS[self.schedule] <= (8 * self.coded_bytes + 64 * len(self.streams)) << 16
+
+    @property
+    def coded_bytes(self) -> int:
+        """Bytes of the streams."""
+        return sum(map(len, self.streams))
+
+    def describe(self, block: Block) -> dict[str, Any]:
+        """Model, schedule and rate."""
+        return {
+            "lossless": "bytes",
+            "model": self.model.hex(),
+            "schedule": self.schedule.name.lower(),
+            "lanes": self.lanes,
+            "bits_per_byte": round(8 * self.coded_bytes / block.size, 4),
+        }
+
+    def decode(self, block: Block, device: str) -> Iterator[Content]:
+        """One item, whole."""
+        from bfncodec.exact.kernels import kernel_name
+        from bfncodec.models.text import streams
+
+        path = zoo.find_hash(self.model)
+        if self.schedule is TextSchedule.BLOCKWISE:
+            setting = self.lanes, self.steps, self.quiet
+            data = streams.decode_blocks(path, kernel_name(device), block.size, *setting, self.streams)
+        else:
+            data = streams.decode_bytewise(path, block.size, self.lanes, self.streams)
+        yield iter([checked(data, block)])
+
+
+def encode(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block:
+    """One item, or a part of one, of at most TEXT_LIMIT bytes and at least one."""
+    from bfncodec.exact.kernels import kernel_name
+    from bfncodec.models.text import streams
+
+    path = model(choices)
+    if choices.effort == "blocks":
+        coded, lanes, quiet = streams.encode_blocks(path, kernel_name(choices.device), data, ledger)
+        form = Text(zoo.digest(path), lanes, TextSchedule.BLOCKWISE, streams.BLOCK_STEPS, quiet, list(coded))
     else:
-        coded = container.Text(zoo.digest(path), lanes=1)
-        for section in _bytewise(path, len(data), coded.lanes, values).sections():
-            coder = Coder()
-            protocol.encode(coder, section, ledger)
-            coded.streams.append(coder.data())
-    return Block(Mode.TEXT, 1, len(data), container.digest(data), text=coded)
+        form = Text(zoo.digest(path), 1, streams=list(streams.encode_bytewise(path, data, 1, ledger)))
+    return Block(1, len(data), hasher(data).digest(), form)
 
 
-def _encode_blocks(values: Pixels, kernel: str, path: Path, ledger: Ledger | None) -> container.Text:
-    """Blocks with noisy steps; where the stack cannot feed them, more bytes are sent without."""
-    from bfncodec.models.text import blockwise
-
-    network = _block_network(path, kernel)
-    parts = _block_parts(len(values))
-    lanes = blockwise.lanes_for(parts[0].stop)
-    quiet = QUIET
-    while True:
-        coded = container.Text(zoo.digest(path), lanes, TextSchedule.BLOCKWISE, BLOCK_STEPS, quiet)
-        written = ledger.blank() if ledger is not None else None
-        silent: set[int] = set()
-        for part in parts:
-            coder = Coder()
-            text = blockwise.Blockwise(network, len(part), lanes, coded.steps, quiet, values[part.start : part.stop])
-            silent |= protocol.encode(coder, text, written)
-            coded.streams.append(coder.data())
-        if not silent:
-            break
-        quiet *= 2
-    if ledger is not None and written is not None:
-        ledger.extend(written)
-    return coded
-
-
-def _block_parts(size: int) -> list[range]:
-    """The parts of a text that have a stream each: all but the last of BLOCK_PART bytes."""
-    return [range(start, min(start + BLOCK_PART, size)) for start in range(0, size, BLOCK_PART)]
-
-
-def decode_text(block: Block, kernel: str = "float32") -> bytes:
-    """The content of a text block; CorruptFile unless everything matches."""
-    coded = block.text
-    assert coded is not None
-    if coded.schedule is TextSchedule.BLOCKWISE:
-        data = _decode_blocks(coded, block.size, kernel)
-    else:
-        data = _decode_bytewise(coded, block.size)
-    if container.digest(data) != block.digest:
-        raise CorruptFile("the decoded content does not match its checksum")
-    return data
-
-
-def _decode_blocks(coded: container.Text, size: int, kernel: str) -> bytes:
-    from bfncodec.models.text import blockwise
-
-    network = _block_network(zoo.find_hash(coded.model), kernel)
-    parts = _block_parts(size)
-    if len(parts) != len(coded.streams) or coded.lanes > size:
-        raise CorruptFile("a text's size, lanes and streams contradict each other")
-    data = []
-    for part, stream in zip(parts, coded.streams, strict=True):
-        text = blockwise.Blockwise(network, len(part), coded.lanes, coded.steps, coded.quiet)
-        coder = Coder(bytes(stream))
-        protocol.decode(coder, text)
-        if not coder.empty:
-            raise CorruptFile("the payload is damaged: something is left after the last byte")
-        data.append(text.data.tobytes())
-    return b"".join(data)
-
-
-def _decode_bytewise(coded: container.Text, size: int) -> bytes:
-    text = _bytewise(zoo.find_hash(coded.model), size, coded.lanes)
-    streams = iter(coded.streams)
-    for section in text.sections():
-        stream = next(streams, None)
-        if stream is None:
-            raise CorruptFile("the payload is damaged: a stream is missing")
-        coder = Coder(bytes(stream))
-        protocol.decode(coder, section)
-        if not coder.empty:
-            raise CorruptFile("the payload is damaged: something is left after the last byte")
-    if next(streams, None) is not None:
-        raise CorruptFile("the payload is damaged: a stream is left")
-    return text.data.tobytes()
-
-
-def text_bytes(block: Block) -> int:
-    """Bytes that a text block takes beside what every block has."""
-    assert block.text is not None
-    return len(block.text.model) + 4 + sum(len(stream) + 4 for stream in block.text.streams)
-
-
-def text_bits(data: bytes, model: Path | None = None) -> float:
-    """Bits a byte of a short text under the text model."""
-    from bfncodec.models.text import bytewise
-
-    values = np.frombuffer(data, np.uint8)
-    text = _bytewise(model or zoo.find("text"), len(data), 1, values)
-    return bytewise.dry_run(text.layers, text.memory, values) / len(data)
-
-
-@cache
-def _block_network(path: Path, kernel: str) -> blockwise.BlockNetwork:
-    from bfncodec.models.text import blockwise
-
-    return blockwise.BlockNetwork(kernels.kernel(kernel), zoo.tensors(path))
-
-
-def _bytewise(path: Path, size: int, lanes: int, values: Pixels | None = None) -> bytewise.Bytewise:
-    from bfncodec.models.text import bytewise
-
-    return bytewise.Bytewise(kernels.kernel("float32"), zoo.tensors(path), size, lanes, values)
+def model(choices: Choices) -> Path:
+    """The text model that is chosen, or the packaged one."""
+    return zoo.chosen(choices.model, "text") or zoo.find("text")

@@ -40,6 +40,7 @@ class Messages:
     """Where messages go: stderr, as loud as asked for."""
 
     loudness: int = 1
+    debug: bool = False  # show the traceback of an error
     _shown: str = field(default="", init=False)
     _before: str = field(default="", init=False)
 
@@ -60,7 +61,7 @@ class Messages:
 
     def tied(self, name: str, file: File) -> None:
         """A warning if a file was coded by a model that computes in floating point."""
-        if any(block.single is not None and block.single.inexact for block in file.blocks):
+        if any(block.form.tied for block in file.blocks):
             self.note(f"{printable(name)}: {TIED}")
 
     def progress(self, text: str) -> None:
@@ -167,7 +168,6 @@ def each(
     names: Sequence[str],
     work: Callable[[str], None],
     messages: Messages,
-    debug: bool,
     finish: Callable[[], None] = lambda: None,
 ) -> None:
     """Do the work for every name, then finish; go on after a failure; exit with 1 at the end if there was one."""
@@ -181,7 +181,7 @@ def each(
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             break
         except (BfnError, OSError, MemoryError) as error:
-            if debug:
+            if messages.debug:
                 raise
             failed = True
             messages.error(name, reason(error))

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bfncodec.cli import files, options, outputs
+from bfncodec.cli.files import Messages
 
 NAMES = ("mnist", "cifar10_256d", "text8")
 
@@ -17,13 +18,12 @@ NAMES = ("mnist", "cifar10_256d", "text8")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Model file (.safetensors).")
 @click.option("-f", "--force", is_flag=True, help="Replace an existing file.")
 @options.loudness
-def import_paper(checkpoint: Path, name: str, output: Path, force: bool, quiet: int, verbose: int, debug: bool) -> None:
+def import_paper(checkpoint: Path, name: str, output: Path, force: bool, messages: Messages) -> None:
     """Convert a checkpoint that the paper's authors published (.pt) into a model that `measure` can run.
 
     The file is read without running code in it. Converted models compute in floating point, so
     that what is coded with one is tied to the machine.
     """
-    messages = files.Messages(1 - quiet + verbose)
 
     def convert(source: str) -> None:
         outputs.check_file(str(output), [source], force)
@@ -37,4 +37,4 @@ def import_paper(checkpoint: Path, name: str, output: Path, force: bool, quiet: 
         count = sum(tensor.size for tensor in tensors.values()) / 1e6
         messages.note(f"{files.printable(str(output))}: {name}, {count:.1f} million weights")
 
-    files.each([str(checkpoint)], convert, messages, debug)
+    files.each([str(checkpoint)], convert, messages)

@@ -8,33 +8,33 @@ from typing import Any
 import click
 
 from bfncodec.cli import files, options, outputs
+from bfncodec.cli.files import Messages
 
 
 @click.command(short_help="Show what .bfn files hold.")
 @click.argument("names", metavar="[FILE]...", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @options.loudness
-def info(names: tuple[str, ...], as_json: bool, quiet: int, verbose: int, debug: bool) -> None:
+def info(names: tuple[str, ...], as_json: bool, messages: Messages) -> None:
     """Show size, kind and model of each FILE from its header, without decoding."""
-    messages = files.Messages(1 - quiet + verbose)
     from bfncodec import api
 
     def one(name: str) -> None:
         with files.opened(name, binary_wanted=True, force=False) as given:
-            told = api.info(given.data)
+            facts = api.info(given.data)
         if as_json:
-            outputs.tell(json.dumps({"file": name, **told}))
+            outputs.tell(json.dumps({"file": name, **facts}))
         else:
-            outputs.tell(_table(name, told, verbose > 0))
+            outputs.tell(_table(name, facts, messages.loudness > 1))
 
-    files.each(names, one, messages, debug)
+    files.each(names, one, messages)
 
 
-def _table(name: str, told: dict[str, Any], details: bool) -> str:
-    lines = [f"{files.printable(name)}: {files.with_unit(told['file_bytes'])}, {told['items']} item(s)"]
-    if len(told["blocks"]) > told["items"]:
-        lines[0] += f" in {len(told['blocks'])} parts"
-    shown = told["blocks"] if details else told["blocks"][:8]
+def _table(name: str, facts: dict[str, Any], details: bool) -> str:
+    lines = [f"{files.printable(name)}: {files.with_unit(facts['file_bytes'])}, {facts['items']} item(s)"]
+    if len(facts["blocks"]) > facts["items"]:
+        lines[0] += f" in {len(facts['blocks'])} parts"
+    shown = facts["blocks"] if details else facts["blocks"][:8]
     for block in shown:
         if "width" in block:
             size = f"{block['width']}x{block['height']} {block['layout']}"
@@ -47,8 +47,8 @@ def _table(name: str, told: dict[str, Any], details: bool) -> str:
             model = f"model {block['model']}; " if "model" in block else ""
             tied = "floating point, tied to the machine; " if block.get("floating_point") else ""
             lines.append(f"    {model}{tied}lossless: {block['lossless']}")
-    if len(shown) < len(told["blocks"]):
-        lines.append(f"  ... {len(told['blocks']) - len(shown)} more (-v shows all)")
-    if details and told["names"]:
-        lines += [f"  {number}: {files.printable(item)}" for number, item in enumerate(told["names"])]
+    if len(shown) < len(facts["blocks"]):
+        lines.append(f"  ... {len(facts['blocks']) - len(shown)} more (-v shows all)")
+    if details and facts["names"]:
+        lines += [f"  {number}: {files.printable(item)}" for number, item in enumerate(facts["names"])]
     return "\n".join(lines)

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
+from bfncodec import presets
 from bfncodec.cli import files, options, outputs
-from bfncodec.cli.encode import EFFORTS, MEDIA
+from bfncodec.cli.files import Messages
+from bfncodec.cli.options import Compute
+from bfncodec.presets import Choices
 
 ROWS = 12  # groups shown one by one; more are summed step by step
-SENDERS = ("gaussian", "dither", "categorical")
 
 
 @click.command(short_help="Show theory and real bits, step by step.")
 @click.argument("names", metavar="FILE...", nargs=-1, required=True)
-@click.option("-m", "--model", metavar="MODEL", help="A model's name or .safetensors file.")
-@click.option("--effort", type=click.Choice(EFFORTS), default="default", help="As for encode.")
-@click.option("--media", type=click.Choice(MEDIA), default="auto", help="As for encode.")
+@options.model
+@options.effort
+@options.media
 @click.option("-n", "--steps", type=click.IntRange(1, 4096), default=50, help="Noisy steps (the paper's models).")
-@click.option("--sender", type=click.Choice(SENDERS), default="gaussian", help="Sender (the paper's models).")
+@click.option("--sender", type=click.Choice(presets.SENDERS), default="gaussian", help="Sender (the paper's models).")
 @click.option("--batch", type=click.IntRange(1), default=1, help="Items a group (the paper's models).")
 @click.option("--paths", type=click.IntRange(1), default=2, help="Noise paths to average over.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the costs (PNG, SVG or PDF).")
@@ -41,11 +45,8 @@ def measure(
     plot: Path | None,
     table: Path | None,
     force: bool,
-    threads: int,
-    device: str,
-    quiet: int,
-    verbose: int,
-    debug: bool,
+    compute: Compute,
+    messages: Messages,
 ) -> None:
     """Encode and decode each FILE, and account for every bit.
 
@@ -55,89 +56,104 @@ def measure(
     that the stack really grew by (pushes less pops). Files for a model of the
     paper's kind are arrays (.npy) of its symbols, or texts.
     """
-    messages = files.Messages(1 - quiet + verbose)
-    options.set_threads(threads)
     if plot is not None and plot.suffix not in (".png", ".svg", ".pdf"):
         raise click.UsageError("--plot writes .png, .svg or .pdf")
     if plot is not None and len(names) > 1:
         raise click.UsageError("--plot takes one FILE")
     if plot is not None and plot == table:
         raise click.UsageError("--plot and --json name the same file")
-    from bfncodec.blocks import single as single_blocks
-    from bfncodec.container import Sender
-    from bfncodec.measure import account as measuring
-    from bfncodec.measure import plots
-
-    single = single_blocks.Settings(steps, Sender[sender.upper()], batch)
-    settings = measuring.Settings(model, effort, media, device, single, paths)
-    made: list[dict[str, Any]] = []
-
-    def prepare(_: str) -> None:
-        for target in filter(None, (plot, table)):
-            outputs.check_target(str(target), names, force)
-        if plot is not None:
-            plots.need()
-
-    def one(name: str) -> None:
-        messages.progress(files.printable(name))
-        with files.opened(name, binary_wanted=True, force=False) as given:
-            data = bytes(given.data)
-        told = {"file": name, **measuring.measure(data, settings)}
-        made.append(told)
-        messages.clear()
-        if told["floating_point"]:
-            messages.note(f"{files.printable(name)}: {files.TIED}")
-        if quiet == 0:
-            outputs.tell(text(told, ROWS if not verbose else 1 << 30))
-        if plot is not None:
-            bits = measuring.image_map(data, settings) if told["mode"] == "image" else None
-            with outputs.output(str(plot), sources={}, force=force, keep=outputs.Keep.NOTHING) as out:
-                plots.draw(out.file, plot.suffix[1:], told, bits)
-
-    def write(target: str) -> None:
-        with outputs.output(target, sources={}, force=force, keep=outputs.Keep.NOTHING) as out:
-            out.file.write((json.dumps(made, indent=1) + "\n").encode())
+    choices = Choices(compute.device, model, effort, media, steps=steps, sender=sender, batch=batch)
+    account = _Account(choices, paths, plot, force, messages)
+    targets = [str(target) for target in (plot, table) if target is not None]
+    files.each(names[:1], lambda _: account.prepare(targets, list(names)), messages)
 
     def finish() -> None:
         if table is not None:
-            files.each([str(table)], write, messages, debug)
+            files.each([str(table)], account.write, messages)
 
-    files.each(names[:1], prepare, messages, debug)
-    files.each(names, one, messages, debug, finish)
+    files.each(names, account.one, messages, finish)
 
 
-def text(told: dict[str, Any], rows: int) -> str:
+@dataclass
+class _Account:
+    """Measurements of files, and what is made of them."""
+
+    choices: Choices
+    paths: int
+    plot: Path | None
+    force: bool
+    messages: Messages
+    reports: list[dict[str, Any]] = field(default_factory=list)
+
+    def prepare(self, targets: list[str], names: list[str]) -> None:
+        """Refuse what cannot be written before there is work for it."""
+        for target in targets:
+            outputs.check_target(target, names, self.force)
+        if self.plot is not None:
+            from bfncodec.measure import plots
+
+            plots.need()
+
+    def one(self, name: str) -> None:
+        """Measure a file."""
+        from bfncodec.measure import account, plots
+
+        self.messages.progress(files.printable(name))
+        with files.opened(name, binary_wanted=True, force=False) as given:
+            data = bytes(given.data)
+        ledger = account.PixelLedger.of(self.paths)
+        report = {"file": name, **account.measure(data, self.choices, ledger)}
+        self.reports.append(report)
+        self.messages.clear()
+        if report["floating_point"]:
+            self.messages.note(f"{files.printable(name)}: {files.TIED}")
+        if self.messages.loudness > 0:
+            outputs.tell(text(report, ROWS if self.messages.loudness < 2 else 1 << 30))
+        if self.plot is not None:
+            with self._output(str(self.plot)) as out:
+                plots.draw(out.file, self.plot.suffix[1:], report, ledger.image_map())
+
+    def write(self, target: str) -> None:
+        """All numbers as JSON."""
+        with self._output(target) as out:
+            out.file.write((json.dumps(self.reports, indent=1) + "\n").encode())
+
+    def _output(self, target: str) -> AbstractContextManager[outputs.Output]:
+        return outputs.output(target, sources={}, force=self.force, keep=outputs.Keep.NOTHING)
+
+
+def text(report: dict[str, Any], rows: int) -> str:
     """The account of one file for people."""
     lines = [
-        f"{files.printable(told['file'])}: {told['input_bytes']} -> {told['file_bytes']} bytes, {told['mode']}",
+        f"{files.printable(report['file'])}: {report['input_bytes']} -> {report['file_bytes']} bytes, {report['mode']}",
         f"{'':22}{'theory':>14}{'expected':>14}{'real bits':>12}",
     ]
-    groups = told["groups"]
+    groups = report["groups"]
     lines += [_row(*row) for row in (_each(groups) if len(groups) <= rows else _summed(groups))]
-    spent = told["payload_bits"] - told["seed_bits"]
-    lines.append(_row("coded in all", told["theory_bits"], told["n_step_bits"], spent))
+    spent = report["payload_bits"] - report["seed_bits"]
+    lines.append(_row("coded in all", report["theory_bits"], report["n_step_bits"], spent))
     lines += [
         f"  {name:20}{bits:>40}"
         for name, bits in (
-            ("seed of the noise", told["seed_bits"]),
-            ("coefficients and the like", 8 * told["side_bytes"]),
-            ("header", 8 * (told["header_bytes"] - told["digest_bytes"])),
-            ("checksum", 8 * told["digest_bytes"]),
-            ("file", 8 * told["file_bytes"]),
+            ("seed of the noise", report["seed_bits"]),
+            ("coefficients and the like", 8 * report["side_bytes"]),
+            ("header", 8 * (report["header_bytes"] - report["digest_bytes"])),
+            ("checksum", 8 * report["digest_bytes"]),
+            ("file", 8 * report["file_bytes"]),
         )
         if bits
     ]
-    if told["ratio"] is not None:
-        lines.append(f"  real / path loss {told['ratio']:.5f}, real / n-step loss {told['n_step_ratio']:.5f}")
-        if told["theory_stderr"]:
-            chance = f"{told['theory_stderr']:.1f} bits; one path is {told['path_deviation']:.1f} away by chance"
-            lines.append(f"  n-step loss over {told['paths']} paths, standard error {chance}")
-    if told["dimensions"]:
-        payload, whole = told["payload_without_seed_bpd"], told["file_bpd"]
+    if report["ratio"] is not None:
+        lines.append(f"  real / path loss {report['ratio']:.5f}, real / n-step loss {report['n_step_ratio']:.5f}")
+        if report["theory_stderr"]:
+            chance = f"{report['theory_stderr']:.1f} bits; one path is {report['path_deviation']:.1f} away by chance"
+            lines.append(f"  n-step loss over {report['paths']} paths, standard error {chance}")
+    if report["dimensions"]:
+        payload, whole = report["payload_without_seed_bpd"], report["file_bpd"]
         lines.append(f"  {payload:.4f} bits per dimension coded, {whole:.4f} with everything in the file")
     lines.append(
-        f"  weights {files.with_unit(told['weights_bytes'])}; {told['encode_seconds']:.1f} s to encode,"
-        f" {told['decode_seconds']:.1f} s to decode; round trip good"
+        f"  weights {files.with_unit(report['weights_bytes'])}; {report['encode_seconds']:.1f} s to encode,"
+        f" {report['decode_seconds']:.1f} s to decode; round trip good"
     )
     return "\n".join(lines)
 

@@ -1,31 +1,133 @@
-"""Options that several commands share."""
+"""Options that several commands share, each group as one object: declared once, checked once."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
 
+from bfncodec import presets
+from bfncodec.cli import files, outputs
+from bfncodec.cli.files import Messages
+from bfncodec.inputs import Input
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def _all(*options: Decorator) -> Decorator:
+@dataclass(frozen=True)
+class Where:
+    """Where outputs go, and what becomes of inputs. Wrong usage if options contradict each other."""
+
+    output: str | None
+    stdout: bool
+    output_dir: str | None
+    force: bool
+    keep: bool
+    remove: bool
+    no_preserve: bool
+
+    def __post_init__(self) -> None:
+        if self.output == "":
+            raise click.UsageError("-o needs a file's name")
+        if self.output_dir == "":
+            raise click.UsageError("--output-dir needs a folder's name")
+        if self.keep and self.remove:
+            raise click.UsageError("--keep and --rm contradict each other")
+        if self.stdout and self.output not in (None, files.STANDARD):
+            raise click.UsageError("--stdout and --output contradict each other")
+        if self.output_dir and (self.output or self.stdout):
+            raise click.UsageError("--output-dir contradicts --output and --stdout")
+
+    @property
+    def named(self) -> str | None:
+        """What -o or -c name, or None."""
+        return files.STANDARD if self.stdout else self.output
+
+    def in_folder(self, target: str) -> str:
+        """A target by its own name, or in --output-dir."""
+        return str(Path(self.output_dir) / Path(target).name) if self.output_dir else target
+
+    def check(self, target: str, sources: list[str], *, make_folder: bool | None = None) -> None:
+        """Refuse what must not or cannot be written, see `outputs.check_target`."""
+        make_folder = bool(self.output_dir) if make_folder is None else make_folder
+        outputs.check_target(target, sources, self.force, named=bool(self.named), make_folder=make_folder)
+
+    def keeping(self, kept: outputs.Keep) -> outputs.Keep:
+        """What an output takes over, unless --no-preserve says nothing."""
+        return outputs.Keep.NOTHING if self.no_preserve else kept
+
+    def done(self, given: dict[str, Input], messages: Messages, target: str) -> None:
+        """What was read is safely written to a target: --rm removes it; what goes into a stream is not safe yet."""
+        files.done(given, messages, remove=self.remove and not outputs.is_stream(target))
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where to compute; 0 threads leave all cores to the libraries."""
+
+    threads: int
+    device: str
+
+    def __post_init__(self) -> None:
+        if self.threads:
+            for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+                os.environ[variable] = str(self.threads)
+            from threadpoolctl import threadpool_limits
+
+            threadpool_limits(self.threads)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The largest that is decoded."""
+
+    max_pixels: int
+    max_output: int
+
+
+def _messages(quiet: int, verbose: int, debug: bool) -> Messages:
+    return Messages(1 - quiet + verbose, debug)
+
+
+def gathered(name: str, kind: Callable[..., Any], parameters: list[str], *options: Decorator) -> Decorator:
+    """Options that a command is handed as one argument."""
+
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def gathering(**given: Any) -> Any:
+            own = {parameter: given.pop(parameter) for parameter in parameters}
+            return function(**given, **{name: kind(**own)})
+
+        command: Callable[..., Any] = gathering
         for option in reversed(options):
-            function = option(function)
-        return function
+            command = option(command)
+        return command
 
     return wrap
 
 
-loudness = _all(
+def _names(kind: type) -> list[str]:
+    return [field.name for field in fields(kind)]
+
+
+loudness = gathered(
+    "messages",
+    _messages,
+    ["quiet", "verbose", "debug"],
     click.option("-q", "--quiet", count=True, help="Only errors; -qq: not even those."),
     click.option("-v", "--verbose", count=True, help="Say more."),
     click.option("--debug", is_flag=True, help="Show the traceback of an error."),
 )
 
-output = _all(
+output = gathered(
+    "where",
+    Where,
+    _names(Where),
     click.option("-o", "--output", metavar="FILE", help="Write here ('-': standard output)."),
     click.option("-c", "--stdout", is_flag=True, help="Write to standard output."),
     click.option("--output-dir", metavar="DIR", type=click.Path(file_okay=False), help="Write into this folder."),
@@ -35,39 +137,44 @@ output = _all(
     click.option("--no-preserve", is_flag=True, help="Do not copy time and permissions."),
 )
 
-compute = _all(
+compute = gathered(
+    "compute",
+    Compute,
+    _names(Compute),
     click.option("-T", "--threads", type=click.IntRange(0), default=0, help="Threads; 0: all cores."),
-    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute."),
-)
-
-limits = _all(
-    click.option("--max-pixels", type=click.IntRange(1), default=1 << 28, help="Refuse larger images."),
-    click.option("--max-output", type=click.IntRange(0), default=1 << 34, help="Refuse larger outputs (bytes)."),
+    click.option("--device", type=click.Choice(presets.DEVICES), default="auto", help="Where to compute."),
 )
 
 
-def destination(output: str | None, stdout: bool, output_dir: str | None, keep: bool, remove: bool) -> str | None:
-    """What -o or -c name, or None; wrong usage if options contradict each other."""
-    if output == "":
-        raise click.UsageError("-o needs a file's name")
-    if output_dir == "":
-        raise click.UsageError("--output-dir needs a folder's name")
-    if keep and remove:
-        raise click.UsageError("--keep and --rm contradict each other")
-    if stdout and output not in (None, "-"):
-        raise click.UsageError("--stdout and --output contradict each other")
-    if output_dir and (output or stdout):
-        raise click.UsageError("--output-dir contradicts --output and --stdout")
-    return "-" if stdout else output
+def max_pixels(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--max-pixels."""
+    kind, default = click.IntRange(1), presets.MAX_PIXELS
+    return click.option("--max-pixels", type=kind, default=default, help="Refuse larger images.")(function)
 
 
-def set_threads(threads: int) -> None:
-    """Use so many threads; 0 leaves all cores to the libraries."""
-    if threads:
-        import os
+limits = gathered(
+    "sizes",
+    Sizes,
+    _names(Sizes),
+    max_pixels,
+    click.option(
+        "--max-output", type=click.IntRange(0), default=presets.MAX_OUTPUT, help="Refuse larger outputs (bytes)."
+    ),
+)
 
-        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ[variable] = str(threads)
-        from threadpoolctl import threadpool_limits
 
-        threadpool_limits(threads)
+def model(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--model."""
+    return click.option("-m", "--model", metavar="MODEL", help="A model's name or .safetensors file.")(function)
+
+
+def effort(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--effort."""
+    kind = click.Choice(presets.EFFORTS)
+    return click.option("--effort", type=kind, default="default", help="How hard to try; see encode.")(function)
+
+
+def media(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--media."""
+    kind = click.Choice(presets.MEDIA)
+    return click.option("--media", type=kind, default="auto", help="What the files are coded as.")(function)

@@ -4,19 +4,49 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
 from bfncodec.cli import files, options, outputs
+from bfncodec.cli.files import Messages
+from bfncodec.cli.options import Compute
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bfncodec.models.paper.single import AnyPredictor
 
 SAMPLERS = ("bfn", "sde1", "sde2", "ode1", "ode2")  # models.sample.PLAIN and paper.solvers.SOLVERS
 ENDS = ("draw", "guess")  # solvers.ENDS
 SIDE = 32  # of images of models that know no size
 STEPS, IMAGES, LINES, LENGTH = 50, 64, 8, 1000
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for; None: whatever suits the model."""
+
+    steps: int | None
+    items: int | None
+    length: int | None
+    sampler: str
+    end: str | None
+    seed: int
+    device: str
+
+    def check(self, kind: str) -> None:
+        """Wrong usage for what a model of a kind does not have."""
+        if kind != "paper" and (self.steps or self.sampler != "bfn"):
+            raise click.UsageError("-n and --sampler are for models of the paper's kind; this is another")
+        if kind != "text" and self.length:
+            raise click.UsageError("--length is for text models")
+        if kind == "text" and self.items:
+            raise click.UsageError("a text model makes one text: use --length")
 
 
 @click.command(short_help="Draw samples from a model.")
@@ -41,11 +71,8 @@ def sample(
     seed: int,
     output: str | None,
     force: bool,
-    threads: int,
-    device: str,
-    quiet: int,
-    verbose: int,
-    debug: bool,
+    compute: Compute,
+    messages: Messages,
 ) -> None:
     """Draw samples from MODEL, a model's name or .safetensors file: images as one PNG, texts as lines.
 
@@ -61,70 +88,68 @@ def sample(
     (--end draw; default for images), or with its most probable symbols one step earlier
     (--end guess; default for texts, as in that paper).
     """
-    messages = files.Messages(1 - quiet + verbose)
-    options.set_threads(threads)
     if output == "":
         raise click.UsageError("-o needs a file's name")
     if end and sampler == "bfn":
         raise click.UsageError("--end is for the solvers; decoding always ends with a draw")
-    target = output or files.STANDARD
-
-    def draw(name: str) -> None:
-        from bfncodec.models import zoo
-
-        path = zoo.find(name)
-        kind, predictor = _loaded(path, device)
-        if predictor is None and (steps or sampler != "bfn"):
-            raise click.UsageError("-n and --sampler are for models of the paper's kind; this is another")
-        if kind != "text" and length:
-            raise click.UsageError("--length is for text models")
-        if kind == "text" and items:
-            raise click.UsageError("a text model makes one text: use --length")
-        pictorial = kind not in ("text", "classes")
-        if pictorial or target != files.STANDARD:
-            outputs.check_target(target, [], force)
-        data = _data(path, kind, predictor, (steps or STEPS, items, length or LENGTH, sampler, end, seed), device)
-        if target == files.STANDARD and not pictorial and sys.stdout is not None and sys.stdout.isatty():
-            for line in data.decode(errors="replace").splitlines():
-                outputs.tell(files.printable(line))
-            return
-        with outputs.output(target, sources={}, force=force, keep=outputs.Keep.NOTHING) as out:
-            out.file.write(data)
-
-    files.each([model], draw, messages, debug)
+    wanted = Wanted(steps, items, length, sampler, end, seed, compute.device)
+    files.each([model], lambda name: _draw(name, wanted, output or files.STANDARD, force), messages)
 
 
-def _loaded(path: Path, device: str) -> tuple[str, Any]:
-    """What a model models ("text", "images", or the kind of its spec), and its predictor if it is the paper's."""
-    from bfncodec.blocks import single
+def _draw(name: str, wanted: Wanted, target: str, force: bool) -> None:
     from bfncodec.exact import kernels
     from bfncodec.models import zoo
+    from bfncodec.models.paper import streams
 
-    if single.serves(path):
-        predictor = single.predictor(path, kernels.for_device(device).name)
-        return predictor.spec.kind, predictor
-    return "text" if zoo.is_text(path) else "images", None
+    path = zoo.find(name)
+    kind = zoo.kind(path)
+    wanted.check(kind)
+    predictor = streams.predictor(path, kernels.kernel_name(wanted.device)) if kind == "paper" else None
+    lines = kind == "text" or predictor is not None and predictor.spec.kind == "classes"
+    if not lines or target != files.STANDARD:
+        outputs.check_target(target, [], force)
+    if predictor is not None:
+        data = _paper(predictor, wanted)
+    else:
+        data = _text(path, wanted) if kind == "text" else _images(path, wanted)
+    if target == files.STANDARD and lines and sys.stdout is not None and sys.stdout.isatty():
+        for line in data.decode(errors="replace").splitlines():
+            outputs.tell(files.printable(line))
+        return
+    with outputs.output(target, sources={}, force=force, keep=outputs.Keep.NOTHING) as out:
+        out.file.write(data)
 
 
-def _data(path: Path, kind: str, predictor: Any, wanted: tuple[Any, ...], device: str) -> bytes:
-    """The file that is written."""
+def _text(path: Path, wanted: Wanted) -> bytes:
     from bfncodec.exact import kernels
     from bfncodec.models import sample as samples
     from bfncodec.models import zoo
 
-    steps, items, length, sampler, end, seed = wanted
-    if kind == "text":
-        return samples.text(kernels.kernel("float32"), zoo.tensors(path), length, seed)
-    if kind == "images":
-        return _png(samples.pictures(kernels.for_device(device), zoo.tensors(path), items or IMAGES, SIDE, seed))
-    end = end or ("guess" if kind == "classes" else "draw")
-    made = samples.paper(predictor, items or (LINES if kind == "classes" else IMAGES), steps, sampler, seed, end)
-    if kind == "classes":
-        return b"".join(line + b"\n" for line in samples.lines(predictor.spec, made))
-    return _png(samples.shown(predictor.spec, made))
+    return samples.text(kernels.kernel("float32"), zoo.tensors(path), wanted.length or LENGTH, wanted.seed)
 
 
-def _png(images: Any) -> bytes:
+def _images(path: Path, wanted: Wanted) -> bytes:
+    from bfncodec.exact import kernels
+    from bfncodec.models import sample as samples
+    from bfncodec.models import zoo
+
+    kernel = kernels.for_device(wanted.device)
+    return _png(samples.pictures(kernel, zoo.tensors(path), wanted.items or IMAGES, SIDE, wanted.seed))
+
+
+def _paper(predictor: AnyPredictor, wanted: Wanted) -> bytes:
+    from bfncodec.models import sample as samples
+
+    lines = predictor.spec.kind == "classes"
+    end = wanted.end or ("guess" if lines else "draw")
+    items = wanted.items or (LINES if lines else IMAGES)
+    drawn = samples.paper(predictor, items, wanted.steps or STEPS, wanted.sampler, wanted.seed, end)
+    if lines:
+        return b"".join(line + b"\n" for line in samples.lines(predictor.spec, drawn))
+    return _png(samples.shown(predictor.spec, drawn))
+
+
+def _png(images: NDArray[np.uint8]) -> bytes:
     from PIL import Image
 
     from bfncodec.models import sample as samples

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
+from bfncodec.coding.gaussian_receiver import Receiver
 from bfncodec.errors import CorruptFile
 from bfncodec.flow import loss
-from bfncodec.flow.schedule import AnyStep, Dither, Step, Vector
-from bfncodec.flow.sender import DitherSender, VectorSender, sender
+from bfncodec.flow.schedule import AnyStep, Dither, Draw, Step, Vector
+from bfncodec.flow.sender import CategoricalSender, GaussianSender, sender
 from bfncodec.flow.sender import noise_bits as view_bits
 
 Array = NDArray[Any]
@@ -27,8 +28,8 @@ Name = tuple[int, int]
 class Channel:
     """Views that are one symbol a variable: Gaussian and categorical senders."""
 
-    def __init__(self, step: AnyStep) -> None:
-        self.sender = sender(step)
+    def __init__(self, step: Step | Draw) -> None:
+        self.sender: GaussianSender | CategoricalSender = sender(step)
 
     def draw(self, coder: Coder, x: Array, name: Name) -> Array:
         """Views of x, their noise popped off the stack."""
@@ -60,11 +61,9 @@ class Channel:
 class GridChannel(Channel):
     """The same for Gaussian views on fine grids, whose receivers are not made whole."""
 
-    def __init__(self, step: AnyStep) -> None:
-        from bfncodec.coding.gaussian_receiver import Receiver
-
+    def __init__(self, step: Step) -> None:
         super().__init__(step)
-        self.receiver = Receiver(self.sender)
+        self.receiver = Receiver(sender(step))
 
     def send(self, coder: Coder, y: Array, output: Array, name: Name) -> None:
         """See `Channel`."""
@@ -87,8 +86,8 @@ class GridChannel(Channel):
 class VectorChannel:
     """Views of one-hot coordinates; the class that the receiver mixes over is a latent of its own bits-back."""
 
-    def __init__(self, step: AnyStep) -> None:
-        self.sender: VectorSender = sender(step)
+    def __init__(self, step: Vector) -> None:
+        self.sender = sender(step)
         self.classes = self.sender.step.classes
 
     def _rows(self, classes: Array) -> Array:
@@ -130,8 +129,8 @@ class VectorChannel:
 class DitherChannel:
     """Cells of values plus noise known in advance: nothing is popped, nothing given back."""
 
-    def __init__(self, step: AnyStep) -> None:
-        self.sender: DitherSender = sender(step)
+    def __init__(self, step: Dither) -> None:
+        self.sender = sender(step)
 
     def draw(self, coder: Coder, x: Array, name: Name) -> Array:
         """Views int64 [n]."""
@@ -161,8 +160,11 @@ class DitherChannel:
         return paid, paid
 
 
+Link = Channel | VectorChannel | DitherChannel
+
+
 @cache
-def channel(step: AnyStep) -> Channel | VectorChannel | DitherChannel:
+def channel(step: AnyStep) -> Link:
     """The channel of a step, made once."""
     if isinstance(step, Vector):
         return VectorChannel(step)

@@ -1,12 +1,21 @@
-"""What a transmission costs in theory and in bits, group by group. Floats belong here."""
+"""What a transmission costs in theory and in bits, group by group: an observer of encodings. Floats belong here."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bfncodec.coding.ans import Coder
+from bfncodec.coding.channels import noise_bits
+from bfncodec.coding.protocol import Observer, Pushable, Source, View, draw
+from bfncodec.exact.splitmix import stream
+from bfncodec.flow.schedule import AnyStep
+
+Values = NDArray[Any]
 
 
 @dataclass
@@ -38,7 +47,7 @@ class GroupLoss:
 
 
 @dataclass
-class Ledger:
+class Ledger(Observer):
     """Costs of all groups in coding order; a span of groups coded at once is one entry.
 
     others: the noisy groups along further paths, one list a path; as many paths as it has lists.
@@ -46,6 +55,39 @@ class Ledger:
 
     groups: list[GroupLoss] = field(default_factory=list)
     others: list[list[GroupLoss]] = field(default_factory=list)
+    _first: int = field(default=0, init=False, repr=False, compare=False)  # group of the encoding at hand
+    _level: int = field(default=0, init=False, repr=False, compare=False)  # of the stack after what was last seen
+
+    def begins(self) -> None:
+        """See `Observer`, as for all that follows."""
+        self._first = len(self.groups)
+
+    def group(self, coder: Coder, model: Source, span: range, x: Values, steps: tuple[AnyStep, ...]) -> None:
+        """Open an entry; where there are noisy steps, draw the further paths."""
+        self.groups.insert(self._first, GroupLoss(span[0], len(x)))
+        for number, path in enumerate(self.others, 1):
+            if steps:
+                before = sum(1 for group in self.groups[: self._first] if group.path)
+                path.insert(before, _along(model, span, steps, x, number))
+        self._level = coder.bits
+
+    def drawn(self, coder: Coder, view: View, x: Values, weights: Values) -> None:
+        """Costs of a view."""
+        self.groups[self._first].add(*view.link.costs(x, view.y, weights, view.name), self._grown(coder))
+
+    def pushed(self, coder: Coder, output: Pushable, x: Values) -> None:
+        """Cost of the reconstruction."""
+        entry = self.groups[self._first]
+        entry.reconstruction, entry.reconstruction_spent = output.cost(x), self._grown(coder)
+
+    def sent(self, coder: Coder, step: int) -> None:
+        """What a view took on the stack."""
+        self.groups[self._first].spent[step] += self._grown(coder)
+
+    def _grown(self, coder: Coder) -> int:
+        """Bits that the stack has grown by since this was last asked."""
+        before, self._level = self._level, coder.bits
+        return self._level - before
 
     def blank(self) -> Ledger:
         """An empty ledger of as many paths."""
@@ -88,6 +130,16 @@ class Ledger:
     def _noisy(self) -> NDArray[np.float64]:
         """n-step losses of the noisy groups, float64 [paths, groups]."""
         return np.array([[group.n_step_loss for group in path] for path in self._paths()], np.float64)
+
+
+def _along(model: Source, span: range, steps: tuple[AnyStep, ...], x: Values, path: int) -> GroupLoss:
+    """Losses of a noisy group along another path, whose noise is popped off fixed random bits."""
+    coder = Coder(stream((span[0], path - 1), noise_bits(steps, len(x)) // 64 + 1).tobytes() + b"\1")
+    seen = Ledger(groups=[GroupLoss(span[0], len(x))])
+    _, output = draw(coder, model, span, steps, x, seen, path)
+    entry = seen.groups[0]
+    entry.spent, entry.reconstruction = [0] * len(steps), output.cost(x)
+    return entry
 
 
 def _scatter(costs: NDArray[np.float64]) -> float:

@@ -58,7 +58,7 @@ class Linear:
 
 
 class LocalNetwork:
-    """The exported form of `train.image.network.LocalNetwork`: features -> mixture parameters.
+    """The exported form of `train.image.network.LocalTrainingNetwork`: features -> mixture parameters.
 
     `extra` tells how many cross-channel inputs the heads of the three channels have.
     """

@@ -8,7 +8,7 @@ Receiver p_R(y | theta; a): the sender averaged over the output distribution.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,8 +189,16 @@ SHARES = 1 << 16  # of Draw.share
 Sender = GaussianSender | VectorSender | DitherSender | CategoricalSender
 
 
+@overload
+def sender(step: Step) -> GaussianSender: ...
+@overload
+def sender(step: Vector) -> VectorSender: ...
+@overload
+def sender(step: Dither) -> DitherSender: ...
+@overload
+def sender(step: Draw) -> CategoricalSender: ...
 @cache
-def sender(step: AnyStep) -> Any:
+def sender(step: AnyStep) -> Sender:
     """The sender of a step, made once."""
     return _KINDS[type(step)](step)
 

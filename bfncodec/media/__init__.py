@@ -1,0 +1,44 @@
+"""Image files <-> pictures: one file a medium, and a line in MEDIA.
+
+`parse` gives pictures only for files that `build` can make again: PNM and BMP to the last
+byte, PNG to the last pixel and chunk. Everything else is left to be coded as bytes.
+"""
+
+from bfncodec.media import bmp, png, pnm
+from bfncodec.media.medium import HEAD, METADATA_LIMIT, Chunk, Medium, check_size
+from bfncodec.picture import Origin, Picture
+from bfncodec.spans import Data, cut
+
+MEDIA: tuple[Medium, ...] = (png, pnm, bmp)
+
+LARGE = 1 << 26  # bytes from which on a file is read only if its head says that it may be an image
+
+
+def parse(data: Data, max_pixels: int | None) -> Picture | None:
+    """The picture in a file's bytes, or None if it has to be coded as bytes.
+
+    LimitExceeded if a file that would be modelled has more than `max_pixels` pixels.
+    """
+    start = bytes(cut(data, 0, min(len(data), HEAD)))
+    medium = next((medium for medium in MEDIA if start.startswith(medium.MAGIC)), None)
+    head = medium.head(start) if medium is not None else None
+    if medium is None or head is None or not head.least <= len(data) <= head.most + METADATA_LIMIT + HEAD:
+        return None
+    if len(data) > LARGE:
+        check_size(head, max_pixels)
+    picture = medium.parse(bytes(data), head, max_pixels)
+    return picture if picture is not None and len(picture.metadata) <= METADATA_LIMIT else None
+
+
+def build(picture: Picture) -> bytes:
+    """The file that a picture came from (for arrays: a PNG)."""
+    return _of(picture.origin).build(picture)
+
+
+def metadata_chunks(origin: Origin, metadata: bytes) -> list[Chunk]:
+    """A picture's metadata as PNG chunks; CorruptFile if they are damaged."""
+    return _of(origin).chunks(metadata)
+
+
+def _of(origin: Origin) -> Medium:
+    return next(medium for medium in MEDIA if origin in medium.ORIGINS)

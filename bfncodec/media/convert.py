@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bfncodec.container import Layout, Source
 from bfncodec.errors import UnsupportedFeature
-from bfncodec.media.png import METADATA_LIMIT, Chunk, Picture, metadata_chunks, metadata_halves
+from bfncodec.media import metadata_chunks
+from bfncodec.media.medium import METADATA_LIMIT, Chunk, halves
+from bfncodec.picture import Layout, Origin, Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Exif, Image
@@ -25,9 +26,9 @@ FORMATS = {
     **{".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"},
 }
 _OWN = {
-    Source.PNM: (".ppm", ".pgm", ".pnm"),
-    Source.BMP: (".bmp",),
-    **dict.fromkeys((Source.PNG, Source.ARRAY, Source.PILLOW), (".png",)),
+    Origin.PNM: (".ppm", ".pgm", ".pnm"),
+    Origin.BMP: (".bmp",),
+    **dict.fromkeys((Origin.PNG, Origin.ARRAY, Origin.PILLOW), (".png",)),
 }
 _OPTIONS: dict[str, dict[str, Any]] = {"TIFF": {"compression": "tiff_lzw"}, "WEBP": {"lossless": True, "exact": True}}
 _LAYOUTS = {".pgm": (Layout.L,), **dict.fromkeys((".ppm", ".pnm", ".bmp"), (Layout.L, Layout.RGB))}
@@ -57,9 +58,9 @@ _REFUSED = (
 )
 
 
-def changes(source: Source, suffix: str) -> bool:
+def changes(origin: Origin, suffix: str) -> bool:
     """True if a suffix names another format than the one that a picture came in; unknown suffixes name none."""
-    return suffix in FORMATS and suffix not in _OWN[source]
+    return suffix in FORMATS and suffix not in _OWN[origin]
 
 
 def check(layout: Layout, width: int, height: int, suffix: str) -> None:
@@ -81,7 +82,7 @@ def convert(picture: Picture, suffix: str) -> tuple[bytes, list[str]]:
     height, width = picture.pixels.shape[:2]
     check(picture.layout, width, height, suffix)
     kind = FORMATS[suffix]
-    found = _kept(metadata_chunks(picture.source, picture.metadata))
+    found = _kept(metadata_chunks(picture.origin, picture.metadata))
     kept = {key: value for key, value in found.items() if key in _HELD[kind]}
     shown = _shown(picture)
     while True:
@@ -95,11 +96,11 @@ def convert(picture: Picture, suffix: str) -> tuple[bytes, list[str]]:
 
 def _left_out(picture: Picture, kept: dict[str, Any]) -> list[str]:
     """Names of a picture's metadata that are not kept."""
-    kinds = {kind for kind, _ in metadata_chunks(picture.source, picture.metadata)}
+    kinds = {kind for kind, _ in metadata_chunks(picture.origin, picture.metadata)}
     names = [name for kind, (key, name) in _NAMES.items() if kind in kinds and key not in kept]
-    if picture.source in (Source.PNM, Source.BMP):
-        before, after = metadata_halves(picture.metadata)
-        other = bool(after) or (picture.source is Source.PNM and b"#" in before)
+    if picture.origin in (Origin.PNM, Origin.BMP):
+        before, after = halves(picture.metadata)
+        other = bool(after) or (picture.origin is Origin.PNM and b"#" in before)
     else:
         other = bool(kinds - _NAMES.keys())
     return [*names, "other metadata"] if other else names
@@ -108,18 +109,18 @@ def _left_out(picture: Picture, kept: dict[str, Any]) -> list[str]:
 def pillow_image(picture: Picture) -> Image:
     """A picture as Pillow's image, with what Pillow would find in its file."""
     image = _shown(picture)
-    image.info = info(picture.source, picture.metadata)
+    image.info = info(picture.origin, picture.metadata)
     return image
 
 
-def info(source: Source, metadata: bytes) -> dict[str | tuple[int, int], Any]:
+def info(origin: Origin, metadata: bytes) -> dict[str | tuple[int, int], Any]:
     """What Pillow finds in the file that a picture's metadata came from; CorruptFile if they are damaged.
 
     Chunks that Pillow refuses are left out, such as texts of more than 1 MB; but a profile may be larger.
     """
     from PIL.PngImagePlugin import MAX_TEXT_CHUNK, MAX_TEXT_MEMORY, PngStream
 
-    known = metadata_chunks(source, metadata)
+    known = metadata_chunks(origin, metadata)
     stream = PngStream(io.BytesIO())
     for kind, content in known:
         if kind not in _SHOWN:

@@ -18,19 +18,21 @@ from bfncodec.exact.layers import Tensors
 from bfncodec.flow.schedule import AnyStep
 from bfncodec.flow.theta import prior
 from bfncodec.models.image import learning_heads
-from bfncodec.models.image.wavefront import Wavefront
+from bfncodec.models.image.passes import GRB
+from bfncodec.models.image.wavefront import WavefrontSink
 from bfncodec.models.paper import solvers
+from bfncodec.models.paper.single import AnyPredictor
+from bfncodec.models.paper.spec import Spec
 
 Pixels = NDArray[np.uint8]
 
 PLAIN = "bfn"
 BATCH = 8  # items that go through a network at once
-_ORDER = [1, 0, 2]  # GRB -> RGB
 _SPARE_BITS = 1 << 13
 
 
 def paper(
-    predictor: Any, items: int, steps: int, sampler: str = PLAIN, seed: int = 0, end: str = "draw"
+    predictor: AnyPredictor, items: int, steps: int, sampler: str = PLAIN, seed: int = 0, end: str = "draw"
 ) -> NDArray[np.uint8]:
     """Symbols uint8 [items, D] of a paper's model. sampler: PLAIN or one of `solvers.SOLVERS`, which `end` is for."""
     rng = np.random.default_rng(seed)
@@ -41,7 +43,9 @@ def paper(
     return np.concatenate([_decoded(predictor, part, noise, rng) for part in parts])
 
 
-def _decoded(predictor: Any, items: int, steps: tuple[AnyStep, ...], rng: np.random.Generator) -> NDArray[np.uint8]:
+def _decoded(
+    predictor: AnyPredictor, items: int, steps: tuple[AnyStep, ...], rng: np.random.Generator
+) -> NDArray[np.uint8]:
     """Symbols uint8 [items, D] off random bits, as `protocol.decode` takes them but for two things.
 
     A view under p_R is taken as a symbol under p_O and a view of that (the same law; rows of p_R are long), and the
@@ -64,8 +68,8 @@ def text(kernel: Kernel, tensors: Tensors, length: int, seed: int = 0) -> bytes:
     from bfncodec.models.text.bytewise import Bytewise
 
     rng = np.random.default_rng(seed)
-    model = Bytewise(kernel, tensors, length, 1)
-    for section in model.sections():
+    model = Bytewise(kernel, tensors, np.zeros(length, np.uint8), 1)
+    for section in model.sinks():
         protocol.decode(_random(rng, 16 * len(section.positions)), section)
     return model.data.tobytes()
 
@@ -76,13 +80,13 @@ def pictures(kernel: Kernel, tensors: Tensors, items: int, side: int, seed: int 
 
     nets, rng = networks.load(kernel, tensors), np.random.default_rng(seed)
     while True:
-        model = Wavefront(nets, (items, side, side, 3), nets.coefficients, pace=learning_heads.FIXED)
+        model = WavefrontSink(nets, (items, side, side, 3), nets.coefficients, learning_heads.FIXED)
         size = 8 * items * side * side * 3 + sum(noise_bits(group.steps, group.size) for group in model.groups)
         try:
             protocol.decode(_random(rng, size), model)
         except CorruptFile:  # a draw from p_O that its noisy views make impossible: rare, other bits will do
             continue
-        return model.images()[..., _ORDER]
+        return model.images()[..., GRB]
 
 
 def grid(images: Pixels, gap: int = 1) -> Pixels:
@@ -98,13 +102,13 @@ def grid(images: Pixels, gap: int = 1) -> Pixels:
     return made
 
 
-def shown(spec: Any, symbols: Pixels) -> Pixels:
+def shown(spec: Spec, symbols: Pixels) -> Pixels:
     """Symbols [n, D] of an image model as pixels 0 .. 255 [n, height, width, channels]."""
     scaled: NDArray[Any] = symbols.reshape(-1, *spec.shape).astype(np.int64) * 255 // (spec.levels - 1)
     return scaled.astype(np.uint8)
 
 
-def lines(spec: Any, symbols: Pixels) -> list[bytes]:
+def lines(spec: Spec, symbols: Pixels) -> list[bytes]:
     """Symbols [n, D] of a model of classes as texts."""
     alphabet = np.frombuffer(spec.alphabet, np.uint8)
     return [row.tobytes() for row in alphabet[symbols]]

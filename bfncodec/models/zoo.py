@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from functools import cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,24 @@ class Tensors(dict[str, NDArray[Any]]):
         raise CorruptFile(f"the model has no tensor {name}: it is one of another kind")
 
 
-_named: list[Path] = []  # models that were found by their path
+_named: dict[Path, None] = {}  # models that were found by their path, in order
+
+T = TypeVar("T")
+
+
+def per_file(function: Callable[..., T]) -> Callable[..., T]:
+    """The function of a model's path, called again only if another file stands there by now."""
+
+    @lru_cache(maxsize=32)
+    def known(path: Path, _: tuple[int, ...], *rest: Any) -> T:
+        return function(path, *rest)
+
+    @wraps(function)
+    def calling(path: Path, *rest: Any) -> T:
+        status = path.stat()
+        return known(path, (status.st_ino, status.st_size, status.st_mtime_ns), *rest)
+
+    return calling
 
 
 def directories() -> list[Path]:
@@ -40,7 +58,7 @@ def directories() -> list[Path]:
     return [Path(extra), PACKAGED] if extra else [PACKAGED]
 
 
-@cache
+@per_file
 def digest(path: Path) -> bytes:
     """The name that .bfn files know a model by: HASH_BYTES bytes."""
     return hashlib.sha256(path.read_bytes()).digest()[:HASH_BYTES]
@@ -51,7 +69,7 @@ def find(name: str) -> Path:
     if name.endswith(SUFFIX):
         if Path(name).is_file():
             path = Path(name).resolve()
-            _named.append(path)
+            _named[path] = None
             return path
         raise MissingModel(f"there is no model file {name}")
     for directory in directories():
@@ -84,12 +102,21 @@ def card(path: Path) -> dict[str, Any]:
     return made
 
 
-def is_text(path: Path) -> bool:
-    """True if a model is one of texts, not of images."""
-    return "text.table" in tensors(path)
+def kind(path: Path) -> str:
+    """What a model models: "text", "images", or one group of all variables as the paper's: "paper"."""
+    facts = card(path)
+    if "spec" in facts or facts.get("kind") == "authors":
+        return "paper"
+    return "text" if "text.table" in tensors(path) else "images"
 
 
-@cache
+def chosen(name: str | None, wanted: str) -> Path | None:
+    """The model that a user named, if it is of a kind; MissingModel if there is none of that name."""
+    path = find(name) if name else None
+    return path if path is not None and kind(path) == wanted else None
+
+
+@per_file
 def tensors(path: Path) -> Tensors:
     """All tensors of a model file; CorruptFile if it is not one."""
     from safetensors import SafetensorError

@@ -27,7 +27,7 @@ def freeze(name: str, weight: NDArray[Any], bias: NDArray[Any], bound: int = 0) 
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
         raise BfnError(f"layer {name} has weights that are not finite")
     peak = np.maximum(abs(weight).max(axis=1), 1e-9)
-    exponent = np.floor(np.log2(WEIGHT_MAX / peak)).clip(0, EXPONENT_MAX)
+    exponent = row_exponents(torch.from_numpy(weight))[:, 0].numpy()
     if peak.max() > 2 * WEIGHT_MAX:
         raise BfnError(f"layer {name} has weights too large for int8: {peak.max():.0f}")
     if bound:
@@ -48,6 +48,6 @@ def freeze(name: str, weight: NDArray[Any], bias: NDArray[Any], bound: int = 0) 
 
 
 def row_exponents(weights: Tensor) -> Tensor:
-    """Largest exponents n [rows, 1] in 0 .. 20 such that weights * 2**n fit int8."""
+    """Largest exponents n [rows, 1] in 0 .. EXPONENT_MAX such that weights * 2**n fit int8."""
     peak = weights.abs().amax(1, keepdim=True).clamp(min=1e-9)
-    return torch.floor(torch.log2(WEIGHT_MAX / peak)).clamp(0.0, 20.0)
+    return torch.floor(torch.log2(WEIGHT_MAX / peak)).clamp(0.0, EXPONENT_MAX)

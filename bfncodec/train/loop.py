@@ -1,27 +1,146 @@
-"""The training loop: float first, then with the integer network's rounding; resumes exactly.
+"""The one training loop: steps, rates, checkpoints, logs, one process or several. A training says what is learnt.
 
 Everything random follows from (seed, step), so a checkpoint holds weights, optimiser
-state and the step, and nothing else.
+state and the step, and nothing else: training resumes exactly.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from bfncodec.errors import BfnError
 from bfncodec.train import checkpoint, distributed
-from bfncodec.train.freeze import freeze
-from bfncodec.train.image.network import LocalNetwork
-from bfncodec.train.image.train import Plan, Task, pixel_bits
+
+Log = Callable[[str], None]
+
+REPORT = 30.0  # seconds between two lines of the log
+_LATEST = 500  # steps whose mean loss is reported
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast; stored in every checkpoint."""
+
+    steps: int = 10_000
+    rate: float = 2e-3
+    decay: float = 0.5  # the last part of the steps, over which the rate falls to zero
+    seed: int = 0
+
+
+P = TypeVar("P", bound=Plan)
+
+
+class Training(ABC):
+    """A network, what it learns from and its optimisers.
+
+    network; matrices: the weights that Muon serves, at five times the plan's rate (AdamW serves
+    the others); weight_decay: of the matrices.
+    """
+
+    unit: str  # of the loss, in the log
+    counted: tuple[str, float] = ("items", 1.0)  # what the log counts a second, and how many make one
+    partial = False  # whether there are steps that leave some of the weights out
+
+    def __init__(
+        self, network: nn.Module, matrices: Sequence[Tensor], plan: Plan, log: Log, weight_decay: float = 0.0
+    ) -> None:
+        self.network, self.log, self.step = network, log, 0
+        self.losses: list[float] = []  # of the steps of this run
+        self._length = plan
+        known = {id(matrix) for matrix in matrices}
+        others = [parameter for parameter in network.parameters() if id(parameter) not in known]
+        self.rates = (5 * plan.rate, plan.rate)
+        self.optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(matrices, lr=self.rates[0], weight_decay=weight_decay),
+            torch.optim.AdamW(others, lr=self.rates[1], betas=(0.9, 0.99), weight_decay=0.0),
+        ]
+
+    @property
+    @abstractmethod
+    def items(self) -> int:
+        """Items a step, which processes share, in the unit of `counted`."""
+
+    @abstractmethod
+    def loss(self, network: nn.Module) -> Tensor:
+        """The loss of this process's share of the step at hand, to be averaged over processes."""
+
+    def prepare(self) -> None:  # noqa: B027 - most have nothing to do
+        """Whatever is to be done before a step."""
+
+    def learn(self, factor: float) -> None:  # noqa: B027 - the same
+        """Whatever else is to be updated after the gradients are known; factor: of the rates."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors that a checkpoint holds beside weights and optimisers."""
+        return {}
+
+    def take(self, tensors: dict[str, Tensor]) -> None:  # noqa: B027 - the same
+        """Go on from the tensors of a checkpoint, `state` among them."""
+
+    def run(self, path: Path, every: float) -> None:
+        """Train to the plan's end; write a checkpoint every `every` seconds and at the end."""
+        plan = self._length
+        saved = told = started = time.monotonic()
+        first = self.step
+        network = distributed.parallel(self.network, self.step, partial=self.partial)
+        while self.step < plan.steps:
+            self.prepare()
+            factor = rate_factor(self.step, plan.steps, plan.decay)
+            for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
+                optimiser.param_groups[0]["lr"] = rate * factor
+                optimiser.zero_grad()
+            loss = self.loss(network)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.learn(factor)
+            for optimiser in self.optimisers:
+                optimiser.step()
+            self.losses.append(distributed.mean(loss))
+            if not math.isfinite(self.losses[-1]):
+                raise BfnError(f"training diverged at step {self.step}: the loss is not finite")
+            self.step += 1
+            now = time.monotonic()
+            if now - told > REPORT:
+                self._report((self.step - first) * self.items / (now - started))
+                told = now
+            if now - saved > every:
+                self.save(path)
+                saved = now
+        self.save(path)
+
+    def _report(self, speed: float) -> None:
+        name, size = self.counted
+        loss = np.mean(self.losses[-_LATEST:])
+        self.log(f"step {self.step}/{self._length.steps}  {loss:.4f} {self.unit}  {speed / size:.0f} {name}/s")
+
+    def save(self, path: Path) -> None:
+        """Write all that training needs to go on; the file is whole at any time."""
+        tensors = {f"weight.{name}": value for name, value in self.network.state_dict().items()} | self.state()
+        checkpoint.save(path, tensors, self.optimisers, asdict(self._length), self.step)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint of the same network; another length or rate is allowed."""
+        tensors, stored, self.step = checkpoint.load(path, self.optimisers)
+        checkpoint.restore(self.network, tensors, path)
+        self.take(tensors)
+        self.log(f"going on from step {self.step} of {path}")
+        if stored != asdict(self._length):
+            self.log(f"its plan was another one: {stored}")
+
+    def resume(self, path: Path) -> None:
+        """Go on from the checkpoint at `path`, if there is one; its folder is made."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            self.load(path)
 
 
 def rate_factor(step: int, steps: int, decay: float) -> float:
@@ -30,92 +149,6 @@ def rate_factor(step: int, steps: int, decay: float) -> float:
     return min(1.0, (step + 1) / 200, left)
 
 
-class Trainer:
-    """One network, its data and its optimisers."""
-
-    def __init__(self, task: Task, plan: Plan, device: str, log: Callable[[str], None]) -> None:
-        self.task, self.plan, self.log = task, plan, log
-        torch.manual_seed(plan.seed)
-        self.network = LocalNetwork(task.features, plan.width, plan.blocks, plan.head, plan.mixtures, task.cross)
-        self.network.to(device)
-        self.step = 0
-        self.losses: list[float] = []  # of the steps of this run
-        network = self.network
-        trunk = [network.inner, *network.first, *network.second, *network.heads]
-        matrices = [layer.weight for layer in trunk]
-        known = {id(matrix) for matrix in matrices}
-        others = [parameter for parameter in network.parameters() if id(parameter) not in known]
-        self.optimisers: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(matrices, lr=5 * plan.rate, weight_decay=0.01),
-            torch.optim.AdamW(others, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.0),
-        ]
-
-    @property
-    def rounded_from(self) -> int:
-        """The step from which on the network is trained with integer rounding."""
-        return int(self.plan.steps * (1 - self.plan.rounded))
-
-    def run(self, path: Path, every: float) -> None:
-        """Train to the plan's end; write a checkpoint every `every` seconds and at the end."""
-        plan = self.plan
-        started = saved = told = time.monotonic()
-        first, bits = self.step, self.losses
-        network = distributed.parallel(self.network, self.step, partial=not self.task.cross)
-        share, weight = distributed.share(plan.pixels), distributed.weight(plan.pixels)
-        while self.step < plan.steps:
-            if self.step >= self.rounded_from and self.network.grids is None:
-                draws = [self.task.batch(self.step, draw) for draw in range(1, 25)]
-                self.network.calibrate([(batch.features, batch.cross) for batch in draws])
-                self.log("calibrated; training goes on with integer rounding")
-            for optimiser, rate in zip(self.optimisers, (5 * plan.rate, plan.rate), strict=True):
-                optimiser.param_groups[0]["lr"] = rate * rate_factor(self.step, plan.steps, plan.decay)
-                optimiser.zero_grad()
-            loss = pixel_bits(network, self.task.batch(self.step, 0, share)).mean() * weight
-            loss.backward()  # type: ignore[no-untyped-call]
-            for optimiser in self.optimisers:
-                optimiser.step()
-            bits.append(distributed.mean(loss))
-            if not math.isfinite(bits[-1]):
-                raise BfnError(f"training diverged at step {self.step}: the loss is not finite")
-            self.step += 1
-            now = time.monotonic()
-            if now - told > 30:
-                speed = (self.step - first) * plan.pixels / (now - started) / 1e3
-                self.log(f"step {self.step}/{plan.steps}  {np.mean(bits[-500:]):.4f} bpsp  {speed:.0f} kpixel/s")
-                told = now
-            if now - saved > every:
-                self.save(path)
-                saved = now
-        self.save(path)
-
-    @torch.no_grad()
-    def validate(self) -> float:
-        """Bits per subpixel over the held-out data."""
-        bits = [pixel_bits(self.network, batch).double() for batch in self.task.held_out()]
-        return float(sum(part.sum() for part in bits) / sum(part.numel() for part in bits))
-
-    def tensors(self) -> dict[str, NDArray[Any]]:
-        """The integer network, as `exact.layers.LocalNetwork` reads it. Needs calibrated grids."""
-        if self.network.grids is None:
-            raise BfnError("the network has not been trained with integer rounding yet")
-        layers: dict[str, NDArray[Any]] = {}
-        for name in self.network.layer_names():
-            weight, bias = self.network.folded(name)
-            layers |= freeze(name, weight.detach().cpu().double().numpy(), bias.detach().cpu().double().numpy())
-        return layers | self.task.constants()
-
-    def save(self, path: Path) -> None:
-        """Write weights, optimiser state, grids and step; the file is whole at any time."""
-        tensors = {f"weight.{name}": value for name, value in self.network.state_dict().items()}
-        tensors |= {f"grid.{name}": value for name, value in (self.network.grids or {}).items()}
-        checkpoint.save(path, tensors, self.optimisers, asdict(self.plan), self.step)
-
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint of the same network; another length or rate is allowed."""
-        tensors, stored, self.step = checkpoint.load(path, self.optimisers)
-        checkpoint.restore(self.network, tensors, path)
-        # A longer plan trains in floating point again until its own last part.
-        self.network.grids = (checkpoint.part(tensors, "grid.") or None) if self.step >= self.rounded_from else None
-        self.log(f"going on from step {self.step} of {path}")
-        if stored != asdict(self.plan):
-            self.log(f"its plan was another one: {stored}")
+def changed(plan: P, changes: dict[str, Any]) -> P:
+    """A plan with some fields replaced: those that are not None."""
+    return replace(plan, **{name: value for name, value in changes.items() if value is not None})

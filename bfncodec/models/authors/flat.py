@@ -16,7 +16,7 @@ FIRST_TIME = 0.001  # added to t, so that the first time is not 0
 TIMES = 1000  # t in [0, 1] as the number of a diffusion step
 
 
-class Residual(nn.Module):
+class FlatResidual(nn.Module):
     """x + convolutions of x, with the time added between them."""
 
     def __init__(self, inputs: int, outputs: int, time: int, groups: int) -> None:
@@ -43,7 +43,7 @@ class Attend(nn.Module):
         return mixed.transpose(1, 2).reshape(len(x), -1, *x.shape[2:])
 
 
-class Attention(nn.Module):
+class FlatAttention(nn.Module):
     """x + attention of all points to all points."""
 
     def __init__(self, width: int, groups: int) -> None:
@@ -56,12 +56,12 @@ class Attention(nn.Module):
         return x + self.layers(x)
 
 
-class Step(nn.Module):
+class FlatLevel(nn.Module):
     """One step of the way down or up."""
 
     def __init__(self, inputs: int, outputs: int, time: int, groups: int) -> None:
         super().__init__()
-        self.resnet_block = Residual(inputs, outputs, time, groups)
+        self.resnet_block = FlatResidual(inputs, outputs, time, groups)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         return self.resnet_block(x, time)
@@ -79,11 +79,11 @@ class FlatNetwork(nn.Module):
         self.output_adapter = OutputAdapter(channels + width, 2 * channels)
         self.embed_conditioning = nn.Sequential(nn.Linear(width, time), nn.SiLU(), nn.Linear(time, time), nn.SiLU())
         self.conv_in = nn.Conv2d(channels * (1 + 2 * len(EXPONENTS)), width, 3, padding=1)
-        self.down_blocks = nn.ModuleList(Step(width, width, time, groups) for _ in range(config.blocks))
-        self.mid_resnet_block_1 = Residual(width, width, time, groups)
-        self.mid_attn_block = Attention(width, groups)
-        self.mid_resnet_block_2 = Residual(width, width, time, groups)
-        self.up_blocks = nn.ModuleList(Step(2 * width, width, time, groups) for _ in range(config.blocks + 1))
+        self.down_blocks = nn.ModuleList(FlatLevel(width, width, time, groups) for _ in range(config.blocks))
+        self.mid_resnet_block_1 = FlatResidual(width, width, time, groups)
+        self.mid_attn_block = FlatAttention(width, groups)
+        self.mid_resnet_block_2 = FlatResidual(width, width, time, groups)
+        self.up_blocks = nn.ModuleList(FlatLevel(2 * width, width, time, groups) for _ in range(config.blocks + 1))
         self.conv_out = nn.Sequential(nn.GroupNorm(groups, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
 
     def forward(self, means: Tensor, time: Tensor) -> Tensor:

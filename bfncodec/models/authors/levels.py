@@ -14,7 +14,7 @@ from bfncodec.models.authors.adapters import OutputAdapter, Positions
 TIMES = 4000  # t in [0, 1] as the number of a diffusion step
 
 
-class Residual(nn.Module):
+class LevelResidual(nn.Module):
     """x + convolutions of x, with the time added between them."""
 
     def __init__(self, inputs: int, outputs: int, time: int, groups: int) -> None:
@@ -33,7 +33,7 @@ class Residual(nn.Module):
         return self.skip_connection(x) + self.out_layers(h)
 
 
-class Attention(nn.Module):
+class LevelAttention(nn.Module):
     """x + attention of all points to all points; a head has its queries, keys and values side by side."""
 
     def __init__(self, width: int, heads: int, groups: int) -> None:
@@ -101,21 +101,21 @@ class LevelsNetwork(nn.Module):
         here, seen = width, [width]
         for level, wide in enumerate(widths):
             for _ in range(config.blocks):
-                self.input_blocks.append(row(Residual(here, wide, time, groups)))
+                self.input_blocks.append(row(LevelResidual(here, wide, time, groups)))
                 here = wide
                 seen.append(here)
             if level < len(widths) - 1:
                 self.input_blocks.append(row(Down(here)))
                 seen.append(here)
         self.middle_block = row(
-            Residual(here, here, time, groups),
-            Attention(here, config.heads, groups),
-            Residual(here, here, time, groups),
+            LevelResidual(here, here, time, groups),
+            LevelAttention(here, config.heads, groups),
+            LevelResidual(here, here, time, groups),
         )
         self.output_blocks = nn.ModuleList()
         for level in reversed(range(len(widths))):
             for number in range(config.blocks + 1):
-                block = row(Residual(here + seen.pop(), widths[level], time, groups))
+                block = row(LevelResidual(here + seen.pop(), widths[level], time, groups))
                 here = widths[level]
                 if level and number == config.blocks:
                     block.append(Up(here))

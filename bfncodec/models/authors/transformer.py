@@ -10,7 +10,7 @@ from bfncodec.models.authors import configs
 from bfncodec.models.authors.adapters import TextAdapter
 
 
-class Attention(nn.Module):
+class SelfAttention(nn.Module):
     """Attention of all positions to all positions; queries of all heads, then keys, then values."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -38,13 +38,13 @@ class Mlp(nn.Module):
         return self.c_proj(functional.gelu(self.c_fc(x), approximate="tanh"))
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention, then the two layers, each added to its input."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.ln_1 = nn.LayerNorm(width)
-        self.attn = Attention(width, heads)
+        self.attn = SelfAttention(width, heads)
         self.ln_2 = nn.LayerNorm(width)
         self.mlp = Mlp(width)
 
@@ -58,7 +58,7 @@ class Trunk(nn.Module):
 
     def __init__(self, width: int, layers: int, heads: int) -> None:
         super().__init__()
-        self.h = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.h = nn.ModuleList(TransformerBlock(width, heads) for _ in range(layers))
         self.ln_f = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:

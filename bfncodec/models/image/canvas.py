@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bfncodec.models.image.passes import STRIDE
+
 RADIUS = 3
 SLOPE = 4  # the diagonal of a pixel is x + SLOPE * y
-STRIDE = 16  # of the thumbnail's pixels, in both directions
+
 MARGIN_ERROR = 64  # error assumed outside the image, 1/16 level
 
 

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import AnyTheta, Theta
-from bfncodec.models.image import cosets, outputs
+from bfncodec.models.image import cosets
 from bfncodec.models.image import thumbnail as thumbnail_image
 from bfncodec.models.image.networks import Networks
+from bfncodec.models.image.outputs import CosetOutput
 
 Pixels = NDArray[Any]
 
@@ -35,17 +36,16 @@ class Target:
 
 
 class Lattice:
-    """The schedule and its predictor for N images of one size, as `coding.protocol` wants it.
+    """The schedule and its predictor for N images of one size: what encoder and decoder share.
 
     shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks
-    as three equal channels); pixels: the images when encoding, None when decoding.
+    as three equal channels).
     """
 
-    def __init__(self, networks: Networks, shape: tuple[int, int, int, int], pixels: Pixels | None = None) -> None:
+    def __init__(self, networks: Networks, shape: tuple[int, int, int, int]) -> None:
         self.networks = networks
         self.shape = shape
         self.channels = shape[3]
-        self.original = pixels
         self.known = np.zeros((*shape[:3], 3), np.int32)
         thumbnail, self.scale_steps = thumbnail_image.thumbnail_steps(networks.deviations)
         self.targets = [Target("T", 4, tuple(range(self.channels)))]
@@ -71,23 +71,9 @@ class Lattice:
     def _size(self, target: Target) -> int:
         return int(np.prod(self._view(target).shape[:3])) * len(target.channels)
 
-    def spans(self) -> Iterable[range]:
-        """Every group by itself."""
-        return (range(number, number + 1) for number in range(len(self.groups)))
-
-    def values(self, span: range) -> Pixels:
-        """Values int [variables] of a group, channel after channel."""
+    def output(self, span: range, theta: AnyTheta | None) -> CosetOutput:
+        """See `coding.protocol`."""
         target = self.targets[span[0]]
-        assert self.original is not None
-        view = self._view(target, self.original)[..., list(target.channels)]
-        return view.transpose(3, 0, 1, 2).reshape(-1).astype(np.int64)
-
-    def output(self, span: range, theta: AnyTheta | None) -> outputs.CosetOutput:
-        """See `coding.protocol.Model`. When encoding, `known` is first put back to what the group may see."""
-        number = span[0]
-        target = self.targets[number]
-        if self.original is not None:
-            self._restore(number)
         means = self._view(target) * 16
         steps = 0
         if isinstance(theta, Theta):
@@ -115,14 +101,44 @@ class Lattice:
             list(target.channels),
         )
 
+    def thumbnails(self) -> Pixels:
+        """The decoded thumbnails uint8 [N, h, w, channels], known after group 0."""
+        return self._view(self.targets[0])[..., : self.channels].astype(np.uint8)
+
+
+class LatticeSource(Lattice):
+    """Images to encode, uint8 [N, height, width, channels]: a `coding.protocol.Source`."""
+
+    def __init__(self, networks: Networks, images: Pixels) -> None:
+        super().__init__(networks, images.shape)
+        self.original = images
+
+    def spans(self) -> Iterable[range]:
+        """Every group by itself."""
+        return (range(number, number + 1) for number in range(len(self.groups)))
+
+    def values(self, span: range) -> Pixels:
+        """Values int [variables] of a group, channel after channel."""
+        target = self.targets[span[0]]
+        view = self._view(target, self.original)[..., list(target.channels)]
+        return view.transpose(3, 0, 1, 2).reshape(-1).astype(np.int64)
+
+    def output(self, span: range, theta: AnyTheta | None) -> CosetOutput:
+        """See `coding.protocol.Source`. `known` is first put back to what the group may see."""
+        self._restore(span[0])
+        return super().output(span, theta)
+
     def _restore(self, number: int) -> None:
         """Make `known` hold the groups before `number` and zeros elsewhere."""
-        assert self.original is not None
         self.known[:] = 0
         for target in self.targets[:number]:
             for channel in target.channels if self.channels == 3 else range(3):
                 source = channel if self.channels == 3 else 0
                 self._view(target)[..., channel] = self._view(target, self.original)[..., source]
+
+
+class LatticeSink(Lattice):
+    """Images that are decoded: a `coding.protocol.Sink`."""
 
     def reveal(self, group: int, values: Pixels) -> None:
         """Write decoded values."""
@@ -138,7 +154,3 @@ class Lattice:
     def images(self) -> Pixels:
         """The decoded images uint8 [N, height, width, channels]."""
         return self.known[..., : self.channels].astype(np.uint8)
-
-    def thumbnails(self) -> Pixels:
-        """The decoded thumbnails uint8 [N, h, w, channels], known after group 0."""
-        return self._view(self.targets[0])[..., : self.channels].astype(np.uint8)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder, push_intervals
 from bfncodec.coding.mixtures import Mixtures
-from bfncodec.errors import BfnError
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.pmf import TOTAL_BITS
 from bfncodec.models.image import compiled_features
@@ -31,17 +30,13 @@ class Seen(NamedTuple):
 
 
 class DiagonalOutput:
-    """Output distribution of diagonals: G, then R given G, then B given both."""
+    """Output distribution of diagonals: G, then R given G, then B given both. The encoder pushes `Rows` of it."""
 
     def __init__(self, frame: Frame, heads: OnlineHeads, channels: int, seen: Seen) -> None:
         self.frame, self.heads, self.channels = frame, heads, channels
         self.base, self.steps = seen.base, seen.steps
         self.rows = heads.begin(seen.activations)
         self.values = np.zeros((len(self.base), channels), np.int64)
-
-    def weights(self) -> NDArray[np.int64]:
-        """Diagonals have no noisy steps."""
-        raise BfnError("diagonals are sent without noisy steps")
 
     def channel(self, channel: int) -> Mixtures:
         """Mixtures of a channel, the values of those before it known."""
@@ -71,14 +66,6 @@ class DiagonalOutput:
             self.heads.keep(channel, self.rows, mixtures, self.values[:, channel])
         return made
 
-    def push(self, coder: Coder, values: Pixels) -> None:
-        """The encoder pushes `Rows` instead."""
-        raise BfnError("diagonals are encoded as rows")
-
-    def cost(self, values: Pixels) -> float:
-        """The encoder costs `Rows` instead."""
-        raise BfnError("diagonals are encoded as rows")
-
 
 class Rows:
     """A span whose three-entry rows the encoder has already computed: uint32 [n, 2] (below, width)."""
@@ -86,21 +73,18 @@ class Rows:
     def __init__(self, table: NDArray[np.uint32]) -> None:
         self.table = table
 
-    def weights(self) -> NDArray[np.int64]:
-        """Diagonals have no noisy steps."""
-        raise BfnError("diagonals are sent without noisy steps")
-
     def push(self, coder: Coder, values: Pixels) -> None:
         """Push the values that the rows were made for."""
         push_intervals(coder, self.table)
 
-    def pop(self, coder: Coder) -> Pixels:
-        """The decoder has no rows."""
-        raise BfnError("rows are for encoding")
-
     def cost(self, values: Pixels) -> float:
         """Bits of the values that the rows were made for."""
-        return float((TOTAL_BITS - np.log2(self.table[:, 1])).sum())
+        return float(self.costs().sum())
+
+    def costs(self) -> NDArray[np.float64]:
+        """Bits of every row, [n]."""
+        bits: NDArray[np.float64] = TOTAL_BITS - np.log2(self.table[:, 1])
+        return bits
 
 
 Pixels = NDArray[Any]

@@ -6,184 +6,64 @@ is a diagonal of all images of a block, predicted in one batch from causal neigh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bfncodec.coding.protocol import Pushable
 from bfncodec.exact import kernels, threads
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import AnyTheta, Theta
-from bfncodec.models.image import canvas as canvas_image
-from bfncodec.models.image import compiled_features, cosets, features, learning_heads, linear
-from bfncodec.models.image import thumbnail as thumbnail_image
-from bfncodec.models.image.canvas import SLOPE, STRIDE
+from bfncodec.models.image import canvas, compiled_features, cosets, features, learning_heads, linear
+from bfncodec.models.image.canvas import RADIUS
+from bfncodec.models.image.diagonals import Diagonals
 from bfncodec.models.image.learning_heads import LEARN_ALL_BITS, OnlineHeads
 from bfncodec.models.image.networks import Networks
-from bfncodec.models.image.outputs import DiagonalOutput, Rows, Seen
+from bfncodec.models.image.outputs import CosetOutput, DiagonalOutput, Rows, Seen
+from bfncodec.models.image.passes import STRIDE
+from bfncodec.models.image.thumbnail import thumbnail_steps
 
 Pixels = NDArray[Any]
-_NONE = np.zeros(0, np.int64)
+Shape = tuple[int, int, int, int]
 _AHEAD_FROM = 32  # chunks; to begin and end with a second thread takes as long as some of them
 
 
 class Wavefront:
-    """The schedule and its predictor for N images of one size, as `coding.protocol` wants it.
+    """The schedule and its predictor for N images of one size: what encoder and decoder share.
 
     shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks
-    as three equal channels); coefficients: the base's [74, 3]; pixels: the images when
-    encoding, None when decoding; pace: of the heads' learning, see `online`.
+    as three equal channels); canvases: pixels, innovations and trends; coefficients: the base's
+    [74, 3]; pace: of the heads' learning, see `learning_heads`.
     """
 
     def __init__(
-        self,
-        networks: Networks,
-        shape: tuple[int, int, int, int],
-        coefficients: NDArray[Any],
-        pixels: Pixels | None = None,
-        pace: int = 0,
+        self, networks: Networks, shape: Shape, canvases: tuple[Pixels, Pixels, Pixels], coefficients: Pixels, pace: int
     ) -> None:
-        self.networks = networks
-        self.shape = shape
+        self.networks, self.shape = networks, shape
         self.count, self.height, self.width, self.channels = shape
         self.frame = compiled_features.frame(self.height, self.width, coefficients)
         self.thumbnail_shape = (self.count, -(-self.height // STRIDE), -(-self.width // STRIDE))
-        self.encoding = pixels is not None
-        area = (self.count, self.height, self.width)
-        if pixels is None:
-            self.pixels = np.zeros(canvas_image.canvas_shape(area), np.int16)
-            innovations, trends = canvas_image.blank_errors(area), canvas_image.blank_errors(area)
-        else:
-            three = np.repeat(pixels, 3, axis=3) if self.channels == 1 else pixels
-            self.pixels = canvas_image.filled(three)
-            fields = linear.fields(self.pixels, coefficients)
-            innovations, trends = fields.innovations, fields.trends
-        self.canvases = tuple(canvas.reshape(-1, 4) for canvas in (self.pixels, innovations, trends))
-        sizes = self._sizes()
-        self.numbers = [number for number, pixels in enumerate(sizes) if pixels]
-        steps, self.scale_steps = thumbnail_image.thumbnail_steps(networks.deviations)
+        self.pixels = canvases[0]
+        self.canvases = tuple(one.reshape(-1, 4) for one in canvases)
+        self.diagonals = Diagonals(self.count, self.height, self.width)
+        steps, self.scale_steps = thumbnail_steps(networks.deviations)
+        sizes = self.diagonals.sizes
         size = int(np.prod(self.thumbnail_shape)) * self.channels
-        self.groups = [Group(size, steps), *(Group(sizes[n] * self.channels) for n in self.numbers)]
+        self.groups = [Group(size, steps), *(Group(pixels * self.channels) for pixels in sizes)]
         learns = pace != learning_heads.FIXED
-        self.chunks = list(self._chunks(learning_heads.LEARN_PIXELS >> (pace if learns else 0)))
-        most = max((sum(sizes[self.numbers[group - 1]] for group in chunk) for chunk in self.chunks), default=0)
+        self.chunks = list(self.diagonals.chunks(learning_heads.LEARN_PIXELS >> (pace if learns else 0)))
+        most = max((sum(sizes[group - 1] for group in chunk) for chunk in self.chunks), default=0)
         self.heads = OnlineHeads(kernels.host(networks.kernel), networks.pixel, pace, most)
         every = max(1, self.height * self.width >> LEARN_ALL_BITS)
+        # By the last group of every chunk: whether the heads take a step after it.
         self.learns = {chunk[-1]: learns and number % every == 0 for number, chunk in enumerate(self.chunks)}
-        self.rows: NDArray[np.uint32] | None = None  # of the spans that have not been asked for
 
-    def _rows(self, number: int, step: int, first: int) -> range:
-        """The rows first, first + step, ... that a diagonal crosses."""
-        top = max(0, -((self.width - 1 - number) // SLOPE))
-        return range(top + (first - top) % step, min(self.height - 1, number // SLOPE) + 1, step)
-
-    def _addresses(self, number: int, step: int, first: int) -> NDArray[np.int64]:
-        """Canvas addresses of the pixels of diagonal `number` in rows first, first + step, ..., image after image."""
-        rows = self._rows(number, step, first)
-        y = np.arange(rows.start, rows.stop, step)
-        one = (y + canvas_image.RADIUS) * self.frame.row + number - SLOPE * y + canvas_image.RADIUS
-        image = np.arange(self.count)[:, None] * ((self.height + canvas_image.RADIUS) * self.frame.row)
-        return (one + image).reshape(-1)
-
-    def _thumbnail_part(self, number: int) -> NDArray[np.int64]:
-        """The thumbnail's pixels on a diagonal: SLOPE * y and x are multiples of STRIDE together."""
-        return self._addresses(number, STRIDE, 0) if number % STRIDE == 0 else _NONE
-
-    def diagonal(self, group: int) -> NDArray[np.int64]:
-        """Canvas addresses of the pixels of a diagonal's group, those of the thumbnail left out."""
-        number = self.numbers[group - 1]
-        whole = self._addresses(number, 1, 0)
-        return np.setdiff1d(whole, self._thumbnail_part(number), assume_unique=True) if number % STRIDE == 0 else whole
-
-    def positions(self, group: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows and columns of the pixels of a diagonal's group, the images one below the other."""
-        rows, columns = np.divmod(self.diagonal(group), self.frame.row)
-        image, y = np.divmod(rows, self.height + canvas_image.RADIUS)
-        return image * self.height + y - canvas_image.RADIUS, columns - canvas_image.RADIUS
-
-    def _newly_settled(self, group: int) -> NDArray[np.int64]:
-        """The thumbnail's pixels that come before a diagonal and not before the one before it."""
-        first = self.numbers[group - 2] if group > 1 else 0
-        return np.concatenate([self._thumbnail_part(n) for n in range(first, self.numbers[group - 1])] or [_NONE])
-
-    def _sizes(self) -> list[int]:
-        """Pixels of every diagonal but the thumbnail's."""
-        sizes = [len(self._rows(n, 1, 0)) for n in range(self.width + SLOPE * (self.height - 1))]
-        for number in range(0, len(sizes), STRIDE):
-            sizes[number] -= len(self._rows(number, STRIDE, 0))
-        return [self.count * size for size in sizes]
-
-    def _chunks(self, pixels: int) -> Iterator[range]:
-        """Runs of diagonals between two learning steps: at least that many pixels each, but for the last."""
-        first, size = 1, 0
-        for number, group in enumerate(self.groups[1:], 1):
-            size += group.size
-            if size >= pixels * self.channels or number == len(self.groups) - 1:
-                yield range(first, number + 1)
-                first, size = number + 1, 0
-
-    def spans(self) -> Iterable[range]:
-        """The thumbnail, then the chunks."""
-        return [range(0, 1), *self.chunks]
-
-    def _look(self, pixels: NDArray[np.int64]) -> Seen:
-        """What the network sees of pixels at canvas addresses, all of whose neighbours are known."""
-        kernel, count = self.networks.kernel, len(pixels)
-        inputs = np.empty((count, features.FEATURES), self.heads.kernel.dtype)
-        base, steps = np.empty((count, 3), np.int64), np.empty((count, 3), np.int64)
-        compiled_features.look(self.frame, *self.canvases, pixels, inputs, base, steps)
-        return Seen(pixels, kernel.numpy(self.networks.pixel.trunk(kernel.array(inputs))), base, steps)
-
-    def _all_rows(self) -> NDArray[np.uint32]:
-        """Rows of all chunks. Looking does not wait for learning, so it goes on one chunk ahead."""
-        looks: Iterable[Seen] = map(self._look, map(self._pixels, self.chunks))
-        if len(self.chunks) >= _AHEAD_FROM:
-            looks = threads.ahead(looks)
-        made = np.empty((2 * sum(group.size for group in self.groups[1:]), 2), np.uint32)
-        start = 0
-        for chunk, seen in zip(self.chunks, looks, strict=True):
-            rows = self._chunk_rows(chunk, seen)
-            made[start : start + len(rows)] = rows
-            start += len(rows)
-        return made
-
-    def _pixels(self, chunk: range) -> NDArray[np.int64]:
-        """Canvas addresses of the pixels of groups, in coding order."""
-        return np.concatenate([self.diagonal(group) for group in chunk])
-
-    def _chunk_rows(self, chunk: range, seen: Seen) -> NDArray[np.uint32]:
-        """Rows (below, width) of a chunk's values in coding order, and a learning step after it."""
-        values = self.canvases[0][seen.pixels, : self.channels].astype(np.int64)
-        rows = DiagonalOutput(self.frame, self.heads, self.channels, seen).intervals(values).astype(np.uint32)
-        self.heads.end(self.channels, learn=self.learns[chunk[-1]])
-        # Coding order: diagonal, then channel and half, then pixel.
-        rows = rows.reshape(len(values), 2 * self.channels, 2)
-        cut = np.split(rows, np.cumsum([self.groups[group].size // self.channels for group in chunk])[:-1])
-        return np.concatenate([part.transpose(1, 0, 2).reshape(-1, 2) for part in cut])
-
-    def values(self, span: range) -> Pixels:
-        """Values int [n * channels] of a span."""
-        if span[0] == 0:
-            return self._thumbnail().transpose(3, 0, 1, 2).reshape(-1)
-        return self.canvases[0][self._pixels(span), : self.channels].reshape(-1)
-
-    def _thumbnail(self) -> Pixels:
-        inner = self.pixels[:, canvas_image.RADIUS :: STRIDE, canvas_image.RADIUS : -canvas_image.RADIUS : STRIDE]
-        return inner[..., : self.channels].astype(np.int64)
-
-    def output(self, span: range, theta: AnyTheta | None) -> Any:
-        """See `coding.protocol.Model`."""
-        if span[0]:
-            if self.encoding:
-                # Learning goes forward and pushing backward: all rows are made before the first push.
-                if self.rows is None:
-                    self.rows = self._all_rows()
-                size = 2 * sum(self.groups[group].size for group in span)
-                self.rows, rows = self.rows[:-size], self.rows[-size:]
-                return Rows(rows)
-            compiled_features.settle(self.frame, *self.canvases, self._newly_settled(span[0]))
-            return DiagonalOutput(self.frame, self.heads, self.channels, self._look(self.diagonal(span[0])))
+    def thumbnail_output(self, theta: AnyTheta | None) -> CosetOutput:
+        """Output distribution of the thumbnail."""
         means = np.zeros((*self.thumbnail_shape, 3), np.int64)
         steps = 0
         if isinstance(theta, Theta):
@@ -194,19 +74,122 @@ class Wavefront:
         states = (steps, steps, steps)
         return predictor.output(means, means, states, 0, self.scale_steps[steps], list(range(self.channels)))
 
+    def look(self, pixels: NDArray[np.int64]) -> Seen:
+        """What the network sees of pixels at canvas addresses, all of whose neighbours are known."""
+        kernel, count = self.networks.kernel, len(pixels)
+        inputs = np.empty((count, features.FEATURES), self.heads.kernel.dtype)
+        base, steps = np.empty((count, 3), np.int64), np.empty((count, 3), np.int64)
+        compiled_features.look(self.frame, *self.canvases, pixels, inputs, base, steps)
+        return Seen(pixels, kernel.numpy(self.networks.pixel.trunk(kernel.array(inputs))), base, steps)
+
+    def diagonal_output(self, seen: Seen) -> DiagonalOutput:
+        """Output distribution of pixels."""
+        return DiagonalOutput(self.frame, self.heads, self.channels, seen)
+
+    def thumbnails(self) -> Pixels:
+        """The thumbnails uint8 [N, h, w, channels], known after group 0."""
+        inner = self.pixels[:, RADIUS::STRIDE, RADIUS:-RADIUS:STRIDE]
+        return inner[..., : self.channels].astype(np.uint8)
+
+
+class WavefrontSource(Wavefront):
+    """Images to encode, uint8 [N, height, width, channels]: a `coding.protocol.Source`."""
+
+    def __init__(self, networks: Networks, images: Pixels, coefficients: Pixels, pace: int = 0) -> None:
+        pixels = canvas.filled(np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images)
+        fields = linear.fields(pixels, coefficients)
+        super().__init__(networks, images.shape, (pixels, fields.innovations, fields.trends), coefficients, pace)
+
+    def spans(self) -> Iterable[range]:
+        """The thumbnail, then the chunks."""
+        return [range(0, 1), *self.chunks]
+
+    def values(self, span: range) -> Pixels:
+        """Values int [n * channels] of a span."""
+        if span[0] == 0:
+            return self.thumbnails().astype(np.int64).transpose(3, 0, 1, 2).reshape(-1)
+        return self.canvases[0][self._addresses(span), : self.channels].reshape(-1)
+
+    def output(self, span: range, theta: AnyTheta | None) -> Pushable:
+        """See `coding.protocol.Source`."""
+        if span[0] == 0:
+            return self.thumbnail_output(theta)
+        return Rows(self._rows[self._starts[span[0]] : self._starts[span[-1] + 1]])
+
+    def pixel_bits(self) -> NDArray[np.float64]:
+        """Bits of every pixel [N * height, width], the images one below the other; zeros for the thumbnail's."""
+        bits = np.zeros((self.count * self.height, self.width))
+        costs = Rows(self._rows).costs()
+        for group in range(1, len(self.groups)):
+            y, x = self.diagonals.positions(group)
+            own = costs[self._starts[group] : self._starts[group + 1]]
+            bits[y, x] = own.reshape(-1, len(y)).sum(axis=0)
+        return bits
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """Where the rows of every group begin, and where the last ones end."""
+        return [0, *accumulate((2 * group.size for group in self.groups[1:]), initial=0)]
+
+    @cached_property
+    def _rows(self) -> NDArray[np.uint32]:
+        """Rows of all chunks: learning goes forward, and pushing backward.
+
+        Looking does not wait for learning, so it goes on one chunk ahead.
+        """
+        looks: Iterable[Seen] = map(self.look, map(self._addresses, self.chunks))
+        if len(self.chunks) >= _AHEAD_FROM:
+            looks = threads.ahead(looks)
+        rows = np.empty((self._starts[-1], 2), np.uint32)
+        for chunk, seen in zip(self.chunks, looks, strict=True):
+            rows[self._starts[chunk[0]] : self._starts[chunk[-1] + 1]] = self._chunk_rows(chunk, seen)
+        return rows
+
+    def _addresses(self, chunk: range) -> NDArray[np.int64]:
+        """Canvas addresses of the pixels of groups, in coding order."""
+        return np.concatenate([self.diagonals.addresses(group) for group in chunk])
+
+    def _chunk_rows(self, chunk: range, seen: Seen) -> NDArray[np.uint32]:
+        """Rows (below, width) of a chunk's values in coding order, and a learning step after it."""
+        values = self.canvases[0][seen.pixels, : self.channels].astype(np.int64)
+        rows = self.diagonal_output(seen).intervals(values).astype(np.uint32)
+        self.heads.end(self.channels, learn=self.learns[chunk[-1]])
+        # Coding order: diagonal, then channel and half, then pixel.
+        rows = rows.reshape(len(values), 2 * self.channels, 2)
+        cut = np.split(rows, np.cumsum([self.groups[group].size // self.channels for group in chunk])[:-1])
+        return np.concatenate([part.transpose(1, 0, 2).reshape(-1, 2) for part in cut])
+
+
+class WavefrontSink(Wavefront):
+    """Images that are decoded: a `coding.protocol.Sink`. shape: (N, height, width, channels)."""
+
+    def __init__(self, networks: Networks, shape: Shape, coefficients: Pixels, pace: int = 0) -> None:
+        area = shape[:3]
+        blank = np.zeros(canvas.canvas_shape(area), np.int16)
+        canvases = blank, canvas.blank_errors(area), canvas.blank_errors(area)
+        super().__init__(networks, shape, canvases, coefficients, pace)
+
+    def output(self, span: range, theta: AnyTheta | None) -> CosetOutput | DiagonalOutput:
+        """See `coding.protocol.Sink`."""
+        group = span[0]
+        if group == 0:
+            return self.thumbnail_output(theta)
+        compiled_features.settle(self.frame, *self.canvases, self.diagonals.thumbnail_before(group))
+        return self.diagonal_output(self.look(self.diagonals.addresses(group)))
+
     def reveal(self, group: int, values: Pixels) -> None:
         """Write decoded values to the canvases."""
         if group == 0:
             shape = (self.channels, *self.thumbnail_shape)
             thumbnail = values.reshape(shape).transpose(1, 2, 3, 0)
-            canvas_image.margins(self.pixels, np.broadcast_to(thumbnail, (*self.thumbnail_shape, 3)))
+            canvas.margins(self.pixels, np.broadcast_to(thumbnail, (*self.thumbnail_shape, 3)))
             image, y, x = np.indices(self.thumbnail_shape).reshape(3, -1)
-            rows = image * (self.height + canvas_image.RADIUS) + y * STRIDE + canvas_image.RADIUS
-            index = rows * self.frame.row + x * STRIDE + canvas_image.RADIUS
+            rows = image * (self.height + RADIUS) + y * STRIDE + RADIUS
+            index = rows * self.frame.row + x * STRIDE + RADIUS
             values = thumbnail.reshape(-1, self.channels)
             compiled_features.put(self.frame, self.canvases[0], index, np.ascontiguousarray(values, np.int64))
             return
-        index = self.diagonal(group)
+        index = self.diagonals.addresses(group)
         compiled_features.put(self.frame, self.canvases[0], index, values.reshape(-1, self.channels))
         compiled_features.settle(self.frame, *self.canvases, index)
         if group in self.learns:
@@ -214,9 +197,5 @@ class Wavefront:
 
     def images(self) -> Pixels:
         """The decoded images uint8 [N, height, width, channels]."""
-        inner = self.pixels[:, canvas_image.RADIUS :, canvas_image.RADIUS : -canvas_image.RADIUS, : self.channels]
+        inner = self.pixels[:, RADIUS:, RADIUS:-RADIUS, : self.channels]
         return inner.astype(np.uint8)
-
-    def thumbnails(self) -> Pixels:
-        """The decoded thumbnails uint8 [N, h, w, channels], known after group 0."""
-        return self._thumbnail().astype(np.uint8)

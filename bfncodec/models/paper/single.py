@@ -118,7 +118,7 @@ def softmax(logs: NDArray[np.int64]) -> NDArray[np.int64]:
     return normalise((sums << TOTAL_BITS) // sums[:, -1:], TOTAL_BITS)
 
 
-class Single:
+class SingleGroups:
     """Items as groups of one schedule, as `coding.protocol` wants it.
 
     predictor: a Predictor or what has its `weights`; items: how many; batch: items a group; steps:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from bfncodec.coding import ans
 from bfncodec.coding.ans import Coder, pop_bit
-from bfncodec.errors import BfnError
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import Tensors
@@ -40,27 +39,33 @@ def slot_bits(size: int) -> int:
 class Bytewise:
     """What the lanes of one text share.
 
-    size: bytes; lanes: how many segments; text: the bytes when encoding, None when decoding.
+    data: the bytes, or room for those that are decoded; lanes: how many segments.
     """
 
-    def __init__(self, kernel: Kernel, tensors: Tensors, size: int, lanes: int, text: Bytes | None = None) -> None:
+    def __init__(self, kernel: Kernel, tensors: Tensors, data: Bytes, lanes: int) -> None:
         self.layers = network.load(kernel, tensors)
-        self.length = -(-size // lanes)
-        self.encoding = text is not None
-        self.data = np.zeros(size, np.uint8) if text is None else text
-        self.memory = mixing.fresh(tensors, self.data, slot_bits(size))
+        self.length = -(-len(data) // lanes)
+        self.data = data
+        self.memory = mixing.fresh(tensors, self.data, slot_bits(len(data)))
         self.lanes = mixing.lanes(lanes)
         self.desk = mixing.desk()
 
-    def sections(self) -> Iterator[Section]:
-        """The text in parts with a stream each; the learning goes on from one to the next."""
+    def sources(self) -> Iterator[SectionSource]:
+        """The text to encode in parts with a stream each; the learning goes on from one to the next."""
+        return (SectionSource(self, steps) for steps in self._cuts())
+
+    def sinks(self) -> Iterator[SectionSink]:
+        """The same parts to decode."""
+        return (SectionSink(self, steps) for steps in self._cuts())
+
+    def _cuts(self) -> Iterator[range]:
         step = max(1, SECTION // len(self.lanes.states))
         for first in range(0, self.length, step):
-            yield Section(self, range(first, min(first + step, self.length)))
+            yield range(first, min(first + step, self.length))
 
 
 class Section:
-    """Some steps of a text as a schedule of one group, as `coding.protocol` wants it."""
+    """Some steps of a text as a schedule of one group."""
 
     def __init__(self, text: Bytewise, steps: range) -> None:
         self.text, self.steps = text, steps
@@ -68,6 +73,10 @@ class Section:
         positions = (np.arange(steps.start, steps.stop)[:, None] + starts).reshape(-1)
         self.positions = positions[positions < len(text.data)]
         self.groups = [Group(len(self.positions))]
+
+
+class SectionSource(Section):
+    """A section to encode: a `coding.protocol.Source`."""
 
     def spans(self) -> Iterable[range]:
         """The one group."""
@@ -77,48 +86,49 @@ class Section:
         """The bytes in coding order."""
         return self.text.data[self.positions]
 
-    def output(self, span: range, theta: AnyTheta | None) -> Output:
-        """See `coding.protocol.Model`."""
-        return Output(self)
+    def output(self, span: range, theta: AnyTheta | None) -> Foreseen:
+        """See `coding.protocol.Source`."""
+        text, steps = self.text, self.steps
+        probabilities = np.empty(8 * len(self.positions), np.uint16)
+        _foresee(
+            text.layers, text.memory, text.lanes, text.desk, steps.start, steps.stop, text.length, probabilities
+        )  # fmt: skip
+        return Foreseen(probabilities)
 
-    def reveal(self, group: int, values: Bytes) -> None:
-        """Decoded bytes are in their place already."""
 
+class Foreseen:
+    """Output distribution of known bytes: the probabilities of a one, uint16 [8 n], of all their bits."""
 
-class Output:
-    """Output distribution of a section: encoding makes the probabilities of all its bits at once."""
-
-    def __init__(self, section: Section) -> None:
-        self.section = section
-        self.probabilities = np.empty(0, np.uint16)
-        if section.text.encoding:
-            self.probabilities = np.empty(8 * len(section.positions), np.uint16)
-            text, steps = section.text, section.steps
-            _foresee(
-                text.layers, text.memory, text.lanes, text.desk, steps.start, steps.stop, text.length,
-                self.probabilities,
-            )  # fmt: skip
-
-    def weights(self) -> Array:
-        """There are no noisy steps."""
-        raise BfnError("bytes are sent without noisy steps")
+    def __init__(self, probabilities: NDArray[np.uint16]) -> None:
+        self.probabilities = probabilities
 
     def push(self, coder: Coder, values: Bytes) -> None:
         """Push the bytes that the probabilities were made for."""
         ans.push_bits(coder, np.unpackbits(values), self.probabilities)
 
+    def cost(self, values: Bytes) -> float:
+        """Bits of the bytes that the probabilities were made for."""
+        return ans.cost_of_bits(np.unpackbits(values), self.probabilities)
+
+
+class SectionSink(Section):
+    """A section that is decoded: a `coding.protocol.Sink`, and its own output distribution."""
+
+    def output(self, span: range, theta: AnyTheta | None) -> SectionSink:
+        """See `coding.protocol.Sink`."""
+        return self
+
     def pop(self, coder: Coder) -> Bytes:
-        """Pop bytes uint8 [n] in coding order, all that the coder holds."""
-        text, steps = self.section.text, self.section.steps
+        """Pop bytes uint8 [n] in coding order, all that the coder holds, to where they stand in the text."""
+        text, steps = self.text, self.steps
         _decode(
             text.layers, text.memory, text.lanes, text.desk, steps.start, steps.stop, text.length,
             *coder.opened(),
         )  # fmt: skip
-        return self.section.values(range(1))
+        return text.data[self.positions]
 
-    def cost(self, values: Bytes) -> float:
-        """Bits of the bytes that the probabilities were made for."""
-        return ans.cost_of_bits(np.unpackbits(values), self.probabilities)
+    def reveal(self, group: int, values: Bytes) -> None:
+        """Decoded bytes are in their place already."""
 
 
 def dry_run(layers: Layers, memory: Memory, text: Bytes) -> float:

@@ -41,7 +41,7 @@ class _Layers(nn.ModuleList):
         return (self[index] for index in range(len(self)))
 
 
-class LocalNetwork(nn.Module):
+class LocalTrainingNetwork(nn.Module):
     """Local features -> a mixture of logistics for each of three channels.
 
     features: number of int8 inputs (units of 1/16); width of the trunk; residual blocks;
@@ -179,7 +179,7 @@ class LocalNetwork(nn.Module):
 def mixture_bits(mixture: Tensor, mean: Tensor, scale: Tensor, values: Tensor) -> Tensor:
     """Bits [n] of integer levels under mixtures of logistics discretised to 0..255.
 
-    mixture: [n, 3, mixtures] as from LocalNetwork; mean: base in levels [n]; scale: local
+    mixture: [n, 3, mixtures] as from LocalTrainingNetwork; mean: base in levels [n]; scale: local
     scale in levels [n]; values: levels [n].
     """
     means = mean[:, None] + scale[:, None] * mixture[:, 1].clamp(-16, 16)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bfncodec.errors import BfnError
-from bfncodec.models.image import canvas as canvas_image
-from bfncodec.models.image import features as image_features
 from bfncodec.models.image import linear
-from bfncodec.train.image.pool import CHANNELS, Pixels, Pool
+from bfncodec.models.image.canvas import filled
+from bfncodec.models.image.features import DIFFERENCES
+from bfncodec.models.image.passes import GRB
+from bfncodec.train.image.pool import Pixels, Pool
 
 HELD_OUT = 16  # every 16th photograph is kept for validation
 REGION = 608  # photographs are cut to at most this side before their base is fitted
@@ -27,7 +28,7 @@ def load_folder(folder: Path, skip: frozenset[str]) -> list[Pixels]:
     for path in paths:
         if not any(str(path).endswith(name) for name in skip):
             with Image.open(path) as image:
-                images.append(np.asarray(image.convert("RGB"))[..., CHANNELS])
+                images.append(np.asarray(image.convert("RGB"))[..., GRB])
     if not images:
         raise BfnError(f"{folder}: no PNG or WebP images to train on")
     return images
@@ -94,6 +95,8 @@ class Photographs:
 
     def __init__(self, folder: Path, seed: int, skip: frozenset[str] = frozenset()) -> None:
         images = [image for image in load_folder(folder, skip) if min(image.shape[:2]) >= self.side]
+        if len(images) < 2:
+            raise BfnError(f"{folder}: one photograph of {self.side} pixels a side or more is too few to train on")
         self.held_out = images[::HELD_OUT]
         self.images = [image for index, image in enumerate(images) if index % HELD_OUT]
         self.seed = seed
@@ -106,13 +109,13 @@ class Photographs:
 
     def prior(self) -> NDArray[np.int64]:
         """Base coefficients fitted to all training images at once."""
-        crops = (canvas_image.filled(image[None, :256, :256]) for image in self.images)
+        crops = (filled(image[None, :256, :256]) for image in self.images)
         return linear.solve(sum((_scaled(linear.normal_equations(crop)) for crop in crops), np.zeros(())))
 
     def fill(self, pool: Pool, number: int, prior: NDArray[Any]) -> None:
         """The `number`-th fill: tiles of one more augmented photograph, in place of the oldest."""
         image, random = self.variant(number)
-        equations = linear.normal_equations(canvas_image.filled(image[None]))
+        equations = linear.normal_equations(filled(image[None]))
         first = number * self.tiles_per_fill % self.pool_tiles
         pool.put(image, linear.solve(equations, prior), slice(first, first + self.tiles_per_fill), random)
 
@@ -120,41 +123,44 @@ class Photographs:
         """Held-out crops of at most 256 x 384 pixels, one by one, each with its own base."""
         for image in self.held_out:
             crop = np.ascontiguousarray(image[:256, :384])
-            yield crop[None], linear.solve(linear.normal_equations(canvas_image.filled(crop[None])), prior)
+            yield crop[None], linear.solve(linear.normal_equations(filled(crop[None])), prior)
 
 
 class SmallImages:
-    """An array [N, side, side, 3] of small images under one base; the last 1,000 are for validation."""
+    """An array [N, side, side, 3] of small images under one base; the last tenth, at most 1,000, is for validation."""
 
-    tiles_per_fill = 1000
     steps_per_fill = 1 << 60  # the pool holds them all
 
     def __init__(self, path: Path, seed: int) -> None:
         images = np.load(path, allow_pickle=False)
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8 or images.shape[1] != images.shape[2]:
             raise BfnError(f"{path}: expected uint8 [N, side, side, 3], found {images.dtype} {images.shape}")
-        images = images[..., CHANNELS]
-        kept = (len(images) - 1000) // 1000 * 1000
-        self.images, self.held_out = images[:kept], images[-1000:]
-        self.side = images.shape[1]
+        if len(images) < 2:
+            raise BfnError(f"{path}: {len(images)} images are too few to train on and to hold one out")
+        images = images[..., GRB]
+        held = min(max(len(images) // 10, 1), 1000)
+        self.tiles_per_fill = min(len(images) - held, 1000)
+        kept = (len(images) - held) // self.tiles_per_fill * self.tiles_per_fill
+        self.images, self.held_out = images[:kept], images[-held:]
+        self.side, self.seed = images.shape[1], seed
         self.pool_tiles = 2 * len(self.images)
 
     def prior(self) -> NDArray[np.int64]:
         """Base coefficients fitted to all training images at once."""
-        return linear.solve(linear.normal_equations(canvas_image.filled(self.images)))
+        return linear.solve(linear.normal_equations(filled(self.images)))
 
     def variant(self, number: int) -> tuple[Pixels, np.random.Generator]:
         """A random image, and the random numbers to go on with."""
-        random = np.random.default_rng([0, number])
+        random = np.random.default_rng([self.seed, number])
         return self.images[random.integers(len(self.images))], random
 
     def fill(self, pool: Pool, number: int, prior: NDArray[Any]) -> None:
-        """The `number`-th thousand images; after the last one, all of them mirrored."""
-        number %= 2 * len(self.images) // 1000
-        first = number * 1000
-        images = self.images[first % len(self.images) :][:1000]
+        """The `number`-th run of images; after the last one, all of them mirrored."""
+        size = self.tiles_per_fill
+        first = number * size % self.pool_tiles
+        images = self.images[first % len(self.images) :][:size]
         images = images if first < len(self.images) else images[:, :, ::-1]
-        pool.put_whole(images, prior, slice(first, first + 1000))
+        pool.put_whole(images, prior, slice(first, first + size))
 
     def validation(self, prior: NDArray[Any]) -> Iterator[tuple[Pixels, NDArray[Any]]]:
         """The held-out images."""
@@ -163,4 +169,4 @@ class SmallImages:
 
 def _scaled(equations: NDArray[np.float64]) -> NDArray[np.float64]:
     """Equations of one image brought to equal weight, so that no image rules the prior."""
-    return equations * (2.0**36 / equations[image_features.DIFFERENCES, image_features.DIFFERENCES])
+    return equations * (2.0**36 / equations[DIFFERENCES, DIFFERENCES])

@@ -11,18 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bfncodec.exact.kernels import Kernel, for_device
-from bfncodec.models.image import canvas as canvas_image
-from bfncodec.models.image import features as image_features
-from bfncodec.models.image import linear
+from bfncodec.models.image import features, linear
+from bfncodec.models.image.canvas import RADIUS, addresses, canvas_shape, filled
 from bfncodec.train.distributed import ALL
 
-CHANNELS = [1, 0, 2]  # RGB -> GRB
 Pixels = NDArray[np.uint8]
 
 
 @dataclass
 class Batch:
-    """Inputs and targets of n pixels; see `networks.LocalNetwork.forward`."""
+    """Inputs and targets of n pixels; see `networks.LocalTrainingNetwork.forward`."""
 
     features: Tensor  # int8-valued [n, inputs]
     cross: Tensor | None  # int8-valued [n, 4]
@@ -37,9 +35,9 @@ class Pool:
 
     def __init__(self, tiles: int, height: int, width: int, device: str) -> None:
         self.kernel: Kernel = for_device(device)
-        self.scales = image_features.Scales(self.kernel)
+        self.scales = features.Scales(self.kernel)
         self.height, self.width = height, width
-        shape = canvas_image.canvas_shape((tiles, height, width))
+        shape = canvas_shape((tiles, height, width))
         self.pixels = np.zeros(shape, np.int16)
         self.fields = linear.Fields(np.zeros(shape, np.int16), np.zeros(shape, np.int16), np.zeros(shape, np.int16))
         self.places = np.zeros((tiles, 3), np.int32)  # x, y, width of the whole image
@@ -47,7 +45,7 @@ class Pool:
 
     def put(self, image: Pixels, coefficients: NDArray[Any], window: slice, random: np.random.Generator) -> None:
         """Replace tiles by windows cut at random from one image with its own base."""
-        canvas = canvas_image.filled(image[None])
+        canvas = filled(image[None])
         fields = linear.fields(canvas, coefficients)
         height, width = self.pixels.shape[1:3]
         for index in range(window.start, window.stop):
@@ -61,7 +59,7 @@ class Pool:
 
     def put_whole(self, images: Pixels, coefficients: NDArray[Any], window: slice) -> None:
         """Replace tiles by whole images [n, height, width, 3]."""
-        self.pixels[window] = canvas_image.filled(images)
+        self.pixels[window] = filled(images)
         for mine, whole in self._pairs(linear.fields(self.pixels[window], coefficients)):
             mine[window] = whole
         self.places[window] = 0, 0, self.width
@@ -84,29 +82,29 @@ class Pool:
     def at(self, tile: NDArray[Any], y: NDArray[Any], x: NDArray[Any]) -> Batch:
         """The batch of given pixels of given tiles."""
         row = self.pixels.shape[2]
-        index = (tile * self.pixels.shape[1] + y + canvas_image.RADIUS) * row + x + canvas_image.RADIUS
+        index = (tile * self.pixels.shape[1] + y + RADIUS) * row + x + RADIUS
         place = self.places[tile]
         across, down = place[:, 0] + x, place[:, 1] + y
         kernel = self.kernel
 
         def around(canvas: NDArray[np.int16], offsets: list[tuple[int, int]]) -> Any:
-            return kernel.array(canvas.reshape(-1, 4)[index[:, None] + canvas_image.addresses(offsets, row), :3])
+            return kernel.array(canvas.reshape(-1, 4)[index[:, None] + addresses(offsets, row), :3])
 
         values = kernel.array(self.pixels.reshape(-1, 4)[index, :3])
         errors = kernel.array(self.fields.errors.reshape(-1, 4)[index, :3])
         base = values * 16 - errors
         corrections = kernel.array(self.cross[tile])
-        inputs, steps = image_features.features(
+        inputs, steps = features.features(
             kernel,
             self.scales,
-            around(self.pixels, image_features.NEIGHBOURS),
-            around(self.fields.innovations, image_features.PAST),
-            around(self.fields.trends, image_features.TREND),
+            around(self.pixels, features.NEIGHBOURS),
+            around(self.fields.innovations, features.PAST),
+            around(self.fields.trends, features.TREND),
             base,
             corrections,
-            kernel.array(image_features.place_flags(across, down, place[:, 2])),
+            kernel.array(features.place_flags(across, down, place[:, 2])),
         )
-        cross, shifts = image_features.cross_channel(kernel, self.scales, errors, steps, corrections)
+        cross, shifts = features.cross_channel(kernel, self.scales, errors, steps, corrections)
         return Batch(
             torch.as_tensor(inputs, dtype=torch.bfloat16),
             torch.as_tensor(cross, dtype=torch.bfloat16),

@@ -1,4 +1,4 @@
-"""The task of `models.lattice`: targets of one kind from known pixels and noisy views."""
+"""What image networks are trained on: pixels of diagonals, and targets of cosets in a random state."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from bfncodec.exact.kernels import for_device
-from bfncodec.models.image import canvas, cosets, features, thumbnail
-from bfncodec.models.image import features as image_features
+from bfncodec.models.image import cosets
+from bfncodec.models.image.features import FEATURES, Scales
+from bfncodec.models.image.passes import STRIDE
+from bfncodec.models.image.thumbnail import thumbnail_steps
 from bfncodec.train.distributed import ALL
 from bfncodec.train.image.photographs import Photographs, SmallImages
 from bfncodec.train.image.pool import Batch, Pixels, Pool
@@ -32,8 +34,8 @@ class CosetTask:
         self.data, self.kind, self.pixels, self.seed = data, cosets.KINDS[kind], pixels, seed
         self.features = self.kind.features
         self.kernel = for_device(device)
-        self.scales = features.Scales(self.kernel)
-        self.steps, self.scale_steps = thumbnail.thumbnail_steps(deviations)
+        self.scales = Scales(self.kernel)
+        self.steps, self.scale_steps = thumbnail_steps(deviations)
         self.deviations = [0.0] + [float((2.0**20 / a) ** 0.5) for a in np.cumsum([s.accuracy for s in self.steps])]
         self.known = np.zeros((ROWS, max(1, len(self.kind.known)), 3), np.uint8)
         self.own = np.zeros((ROWS, len(self.kind.own), 3), np.uint8)
@@ -65,20 +67,17 @@ class CosetTask:
 
     def _fill(self, number: int) -> None:
         size = ROWS // FILLS
-        image, random = self._variant(number)
+        image, random = self.data.variant(number)
         level = int(random.integers(1 if self.kind.name == "T" else cosets.LEVELS))
         window = slice(number % FILLS * size, (number % FILLS + 1) * size)
         self.known[window], self.own[window] = self._targets(image, level, size, random)
         self.level[number % FILLS] = level
 
-    def _variant(self, number: int) -> tuple[Pixels, np.random.Generator]:
-        return self.data.variant(number)
-
     def _targets(self, image: Pixels, level: int, count: int, random: np.random.Generator) -> tuple[Pixels, Pixels]:
         """Known neighbours and the own coset around random targets of one plane."""
-        stride = canvas.STRIDE if self.kind.name == "T" else 1 << level
+        stride = STRIDE if self.kind.name == "T" else 1 << level
         y, x = random.integers(0, stride, 2)
-        if self.kind.name != "T" or min(image.shape[:2]) < 4 * canvas.STRIDE:
+        if self.kind.name != "T" or min(image.shape[:2]) < 4 * STRIDE:
             y = x = 0  # the grid of a small image or of a coset starts at its corner
         plane = image[None, y::stride, x::stride]
         period, (top, left) = self.kind.period, self.kind.offset
@@ -132,10 +131,10 @@ class CosetTask:
         )
 
 
-class Wavefront:
-    """The task of `models.image`: pixels from their causal neighbours."""
+class PixelTask:
+    """The task of `models.image.wavefront`: pixels from their causal neighbours."""
 
-    features = image_features.FEATURES
+    features = FEATURES
     cross = True
 
     def __init__(self, data: Photographs | SmallImages, pixels: int, seed: int, device: str) -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from bfncodec.errors import BfnError
 from bfncodec.train import checkpoint, distributed
-from bfncodec.train.image.network import mixture_bits
+from bfncodec.train.freeze import freeze
+from bfncodec.train.image.network import LocalTrainingNetwork, mixture_bits
 from bfncodec.train.image.photographs import Photographs, SmallImages
 from bfncodec.train.image.pool import Batch
-from bfncodec.train.image.tasks import CosetTask, Wavefront
-from bfncodec.train.loop import Trainer
+from bfncodec.train.image.tasks import CosetTask, PixelTask
+from bfncodec.train.loop import Log, Plan, Training, changed
 
 
 class Task(Protocol):
@@ -36,46 +38,102 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is trained and for how long; stored in every checkpoint."""
+class ImagePlan(Plan):
+    """What is trained and for how long."""
 
+    steps: int = 20000
     width: int = 192
     blocks: int = 2
     head: int = 64
     mixtures: int = 4
-    steps: int = 20000
-    rate: float = 2e-3
-    decay: float = 0.5  # the last part of the steps, over which the rate falls to zero
     rounded: float = 0.15  # the last part of the steps, trained with integer rounding
     pixels: int = 8192  # a step
-    seed: int = 0
-
-
-def pixel_bits(network: torch.nn.Module, batch: Batch) -> Tensor:
-    """Bits of each pixel's predicted channels, [n, channels]."""
-    mixtures = network(batch.features, batch.cross, batch.channels)
-    pairs = zip(batch.channels, mixtures, strict=True)
-    return torch.stack([mixture_bits(m, batch.means[:, i], batch.scale[:, i], batch.values[:, i]) for i, m in pairs], 1)
 
 
 DEVIATIONS = [60, 41, 28, 19, 13, 9, 6, 4]
-_THUMBNAIL = Plan(width=96, blocks=2, head=32, steps=6000, pixels=2048)
-_COSET = Plan(width=128, blocks=2, head=32, steps=4000, pixels=4096)
+_THUMBNAIL = ImagePlan(width=96, blocks=2, head=32, steps=6000, pixels=2048)
+_COSET = ImagePlan(width=128, blocks=2, head=32, steps=4000, pixels=4096)
 _COSETS = {"D": _COSET, "H": _COSET, "V": _COSET}
 PLANS = {
     "photographs": {
-        "wavefront": Plan(width=192, blocks=3, steps=22000, rounded=0.1),
+        "wavefront": ImagePlan(width=192, blocks=3, steps=22000, rounded=0.1),
         "T": _THUMBNAIL,
         **_COSETS,
     },
     "small": {
-        "wavefront": Plan(width=256, blocks=3, steps=10500, rounded=0.1),
+        "wavefront": ImagePlan(width=256, blocks=3, steps=10500, rounded=0.1),
         "T": replace(_THUMBNAIL, steps=2000),
         **{kind: replace(_COSET, steps=2000) for kind in _COSETS},
     },
 }
 
-Log = Callable[[str], None]
+
+class ImageTraining(Training):
+    """Float first, then with the integer network's rounding."""
+
+    unit, counted = "bpsp", ("kpixel", 1e3)
+
+    def __init__(self, task: Task, plan: ImagePlan, device: str, log: Log) -> None:
+        self.task, self.plan, self.partial = task, plan, not task.cross
+        torch.manual_seed(plan.seed)
+        sizes = plan.width, plan.blocks, plan.head, plan.mixtures
+        self.local = local = LocalTrainingNetwork(task.features, *sizes, task.cross).to(device)
+        trunk = [local.inner, *local.first, *local.second, *local.heads]
+        super().__init__(local, [layer.weight for layer in trunk], plan, log, weight_decay=0.01)
+
+    @property
+    def items(self) -> int:
+        """Pixels."""
+        return self.plan.pixels
+
+    @property
+    def rounded_from(self) -> int:
+        """The step from which on the network is trained with integer rounding."""
+        return int(self.plan.steps * (1 - self.plan.rounded))
+
+    def prepare(self) -> None:
+        """Choose the grids where rounding begins."""
+        if self.step >= self.rounded_from and self.local.grids is None:
+            draws = [self.task.batch(self.step, draw) for draw in range(1, 25)]
+            self.local.calibrate([(batch.features, batch.cross) for batch in draws])
+            self.log("calibrated; training goes on with integer rounding")
+
+    def loss(self, network: nn.Module) -> Tensor:
+        """Bits per subpixel."""
+        share = distributed.share(self.items)
+        return pixel_bits(network, self.task.batch(self.step, 0, share)).mean() * distributed.weight(self.items)
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """Bits per subpixel over the held-out data."""
+        bits = [pixel_bits(self.local, batch).double() for batch in self.task.held_out()]
+        return float(sum(part.sum() for part in bits) / sum(part.numel() for part in bits))
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """The integer network, as `models.image.networks` reads it. Needs calibrated grids."""
+        if self.local.grids is None:
+            raise BfnError("the network has not been trained with integer rounding yet")
+        layers: dict[str, NDArray[Any]] = {}
+        for name in self.local.layer_names():
+            weight, bias = self.local.folded(name)
+            layers |= freeze(name, weight.detach().cpu().double().numpy(), bias.detach().cpu().double().numpy())
+        return layers | self.task.constants()
+
+    def state(self) -> dict[str, Tensor]:
+        """The grids."""
+        return {f"grid.{name}": value for name, value in (self.local.grids or {}).items()}
+
+    def take(self, tensors: dict[str, Tensor]) -> None:
+        """A longer plan trains in floating point again until its own last part."""
+        rounded = self.step >= self.rounded_from
+        self.local.grids = (checkpoint.part(tensors, "grid.") or None) if rounded else None
+
+
+def pixel_bits(network: nn.Module, batch: Batch) -> Tensor:
+    """Bits of each pixel's predicted channels, [n, channels]."""
+    mixtures = network(batch.features, batch.cross, batch.channels)
+    pairs = zip(batch.channels, mixtures, strict=True)
+    return torch.stack([mixture_bits(m, batch.means[:, i], batch.scale[:, i], batch.values[:, i]) for i, m in pairs], 1)
 
 
 def train(
@@ -93,32 +151,46 @@ def train(
     """Train what is not trained yet and write the model file.
 
     data: a folder of images, or an array of small ones [N, side, side, 3] (.npy). work: folder
-    of checkpoints, one a part; training goes on from those that are there. parts: all, or some.
-    changes: fields of the plans to replace. Every random choice follows from the plans' seed.
+    of checkpoints, one a part; training goes on from those that are there. parts: all, or some
+    where the others have checkpoints. changes: fields of the plans to replace. Every random choice
+    follows from the plans' seed.
     """
     checkpoint.check_name(output)
-    images = SmallImages(data, 0) if data.is_file() else Photographs(data, 0, skip)
     kind = "small" if data.is_file() else "photographs"
-    work.mkdir(parents=True, exist_ok=True)
+    presets = PLANS[kind]
+    paths = {part: work / f"{part}.safetensors" for part in presets}
+    chosen = parts or tuple(presets)
+    _check_parts(chosen, paths)
+    seed = changed(Plan(), {"seed": (changes or {}).get("seed")}).seed
+    images = SmallImages(data, seed) if data.is_file() else Photographs(data, seed, skip)
     tensors: dict[str, Any] = {}
     card: dict[str, Any] = {"data": kind}
-    for part, preset in PLANS[kind].items():
-        plan = replace(preset, **(changes or {})) if not parts or part in parts else preset
-        trainer = Trainer(_task(images, part, plan, device), plan, device, log)
-        path = work / f"{part}.safetensors"
-        if path.exists():
-            trainer.load(path)
-        if not parts or part in parts:
-            log(f"{part}: {sum(p.numel() for p in trainer.network.parameters())} weights, {plan.steps} steps")
-            trainer.run(path, every)
-        bits = trainer.validate()
+    for part, preset in presets.items():
+        plan = changed(preset, changes or {}) if part in chosen else preset
+        training = ImageTraining(_task(images, part, plan, device), plan, device, log)
+        training.resume(paths[part])
+        if part in chosen:
+            log(f"{part}: {sum(p.numel() for p in training.network.parameters())} weights, {plan.steps} steps")
+            training.run(paths[part], every)
+        bits = training.validate()
         log(f"{part}: {bits:.4f} bits per subpixel on held-out images")
-        tensors |= {f"{part}.{name}": tensor for name, tensor in trainer.tensors().items()}
+        tensors |= {f"{part}.{name}": tensor for name, tensor in training.tensors().items()}
         card[part] = {"plan": asdict(plan), "held_out_bits": round(bits, 4)}
     checkpoint.write_model(output, tensors, card)
 
 
-def _task(images: Photographs | SmallImages, part: str, plan: Plan, device: str) -> Task:
+def _check_parts(chosen: tuple[str, ...], paths: dict[str, Path]) -> None:
+    """BfnError for parts that are none, and where the others cannot be exported without training."""
+    for part in chosen:
+        if part not in paths:
+            raise BfnError(f"no part of an image model is called {part!r}; there are {', '.join(paths)}")
+    missing = [part for part, path in paths.items() if part not in chosen and not path.exists()]
+    if missing:
+        names = ", ".join(missing)
+        raise BfnError(f"{paths[missing[0]].parent} has no checkpoints of {names}, which a model needs too")
+
+
+def _task(images: Photographs | SmallImages, part: str, plan: ImagePlan, device: str) -> Task:
     if part == "wavefront":
-        return Wavefront(images, plan.pixels, plan.seed, device)
+        return PixelTask(images, plan.pixels, plan.seed, device)
     return CosetTask(images, part, DEVIATIONS, plan.pixels, plan.seed, device)

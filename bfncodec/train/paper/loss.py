@@ -18,16 +18,16 @@ _NEAR = 8  # bins that matter there
 
 
 @dataclass(frozen=True)
-class Seen:
+class Shown:
     """What n items show before a step: network inputs, and what its outputs are added to."""
 
     inputs: Tensor  # float [n, H, W, inputs]
     base: Tensor  # log-odds [n, H, W, C], means in levels, or log-weights [n, H, W, K]
     spread: Tensor  # deviation in levels [n] (values only)
 
-    def part(self, share: slice) -> Seen:
+    def part(self, share: slice) -> Shown:
         """What some of the items show."""
-        return Seen(self.inputs[share], self.base[share], self.spread[share])
+        return Shown(self.inputs[share], self.base[share], self.spread[share])
 
 
 class Flow:
@@ -46,25 +46,25 @@ class Flow:
             return (float(spec.final) ** (-2 * at) - 1) * (2 / spec.levels) ** 2
         return float(spec.final) * (4 if spec.kind == "binary" else spec.levels) * at * at
 
-    def seen(self, items: Tensor, at: Tensor) -> Seen:
+    def seen(self, items: Tensor, at: Tensor) -> Shown:
         """Noise up to time `at` [n] on symbols int [n, H, W, C]."""
         spec, precision = self.spec, self.precision(at)[:, None, None, None]
         empty = torch.zeros(len(items))
         if spec.kind == "binary":
             noise = torch.randn(items.shape) * precision.sqrt()
             odds = (items - 0.5) * precision + noise
-            return Seen((odds / 4).clamp(-2, 2) * 3.96875, odds, empty)
+            return Shown((odds / 4).clamp(-2, 2) * 3.96875, odds, empty)
         if spec.kind == "classes":
             hot = functional.one_hot(items[..., 0], spec.levels).float()
             logs = hot * precision + torch.randn(hot.shape) * precision.sqrt()
             logs = logs - logs.mean(-1, keepdim=True)
-            return Seen(logs.clamp(-7.9, 7.9), logs, empty)
+            return Shown(logs.clamp(-7.9, 7.9), logs, empty)
         centre, prior = (spec.levels - 1) / 2, (2 / spec.levels) ** 2
         sums = (items - centre) * precision + torch.randn(items.shape) * precision.sqrt()
         means, spread = sums / (precision + prior), (precision + prior).rsqrt()
-        return Seen(value_inputs(means, spread, spec.levels), means + centre, spread.flatten())
+        return Shown(value_inputs(means, spread, spec.levels), means + centre, spread.flatten())
 
-    def outputs(self, network: nn.Module, seen: Seen, time: Tensor) -> Tensor:
+    def outputs(self, network: nn.Module, seen: Shown, time: Tensor) -> Tensor:
         """Log-odds [n, H, W, C], log-weights [n, H, W, K] or mixtures [n, H, W, C, 3, mixtures] in levels."""
         spec, raw = self.spec, network(seen.inputs, time)
         if spec.kind != "values":

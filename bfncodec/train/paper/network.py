@@ -1,4 +1,4 @@
-"""The float form of `models.paper.grid.GridNetwork`, and its export to integers.
+"""The float form of `models.paper.network.GridNetwork`, and its export to integers.
 
 A small U-Net whose every layer is a matrix product on gathered neighbours: patches in, residual
 blocks of two convolutions on each level, one layer that sees the whole item, and back up.
@@ -47,7 +47,7 @@ class Gather(nn.Module):
         return made
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two convolutions whose result is added to the stream."""
 
     def __init__(self, width: int, kernel: tuple[int, int]) -> None:
@@ -56,7 +56,7 @@ class Block(nn.Module):
         self.second = Gather(width, width, kernel, time=False, gain=0.0)
 
 
-class Network(nn.Module):
+class GridTrainingNetwork(nn.Module):
     """Inputs float [n, H, W, C] and time [n, TIME_INPUTS] -> outputs float [n, H, W, outputs]."""
 
     def __init__(self, spec: Spec) -> None:
@@ -199,7 +199,7 @@ class Network(nn.Module):
 
 def _blocks(spec: Spec) -> nn.ModuleList:
     return nn.ModuleList(
-        nn.ModuleList(Block(width, spec.kernel) for _ in range(count))
+        nn.ModuleList(ResidualBlock(width, spec.kernel) for _ in range(count))
         for width, count in zip(spec.widths, spec.blocks, strict=True)
     )
 

@@ -7,24 +7,20 @@ before the step scatters.
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from bfncodec.errors import BfnError
 from bfncodec.models.paper.spec import Spec
 from bfncodec.train import checkpoint, distributed
-from bfncodec.train.loop import rate_factor
+from bfncodec.train.loop import Log, Plan, Training, changed
 from bfncodec.train.paper.loss import Flow, time_inputs
-from bfncodec.train.paper.network import Network
+from bfncodec.train.paper.network import GridTrainingNetwork
 
 LETTERS = b" abcdefghijklmnopqrstuvwxyz"
 SPECS = {
@@ -46,22 +42,16 @@ HELD_OUT = 50  # every so many-th item
 TEXT8_TRAIN = 72_000_000  # bytes of text8 that may be trained on
 
 
-Log = Callable[[str], None]
-
-
 @dataclass(frozen=True)
-class Plan:
-    """How long and how fast; stored in every checkpoint."""
+class PaperPlan(Plan):
+    """How long and how fast."""
 
-    steps: int = 10_000
-    items: int = 128  # a step
     rate: float = 3e-3
-    decay: float = 0.5
+    items: int = 128  # a step
     counts: tuple[int, ...] = (10, 25, 50, 100)  # numbers n of noisy steps that are trained
-    seed: int = 0
 
 
-class Data:
+class Items:
     """Items of a spec's shape, symbols int64; those held out are apart."""
 
     def __init__(self, path: Path, spec: Spec) -> None:
@@ -100,55 +90,31 @@ class Data:
         return torch.bernoulli(picked / 255).long() if self.spec.kind == "binary" else picked.long()
 
 
-class Trainer:
-    """A network, its data and its optimisers; everything random follows from (seed, step)."""
+class PaperTraining(Training):
+    """One network for all numbers of steps."""
 
-    def __init__(self, spec: Spec, data: Data, plan: Plan, log: Log) -> None:
-        self.flow, self.data, self.plan, self.log, self.step = Flow(spec), data, plan, log, 0
+    unit = "nats an item"
+
+    def __init__(self, spec: Spec, data: Items, plan: PaperPlan, log: Log) -> None:
+        self.flow, self.data, self.plan = Flow(spec), data, plan
         torch.manual_seed(plan.seed)
-        self.network = Network(spec)
-        self.losses: list[float] = []  # of the steps of this run
-        matrices = self.network.matrices()
-        known = {id(matrix) for matrix in matrices}
-        others = [parameter for parameter in self.network.parameters() if id(parameter) not in known]
-        self.optimisers: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(matrices, lr=5 * plan.rate, weight_decay=0.01),
-            torch.optim.AdamW(others, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.0),
-        ]
+        self.grid = GridTrainingNetwork(spec)
+        super().__init__(self.grid, self.grid.matrices(), plan, log, weight_decay=0.01)
 
-    def run(self, path: Path, every: float) -> None:
-        """Train to the plan's end; write a checkpoint every `every` seconds and at the end."""
-        plan, nats = self.plan, self.losses
-        saved = told = started = time.monotonic()
-        first = self.step
-        network = distributed.parallel(self.network, self.step)
-        share, weight = distributed.share(plan.items), distributed.weight(plan.items)
-        while self.step < plan.steps:
-            for optimiser, rate in zip(self.optimisers, (5 * plan.rate, plan.rate), strict=True):
-                optimiser.param_groups[0]["lr"] = rate * rate_factor(self.step, plan.steps, plan.decay)
-                optimiser.zero_grad()
-            torch.manual_seed(plan.seed * 1_000_003 + self.step)
-            items = self.data.batch(plan.items)
-            count = torch.tensor(plan.counts)[torch.randint(len(plan.counts), (plan.items,))]
-            step = (torch.rand(plan.items) * (count + 1)).floor()
-            nats_of_step = self.flow.losses(network, items, step, count, share)
-            loss = (nats_of_step * (count[share] + 1)).mean() * weight
-            loss.backward()  # type: ignore[no-untyped-call]
-            for optimiser in self.optimisers:
-                optimiser.step()
-            nats.append(distributed.mean(loss))
-            if not math.isfinite(nats[-1]):
-                raise BfnError(f"training diverged at step {self.step}: the loss is not finite")
-            self.step += 1
-            now = time.monotonic()
-            if now - told > 30:
-                speed = (self.step - first) * plan.items / (now - started)
-                self.log(f"step {self.step}/{plan.steps}  {np.mean(nats[-500:]):.2f} nats an item  {speed:.0f} items/s")
-                told = now
-            if now - saved > every:
-                self.save(path)
-                saved = now
-        self.save(path)
+    @property
+    def items(self) -> int:
+        """Items."""
+        return self.plan.items
+
+    def loss(self, network: nn.Module) -> Tensor:
+        """The n-step loss in nats, from one step of every item."""
+        plan, share = self.plan, distributed.share(self.items)
+        torch.manual_seed(plan.seed * 1_000_003 + self.step)
+        items = self.data.batch(plan.items)
+        count = torch.tensor(plan.counts)[torch.randint(len(plan.counts), (plan.items,))]
+        step = (torch.rand(plan.items) * (count + 1)).floor()
+        nats = self.flow.losses(network, items, step, count, share)
+        return (nats * (count[share] + 1)).mean() * distributed.weight(self.items)
 
     @torch.no_grad()
     def validate(self, count: int, items: int = 1000, draws: int = 4) -> float:
@@ -160,7 +126,7 @@ class Trainer:
             for start in range(0, len(whole), 100):
                 part = whole[start : start + 100]
                 step = (torch.arange(len(part)) * 7 + 3 * draw + start) % (count + 1)
-                nats = self.flow.losses(self.network, part, step, torch.full((len(part),), count))
+                nats = self.flow.losses(self.grid, part, step, torch.full((len(part),), count))
                 total += float(nats.double().sum()) * (count + 1) / len(whole)
         return total / draws
 
@@ -171,18 +137,7 @@ class Trainer:
         for part in self.data.held_out(512).split(64):  # type: ignore[no-untyped-call]
             at = torch.rand(len(part))
             batches.append((self.flow.seen(part, at).inputs, time_inputs(at)))
-        return self.network.tensors(batches)
-
-    def save(self, path: Path) -> None:
-        """Write weights, optimiser state and step."""
-        tensors = {f"weight.{name}": value for name, value in self.network.state_dict().items()}
-        checkpoint.save(path, tensors, self.optimisers, asdict(self.plan), self.step)
-
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint of the same network; another length or rate is allowed."""
-        tensors, _, self.step = checkpoint.load(path, self.optimisers)
-        checkpoint.restore(self.network, tensors, path)
-        self.log(f"going on from step {self.step} of {path}")
+        return self.grid.tensors(batches)
 
 
 def train(
@@ -201,17 +156,15 @@ def train(
     """
     checkpoint.check_name(output)
     spec = SPECS[config]
-    plan = replace(Plan(), **(changes or {}))
-    trainer = Trainer(spec, Data(data, spec), plan, log)
-    work.mkdir(parents=True, exist_ok=True)
+    plan = changed(PaperPlan(), changes or {})
+    training = PaperTraining(spec, Items(data, spec), plan, log)
     path = work / f"{config}.safetensors"
-    if path.exists():
-        trainer.load(path)
-    log(f"{sum(p.numel() for p in trainer.network.parameters())} weights, {plan.steps} steps")
-    trainer.run(path, every)
+    training.resume(path)
+    log(f"{sum(p.numel() for p in training.network.parameters())} weights, {plan.steps} steps")
+    training.run(path, every)
     if not distributed.first():
         return
-    losses = {str(n): round(trainer.validate(n), 3) for n in plan.counts}
+    losses = {str(n): round(training.validate(n), 3) for n in plan.counts}
     log(f"held-out nats an item by number of steps: {losses}")
     fields = asdict(spec) | {"alphabet": list(spec.alphabet)}
-    checkpoint.write_model(output, trainer.tensors(), {"spec": fields, "plan": asdict(plan), "held_out_nats": losses})
+    checkpoint.write_model(output, training.tensors(), {"spec": fields, "plan": asdict(plan), "held_out_nats": losses})

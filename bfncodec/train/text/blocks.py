@@ -8,8 +8,7 @@ same predictions, so one network serves every n.
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,46 +18,40 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from bfncodec.errors import BfnError
-from bfncodec.exact.kernels import ACTIVATION_MAX
 from bfncodec.exact.layers import INPUT_MAX, Tensors
 from bfncodec.exact.tables import log_ratio
 from bfncodec.flow.theta import LOG_STEPS
 from bfncodec.models import zoo
 from bfncodec.models.text import blockwise, contexts
-from bfncodec.models.text.network import LOGIT_STEPS
 from bfncodec.train import checkpoint, distributed
-from bfncodec.train.freeze import freeze
-from bfncodec.train.loop import rate_factor
+from bfncodec.train.loop import Log, Plan, Training, changed
 from bfncodec.train.text.corpus import WARM, Corpus
-from bfncodec.train.text.train import Log
+from bfncodec.train.text.train import frozen_layers
 
 _UNIT = 32.0  # int8 steps of table and views per float
 _VIEWS = 16  # inputs that a byte's theta becomes
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is trained and for how long; stored in every checkpoint."""
+class BlockPlan(Plan):
+    """What is trained and for how long."""
 
+    steps: int = 4000
+    decay: float = 0.6
     block: int = 4
     width: int = 256
     hidden: int = 192
-    steps: int = 4000
     windows: int = 32  # a step
     length: int = 512  # bytes a window
     stride: int = 4  # bytes between the starts of two blocks
     draws: int = 8  # views at most
-    rate: float = 2e-3
-    decay: float = 0.6
     crlf: float = 0.25
-    seed: int = 0
 
 
-class Network(torch.nn.Module):
+class BlockTrainingNetwork(torch.nn.Module):
     """Embedded contexts [n, C] and theta [n, B, 256] -> logits [n, B, 256]; products in bfloat16."""
 
-    def __init__(self, plan: Plan, inputs: int) -> None:
+    def __init__(self, plan: BlockPlan, inputs: int) -> None:
         super().__init__()
         self.block = plan.block
         self.views = torch.nn.Parameter(torch.randn(256, _VIEWS))
@@ -80,21 +73,29 @@ class Network(torch.nn.Module):
         return logits.float().view(-1, self.block, 256)
 
 
-class Trainer:
+class BlockTraining(Training):
     """The block network on a text model's table."""
 
-    def __init__(self, corpus: Corpus, table: NDArray[np.int8], plan: Plan, log: Log) -> None:
-        self.corpus, self.plan, self.log = corpus, plan, log
+    unit, counted = "bits a byte over all states", ("blocks", 1.0)
+
+    def __init__(self, corpus: Corpus, table: NDArray[np.int8], plan: BlockPlan, log: Log) -> None:
+        self.corpus, self.plan = corpus, plan
         torch.manual_seed(plan.seed)
         self.table = torch.from_numpy(table.astype(np.float32) / _UNIT)
-        self.network = Network(plan, contexts.CONTEXTS * table.shape[1])
-        self.step = 0
-        network = self.network
-        others = [network.views, network.last.weight, network.first.bias, network.second.bias, network.last.bias]
-        self.optimisers: list[torch.optim.Optimizer] = [
-            torch.optim.Muon([network.first.weight, network.second.weight], lr=5 * plan.rate, weight_decay=0.0),
-            torch.optim.AdamW(others, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.0),
-        ]
+        self.layers = layers = BlockTrainingNetwork(plan, contexts.CONTEXTS * table.shape[1])
+        super().__init__(layers, [layers.first.weight, layers.second.weight], plan, log)
+
+    @property
+    def items(self) -> int:
+        """Blocks."""
+        return self.plan.windows * ((self.plan.length - self.plan.block) // self.plan.stride)
+
+    def loss(self, network: torch.nn.Module) -> Tensor:
+        """Bits a byte."""
+        share, weight = distributed.share(self.items), distributed.weight(self.items)
+        embedded, shares, values = (part[share] for part in self.batch(self.step))
+        nats = functional.cross_entropy(network(embedded, shares).flatten(0, 1), values.flatten())
+        return nats * (weight / math.log(2))
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Embedded contexts [n, C], theta in 1/256 [n, B, 256] and bytes [n, B] of one step."""
@@ -126,91 +127,39 @@ class Trainer:
         shares = torch.from_numpy(logs).softmax(1).mul_(255).floor_().div_(256)
         return shares.view(count, block, 256)
 
-    def run(self, path: Path, every: float) -> None:
-        """Train to the plan's end; write a checkpoint every `every` seconds and at the end."""
-        plan = self.plan
-        saved = told = time.monotonic()
-        bits = []
-        network = distributed.parallel(self.network, self.step)
-        while self.step < plan.steps:
-            factor = rate_factor(self.step, plan.steps, plan.decay)
-            for optimiser, rate in zip(self.optimisers, (5 * plan.rate, plan.rate), strict=True):
-                optimiser.param_groups[0]["lr"] = rate * factor
-                optimiser.zero_grad()
-            batch = self.batch(self.step)
-            share, weight = distributed.share(len(batch[0])), distributed.weight(len(batch[0]))
-            embedded, shares, values = (part[share] for part in batch)
-            loss = functional.cross_entropy(network(embedded, shares).flatten(0, 1), values.flatten()) * weight
-            loss.backward()  # type: ignore[no-untyped-call]
-            for optimiser in self.optimisers:
-                optimiser.step()
-            bits.append(distributed.mean(loss) / math.log(2))
-            if not math.isfinite(bits[-1]):
-                raise BfnError(f"training diverged at step {self.step}: the loss is not finite")
-            self.step += 1
-            now = time.monotonic()
-            if now - told > 30:
-                self.log(f"step {self.step}/{plan.steps}  {np.mean(bits[-200:]):.4f} bits a byte over all states")
-                told = now
-            if now - saved > every:
-                self.save(path)
-                saved = now
-        self.save(path)
-
-    def save(self, path: Path) -> None:
-        """Write weights, optimiser state and step."""
-        tensors = {f"weight.{name}": value for name, value in self.network.state_dict().items()}
-        checkpoint.save(path, tensors, self.optimisers, asdict(self.plan), self.step)
-
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint of the same network; another length or rate is allowed."""
-        tensors, _, self.step = checkpoint.load(path, self.optimisers)
-        checkpoint.restore(self.network, tensors, path)
-        self.log(f"going on from step {self.step} of {path}")
-
     @torch.no_grad()
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The integer network, as `models.text.blockwise` reads it."""
-        network = self.network
+        network = self.layers
         embedded, shares, _ = self.batch(1 << 40)
         views = np.rint(network.views.double().numpy() * _UNIT).clip(-INPUT_MAX, INPUT_MAX)
         seen = np.floor(shares.double().numpy() @ views).reshape(len(embedded), -1)
         values = np.concatenate([np.rint(embedded.double().numpy() * _UNIT), seen], axis=1)
-        made: dict[str, NDArray[Any]] = {"blocks.views": views.astype(np.int8)}
-        scale = _UNIT
-        for name, layer in (("first", network.first), ("second", network.second), ("last", network.last)):
-            weight, bias = layer.weight.double().numpy() / scale, layer.bias.double().numpy()
-            sums = values @ weight.T + bias
-            scale = LOGIT_STEPS if name == "last" else ACTIVATION_MAX / np.quantile(sums, 0.9999)
-            made |= freeze(f"blocks.{name}", weight * scale, bias * scale)
-            values = np.rint(sums * scale).clip(0, ACTIVATION_MAX)
-        return made
+        layers = {f"blocks.{name}": getattr(network, name) for name in ("first", "second", "last")}
+        return {"blocks.views": views.astype(np.int8)} | frozen_layers(layers, values, _UNIT)
 
 
 def train(
-    data: Path,
+    corpus: Corpus,
     output: Path,
     work: Path,
     model: Path,
     *,
     changes: dict[str, Any] | None = None,
-    skip: frozenset[str] = frozenset(),
     every: float = 180.0,
     log: Log = print,
 ) -> None:
     """Train the block network for a text model and write the model with it.
 
-    data, work, changes, skip: as for `train.text.train.train`; model: the text model's file.
+    data, work, changes, skip: as for `train.text.train`; model: the text model's file.
     """
     checkpoint.check_name(output)
     text: Tensors = zoo.tensors(model)
-    plan = replace(Plan(), **(changes or {}))
-    trainer = Trainer(Corpus(data, skip), text["text.table"], plan, log)
-    work.mkdir(parents=True, exist_ok=True)
+    plan = changed(BlockPlan(), changes or {})
+    training = BlockTraining(corpus, text["text.table"], plan, log)
     path = work / "blocks.safetensors"
-    if path.exists():
-        trainer.load(path)
-    trainer.run(path, every)
+    training.resume(path)
+    training.run(path, every)
     kept = {name: tensor for name, tensor in text.items() if not name.startswith("blocks.")}
     card = zoo.card(model) | {"blocks": asdict(plan)}
-    checkpoint.write_model(output, kept | trainer.tensors(), card)
+    checkpoint.write_model(output, kept | training.tensors(), card)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,49 +14,46 @@ from bfncodec.errors import BfnError
 
 WARM = 256  # bytes before a window that only set the contexts' state
 HELD_SHARE, HELD_LIMIT = 32, 200_000  # the end of every file is held out: a share of it, at most so many bytes
-ENWIK_LIMIT = 94_000_000  # what comes after is for evaluation
-# Shares of the kinds of text in the layout of shared/data, by folder; other folders: by size.
-MIX = {
-    "enwik8.bin": 0.27,
-    "train/lit_en_eltec": 0.17,
-    "train/lit_en_novels": 0.17,
-    "train/lit_multi": 0.03,
-    "train/pkg/code": 0.09,
-    "train/pkg/data": 0.01,
-    "train/pkg/data_html": 0.03,
-    "train/pkg/data_mail": 0.02,
-    "train/pkg/data_table": 0.01,
-    "train/pkg/en_dict": 0.03,
-    "train/pkg/en_docs": 0.11,
-    "train/pkg/en_prose": 0.05,
-    "train/pkg/en_prose_moby": 0.01,
-    "train/pkg/multi": 0.03,
-    "train/pkg/multi_guide": 0.01,
-    "train/pkg/multi_handbook": 0.01,
-}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Texts that are drawn together: their share, and how many bytes of each file may be used."""
+
+    share: float = 1.0
+    first: int | None = None
 
 
 class Corpus:
-    """Windows of text files, drawn by kind; the end of every file is held out."""
+    """Windows of text files, drawn by kind; the end of every file is held out.
 
-    def __init__(self, data: Path, skip: frozenset[str] = frozenset()) -> None:
+    data: a folder, or a file; skip: ends of paths to leave out; mix: a JSON file of shares by folder or file, as
+    {"novels": 0.6, "wiki.txt": {"share": 0.4, "first": 1000000}}, which leaves out all else. Without it folders are
+    kinds of equal shares.
+    """
+
+    def __init__(self, data: Path, skip: frozenset[str] = frozenset(), mix: Path | None = None) -> None:
+        known = _mix(mix) if mix is not None else None
         kinds: dict[str, list[NDArray[np.uint8]]] = {}
+        shares: dict[str, float] = {}
         self.held: list[NDArray[np.uint8]] = []
         for path in sorted(data.rglob("*")) if data.is_dir() else [data]:
-            kind = _kind(data, path)
-            if kind is None or not path.is_file() or path.is_symlink() or path.stat().st_size < 64:
+            if not path.is_file() or path.is_symlink() or path.stat().st_size < 64:
                 continue
-            if any(str(path).endswith(name) for name in skip):
+            found = _kind(path.relative_to(data).as_posix() if path != data else path.name, known)
+            if found is None or any(str(path).endswith(name) for name in skip):
                 continue
+            name, kind = found
             text: NDArray[np.uint8] = np.memmap(path, np.uint8, "r")
-            text = text[:ENWIK_LIMIT] if kind == "enwik8.bin" else text
+            text = text[: kind.first]
             held = min(len(text) // HELD_SHARE, HELD_LIMIT)
-            kinds.setdefault(kind, []).append(text[: len(text) - held])
+            kinds.setdefault(name, []).append(text[: len(text) - held])
+            shares[name] = kind.share
             self.held.append(text[len(text) - held :])
         if not kinds:
             raise BfnError(f"{data} holds no text to train on")
         self.files = list(kinds.values())
-        weights = np.array([MIX.get(kind, 1.0) for kind in kinds])
+        weights = np.array([shares[name] for name in kinds])
         self.cumulative = np.cumsum(weights / weights.sum())
         sizes = [np.array([len(text) for text in files]) for files in self.files]
         self.inner = [np.cumsum(size / size.sum()) for size in sizes]
@@ -83,13 +82,19 @@ class Corpus:
             yield np.array(texts[number][start : start + WARM + length])
 
 
-def _kind(data: Path, path: Path) -> str | None:
-    """The key of MIX that a file belongs to; its folder in other layouts; None to leave it out."""
-    name = path.relative_to(data).as_posix() if path != data else path.name
-    if not (data / "train").is_dir():
-        return name.rpartition("/")[0]
-    if name == "enwik8.bin":
-        return name
-    if name.endswith((".txt", ".xml")) and name.startswith("train/") and "/" in name.removeprefix("train/pkg/"):
-        return "/".join(name.split("/")[: 3 if name.startswith("train/pkg/") else 2])
-    return None
+def _mix(path: Path) -> dict[str, Kind]:
+    """Kinds by folder; BfnError if the file is no such list."""
+    try:
+        entries = json.loads(path.read_text())
+        return {name: Kind(**one) if isinstance(one, dict) else Kind(float(one)) for name, one in entries.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BfnError(f"{path} is no list of shares by folder: {error}") from error
+
+
+def _kind(name: str, mix: dict[str, Kind] | None) -> tuple[str, Kind] | None:
+    """The kind that a file belongs to, by the longest name in the mix that holds it; None to leave it out."""
+    if mix is None:
+        return name.rpartition("/")[0], Kind()
+    folders = [folder for folder in mix if name == folder or name.startswith(folder.rstrip("/") + "/")]
+    best = max(folders, key=len, default=None)
+    return None if best is None else (best, mix[best])

@@ -7,16 +7,14 @@ Everything random follows from (seed, step).
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from bfncodec.errors import BfnError
@@ -29,10 +27,9 @@ from bfncodec.models.text import bytewise, contexts, mixing, network
 from bfncodec.models.text.network import LOGIT_STEPS
 from bfncodec.train import checkpoint, distributed
 from bfncodec.train.freeze import freeze
-from bfncodec.train.loop import rate_factor
+from bfncodec.train.loop import Log, Plan, Training, changed
 from bfncodec.train.text.corpus import WARM, Corpus
 
-Log = Callable[[str], None]
 _UNITS = (32.0, 16.0, 16.0, float(LOGIT_STEPS))  # of an exported model's table, activations and logits, as floats
 _WORN = 1.0  # Adagrad's sums for a table that has been trained
 _FINE = {"steps": 2000, "rate": 3e-4, "table_rate": 0.03}  # of the plan, where a trained model is the start
@@ -41,26 +38,24 @@ PIECES = (12_000, 30_000, 60_000, 100_000)  # bytes of text that the mixing weig
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is trained and for how long; stored in every checkpoint."""
+class TextPlan(Plan):
+    """What is trained and for how long."""
 
+    steps: int = 60000
+    decay: float = 0.6
     dimensions: int = 16
     width: int = 384
     hidden: int = 256
-    steps: int = 60000
     windows: int = 16  # a step
     length: int = 512  # bytes a window
-    rate: float = 2e-3
     table_rate: float = 0.1
-    decay: float = 0.6  # the last part of the steps, over which the rates fall to zero
     crlf: float = 0.25  # share of windows whose lines are made to end in CR LF
-    seed: int = 0
 
 
-class Network(torch.nn.Module):
+class TextTrainingNetwork(torch.nn.Module):
     """Embedding rows [n, CONTEXTS * dimensions] -> logits [n, 256]; products in bfloat16."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: TextPlan) -> None:
         super().__init__()
         inputs = contexts.CONTEXTS * plan.dimensions
         self.first = torch.nn.Linear(inputs, plan.width)
@@ -94,7 +89,7 @@ def _adagrad(table: Any, squares: Any, rows: Any, gradient: Any, rate: float) ->
             table[row, column] -= factor * gradient[index, column]
 
 
-def _batch(corpus: Corpus, plan: Plan, step: int, share: slice = distributed.ALL) -> tuple[Tensor, Tensor]:
+def _batch(corpus: Corpus, plan: TextPlan, step: int, share: slice = distributed.ALL) -> tuple[Tensor, Tensor]:
     """Rows int32 [windows * length, CONTEXTS] and bytes int64 of one step, of a share of the windows."""
     rng = np.random.default_rng([plan.seed, step])
     texts = [corpus.window(rng, plan.length, plan.crlf) for _ in range(plan.windows)][share]
@@ -106,23 +101,42 @@ def _batch(corpus: Corpus, plan: Plan, step: int, share: slice = distributed.ALL
     return torch.from_numpy(rows.reshape(-1, contexts.CONTEXTS)), torch.from_numpy(values.reshape(-1))
 
 
-class Trainer:
-    """The network, its table, its text and its optimisers."""
+class TextTraining(Training):
+    """The network, its table and its text."""
 
-    def __init__(self, corpus: Corpus, plan: Plan, device: str, log: Log) -> None:
-        self.corpus, self.plan, self.device, self.log = corpus, plan, device, log
+    unit, counted = "bpb", ("kB", 1e3)
+
+    def __init__(self, corpus: Corpus, plan: TextPlan, device: str, log: Log) -> None:
+        self.corpus, self.plan, self.device = corpus, plan, device
         torch.manual_seed(plan.seed)
         self.table = torch.empty(contexts.ROWS, plan.dimensions).uniform_(-0.05, 0.05).to(device)
         self.squares = torch.full((contexts.ROWS,), 1e-3, device=device)
-        self.network = Network(plan).to(device)
-        self.step = 0
-        self.losses: list[float] = []  # of the steps of this run
-        layers = (self.network.first, self.network.second, self.network.last)
-        others = [self.network.last.weight, *(layer.bias for layer in layers)]
-        self.optimisers: list[torch.optim.Optimizer] = [
-            torch.optim.Muon([layer.weight for layer in layers[:2]], lr=5 * plan.rate, weight_decay=0.0),
-            torch.optim.AdamW(others, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.0),
-        ]
+        self.layers = layers = TextTrainingNetwork(plan).to(device)
+        self.used = torch.empty(0), torch.empty(0)  # rows of the table in the step at hand, and what they held
+        super().__init__(layers, [layers.first.weight, layers.second.weight], plan, log)
+
+    @property
+    def items(self) -> int:
+        """Bytes."""
+        return self.plan.windows * self.plan.length
+
+    def loss(self, network: nn.Module) -> Tensor:
+        """Bits a byte."""
+        share = distributed.share(self.plan.windows)
+        rows, values = (part.to(self.device) for part in _batch(self.corpus, self.plan, self.step, share))
+        bits, embedded = self._bits(network, rows, values)
+        self.used = rows, embedded
+        return bits * distributed.weight(self.plan.windows)
+
+    def learn(self, factor: float) -> None:
+        """Every process has the whole table, and brings it up to date with the rows of all."""
+        plan, (rows, embedded) = self.plan, self.used
+        assert embedded.grad is not None
+        gradient = embedded.grad * (self.items / distributed.processes() * math.log(2))
+        mine = len(rows) // plan.length
+        rows = distributed.whole(rows.view(mine, -1), plan.windows)
+        gradient = distributed.whole(gradient.view(mine, -1), plan.windows).view(-1, plan.dimensions)
+        self._update_table(rows, gradient, plan.table_rate * factor)
 
     def _bits(self, network: torch.nn.Module, rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Mean bits a byte, and the embedded rows that they depend on."""
@@ -138,46 +152,6 @@ class Trainer:
         self.squares.index_add_(0, flat, gradient.square().mean(1))
         self.table.index_add_(0, flat, gradient * (-rate * self.squares.index_select(0, flat).rsqrt())[:, None])
 
-    def run(self, path: Path, every: float) -> None:
-        """Train to the plan's end; write a checkpoint every `every` seconds and at the end."""
-        plan = self.plan
-        started = saved = told = time.monotonic()
-        first, bits = self.step, self.losses
-        network = distributed.parallel(self.network, self.step)
-        size = plan.windows * plan.length
-        share, weight = distributed.share(plan.windows), distributed.weight(plan.windows)
-        while self.step < plan.steps:
-            factor = rate_factor(self.step, plan.steps, plan.decay)
-            for optimiser, rate in zip(self.optimisers, (5 * plan.rate, plan.rate), strict=True):
-                optimiser.param_groups[0]["lr"] = rate * factor
-                optimiser.zero_grad()
-            rows, values = (part.to(self.device) for part in _batch(self.corpus, plan, self.step, share))
-            loss, embedded = self._bits(network, rows, values)
-            loss = loss * weight
-            loss.backward()  # type: ignore[no-untyped-call]
-            assert embedded.grad is not None
-            gradient = embedded.grad * (size / distributed.processes() * math.log(2))
-            # Every process has the whole table, and brings it up to date with the rows of all.
-            mine = len(values) // plan.length
-            rows = distributed.whole(rows.view(mine, -1), plan.windows)
-            gradient = distributed.whole(gradient.view(mine, -1), plan.windows).view(-1, plan.dimensions)
-            self._update_table(rows, gradient, plan.table_rate * factor)
-            for optimiser in self.optimisers:
-                optimiser.step()
-            bits.append(distributed.mean(loss))
-            if not math.isfinite(bits[-1]):
-                raise BfnError(f"training diverged at step {self.step}: the loss is not finite")
-            self.step += 1
-            now = time.monotonic()
-            if now - told > 30:
-                speed = (self.step - first) * size / (now - started) / 1e3
-                self.log(f"step {self.step}/{plan.steps}  {np.mean(bits[-500:]):.4f} bpb  {speed:.0f} kB/s")
-                told = now
-            if now - saved > every:
-                self.save(path)
-                saved = now
-        self.save(path)
-
     @torch.no_grad()
     def validate(self) -> float:
         """Mean bits a byte over pieces of held-out text, the same ones each time."""
@@ -186,23 +160,18 @@ class Trainer:
             rows = np.empty((len(text) - WARM, contexts.CONTEXTS), np.int32)
             contexts.window_rows(text, WARM, rows)
             values = torch.from_numpy(text[WARM:].astype(np.int64)).to(self.device)
-            bits += float(self._bits(self.network, torch.from_numpy(rows).to(self.device), values)[0]) * len(values)
+            bits += float(self._bits(self.layers, torch.from_numpy(rows).to(self.device), values)[0]) * len(values)
             count += len(values)
         return bits / max(count, 1)
 
-    def save(self, path: Path) -> None:
-        """Write table, weights, optimiser state and step."""
-        tensors = {"table": self.table, "squares": self.squares}
-        tensors |= {f"weight.{name}": value for name, value in self.network.state_dict().items()}
-        checkpoint.save(path, tensors, self.optimisers, asdict(self.plan), self.step)
+    def state(self) -> dict[str, Tensor]:
+        """The table."""
+        return {"table": self.table, "squares": self.squares}
 
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint of the same network; another length or rate is allowed."""
-        tensors, _, self.step = checkpoint.load(path, self.optimisers)
+    def take(self, tensors: dict[str, Tensor]) -> None:
+        """The table."""
         self.table.copy_(tensors["table"])
         self.squares.copy_(tensors["squares"])
-        checkpoint.restore(self.network, tensors, path)
-        self.log(f"going on from step {self.step} of {path}")
 
     @torch.no_grad()
     def start_from(self, tensors: Tensors) -> None:
@@ -217,7 +186,7 @@ class Trainer:
             raise BfnError("the model to start from has other widths than the one to train")
         self.table.copy_(torch.from_numpy(layers.table.astype(np.float32)) / _UNITS[0])
         self.squares.fill_(_WORN)
-        for number, layer in enumerate((self.network.first, self.network.second, self.network.last)):
+        for number, layer in enumerate((self.layers.first, self.layers.second, self.layers.last)):
             power = 2.0 ** layers.shifts[number]
             rounding = (1 << layers.shifts[number].astype(np.int64)) >> 1
             weight = layers.weights[number].T / power[:, None] * (_UNITS[number] / _UNITS[number + 1])
@@ -227,26 +196,43 @@ class Trainer:
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The integer network, as `models.text.network` reads it."""
-        return integers(self.table.cpu().numpy(), self.network, _batch(self.corpus, self.plan, _CALIBRATION)[0].numpy())
+        return integers(self.table.cpu().numpy(), self.layers, _batch(self.corpus, self.plan, _CALIBRATION)[0].numpy())
 
 
-def integers(table: NDArray[Any], trained: Network, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def integers(table: NDArray[Any], trained: TextTrainingNetwork, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """int8 table and layers of a float network; `rows` [n, CONTEXTS] of some text tell the activations' ranges."""
     scale = INPUT_MAX / np.quantile(abs(table[rows.reshape(-1)]), 0.9999)
-    made = {"text.table": np.rint(table * scale).clip(-INPUT_MAX, INPUT_MAX).astype(np.int8)}
-    values = made["text.table"][rows].reshape(len(rows), -1).astype(np.float64)
-    for name, layer in (("first", trained.first), ("second", trained.second), ("last", trained.last)):
+    whole = np.rint(table * scale).clip(-INPUT_MAX, INPUT_MAX).astype(np.int8)
+    values = whole[rows].reshape(len(rows), -1).astype(np.float64)
+    layers = {"text.first": trained.first, "text.second": trained.second, "text.last": trained.last}
+    return {"text.table": whole} | frozen_layers(layers, values, scale)
+
+
+def frozen_layers(
+    layers: dict[str, torch.nn.Linear], values: NDArray[np.float64], scale: float
+) -> dict[str, NDArray[Any]]:
+    """Layers after each other, the last of which gives logits, as integers.
+
+    values: integer inputs [n, in], in steps of 1 / scale, that tell the activations' ranges.
+    """
+    tensors: dict[str, NDArray[Any]] = {}
+    for name, layer in layers.items():
         weight = layer.weight.detach().cpu().double().numpy() / scale
         bias = layer.bias.detach().cpu().double().numpy()
         sums = values @ weight.T + bias
-        scale = LOGIT_STEPS if name == "last" else ACTIVATION_MAX / np.quantile(sums, 0.9999)
-        made |= freeze(f"text.{name}", weight * scale, bias * scale)
+        scale = LOGIT_STEPS if name.endswith("last") else ACTIVATION_MAX / np.quantile(sums, 0.9999)
+        tensors |= freeze(name, weight * scale, bias * scale)
         values = np.rint(sums * scale).clip(0, ACTIVATION_MAX)
-    return made
+    return tensors
 
 
 def learn_mixing(
-    tensors: dict[str, NDArray[Any]], corpus: Corpus, plan: Plan, pieces: int, log: Log, start: Tensors | None = None
+    tensors: dict[str, NDArray[Any]],
+    corpus: Corpus,
+    plan: TextPlan,
+    pieces: int,
+    log: Log,
+    start: Tensors | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Mixing weights and chances of histories, learnt by coding pieces of training text one after the other.
 
@@ -271,43 +257,38 @@ def learn_mixing(
 
 
 def train(
-    data: Path,
+    corpus: Corpus,
     output: Path,
     work: Path,
     *,
     changes: dict[str, Any] | None = None,
     init: Path | None = None,
     pieces: int = 160,
-    skip: frozenset[str] = frozenset(),
     device: str = "cpu",
     every: float = 180.0,
     log: Log = print,
 ) -> None:
     """Train a text model and write its file.
 
-    data: a folder of text files, or one file. work: folder of the checkpoint; training goes on
-    from one that is there. changes: fields of the plan to replace. init: a model to start from;
-    its rates are lower. pieces: of text that the mixing weights are learnt on. skip: ends of
-    paths to leave out.
+    work: folder of the checkpoint; training goes on from one that is there. changes: fields of the
+    plan to replace. init: a model to start from; its rates are lower. pieces: of text that the mixing
+    weights are learnt on.
     """
     checkpoint.check_name(output)
-    corpus = Corpus(data, skip)
-    plan = replace(Plan(), **(_FINE if init else {}) | (changes or {}))
-    trainer = Trainer(corpus, plan, device, log)
+    plan = changed(TextPlan(), (_FINE if init else {}) | (changes or {}))
+    training = TextTraining(corpus, plan, device, log)
     start = zoo.tensors(init) if init else None
     if start is not None:
-        trainer.start_from(start)
-    work.mkdir(parents=True, exist_ok=True)
+        training.start_from(start)
     path = work / "text.safetensors"
-    if path.exists():
-        trainer.load(path)
+    training.resume(path)
     log(f"{corpus.bytes:,} bytes of text, {plan.steps} steps of {plan.windows * plan.length} bytes")
-    trainer.run(path, every)
+    training.run(path, every)
     if not distributed.first():
         return
-    bits = trainer.validate()
+    bits = training.validate()
     log(f"{bits:.4f} bits per byte on held-out text, without what is learnt inside a file")
-    tensors = trainer.tensors()
+    tensors = training.tensors()
     tensors |= learn_mixing(tensors, corpus, plan, pieces, log, start)
     card = {"plan": asdict(plan), "held_out_bits": round(bits, 4), "bytes": corpus.bytes, "pieces": pieces}
     checkpoint.write_model(output, tensors, card)

@@ -1,0 +1,66 @@
+"""Passes: the planes of a picture that are coded together. Imports no network, so that a header can be read fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.spans import Data
+
+Pixels = NDArray[np.uint8]
+
+GRB = [1, 0, 2]  # RGB -> GRB, and back
+STRIDE = 16  # of the thumbnail's pixels, in both directions
+LEARN_FROM = 1 << 14  # pixels from which on an image's own statistics are worth learning
+
+
+class Schedule(IntEnum):
+    """The groups of an image block."""
+
+    WAVEFRONT = 0
+    LATTICE = 1
+
+
+@dataclass
+class Pass:
+    """One coded plane set of a block of images (alpha, or grey, or the three colours).
+
+    `constant` holds one byte a channel where every pixel is the same; then nothing else is used.
+    """
+
+    constant: bytes | None = None
+    silent: int = 0  # bit g: group g has no noisy steps
+    pace: int = 0  # of the heads' learning, 0 to 2; 3: none
+    base: Data = b""
+    changes: Data = b""
+    stream: Data = b""
+
+
+def split(pixels: Pixels) -> list[Pixels]:
+    """Pixels [N, H, W, C] -> the planes of every pass: alpha, then grey or G, R, B."""
+    channels = pixels.shape[3]
+    colour = pixels[..., : channels - 1 if channels in (2, 4) else channels]
+    return [*([pixels[..., -1:]] if channels in (2, 4) else []), ordered(colour)]
+
+
+def merge(planes: list[Pixels]) -> Pixels:
+    """The inverse of `split`."""
+    return np.concatenate([ordered(planes[-1]), *planes[:-1]], axis=3)
+
+
+def ordered(planes: Pixels) -> Pixels:
+    """RGB planes [..., 3] as GRB, or back; others as they are."""
+    return planes[..., GRB] if planes.shape[-1] == 3 else planes
+
+
+def constant(colour: bytes, shape: tuple[int, ...]) -> Pixels:
+    """Planes of one colour, a byte a channel in the pictures' own order."""
+    return ordered(np.broadcast_to(np.frombuffer(colour, np.uint8), shape))
+
+
+def pass_channels(channels: int) -> list[int]:
+    """Channels of every pass of pictures of so many channels."""
+    return {1: [1], 2: [1, 1], 3: [3], 4: [1, 3]}[channels]

@@ -1,0 +1,105 @@
+"""Planes of pictures <-> the passes that they are coded in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.coding import protocol
+from bfncodec.coding.ans import Coder
+from bfncodec.coding.ledger import Ledger
+from bfncodec.errors import CorruptFile, LimitExceeded
+from bfncodec.exact import kernels
+from bfncodec.models import zoo
+from bfncodec.models.image import bias_changes, coefficients, learning_heads
+from bfncodec.models.image.lattice import Lattice, LatticeSink, LatticeSource
+from bfncodec.models.image.networks import Networks, load
+from bfncodec.models.image.passes import LEARN_FROM, Pass, Pixels, Schedule, ordered
+from bfncodec.models.image.wavefront import Shape, Wavefront, WavefrontSink, WavefrontSource
+
+RUN_LIMIT = 1 << 22  # pixels a diagonal at most: sums over one learning step stay exact
+
+
+@zoo.per_file
+def networks(path: Path, kernel: str) -> Networks:
+    """The networks of a model file, made once per kernel."""
+    return load(kernels.kernel(kernel), zoo.tensors(path))
+
+
+def encode_pass(nets: Networks, planes: Pixels, effort: str, ledger: Ledger | None) -> Pass:
+    """The smallest pass for planes [N, H, W, channels] that an effort tries."""
+    colour = planes[0, 0, 0]
+    if (planes == colour).all():
+        return Pass(constant=ordered(colour).tobytes())
+    if effort == "lattice":
+        return _pushed(LatticeSource(nets, planes), Pass(), ledger)
+    fitted = coefficients.choose(planes, nets.coefficients)
+    tried = []
+    for plan in _plans(nets, planes, fitted, effort):
+        account = ledger.blank() if ledger is not None else None
+        model = WavefrontSource(nets.changed(bytes(plan.changes)), planes, fitted, plan.pace)
+        tried.append((_pushed(model, plan, account), account))
+    best, account = min(tried, key=lambda one: len(one[0].stream) + len(one[0].changes))
+    if ledger is not None and account is not None:
+        ledger.extend(account)
+    return best
+
+
+def _plans(nets: Networks, planes: Pixels, fitted: NDArray[np.int64], effort: str) -> list[Pass]:
+    """Passes to try, without their streams."""
+    base = coefficients.pack(fitted, nets.coefficients)
+    learns = len(planes) == 1 and planes[..., 0].size >= LEARN_FROM
+    plans = [Pass(base=base, pace=0 if learns else learning_heads.FIXED)]
+    if effort == "max" and learns:
+        from bfncodec.train.image import adapt
+
+        changes = bias_changes.pack(adapt.fit(nets.tensors, planes, fitted), nets.tensors)
+        plans += [Pass(base=base, pace=1), Pass(base=base, pace=1, changes=changes)]
+    return plans
+
+
+def _pushed(model: WavefrontSource | LatticeSource, plan: Pass, ledger: Ledger | None) -> Pass:
+    """The plan with all that its model's groups push."""
+    coder = Coder()
+    silent = sum(1 << group for group in protocol.encode(coder, model, ledger))
+    return replace(plan, silent=silent, stream=coder.data())
+
+
+def decode_pass(nets: Networks, part: Pass, shape: Shape, schedule: Schedule) -> Pixels:
+    """The planes uint8 [N, H, W, channels] of a pass of many colours; CorruptFile if it is damaged."""
+    model = _sink(nets, part, shape, schedule)
+    coder = Coder(bytes(part.stream))
+    protocol.decode(coder, model, _silent(part.silent, model))
+    if not coder.empty:
+        raise CorruptFile("the payload is damaged: something is left after the last pixel")
+    return model.images()
+
+
+def decode_thumbnails(nets: Networks, part: Pass, shape: Shape, schedule: Schedule) -> Pixels:
+    """Small versions uint8 [N, h, w, channels] of the planes, from the first group alone."""
+    model = _sink(nets, part, shape, schedule)
+    protocol.decode(Coder(bytes(part.stream)), model, _silent(part.silent, model), last=1)
+    return model.thumbnails()
+
+
+def _sink(nets: Networks, part: Pass, shape: Shape, schedule: Schedule) -> WavefrontSink | LatticeSink:
+    """What a pass is decoded by; CorruptFile if it has fields that it cannot have."""
+    if schedule is Schedule.LATTICE:
+        if part.pace or part.base or part.changes:
+            raise CorruptFile("a lattice pass has fields that it cannot have")
+        return LatticeSink(nets, shape)
+    if part.pace != learning_heads.FIXED and shape[0] * min(shape[1:3]) > RUN_LIMIT:
+        raise LimitExceeded("the block is too large for heads that learn")
+    fitted = coefficients.unpack(bytes(part.base), nets.coefficients)
+    return WavefrontSink(nets.changed(bytes(part.changes)), shape, fitted, part.pace)
+
+
+def _silent(mask: int, model: Wavefront | Lattice) -> set[int]:
+    """Groups without their noisy steps; CorruptFile if one of them has none anyway."""
+    silent = {group for group in range(mask.bit_length()) if mask >> group & 1}
+    if not silent <= {number for number, group in enumerate(model.groups) if group.steps}:
+        raise CorruptFile("a group without noisy steps is marked as silent")
+    return silent

@@ -1,0 +1,43 @@
+"""Pictures: pixels, and what else is needed to make the file again that they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Origin(IntEnum):
+    """What a picture came from, and is turned back into."""
+
+    PNG = 0
+    PNM = 1
+    BMP = 2
+    ARRAY = 3
+    PILLOW = 4
+
+
+class Layout(IntEnum):
+    """Channels of a picture."""
+
+    L = 0
+    LA = 1
+    RGB = 2
+    RGBA = 3
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return (1, 2, 3, 4)[self]
+
+
+@dataclass
+class Picture:
+    """Pixels uint8 [height, width, channels], and what the file's format adds to them."""
+
+    origin: Origin
+    layout: Layout
+    pixels: NDArray[np.uint8]
+    metadata: bytes = b""
