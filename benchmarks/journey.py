@@ -19,11 +19,10 @@ from PIL import Image
 from bfncodec.blocks import image
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
-from bfncodec.container import Layout, Source
 from bfncodec.flow.theta import Theta
-from bfncodec.media.png import Picture
 from bfncodec.models import zoo
 from bfncodec.models.image import canvas
+from bfncodec.picture import Layout, Origin, Picture
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 SHOWN = (1, 2, 4, 6, 8)  # noisy steps
@@ -34,7 +33,7 @@ class Watched:
     """A decoding, and what was seen on the way."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
-        block = image.encode_pictures([Picture(Source.ARRAY, Layout.RGB, pixels)], "float32")
+        block = image.encode_pictures([Picture(Origin.ARRAY, Layout.RGB, pixels)], "float32")
         assert block.image is not None
         part = block.image.passes[0]
         nets = image.networks(zoo.find_hash(block.image.model), "float32")

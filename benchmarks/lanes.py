@@ -19,7 +19,7 @@ from bfncodec import container
 from bfncodec.blocks import text as text_blocks
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
-from bfncodec.container import Block, File, Mode
+from bfncodec.container import Block, File
 from bfncodec.models import zoo
 
 LANES = (1, 2, 4, 8, 16)

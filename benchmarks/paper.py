@@ -25,13 +25,13 @@ from benchmarks.tables import table
 from bfncodec.blocks import image
 from bfncodec.blocks import single as single_blocks
 from bfncodec.blocks import text as text_blocks
+from bfncodec.blocks.single import Sender
 from bfncodec.coding.channels import channel
-from bfncodec.container import Layout, Sender, Source
 from bfncodec.flow.schedule import Step
 from bfncodec.flow.theta import Theta, VectorTheta, prior
 from bfncodec.measure import account
-from bfncodec.media.png import Picture
 from bfncodec.models import zoo
+from bfncodec.picture import Layout, Origin, Picture
 
 MODELS = Path(__file__).parents[1] / "models"
 RESULTS = Path(__file__).with_name("results")
@@ -163,7 +163,7 @@ def codecs(data: Path, count: int) -> dict[str, float]:
     """What bfncodec's own schedules need for the same items, in bits a dimension or character, headers left out."""
     made = {}
     pixels = items("cifar10", data, count)
-    pictures = [Picture(Source.ARRAY, Layout.RGB, one) for one in pixels]
+    pictures = [Picture(Origin.ARRAY, Layout.RGB, one) for one in pixels]
     for effort in ("default", "lattice"):
         block = image.encode_pictures(pictures, "float32", effort=effort)
         assert block.image is not None

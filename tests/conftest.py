@@ -19,7 +19,7 @@ settings.load_profile("unhurried")
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of models: those of the goldens, and a tiny text model that takes the place of the packaged one."""
-    import make_tiny_text
+    from tools import make_tiny_text
 
     folder = tmp_path_factory.mktemp("models")
     for path in DATA.glob("*.safetensors"):

@@ -10,23 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bfncodec import container
-from bfncodec.container import (
-    Block,
-    File,
-    Image,
-    Layout,
-    Mode,
-    Pass,
-    Reader,
-    Schedule,
-    Sender,
-    Single,
-    Source,
-    Text,
-    TextSchedule,
-)
+from bfncodec import container, decoding
+from bfncodec.blocks.image import Image
+from bfncodec.blocks.single import Sender, Single
+from bfncodec.blocks.text import Text, TextSchedule
+from bfncodec.container import Block, File, Reader
 from bfncodec.errors import BadMagic, BfnError, CorruptFile, LimitExceeded, TruncatedFile, UnsupportedFeature
+from bfncodec.models.image.passes import Pass, Schedule
+from bfncodec.picture import Layout
 
 HUGE = 1 << 40
 
@@ -73,20 +64,20 @@ def text_header(size: int = 9, schedule: int = 0, lanes: int = 1, rest: bytes = 
 )
 def test_text_mode_damage_gives_a_hint(damage) -> None:
     with pytest.raises(BadMagic, match="text mode"):
-        container.read(damage(container.write(File([stored(b"x")]))))
+        decoding.read(damage(container.write(File([stored(b"x")]))))
 
 
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n", b"hello", b"\x89BFX", b"\0" * 100])
 def test_other_files_are_not_bfn(data: bytes) -> None:
     assert not container.is_bfn(data)
     with pytest.raises(BadMagic, match="not a .bfn"):
-        container.read(data)
+        decoding.read(data)
 
 
 @pytest.mark.parametrize("length", range(8))
 def test_a_part_of_the_magic_is_truncated(length: int) -> None:
     with pytest.raises(TruncatedFile):
-        container.read(container.MAGIC[:length])
+        decoding.read(container.MAGIC[:length])
 
 
 # Row 20: versions, flags, modes, kinds
@@ -95,25 +86,25 @@ def test_a_part_of_the_magic_is_truncated(length: int) -> None:
 @pytest.mark.parametrize("version", [0, 2, 255])
 def test_unknown_version(version: int) -> None:
     with pytest.raises(UnsupportedFeature, match=f"version {version} "):
-        container.read(sealed(b"", version=version))
+        decoding.read(sealed(b"", version=version))
 
 
 @pytest.mark.parametrize("bit", range(2, 8))
 def test_every_reserved_flag(bit: int) -> None:
     with pytest.raises(UnsupportedFeature, match="flags"):
-        container.read(sealed(b"", flags=1 << bit))
+        decoding.read(sealed(b"", flags=1 << bit))
 
 
 def test_the_plain_image_header_is_good() -> None:
     """The headers below differ from it by one field each."""
-    image = container.read(sealed(image_header())).blocks[0].image
+    image = decoding.read(sealed(image_header())).blocks[0].image
     assert image is not None and image.passes == [Pass(constant=b"abc")]
 
 
 @pytest.mark.parametrize("lanes", [1, container.LANE_LIMIT])
 def test_the_plain_text_header_is_good(lanes: int) -> None:
     """As is the image's."""
-    block = container.read(sealed(text_header(lanes=lanes), b"abc")).blocks[0]
+    block = decoding.read(sealed(text_header(lanes=lanes), b"abc")).blocks[0]
     assert (block.size, block.text) == (9, Text(b"hash", lanes, streams=[b"abc"]))
 
 
@@ -121,7 +112,7 @@ def test_the_plain_text_header_is_good(lanes: int) -> None:
 def test_the_plain_header_of_blocks_is_good(steps: int, quiet: int) -> None:
     header = text_header(schedule=1, rest=bytes([steps]) + container.varint(quiet) + b"\1\3")
     text = Text(b"hash", 1, TextSchedule.BLOCKWISE, steps, quiet, [b"abc"])
-    assert container.read(sealed(header, b"abc")).blocks[0].text == text
+    assert decoding.read(sealed(header, b"abc")).blocks[0].text == text
 
 
 @pytest.mark.parametrize("schedule, fewest", [(0, 46), (1, 360)])
@@ -133,10 +124,10 @@ def test_a_text_is_no_larger_than_its_stream_can_hold(schedule: int, fewest: int
     for size in (most, most + 1):
         data = sealed(text_header(size, schedule, rest=steps + b"\1" + bytes([length])), bytes(length))
         if size == most:
-            assert container.read(data).blocks[0].size == size
+            assert decoding.read(data).blocks[0].size == size
         else:
             with pytest.raises(CorruptFile, match="size and streams"):
-                container.read(data)
+                decoding.read(data)
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -147,11 +138,11 @@ def test_a_text_has_a_stream_for_every_mebibyte_at_most(count: int) -> None:
     for size in (least - 1, least):
         data = sealed(text_header(size, rest=streams), bytes(100 * count))
         if size == least:
-            text = container.read(data).blocks[0].text
+            text = decoding.read(data).blocks[0].text
             assert text is not None and len(text.streams) == count
         else:
             with pytest.raises(CorruptFile, match="size and streams"):
-                container.read(data)
+                decoding.read(data)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +160,7 @@ def test_a_text_has_a_stream_for_every_mebibyte_at_most(count: int) -> None:
 )
 def test_unknown_values(header: bytes) -> None:
     with pytest.raises(UnsupportedFeature, match="not supported"):
-        container.read(sealed(header))
+        decoding.read(sealed(header))
 
 
 # Row 22: header check, varints, lengths
@@ -207,9 +198,9 @@ def test_header_crc() -> None:
             damaged = bytearray(data)
             damaged[position] ^= 1 << bit
             with pytest.raises(BfnError):
-                container.read(bytes(damaged))
+                decoding.read(bytes(damaged))
     with pytest.raises(CorruptFile, match="checksum"):
-        container.read(data[: end - 1] + bytes([data[end - 1] ^ 1]) + b"payload")
+        decoding.read(data[: end - 1] + bytes([data[end - 1] ^ 1]) + b"payload")
 
 
 @pytest.mark.parametrize(
@@ -260,7 +251,7 @@ def test_huge_claims_cost_nothing(data: bytes) -> None:
     start = time.perf_counter()
     try:
         with pytest.raises(BfnError):
-            container.read(data, max_output=1 << 34, max_pixels=1 << 28)
+            decoding.read(data, max_output=1 << 34, max_pixels=1 << 28)
         assert time.perf_counter() - start < 0.1
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
@@ -274,7 +265,7 @@ def test_names_cannot_be_a_bomb() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(CorruptFile, match="names"):
-            container.read(sealed(header, flags=1))
+            decoding.read(sealed(header, flags=1))
         assert tracemalloc.get_traced_memory()[1] < 1 << 28
     finally:
         tracemalloc.stop()
@@ -283,7 +274,7 @@ def test_names_cannot_be_a_bomb() -> None:
 @given(st.binary(max_size=200), st.integers(0, 1), st.binary(max_size=20))
 def test_any_header_gives_a_file_or_an_error(header: bytes, flags: int, payload: bytes) -> None:
     try:
-        container.read(sealed(header, payload, flags=flags))
+        decoding.read(sealed(header, payload, flags=flags))
     except BfnError:
         pass
 
@@ -323,7 +314,7 @@ def test_any_header_gives_a_file_or_an_error(header: bytes, flags: int, payload:
 )
 def test_contradictions(header: bytes, payload: bytes) -> None:
     with pytest.raises((CorruptFile, TruncatedFile)):
-        container.read(sealed(header, payload))
+        decoding.read(sealed(header, payload))
 
 
 # Rows 24 and 25: the end
@@ -333,10 +324,10 @@ def test_prefixes_and_trailing_bytes() -> None:
     data = container.write(File([stored(b"some payload")]))
     for length in range(len(data)):
         with pytest.raises(TruncatedFile):
-            container.read(data[:length])
+            decoding.read(data[:length])
     for more in (b"\0", data):
         with pytest.raises(CorruptFile, match="follow the end"):
-            container.read(data + more)
+            decoding.read(data + more)
 
 
 # Row 27: limits
@@ -344,20 +335,20 @@ def test_prefixes_and_trailing_bytes() -> None:
 
 def test_limits() -> None:
     file = File([stored(bytes(60)), stored(bytes(40))], ["a", "b"])
-    assert container.read(container.write(file), max_output=100) == file
+    assert decoding.read(container.write(file), max_output=100) == file
     with pytest.raises(LimitExceeded, match="--max-output"):
-        container.read(container.write(file), max_output=99)
+        decoding.read(container.write(file), max_output=99)
     image = sealed(image_header(width=10, height=10, size=300))
-    container.read(image, max_pixels=100)
+    decoding.read(image, max_pixels=100)
     with pytest.raises(LimitExceeded, match="--max-pixels"):
-        container.read(image, max_pixels=99)
+        decoding.read(image, max_pixels=99)
 
 
 def test_item_limit() -> None:
     items = container.ITEM_LIMIT + 1
     header = b"\1\0" + b"\2" + container.varint(items) + image_header(size=12 * items)[1:]
     with pytest.raises(LimitExceeded, match="items"):
-        container.read(sealed(header, flags=1))
+        decoding.read(sealed(header, flags=1))
 
 
 # Row 28: names, and nothing else about the source
@@ -366,11 +357,11 @@ def test_item_limit() -> None:
 def test_names_are_kept() -> None:
     names = ["plain.png", "ünï.png", "\udcff\udc80 no utf-8", "new\nline", "a/b", "", "same", "same"]
     file = File([stored(bytes([number])) for number in range(len(names))], names)
-    assert container.read(container.write(file)).names == names
+    assert decoding.read(container.write(file)).names == names
 
 
 def test_single_files_hold_no_name() -> None:
-    assert container.read(container.write(File([stored(b"x")]))).names is None
+    assert decoding.read(container.write(File([stored(b"x")]))).names is None
 
 
 @pytest.mark.parametrize("names", [[], ["a\0b"]])
@@ -385,21 +376,21 @@ def test_only_images_share_a_block(mode: Mode) -> None:
     start = b"\1" + container.varint(len(packed)) + packed + bytes([mode]) + b"\2"
     header = text_header()[1:] if mode is Mode.TEXT else b"\3" + bytes(8) + b"\3"
     with pytest.raises(CorruptFile, match="more than one item"):
-        container.read(sealed(start + header, b"abc", flags=1))
+        decoding.read(sealed(start + header, b"abc", flags=1))
 
 
 @pytest.mark.parametrize("packed", [b"", b"no zlib", zlib.compress(b"a")[:-1], zlib.compress(b"a") + b"\0"])
 def test_damaged_names(packed: bytes) -> None:
     header = b"\1" + container.varint(len(packed)) + packed + b"\0\1\0" + container.digest(b"") + b"\0"
     with pytest.raises(CorruptFile, match="names"):
-        container.read(sealed(header, flags=1))
+        decoding.read(sealed(header, flags=1))
 
 
 def test_names_must_match_the_items() -> None:
     packed = zlib.compress(b"a\0b")
     header = b"\1" + container.varint(len(packed)) + packed + b"\0\1\0" + container.digest(b"") + b"\0"
     with pytest.raises(CorruptFile, match="names"):
-        container.read(sealed(header, flags=1))
+        decoding.read(sealed(header, flags=1))
 
 
 # Row 29: bytes
@@ -417,7 +408,7 @@ def test_layout_of_a_text_in_bytes() -> None:
     block = Block(Mode.TEXT, 1, 300, b"8 bytes.", text=Text(b"hash", 2, streams=[b"stream"]))
     header = b"\3" + b"\xac\2" + b"8 bytes." + b"\0" + b"hash" + b"\2" + b"\1\6"
     assert container.write(File([block])) == sealed(header, b"stream")
-    assert container.read(sealed(header, b"stream")) == File([block])
+    assert decoding.read(sealed(header, b"stream")) == File([block])
 
 
 def test_layout_of_blocks_of_bytes_in_bytes() -> None:
@@ -427,7 +418,7 @@ def test_layout_of_blocks_of_bytes_in_bytes() -> None:
     block = Block(Mode.TEXT, 1, 2 << 20, b"8 bytes.", text=text)
     header = b"\3" + b"\x80\x80\x80\1" + b"8 bytes." + b"\1" + b"hash" + b"\2" + b"\3\xac\2" + b"\3" + b"\x88\x0e\0\4"
     assert container.write(File([block])) == sealed(header, b"".join(streams))
-    assert container.read(sealed(header, b"".join(streams))) == File([block])
+    assert decoding.read(sealed(header, b"".join(streams))) == File([block])
 
 
 def test_layout_of_data_items_in_bytes() -> None:
@@ -436,7 +427,7 @@ def test_layout_of_data_items_in_bytes() -> None:
     block = Block(Mode.SINGLE, 1, 300, b"8 bytes.", single=made)
     header = b"\4" + b"\xac\2" + b"8 bytes." + b"hash" + b"\x12" + b"\xac\2" + b"\2\3\5\5\6"
     assert container.write(File([block])) == sealed(header, b"framestream")
-    assert container.read(sealed(header, b"framestream")) == File([block])
+    assert decoding.read(sealed(header, b"framestream")) == File([block])
 
 
 # Write and read
@@ -530,5 +521,5 @@ def files(draw: st.DrawFn) -> File:
 def test_write_and_read(file: File) -> None:
     data = container.write(file)
     assert container.is_bfn(data)
-    assert container.read(data) == file
-    assert container.write(container.read(data)) == data
+    assert decoding.read(data) == file
+    assert container.write(decoding.read(data)) == data

@@ -10,20 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import make_goldens_paper
 import numpy as np
 import pytest
 from PIL import Image
+from tools import make_goldens_paper
 
 import bfncodec
 from bfncodec import api, container, decoding, encoding
 from bfncodec.blocks import image as image_blocks
 from bfncodec.blocks import plain, single, text
-from bfncodec.container import Block, File, Layout, Mode, Pass, Schedule, Source
-from bfncodec.container import Image as Header
+from bfncodec.blocks.image import Image as Header
+from bfncodec.container import Block, File
 from bfncodec.errors import BfnError, CorruptFile, LimitExceeded, TruncatedFile
 from bfncodec.models import zoo
 from bfncodec.models.image import coefficients
+from bfncodec.models.image.passes import Pass, Schedule
+from bfncodec.picture import Layout, Origin
 from bfncodec.spans import whole
 
 BLOCKS = b"a text that repeats, a text \r\n" * 5  # longer than what is sent without noise
@@ -90,7 +92,7 @@ def encoded(request: pytest.FixtureRequest, models: Path) -> bytes:
 
 def decoded(data: bytes) -> Any:
     """What a file holds, comparable with ==."""
-    if container.read(data).names is not None:
+    if decoding.read(data).names is not None:
         return bfncodec.decode_items(data)
     content = bfncodec.decode(data)
     return content if isinstance(content, bytes) else (content.shape, content.tobytes())
@@ -179,7 +181,7 @@ def test_every_bit_of_the_noise() -> None:
 def test_another_digest_is_an_error() -> None:
     """Content that differs from what was encoded is never returned."""
     for content in (waves(16, 0), b"some bytes", b"some bytes " * 20, bytes(range(90))):
-        file = container.read(bfncodec.encode(content, model="tiny"))
+        file = decoding.read(bfncodec.encode(content, model="tiny"))
         file.blocks[0].digest = bytes(8)
         with pytest.raises(CorruptFile, match="checksum"):
             bfncodec.decode(container.write(file))
@@ -228,8 +230,8 @@ def test_bugs_are_not_taken_for_damage(
 @pytest.mark.parametrize("width, height", [(1 << 30, 1 << 30), (1 << 61, 1), (1, 1 << 61)])
 @pytest.mark.parametrize("part", [Pass(constant=b"x"), Pass(stream=b"x")])
 def test_claims_that_no_array_has_are_refused_without_limits(tiny: Path, width: int, height: int, part: Pass) -> None:
-    made = Header(Source.ARRAY, Layout.L, Schedule.LATTICE, width, height, zoo.digest(tiny), passes=[part])
-    file = container.read(container.write(File([Block(Mode.IMAGE, 1, width * height, bytes(8), image=made)])))
+    made = Header(Origin.ARRAY, Layout.L, Schedule.LATTICE, width, height, zoo.digest(tiny), passes=[part])
+    file = decoding.read(container.write(File([Block(Mode.IMAGE, 1, width * height, bytes(8), image=made)])))
     with pytest.raises(LimitExceeded, match="memory"):
         next(decoding.contents(file, "cpu"))
     if part.constant is None:
@@ -243,9 +245,9 @@ def test_a_closed_file_is_not_taken_for_damage(encoded: bytes, opened: Callable[
     with opened() as file:
         file.write(encoded)
         span = whole(file)
-        read = container.read(span)
+        read = decoding.read(span)
     with pytest.raises(ValueError, match="I/O operation on closed file"):
-        container.read(span)
+        decoding.read(span)
     with pytest.raises(ValueError, match="I/O operation on closed file"):
         encoding.encode_file(span, io.BytesIO())
     image = read.blocks[0].image

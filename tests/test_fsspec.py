@@ -14,7 +14,7 @@ from PIL import Image
 
 import bfncodec
 import bfncodec.fsspec
-from bfncodec import api, container
+from bfncodec import api, decoding
 
 ROOT = Path(__file__).parents[1]
 TEXT = "der Fuchs läuft über den Hügel, und der Hund schläft.\r\n" * 30
@@ -86,7 +86,7 @@ def test_images_come_back_byte_for_byte(photo: np.ndarray, tmp_path: Path, kind:
         out.write(given)
     with fsspec.open(path, compression="infer") as back:
         assert back.read() == given
-    assert (container.read(Path(path).read_bytes()).blocks[0].image is not None) == (kind in ("PPM", "BMP"))
+    assert (decoding.read(Path(path).read_bytes()).blocks[0].image is not None) == (kind in ("PPM", "BMP"))
 
 
 def test_a_coded_png_is_read_as_a_png(photo: np.ndarray, tmp_path: Path) -> None:

@@ -11,26 +11,23 @@ import re
 from pathlib import Path
 from typing import Any
 
-import make_goldens
-import make_goldens_paper
-import make_tiny_paper
-import make_tiny_text
 import numpy as np
 import pytest
-import reference_decoder
-import reference_paper
-import reference_stack
-import reference_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import decoder as reference_decoder
+from reference import paper as reference_paper
+from reference import stack as reference_stack
+from reference import text as reference_text
 from safetensors.numpy import load_file
+from tools import make_goldens, make_goldens_paper, make_tiny_paper, make_tiny_text
 
 import bfncodec
 from bfncodec import api, container, decoding, errors
-from bfncodec.container import Source
-from bfncodec.media.png import Picture, build
+from bfncodec.media.png import build
 from bfncodec.models import zoo
 from bfncodec.models.paper.spec import from_card
+from bfncodec.picture import Origin, Picture
 
 GOLDEN = Path(__file__).with_name("data") / "golden"
 MANIFEST: dict[str, Any] = json.loads((GOLDEN / "manifest.json").read_text())
@@ -59,15 +56,15 @@ def check_content(entry: dict[str, Any], content: bytes | Picture) -> None:
     assert content.pixels.shape == tuple(entry["shape"]) and content.pixels.dtype == np.uint8
     assert sha(content.pixels.tobytes()) == entry["pixels"]
     assert (sha(content.metadata) if content.metadata else None) == entry.get("metadata")
-    if content.source is Source.ARRAY:
+    if content.source is Origin.ARRAY:
         assert content.pixels.tobytes() == original
-    elif content.source is not Source.PNG:
+    elif content.source is not Origin.PNG:
         assert build(content) == original
 
 
 def decoded(data: bytes) -> list[bytes | Picture]:
     """All items of a file."""
-    contents = decoding.contents(container.read(data), "cpu")
+    contents = decoding.contents(decoding.read(data), "cpu")
     return [one if isinstance(one, Picture) else b"".join(one) for one in contents]
 
 
@@ -78,7 +75,7 @@ def by_reference(data: bytes) -> list[bytes | Picture]:
         if item.pixels is None:
             contents.append(item.content)
             continue
-        if item.source in (Source.PNM, Source.BMP):
+        if item.source in (Origin.PNM, Origin.BMP):
             picture = Picture(Source(item.source), container.Layout(item.pixels.shape[2] - 1), item.pixels)
             picture.metadata = item.metadata
             assert item.file() == build(picture)
@@ -113,7 +110,7 @@ def test_every_feature_of_the_format_is_in_a_golden() -> None:
     assert any(entry.get("steps") and entry["lanes"] > 1 for entry in GOOD.values())
     assert {entry["shape"][2] for entry in GOOD.values() if "shape" in entry} == {1, 2, 3, 4}
     assert {mode for entry in GOOD.values() for mode in entry.get("parts", [])} == {"STORED", "LZMA", "TEXT"}
-    assert any(block.items > 1 for block in container.read(golden("archive")).blocks)
+    assert any(block.items > 1 for block in decoding.read(golden("archive")).blocks)
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -129,7 +126,7 @@ def test_good_files_decode_in_the_second_decoder(name: str) -> None:
 
 
 def test_archive_decodes_to_its_items() -> None:
-    names = container.read(golden("archive")).names
+    names = decoding.read(golden("archive")).names
     assert names is not None and sorted(names) == sorted(MANIFEST["archive"])
     for name, content in zip(names, decoded(golden("archive")), strict=True):
         check_content(MANIFEST["archive"][name], content)

@@ -17,7 +17,7 @@ import zarr
 from zarr.core.dtype import VariableLengthBytes
 
 import bfncodec
-from bfncodec import container
+from bfncodec import container, decoding
 from bfncodec.numcodecs import BfnCodec
 from bfncodec.zarr import BfnCodec as SerializerCodec
 
@@ -26,7 +26,7 @@ TEXT = b"the quick brown fox jumps over the lazy dog. " * 20
 
 
 def modes(data: bytes) -> set[str]:
-    return {block.mode.name for block in container.read(data).blocks}
+    return {block.mode.name for block in decoding.read(data).blocks}
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_many_images_are_several_blocks() -> None:
     stack = np.stack([(4 * x + 5 * y + n + x * y * n // 97) % 256 for n in range(300)]).astype(np.uint8)[..., None]
     codec = BfnCodec("image", model="tiny")
     data = codec.encode(stack)
-    assert len(container.read(data).blocks) == 2
+    assert len(decoding.read(data).blocks) == 2
     assert codec.decode(data).tobytes() == stack.tobytes()
 
 

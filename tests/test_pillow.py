@@ -21,11 +21,11 @@ import bfncodec
 import bfncodec.pillow
 from bfncodec import api
 from bfncodec.blocks import image as image_blocks
-from bfncodec.container import Source
 from bfncodec.errors import UnsupportedFeature
 from bfncodec.media import convert
 from bfncodec.media import png as media
 from bfncodec.media.png import _packed, _with_lengths
+from bfncodec.picture import Origin
 
 
 def saved(image: Image.Image, **options: object) -> bytes:
@@ -128,7 +128,7 @@ def test_a_coded_png_files_chunks_are_seen_and_dangerous_ones_are_not(small: np.
         assert back.info["After"] == "the pixels"
         assert back.info["gamma"] == pytest.approx(0.45455)
     for kind, content in ((b"IHDR", struct.pack(">II5B", 50_000, 50_000, 8, 2, 0, 0, 1)), (b"acTL", bytes([1] * 8))):
-        assert convert.info(Source.PNG, _with_lengths(_packed([(kind, content)]), b"")) == {}
+        assert convert.info(Origin.PNG, _with_lengths(_packed([(kind, content)]), b"")) == {}
 
 
 def with_chunks(file: bytes, *chunks: tuple[bytes, bytes], after: bool = False) -> bytes:
@@ -165,7 +165,7 @@ def test_texts_that_unpack_to_too_much_are_left_out(monkeypatch: pytest.MonkeyPa
     """No more is unpacked than Pillow allows in all."""
     monkeypatch.setattr("PIL.PngImagePlugin.MAX_TEXT_MEMORY", 5 << 20)
     texts = [(b"zTXt", b"%d\0\0" % number + zlib.compress(bytes(1 << (20 + number % 2)))) for number in range(20)]
-    told = convert.info(Source.PNG, _with_lengths(_packed(texts), b""))
+    told = convert.info(Origin.PNG, _with_lengths(_packed(texts), b""))
     assert sorted(told) == ["0", "2", "4"]
 
 

@@ -14,11 +14,11 @@ import torch
 
 from bfncodec import container
 from bfncodec.blocks import image
-from bfncodec.container import Block, File, Layout, Source
+from bfncodec.container import Block, File
 from bfncodec.errors import CorruptFile
 from bfncodec.exact import kernels
 from bfncodec.exact.kernels import NumpyKernel
-from bfncodec.media.png import Picture
+from bfncodec.picture import Layout, Origin, Picture
 
 NAMES = [name for name in kernels.NAMES if name != "torch-cuda"]
 
@@ -28,11 +28,13 @@ from pathlib import Path
 import numpy as np
 from bfncodec import container
 from bfncodec.blocks import image as codec
-from bfncodec.container import File, Layout, Source
-from bfncodec.media.png import Picture
+from bfncodec.container import File
+from bfncodec.picture import Layout
+from bfncodec.picture import Origin
+from bfncodec.picture import Picture
 
 pixels, wanted = np.load(sys.argv[1]), Path(sys.argv[2]).read_bytes()
-pictures = [Picture(Source.ARRAY, Layout.RGBA, part) for part in pixels]
+pictures = [Picture(Origin.ARRAY, Layout.RGBA, part) for part in pixels]
 for kernel in sys.argv[4:]:
     block = codec.encode_pictures(pictures, kernel, Path(sys.argv[3]))
     data = container.write(File([block], [str(number) for number in range(block.items)]))
@@ -56,7 +58,7 @@ def pixels(photo: np.ndarray, request: pytest.FixtureRequest) -> np.ndarray:
 
 
 def encoded(pixels: np.ndarray, kernel: str, model: Path) -> Block:
-    return image.encode_pictures([Picture(Source.ARRAY, Layout.RGBA, part) for part in pixels], kernel, model)
+    return image.encode_pictures([Picture(Origin.ARRAY, Layout.RGBA, part) for part in pixels], kernel, model)
 
 
 def file_bytes(block: Block) -> bytes:

@@ -6,15 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import make_goldens
-import make_tiny_paper
-import make_tiny_text
 import numpy as np
 import pytest
-import reference_paper
-import reference_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import paper as reference_paper
+from reference import text as reference_text
+from tools import make_goldens, make_tiny_paper, make_tiny_text
 
 from bfncodec import container
 from bfncodec.blocks import single

@@ -1,0 +1,160 @@
+"""Heads that learn while coding, and changes of the network that a file brings along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bfncodec.blocks import image
+from bfncodec.coding.mixtures import Mixtures
+from bfncodec.errors import CorruptFile
+from bfncodec.exact import kernels
+from bfncodec.exact.pmf import TOTAL_BITS
+from bfncodec.models.image import bias_changes, learning_heads, wavefront
+from bfncodec.models.image.learning_heads import OnlineHeads
+from bfncodec.models.image.networks import Networks
+from bfncodec.picture import Layout, Origin, Picture
+
+
+@pytest.fixture
+def nets(tiny: Path) -> Networks:
+    return image.networks(tiny, "float32")
+
+
+@pytest.fixture
+def activations() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(3)
+    return random.integers(0, 256, (2000, 16)).astype(np.int32), random.integers(-127, 128, (2000, 4)).astype(np.int32)
+
+
+def remembering(nets: Networks, activations: tuple[np.ndarray, np.ndarray], pace: int = 0) -> OnlineHeads:
+    """Heads that have taken all pixels, with what is told of channels."""
+    seen, cross = activations
+    heads = OnlineHeads(kernels.host(nets.kernel), nets.pixel, pace, len(seen))
+    rows = heads.begin(seen)
+    for channel in (1, 2):
+        heads.told(channel, rows)[:] = cross[:, 2 * channel - 2 : 2 * channel]
+    return heads
+
+
+def test_heads_start_as_the_model_has_them(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
+    seen, cross = activations
+    heads = remembering(nets, activations)
+    for channel in range(3):
+        got = heads.output(channel, slice(0, len(seen)))
+        assert np.array_equal(got, nets.pixel.head(channel, seen, cross))
+
+
+def test_pixels_come_in_any_number_of_batches(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
+    seen, cross = activations
+    whole, parts = remembering(nets, activations), OnlineHeads(kernels.host(nets.kernel), nets.pixel, 0, len(seen))
+    for start in range(0, len(seen), 300):
+        rows = parts.begin(seen[start : start + 300])
+        parts.told(2, rows)[:] = cross[rows, 2:]
+        parts.told(1, rows)[:] = cross[rows, :2]
+        assert np.array_equal(parts.output(2, rows), whole.output(2, rows))
+
+
+def test_learning_lowers_the_cost_of_what_comes_again(
+    nets: Networks, activations: tuple[np.ndarray, np.ndarray]
+) -> None:
+    seen, _ = activations
+    values = np.random.default_rng(4).normal(100, 2, len(seen)).round().astype(np.int64)
+    heads = OnlineHeads(kernels.host(nets.kernel), nets.pixel, 0, len(seen))
+    costs = []
+    for _ in range(60):
+        rows = heads.begin(seen)
+        raw = heads.output(0, rows)
+        k = raw.shape[1] // 3
+        shown = [raw[:, :k], 103 * 1024 + 64 * raw[:, k : 2 * k], raw[:, 2 * k :] + 60]
+        mixtures = Mixtures(np.stack(shown, axis=1))
+        costs.append(mixtures.cost(values))
+        heads.keep(0, rows, mixtures, values)
+        heads.end(1, learn=True)
+    assert costs[-1] < 0.9 * costs[0]
+    fine = heads.outs[0].fine.copy()
+    heads.begin(seen)
+    heads.end(1, learn=False)
+    assert heads.count == 0 and np.array_equal(fine, heads.outs[0].fine)
+
+
+def test_steps_at_the_ends_of_every_range_agree_with_unlimited_integers(nets: Networks) -> None:
+    layer = OnlineHeads(kernels.host(nets.kernel), nets.pixel, 0).outs[0]
+    gradient = np.full(layer.fine.shape, (1 << 45) - 1, np.int64)
+    gradient[::2] *= -1
+    start = layer.fine.astype(object)
+    layer.learn(gradient)
+    cut = int(learning_heads._SUM_MAX)
+    scaled = np.clip(gradient.astype(object) >> learning_heads._SUM_SHIFT, -cut, cut)
+    root = abs(scaled)
+    for _ in range(2):
+        root = root + scaled * scaled // (root + 1) >> 1
+    rate = layer.rate.astype(object)[:, None]
+    limit = learning_heads.STEP_MAX * rate
+    step = np.minimum(np.maximum(scaled * rate // (root + 1), -limit), limit)
+    assert np.array_equal(layer.fine.astype(object), start - step)
+
+
+def test_every_kernel_learns_alike(tiny: Path, activations: tuple[np.ndarray, np.ndarray]) -> None:
+    seen, _ = activations
+    gradient = np.random.default_rng(5).integers(-(1 << 17), 1 << 17, (len(seen), 6))
+    learnt = []
+    for name in ("float32", "float64", "int64", "torch-cpu"):
+        heads = remembering(image.networks(tiny, name), activations, 1)
+        for _ in range(3):
+            heads.output(1, slice(0, len(seen)))
+            heads.learn(1, heads.kernel.widened(heads.inputs), gradient)
+        learnt.append([part[1].fine for part in (heads.heads, heads.outs)])
+    for other in learnt[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(learnt[0], other, strict=True))
+
+
+def test_changes_pack_and_unpack(nets: Networks) -> None:
+    random = np.random.default_rng(6)
+    made = {name: random.integers(-15, 16, width) for name, width in bias_changes.layers(nets.tensors).items()}
+    data = bias_changes.pack(made, nets.tensors)
+    back = bias_changes.unpack(data, nets.tensors)
+    assert all(np.array_equal(made[name], back[name]) for name in made)
+    nothing = {name: change * 0 for name, change in made.items()}
+    assert bias_changes.pack(nothing, nets.tensors) == b""
+    with pytest.raises(CorruptFile):
+        bias_changes.unpack(data + b"\1\2\3\4\5", nets.tensors)
+
+
+def test_ratios_are_pmfs() -> None:
+    for ratio in bias_changes.RATIOS:
+        pmf = bias_changes._pmf(ratio)
+        assert pmf.sum() == 1 << TOTAL_BITS and (pmf >= 1).all()
+        assert pmf.argmax() == bias_changes.LIMIT
+
+
+def test_max_sends_changes_where_they_pay(photo: np.ndarray, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image unlike the training data: darker by far, with another noise."""
+    from bfncodec.train.image import adapt
+
+    monkeypatch.setattr(image, "LEARN_FROM", 1 << 10)
+    monkeypatch.setattr(adapt, "STEPS", 40)
+    pixels = np.tile(255 - photo // 3, (2, 2, 1))
+    picture = [Picture(Origin.ARRAY, Layout.RGB, pixels)]
+    plain = image.encode_pictures(picture, "float32", tiny)
+    best = image.encode_pictures(picture, "float32", tiny, "max")
+    assert plain.image is not None and best.image is not None
+    sizes = [len(part.stream) + len(part.changes) for part in (plain.image.passes[0], best.image.passes[0])]
+    assert sizes[1] <= sizes[0]
+    assert np.array_equal(image.decode_pictures(best, "float32")[0].pixels, pixels)
+
+
+def test_large_images_learn_from_a_share_of_the_runs(
+    photo: np.ndarray, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rule for many megapixels, brought down to 132 x 128 pixels: every fourth run."""
+    pixels = np.tile(photo, (3, 3, 1))[:132, :128]
+    picture = [Picture(Origin.ARRAY, Layout.RGB, pixels)]
+    every = image.encode_pictures(picture, "float32", tiny)
+    monkeypatch.setattr(wavefront, "LEARN_ALL_BITS", 12)
+    fourth = image.encode_pictures(picture, "float32", tiny)
+    assert every.image is not None and fourth.image is not None
+    assert every.image.passes[0].stream != fourth.image.passes[0].stream
+    assert np.array_equal(image.decode_pictures(fourth, "float32")[0].pixels, pixels)

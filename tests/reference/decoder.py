@@ -1,0 +1,899 @@
+"""A second decoder of .bfn files, written from docs/format.md alone: slow, plain, one pixel at a time.
+
+Numbers of sections are those of docs/format.md. Nothing here comes from bfncodec, and the
+weights are read by safetensors' documented layout. NumPy holds pixels and multiplies matrices.
+Texts are in reference_text.py, single blocks in reference_paper.py, the stack and what else all need in
+reference_stack.py.
+"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import json
+import lzma
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from reference import paper as reference_paper
+from reference import text as reference_text
+from reference.stack import FormatError, Stack, clip, exp_negative, nearest, normalise, require, running_sums
+
+Array = np.ndarray
+
+
+# 2. Container
+
+
+class Reader:
+    """Fields off bytes, in order."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.position = data, 0
+
+    def take(self, count: int) -> bytes:
+        require(count <= len(self.data) - self.position)
+        self.position += count
+        return self.data[self.position - count : self.position]
+
+    def byte(self) -> int:
+        return self.take(1)[0]
+
+    def varint(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                break
+        require(value < 1 << 63 and (byte or shift == 7))
+        return value
+
+    def end(self) -> None:
+        require(self.position == len(self.data))
+
+
+@dataclass
+class Pass:
+    """A pass of an image block: a constant, or a stream and what goes with it."""
+
+    channels: int
+    constant: bytes = b""
+    pace: int = 0
+    silent: int = 0
+    base: bytes = b""
+    changes: bytes = b""
+    stream: bytes = b""
+
+
+@dataclass
+class Block:
+    mode: int
+    items: int
+    size: int
+    digest: bytes
+    data: bytes = b""
+    source: int = 0
+    layout: int = 0
+    schedule: int = 0
+    width: int = 0
+    height: int = 0
+    model: bytes = b""
+    metadata: bytes = b""
+    passes: list[Pass] = field(default_factory=list)
+    lanes: int = 0
+    steps: int = 0
+    quiet: int = 0
+    streams: list[bytes] = field(default_factory=list)
+    plan: reference_paper.Plan | None = None
+    frame: bytes = b""
+
+
+def read_file(data: bytes) -> tuple[list[bytes] | None, list[Block]]:
+    """Names (None if the file is no archive) and blocks, which are parts of an item if they are several without."""
+    file = Reader(data)
+    require(file.take(8) == bytes.fromhex("8942464E0D0A1A0A"))
+    require(file.byte() == 1)
+    flags = file.byte()
+    require(flags in (0, 1, 2))
+    archive = flags & 1
+    fields = Reader(file.take(file.varint()))
+    check = zlib.crc32(data[: file.position])
+    require(int.from_bytes(file.take(4), "little") == check)
+    count, names = fields.varint() if flags else 1, None
+    if archive:
+        names = zlib.decompress(fields.take(fields.varint())).split(b"\0")
+    require(flags != 2 or 2 <= count <= 2**16)
+    blocks = [read_block(fields, file, archive) for _ in range(count)]
+    require(flags != 2 or all(block.mode not in (2, 4) and block.size for block in blocks))
+    fields.end()
+    file.end()
+    require(names is None or len(names) == sum(block.items for block in blocks))
+    return names, blocks
+
+
+def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
+    mode = fields.byte()
+    items = fields.varint() if archive else 1
+    block = Block(mode, items, fields.varint(), fields.take(8))
+    require(mode in (0, 1, 2, 3, 4))
+    if mode < 2:
+        block.data = payload.take(fields.varint())
+        require(items == 1 and (mode or len(block.data) == block.size))
+        return block
+    if mode == 3:
+        block.schedule, block.model, block.lanes = fields.byte(), fields.take(4), fields.varint()
+        require(items == 1 and block.size > 0 and block.schedule in (0, 1) and 1 <= block.lanes <= 256)
+        if block.schedule == 1:
+            block.steps, block.quiet = fields.varint(), fields.varint()
+            require(block.steps <= 16)
+        count = fields.varint()
+        require(block.size <= 2**30 and count <= block.size // 2**20 + 1)
+        block.streams = [payload.take(fields.varint()) for _ in range(count)]
+        require((46, 360)[block.schedule] * block.size <= 2**16 * (8 * sum(map(len, block.streams)) + 64 * count))
+        return block
+    if mode == 4:
+        read_single(block, fields, payload)
+        return block
+    kind = fields.byte()
+    block.source, block.layout, block.schedule = kind >> 4, kind & 15, fields.byte()
+    require(block.source < 5 and block.layout < 4 and block.schedule < 2)
+    block.width, block.height, block.model = fields.varint(), fields.varint(), fields.take(4)
+    require(block.size == items * block.width * block.height * (block.layout + 1) > 0)
+    block.metadata = payload.take(fields.varint())
+    for channels in ([1], [1, 1], [3], [1, 3])[block.layout]:
+        form = fields.byte()
+        require(form in (0, 1, 2, 4, 6))
+        if form == 1:
+            block.passes.append(Pass(channels, fields.take(channels)))
+            continue
+        silent, *lengths = (fields.varint() for _ in range(4))
+        block.passes.append(Pass(channels, b"", form >> 1, silent, *map(payload.take, lengths)))
+    return block
+
+
+def read_single(block: Block, fields: Reader, payload: Reader) -> None:
+    """Section 16.1. A model that computes in floating point is not for this decoder."""
+    block.model, kind = fields.take(4), fields.byte()
+    steps, batch, before, frame, seed, stream = (fields.varint() for _ in range(6))
+    require(block.items == 1 and kind in (0, 1, 2) and 1 <= steps <= 4096 and seed <= 2**28)
+    require(block.size <= 2**30 and block.size * steps <= 2**36)
+    block.plan = reference_paper.Plan(kind, steps, batch, before, seed)
+    block.frame, block.streams = payload.take(frame), [payload.take(stream)]
+
+
+# 3 and 4. LZMA, metadata
+
+
+def unpack(data: bytes) -> bytes:
+    filters = [{"id": lzma.FILTER_LZMA1, "lc": 3, "lp": 0, "pb": 2, "dict_size": 1 << 26}]
+    decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
+    try:
+        content = decompressor.decompress(data)
+    except (lzma.LZMAError, EOFError) as error:
+        raise FormatError from error
+    require(decompressor.eof and not decompressor.unused_data)
+    return content
+
+
+def read_metadata(packed: bytes, items: int) -> list[bytes]:
+    if not packed:
+        return [b""] * items
+    reader = Reader(unpack(packed))
+    metadata = [reader.take(reader.varint()) for _ in range(items)]
+    reader.end()
+    return metadata
+
+
+# 5.3 Tables
+
+
+@cache
+def octave(index: int, steps: int, fraction: int) -> int:
+    return nearest(lambda: Decimal(2) ** (Decimal(index) / steps + fraction))
+
+
+def logistic_table() -> list[int]:
+    upper = [2**48 // (2**30 + exp_negative(i, 1024)) for i in range(16385)]
+    return [2**18 - upper[i] for i in range(16384, 0, -1)] + upper[:16384]
+
+
+LOGISTIC = logistic_table()
+SHARES = [exp_negative(i, 16) >> 15 for i in range(192)] + [0]
+
+
+# 5.4 Mixtures
+
+
+class Mixture:
+    def __init__(self, logits: list[int], means: list[int], scales: list[int]) -> None:
+        raw = [SHARES[min(max(logits) - logit, 192)] for logit in logits]
+        self.shares = [r * 4096 // sum(raw) for r in raw]
+        self.shares[0] += 4096 - sum(self.shares)
+        self.means = means
+        clipped = [clip(scale, -32, 207) for scale in scales]
+        self.limits = [octave(scale, 16, 10) for scale in clipped]
+        self.inverses = [octave(-scale, 16, 20) for scale in clipped]
+
+    def arguments(self, level: int) -> list[int]:
+        """The j_m of a level."""
+        return [
+            clip((clip(1024 * level - 512 - mean, -limit, limit) * inverse >> 16) + 16384, 0, 32767)
+            for mean, limit, inverse in zip(self.means, self.limits, self.inverses, strict=True)
+        ]
+
+    def below(self, level: int) -> int:
+        if level == 0:
+            return 1
+        if level == 256:
+            return 2**24 - 1
+        terms = zip(self.shares, self.arguments(level), strict=True)
+        total = sum(share * LOGISTIC[j] for share, j in terms) >> 6
+        return total - (total >> 15) + level + 1
+
+    def whole(self) -> list[int]:
+        bounds = [0, *(self.below(level) for level in range(1, 256)), 2**24]
+        return [bounds[i + 1] - bounds[i] for i in range(256)]
+
+
+def pop_half(stack: Stack, bounds: list[int]) -> int:
+    return clip(stack.pop([1, *(bounds[i + 1] - bounds[i] for i in range(16)), 1]) - 1, 0, 15)
+
+
+def pop_values(stack: Stack, mixtures: list[Mixture]) -> list[int]:
+    uppers = [pop_half(stack, [mixture.below(16 * i) for i in range(17)]) for mixture in mixtures]
+    values = []
+    for mixture, upper in zip(mixtures, uppers, strict=True):
+        low, high = mixture.below(16 * upper), mixture.below(16 * upper + 16)
+        inner = [(mixture.below(16 * upper + i) - low) * (2**24 - 18) // (high - low) for i in range(17)]
+        values.append(16 * upper + pop_half(stack, [1 + i + part for i, part in enumerate(inner)]))
+    return values
+
+
+# 7. Noisy steps
+
+
+class NoisyStep:
+    def __init__(self, deviation: int) -> None:
+        self.spacing = 1 << (deviation.bit_length() - 1)
+        self.accuracy = 2**20 // deviation**2
+        self.reach = 6 * deviation // self.spacing + 1
+        self.table = []
+        for place in range(self.spacing):
+            masses = [
+                exp_negative(((i - self.reach) * self.spacing - place) ** 2, 2 * deviation**2)
+                for i in range(2 * self.reach + 2)
+            ]
+            self.table.append(normalise([s * 2**24 // sum(masses) for s in running_sums(masses)], 24))
+
+    def sender(self, value: int) -> list[int]:
+        return self.table[value % self.spacing]
+
+    def receiver(self, distribution: list[int]) -> list[int]:
+        mixed = [0] * (255 // self.spacing + 2 * self.reach + 2)
+        for value, weight in enumerate(distribution):
+            for i, part in enumerate(self.sender(value)):
+                mixed[value // self.spacing + i] += weight * part
+        return normalise(running_sums(mixed), 48)
+
+
+@cache
+def noisy_step(deviation: int) -> NoisyStep:
+    return NoisyStep(deviation)
+
+
+# 8.5 Scale steps
+
+STEP_BOUNDS = [octave(k, 8, 20) for k in range(8, 105)]
+
+
+def scale_step(size: int) -> int:
+    return 7 + bisect.bisect_right(STEP_BOUNDS, (clip(size, 0, 130560) + 32) * 2**16)
+
+
+def scaled(value: int, k: int) -> int:
+    return (value * octave(-k, 8, 18) + 8192) >> 14
+
+
+def level_inputs(k: int) -> list[int]:
+    return [clip(2 * k - 16 * i, -16, 16) for i in range(1, 11)]
+
+
+# 11. Networks and weights
+
+Tensors = dict[str, Array]
+
+
+def read_weights(data: bytes) -> Tensors:
+    """The tensors of a safetensors file."""
+    size = int.from_bytes(data[:8], "little")
+    entries, body = json.loads(data[8 : 8 + size]), data[8 + size :]
+    entries.pop("__metadata__", None)
+    types = {"I8": "i1", "I32": "<i4"}
+    return {
+        name: np.frombuffer(body[slice(*entry["data_offsets"])], types[entry["dtype"]])
+        .reshape(entry["shape"])
+        .astype(np.int64)
+        for name, entry in entries.items()
+    }
+
+
+class Layer:
+    """`bound` is the largest input, but for the last `more` inputs, which stay within 127."""
+
+    def __init__(self, tensors: Tensors, name: str, bound: int, more: int = 0) -> None:
+        self.weight, self.bias, self.shift = (tensors[f"{name}.{part}"] for part in ("weight", "bias", "shift"))
+        self.half = (1 << self.shift) >> 1
+        bounds = np.full(self.weight.shape[1], bound)
+        bounds[len(bounds) - more :] = 127
+        sums = abs(self.weight) @ bounds + abs(self.bias + self.half)
+        require((sums < 2**24).all())
+
+    def __call__(self, inputs: Array) -> Array:
+        return (self.weight @ inputs + self.bias + self.half) >> self.shift
+
+
+class Network:
+    def __init__(self, tensors: Tensors) -> None:
+        blocks = sum(name.startswith("first.") and name.endswith(".weight") for name in tensors)
+        self.inner = Layer(tensors, "inner", 127)
+        self.first = [Layer(tensors, f"first.{i}", 255) for i in range(blocks)]
+        self.second = [Layer(tensors, f"second.{i}", 255) for i in range(blocks)]
+        more = [tensors[f"heads.{c}.weight"].shape[1] - len(self.inner.bias) for c in range(3)]
+        self.heads = [Layer(tensors, f"heads.{c}", 255, more[c]) for c in range(3)]
+        self.outs = [Layer(tensors, f"outs.{c}", 255) for c in range(3)]
+
+    def trunk(self, features: list[int]) -> Array:
+        stream = self.inner(np.array([clip(value, -127, 127) for value in features], np.int64))
+        for first, second in zip(self.first, self.second, strict=True):
+            stream = stream + second(first(((stream + 8) >> 4).clip(0, 255)).clip(0, 255))
+        return ((stream + 8) >> 4).clip(0, 255)
+
+    def head(self, channel: int, inputs: Array) -> list[int]:
+        return self.outs[channel](self.heads[channel](inputs).clip(0, 255)).tolist()
+
+
+def network(tensors: Tensors, name: str) -> Network:
+    """The network whose tensors' names begin with `name.`"""
+    return Network(part(tensors, name))
+
+
+def part(tensors: Tensors, name: str) -> Tensors:
+    return {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(name + ".")}
+
+
+# 8.7 Mixture parameters
+
+
+def mixture(outputs: list[int], base: int, k: int, shift: int) -> Mixture:
+    count = len(outputs) // 3
+    means = [clip(m, -1024, 1024) * octave(k, 8, 4) for m in outputs[count : 2 * count]]
+    return Mixture(
+        outputs[:count],
+        [64 * base + ((m + 8) >> 4) + shift for m in means],
+        [t + 2 * k for t in outputs[2 * count :]],
+    )
+
+
+# 9. The thumbnail
+
+Place = tuple[int, int, int]  # item, row, column
+
+
+def mirror(index: int, size: int) -> int:
+    if size == 1:
+        return 0
+    index %= 2 * size - 2
+    return min(index, 2 * size - 2 - index)
+
+
+def thumbnail(stack: Stack, tensors: Tensors, shape: tuple[int, int, int], channels: int, silent: bool) -> Array:
+    """Its values [items, rows, columns, 3], popped from the stack."""
+    items, rows, columns = shape
+    net = network(tensors, "T")
+    steps = [] if silent else [noisy_step(int(deviation)) for deviation in tensors["T.deviations"]]
+    places = list(np.ndindex(items, rows, columns))
+    require(len(places) <= 32768)  # one run is enough for this decoder
+    means = np.zeros((*shape, 3), np.int64)
+    sums = [0] * (len(places) * channels)
+    accuracy = 0
+
+    def predictions(seen: int) -> list[list[Mixture]]:
+        k = max(8, ((2**28 // accuracy) ** 4).bit_length() - 1) if seen else 80
+        out: list[list[Mixture]] = [[] for _ in range(channels)]
+        for item, y, x in places:
+            base = means[item, y, x].tolist() if seen else [2048] * 3
+            features = []
+            for dy in range(-2, 3):
+                for dx in range(-2, 3):
+                    there = means[item, mirror(y + dy, rows), mirror(x + dx, columns)].tolist()
+                    for c in range(3):
+                        value = clip(scaled(clip(there[c] - base[c], -8160, 8160), k), -127, 127)
+                        features.append(value if seen else 0)
+            for _ in range(3):
+                features += [16 * (i == seen) for i in range(10)]
+            features += [16, 0, 0, 0, *level_inputs(k), *((b >> 7) - 16 for b in base)]
+            activations = net.trunk(features)
+            for c in range(channels):
+                out[c].append(mixture(net.head(c, activations), base[c], k, 0))
+        return out
+
+    def put(target: Array, values: list[int]) -> None:
+        for i, value in enumerate(values):
+            channel, number = divmod(i, len(places))
+            target[places[number]][slice(None) if channels == 1 else channel] = value
+
+    views: list[list[int]] = []
+    for seen, step in enumerate(steps):
+        symbols = [stack.pop(step.receiver(one.whole())) for channel in predictions(seen) for one in channel]
+        views.append([(symbol - step.reach) * step.spacing for symbol in symbols])
+        sums = [total + step.accuracy * view for total, view in zip(sums, views[-1], strict=True)]
+        accuracy += step.accuracy
+        put(means, [(32 * total + accuracy) // (2 * accuracy) for total in sums])
+    values = [value for channel in predictions(len(steps)) for value in pop_values(stack, channel)]
+    for step, seen_views in reversed(list(zip(steps, views, strict=True))):
+        for value, view in reversed(list(zip(values, seen_views, strict=True))):
+            symbol = view // step.spacing - value // step.spacing + step.reach
+            stack.push(step.sender(value), symbol)
+    out = np.zeros((*shape, 3), np.int64)
+    put(out, values)
+    return out
+
+
+# 8.3 Base prediction
+
+
+def read_coefficients(packed: bytes, prior: Array) -> list[list[int]]:
+    table: list[list[int]] = prior.tolist()
+    if not packed:
+        return table
+    k = packed[0]
+    require(k <= 16)
+    bits = "".join(f"{byte:08b}" for byte in packed[1:])
+    position = 0
+    for i in range(222):
+        stop = bits.find("0", position)
+        require(0 <= stop < len(bits) - k)
+        number = (stop - position << k) + (int(bits[stop + 1 : stop + 1 + k], 2) if k else 0)
+        position = stop + 1 + k
+        table[i // 3][i % 3] += -((number + 1) // 2) if number % 2 else number // 2
+    require("1" not in bits[position:] and len(bits) - position < 8)
+    require(all(abs(value) <= 2**15 for row in table for value in row))
+    return table
+
+
+# 8.4 Innovations
+
+
+def apart(errors: Sequence[int], cross: list[int]) -> tuple[int, int, int]:
+    green = clip(errors[0], -8160, 8160)
+    red = clip(errors[1] - ((green * cross[0] + 2048) >> 12), -8160, 8160)
+    blue = errors[2] - ((green * cross[1] + 2048) >> 12) - ((red * cross[2] + 2048) >> 12)
+    return green, red, clip(blue, -8160, 8160)
+
+
+# 12. Heads that learn
+
+
+class LearningLayer(Layer):
+    def __init__(self, tensors: Tensors, name: str, rates: list[int], pace: int) -> None:
+        super().__init__(tensors, name, 127)
+        constant = np.zeros((len(self.bias), 1), np.int64)
+        self.fine = np.concatenate([self.weight, constant], axis=1) * 2**18
+        self.rate = ((np.array(rates) >> pace) << self.shift)[:, None]
+        self.memory = 100 << pace
+        self.mean, self.square, self.root = (np.zeros_like(self.fine) for _ in range(3))
+        self.steps = 0
+
+    @property
+    def used(self) -> Array:
+        return ((self.fine + 2048) >> 12).clip(-32767, 32767)
+
+    def __call__(self, inputs: Array) -> Array:
+        return (self.used @ inputs + (self.bias + self.half) * 64) >> (self.shift + 6)
+
+    def learn(self, gradient: Array) -> None:
+        gradient = (gradient >> 6).clip(-(2**30), 2**30)
+        self.steps += 1
+        self.mean = self.mean + (gradient - self.mean) // min(self.steps, 3)
+        self.square = self.square + (gradient * gradient - self.square) // min(self.steps, self.memory)
+        if self.steps == 1:
+            self.root = abs(gradient)
+        for _ in range(2):
+            self.root = (self.root + self.square // (self.root + 1)) >> 1
+        step = self.mean * self.rate // (self.root + 1)
+        self.fine = self.fine - step.clip(-4 * self.rate, 4 * self.rate)
+
+
+@dataclass
+class Coded:
+    """A value that was coded, as learning needs it."""
+
+    inputs: Array
+    hidden: Array
+    mixture: Mixture
+    logs: list[int]
+    value: int = 0
+
+
+class LearningHead:
+    """heads.c and outs.c of a channel."""
+
+    def __init__(self, tensors: Tensors, channel: int, pace: int) -> None:
+        width = len(tensors[f"heads.{channel}.bias"])
+        self.count = len(tensors[f"outs.{channel}.bias"]) // 3
+        rates = [rate for rate in (164, 658, 237) for _ in range(self.count)]
+        self.head = LearningLayer(tensors, f"heads.{channel}", [786] * width, pace)
+        self.out = LearningLayer(tensors, f"outs.{channel}", rates, pace)
+        self.seen: list[Coded] = []
+
+    def predict(self, inputs: list[int], base: int, k: int, shift: int) -> Mixture:
+        given = np.array([*inputs, 255], np.int64)
+        hidden = np.append(self.head(given).clip(0, 255), 255)
+        outputs = self.out(hidden).tolist()
+        made = mixture(outputs, base, k, shift)
+        self.seen.append(Coded(given, hidden, made, outputs[2 * self.count :]))
+        return made
+
+    def learn(self) -> None:
+        gradient = np.array([self.gradient(one) for one in self.seen], np.int64)
+        hidden = np.array([one.hidden for one in self.seen])
+        inputs = np.array([one.inputs for one in self.seen])
+        shift = self.out.shift
+        peak = int(shift.max())
+        aligned = self.out.used[:, :-1] * (1 << np.minimum(peak - shift, 12))[:, None]
+        back = ((gradient @ aligned) >> max(0, peak - 2)).clip(-(2**22), 2**22)
+        back *= (hidden[:, :-1] > 0) & (hidden[:, :-1] < 255)
+        self.out.learn(gradient.T @ hidden)
+        self.head.learn(back.T @ inputs)
+
+    def gradient(self, one: Coded) -> list[int]:
+        value, shares = one.value, one.mixture.shares
+        low_at, high_at = one.mixture.arguments(value), one.mixture.arguments(value + 1)
+        low = [LOGISTIC[j] if value > 0 else 0 for j in low_at]
+        high = [LOGISTIC[j] if value < 255 else 2**18 for j in high_at]
+        mass = [share * (high[m] - low[m]) for m, share in enumerate(shares)]
+        total = sum(mass) + 64
+        parts = [m * 4096 // total for m in mass]
+
+        def slope(j: int, f: int) -> int:
+            return (j - 16384) * (f * (2**18 - f) >> 18)
+
+        logits, means, logs = [], [], []
+        for m, share in enumerate(shares):
+            ratio = octave(-clip(one.logs[m], -80, 80), 16, 8)
+            logits.append((share * sum(parts) >> 12) - parts[m])
+            means.append((-(parts[m] * (high[m] + low[m] - 2**18) >> 18)) * ratio >> 8)
+            logs.append(share * (slope(high_at[m], high[m]) - slope(low_at[m], low[m])) // total)
+        weighted = [4 * g for g in logits] + means + [11 * g for g in logs]
+        return [clip(g, -(2**17), 2**17) for g in weighted]
+
+
+# 13. Changes of biases
+
+
+def changed(tensors: Tensors, packed: bytes) -> Tensors:
+    """The wavefront network's tensors with a file's changes."""
+    if not packed:
+        return tensors
+    units = {"inner": 3, "first": -1, "second": 3}
+    names = [name.removesuffix(".shift") for name in sorted(tensors) if name.endswith(".shift")]
+    stack = Stack(packed)
+    result = dict(tensors)
+    for name in names:
+        unit = units.get(name.split(".")[0])
+        if unit is None:
+            continue
+        ratio = (1, 2, 4, 6, 8, 10, 12, 14)[stack.pop([2**21] * 8)]
+        masses = [ratio ** abs(i - 15) * 16 ** (15 - abs(i - 15)) >> 32 for i in range(31)]
+        weights = normalise([s * 2**24 // sum(masses) for s in running_sums(masses)], 24)
+        shifts = tensors[f"{name}.shift"].tolist()
+        steps = [(stack.pop(weights) - 15) << max(shift + unit, 0) for shift in shifts]
+        result[f"{name}.bias"] = tensors[f"{name}.bias"] + np.array(steps, np.int64)
+    stack.end()
+    return result
+
+
+# 8. Wavefront
+
+NEIGHBOURS = [(dy, dx) for dy in (-3, -2, -1) for dx in range(-3, 4)] + [(0, -3), (0, -2), (0, -1)]
+PAST = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, 2), (-1, -2), (-2, -1), (-2, 1)]
+PAST_WEIGHTS = [3, 3, 2, 2, 1, 1, 1, 1, 1, 1]
+TREND = [(0, -1), (-1, 0), (-1, 1)]
+UNKNOWN = -1
+
+
+class Wavefront:
+    """One pass in schedule 0."""
+
+    def __init__(self, tensors: Tensors, block: Block, given: Pass) -> None:
+        self.items, self.height, self.width = block.items, block.height, block.width
+        self.channels, self.silent, self.tensors = given.channels, given.silent, tensors
+        self.stack = Stack(given.stream)
+        own = changed(part(tensors, "wavefront"), given.changes)
+        self.coefficients = read_coefficients(given.base, own["coefficients"])
+        self.cross = self.coefficients[73]
+        self.net = Network(own)
+        self.heads = [LearningHead(own, c, given.pace) for c in range(given.channels)]
+        self.learns = given.pace < 3
+        self.run_pixels = 1024 >> given.pace
+        shape = (self.items, self.height, self.width, 3)
+        self.pixels = np.full(shape, UNKNOWN, np.int64)
+        self.innovations, self.trends = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+
+    def inside(self, y: int, x: int) -> tuple[int, int] | None:
+        """Section 8.2: the pixel that stands for a place; None above, and left of row 0."""
+        if y < 0 or (x < 0 and y == 0):
+            return None
+        if x < 0:
+            return y - 1, 0
+        return y, min(x, self.width - 1)
+
+    def pixel(self, item: int, y: int, x: int) -> list[int]:
+        place = self.inside(y, x) or (0, clip(x, 0, self.width - 1) // 16 * 16)
+        values: list[int] = self.pixels[item][place].tolist()
+        assert UNKNOWN not in values, "the page asks for a pixel that is not known yet"
+        return values
+
+    def field(self, table: Array, item: int, y: int, x: int) -> list[int]:
+        place = self.inside(y, x)
+        return table[item][place].tolist() if place else [64] * 3
+
+    def base(self, item: int, y: int, x: int) -> tuple[list[list[int]], list[int]]:
+        """Neighbours and base prediction of a pixel."""
+        neighbours = [self.pixel(item, y + dy, x + dx) for dy, dx in NEIGHBOURS]
+        differences = [value - 128 for pixel in neighbours for value in pixel]
+        base = []
+        for c in range(3):
+            total = sum(d * self.coefficients[i][c] for i, d in enumerate(differences)) + self.coefficients[72][c]
+            base.append(clip(((total + 128) >> 8) + 2048, 0, 4080))
+        return neighbours, base
+
+    def trend_neighbours(self, place: Place) -> list[int]:
+        """2 W + 3 N + 2 NE, for each channel."""
+        item, y, x = place
+        west, north, northeast = (self.field(self.trends, item, y + dy, x + dx) for dy, dx in TREND)
+        return [2 * west[c] + 3 * north[c] + 2 * northeast[c] for c in range(3)]
+
+    def settle(self, place: Place, base: list[int]) -> None:
+        """Innovations and trends of a known pixel."""
+        errors = [16 * value - base[c] for c, value in enumerate(self.pixels[place].tolist())]
+        innovation = apart(errors, self.cross)
+        sums = self.trend_neighbours(place)
+        self.innovations[place] = innovation
+        self.trends[place] = [(sums[c] + abs(innovation[c]) + 4) >> 3 for c in range(3)]
+
+    def look(self, place: Place) -> tuple[list[int], list[int], list[int]]:
+        """Base, scale steps and activations of a pixel (sections 8.5 and 8.6)."""
+        item, y, x = place
+        neighbours, base = self.base(item, y, x)
+        past = [self.field(self.innovations, item, y + dy, x + dx) for dy, dx in PAST]
+        k = [scale_step(sum(w * abs(p[c]) for w, p in zip(PAST_WEIGHTS, past, strict=True))) for c in range(3)]
+        around = [apart([16 * pixel[c] - base[c] for c in range(3)], self.cross) for pixel in neighbours]
+        features = [scaled(one[c], k[c]) for c in range(3) for one in around]
+        relative = [[scaled(one[c], k[c]) for c in range(3)] for one in past]
+        features += [value for one in relative for value in one]
+        features += [sum(map(abs, one)) // 3 - 16 for one in relative]
+        for c in range(3):
+            features += level_inputs(k[c])
+        sums = self.trend_neighbours(place)
+        features += [2 * (scale_step(sums[c] * 37 >> 4) - k[c]) for c in range(3)]
+        right = self.width - 1 - x
+        features += [16 * flag for flag in (x == 0, x == 1, x == 2, right == 0, right == 1, right == 2)]
+        features += [16 * (y == row) for row in range(3)]
+        features += [(b >> 7) - 16 for b in base]
+        return base, k, self.net.trunk(features).tolist()
+
+    def diagonal(self, places: list[Place]) -> None:
+        """Decode the pixels of a diagonal."""
+        seen = [self.look(place) for place in places]
+        for c in range(self.channels):
+            mixtures = []
+            for place, (base, k, activations) in zip(places, seen, strict=True):
+                errors = [16 * int(self.pixels[place][i]) - base[i] if i < c else 0 for i in range(3)]
+                known = apart(errors, self.cross)
+                green, red = (clip(scaled(known[i], k[i]), -127, 127) for i in range(2))
+                more = [green, abs(green), red, abs(red)][: 2 * c]
+                shift = 0
+                if c == 1:
+                    shift = known[0] * self.cross[0] >> 6
+                if c == 2:
+                    shift = (known[0] * self.cross[1] >> 6) + (known[1] * self.cross[2] >> 6)
+                mixtures.append(self.heads[c].predict(activations + more, base[c], k[c], shift))
+            values = pop_values(self.stack, mixtures)
+            coded = self.heads[c].seen[len(self.heads[c].seen) - len(values) :]
+            for place, value, one in zip(places, values, coded, strict=True):
+                self.pixels[place][slice(None) if self.channels == 1 else c] = value
+                one.value = value
+        for place, (base, _, _) in zip(places, seen, strict=True):
+            self.settle(place, base)
+
+    def decode(self) -> Array:
+        """Pixels [items, height, width, 3]."""
+        shape = (self.items, -(-self.height // 16), -(-self.width // 16))
+        small = thumbnail(self.stack, self.tensors, shape, self.channels, bool(self.silent & 1))
+        self.pixels[:, ::16, ::16] = small
+        pixels = runs = 0
+        for number in range(self.width + 4 * (self.height - 1)):
+            rows = [y for y in range(self.height) if 0 <= number - 4 * y < self.width]
+            places = [(item, y, number - 4 * y) for item in range(self.items) for y in rows]
+            coded = [place for place in places if place[1] % 16 or place[2] % 16]
+            if coded:
+                self.diagonal(coded)
+            for place in places:
+                if place not in coded:
+                    self.settle(place, self.base(*place)[1])
+            pixels += len(coded)
+            if pixels >= self.run_pixels:
+                learning = self.learns and runs % max(1, self.height * self.width >> 21) == 0
+                for head in self.heads if self.learns else []:
+                    if learning:
+                        head.learn()
+                    head.seen = []
+                pixels, runs = 0, runs + 1
+        self.stack.end()
+        return self.pixels
+
+
+# 14. Lattice
+
+
+def signs(*pairs: tuple[int, int]) -> list[tuple[int, int]]:
+    out: list[tuple[int, int]] = []
+    for a, b in pairs:
+        for place in ((a, b), (a, -b), (-a, b), (-a, -b)):
+            if place not in out:
+                out.append(place)
+    return out
+
+
+KNOWN = {
+    "D": signs((1, 1), (1, 3), (3, 1), (3, 3)),
+    "H": signs((0, 1), (1, 0), (0, 3), (1, 2), (2, 1), (3, 0)),
+    "V": signs((1, 0), (0, 1), (3, 0), (2, 1), (1, 2), (0, 3), (1, 1), (3, 1), (1, 3)),
+}
+FIRST = {"D": (1, 1), "H": (0, 1), "V": (1, 0)}  # row and column of a coset's first pixel
+OWN = [(0, 0), (0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)]
+
+
+def lattice(tensors: Tensors, block: Block, given: Pass) -> Array:
+    """Pixels [items, height, width, 3] of one pass in schedule 1."""
+    require(not (given.pace or given.base or given.changes))
+    stack = Stack(given.stream)
+    pixels = np.zeros((block.items, block.height, block.width, 3), np.int64)
+    small = pixels[:, ::16, ::16]
+    small[:] = thumbnail(stack, tensors, small.shape[:3], given.channels, bool(given.silent & 1))
+    nets = {kind: network(tensors, kind) for kind in "DHV"}
+    for level in (3, 2, 1, 0):
+        plane = pixels[:, :: 1 << level, :: 1 << level]
+        for kind, net in nets.items():
+            row, column = FIRST[kind]
+            coset = plane[:, row::2, column::2]
+            places = list(np.ndindex(*coset.shape[:3]))
+            require(len(places) <= 32768)  # one run is enough for this decoder
+            for channel in range(given.channels):
+                states = [9 if c < channel else 0 for c in range(3)]
+                mixtures = []
+                for place in places:
+                    features, base, k = coset_inputs(plane, coset, kind, place, states, level)
+                    outputs = net.head(channel, net.trunk(features))
+                    mixtures.append(mixture(outputs, base[channel], k, 0))
+                for place, value in zip(places, pop_values(stack, mixtures), strict=True):
+                    coset[place][slice(None) if given.channels == 1 else channel] = value
+    stack.end()
+    return pixels
+
+
+def coset_inputs(
+    plane: Array, coset: Array, kind: str, place: Place, states: list[int], level: int
+) -> tuple[list[int], list[int], int]:
+    """Inputs of a coset's network, base and scale step of a pixel."""
+    item, y, x = place
+    row, column = FIRST[kind]
+
+    def around(table: Array, y: int, x: int, offsets: list[tuple[int, int]]) -> list[list[int]]:
+        height, width = table.shape[1:3]
+        values = [table[item, mirror(y + dy, height), mirror(x + dx, width)].tolist() for dy, dx in offsets]
+        return [[16 * value for value in one] for one in values]
+
+    known = around(plane, 2 * y + row, 2 * x + column, KNOWN[kind])
+    own = around(coset, y, x, OWN)
+    base = [(sum(known[i][c] for i in range(4)) + 2) >> 2 for c in range(3)]
+    k = scale_step(sum(abs(known[i][c] - base[c]) for i in range(4) for c in range(3)) * 4 // 3)
+    features = [scaled(one[c] - base[c], k) for one in known for c in range(3)]
+    for one in own:
+        features += [clip(scaled(one[c] - base[c], k), -127, 127) if states[c] else 0 for c in range(3)]
+    for state in states:
+        features += [16 * (i == state) for i in range(10)]
+    features += [16 * (i == level) for i in range(4)]
+    return features + level_inputs(k) + [(b >> 7) - 16 for b in base], base, k
+
+
+# The whole file
+
+
+@dataclass
+class Item:
+    """A decoded item: bytes, or pixels uint8 [height, width, channels] and metadata."""
+
+    name: bytes | None = None
+    source: int | None = None
+    content: bytes = b""
+    pixels: Array | None = None
+    metadata: bytes = b""
+
+    def file(self) -> bytes:
+        """Section 4: the item's own bytes (stored, LZMA, text, PNM, BMP)."""
+        if self.pixels is None:
+            return self.content
+        require(self.source in (1, 2))
+        before, after = struct.unpack_from("<II", self.metadata)
+        pixels = self.pixels
+        if self.source == 2:
+            padding = bytes(-3 * pixels.shape[1] % 4)
+            body = b"".join(row[:, ::-1].tobytes() + padding for row in pixels[::-1])
+        else:
+            body = pixels.tobytes()
+        require(len(self.metadata) == 8 + before + after)
+        return self.metadata[8 : 8 + before] + body + self.metadata[8 + before :]
+
+
+def decode(data: bytes, *models: Path) -> list[Item]:
+    """All items of a file that was made with some of the model files. FormatError if it is damaged."""
+    names, blocks = read_file(data)
+    items = [item for block in blocks for item in decode_block(block, models)]
+    if names is None and len(items) > 1:
+        return [Item(content=b"".join(item.content for item in items))]
+    for number, name in enumerate(names or []):
+        items[number].name = name
+    return items
+
+
+def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
+    if block.mode < 2:
+        content = unpack(block.data) if block.mode else block.data
+        require(len(content) == block.size)
+        check_digest(block, content)
+        return [Item(content=content)]
+    files = [path.read_bytes() for path in models]
+    weights = next((file for file in files if hashlib.sha256(file).digest()[:4] == block.model), b"")
+    require(weights)
+    if block.mode == 3:
+        if block.schedule == 1:
+            quiet = (block.steps, block.quiet)
+            content = reference_text.decode_blocks(weights, block.size, block.lanes, *quiet, block.streams)
+        else:
+            content = reference_text.decode(weights, block.size, block.lanes, block.streams)
+        check_digest(block, content)
+        return [Item(content=content)]
+    if block.plan is not None:
+        rest = unpack(block.frame) if block.frame else b""
+        require(len(rest) <= 2**26)
+        content = reference_paper.decode(weights, block.size, block.plan, rest, *block.streams)
+        check_digest(block, content)
+        return [Item(content=content)]
+    tensors = read_weights(weights)
+    planes = []
+    for given in block.passes:
+        shape = (block.items, block.height, block.width, given.channels)
+        if given.constant:
+            planes.append(np.broadcast_to(np.frombuffer(given.constant, np.uint8), shape))
+            continue
+        decoded = lattice(tensors, block, given) if block.schedule else Wavefront(tensors, block, given).decode()
+        planes.append(decoded[..., [1, 0, 2] if given.channels == 3 else [0]])
+    pixels = np.concatenate(planes[::-1], axis=3).astype(np.uint8)
+    metadata = read_metadata(block.metadata, block.items)
+    check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))
+    pairs = zip(pixels, metadata, strict=True)
+    return [Item(source=block.source, pixels=one, metadata=more) for one, more in pairs]
+
+
+def check_digest(block: Block, content: bytes) -> None:
+    require(hashlib.blake2b(content, digest_size=8).digest() == block.digest)

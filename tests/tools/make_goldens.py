@@ -1,0 +1,554 @@
+"""Make tests/data/golden/: files that every later version must decode to the same content.
+
+Run as `python tests/make_goldens.py [FOLDER]`. The files are promises: once a version is
+released they are never made again, only added to. Everything here is integer arithmetic,
+so each run gives the same bytes; PNG inputs are written uncompressed, by hand.
+
+`manifest.json` tells for every good file how it was made and what it holds (SHA-256 of
+pixels, metadata, bytes), and for every bad one the class of the error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import struct
+import sys
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tools import make_goldens_paper, make_tiny_paper
+
+from bfncodec import api, container, decoding, spans
+from bfncodec.blocks import image as image_blocks
+from bfncodec.blocks import plain as plain_blocks
+from bfncodec.blocks import smallest
+from bfncodec.blocks import text as text_blocks
+from bfncodec.blocks.image import Image
+from bfncodec.blocks.text import Text, TextSchedule
+from bfncodec.coding import protocol
+from bfncodec.coding.ans import Coder
+from bfncodec.container import Block, File
+from bfncodec.models import zoo
+from bfncodec.models.image import bias_changes
+from bfncodec.models.image import coefficients as coefficients_image
+from bfncodec.models.image.networks import Networks
+from bfncodec.models.image.passes import Pass, Schedule
+from bfncodec.models.image.wavefront import Wavefront
+from bfncodec.models.text.blockwise import Blockwise
+from bfncodec.picture import Layout, Origin
+
+DATA = Path(__file__).parents[1] / "data"
+GOLDEN = DATA / "golden"
+MODEL = "tiny"
+OPTIONS = {"model": MODEL, "device": "cpu"}
+TEXT_MODEL = "tiny-text"
+TEXT_OPTIONS = {"model": TEXT_MODEL, "device": "cpu", "media": "text"}
+Pixels = np.ndarray
+Chunks = list[tuple[bytes, bytes]]
+
+
+@dataclass
+class Input:
+    """An item before it is coded: a file's bytes, and the pixels and metadata that it stands for, if any.
+
+    For pixels in memory `file` holds them row by row.
+    """
+
+    suffix: str
+    file: bytes
+    source: Source | None = None
+    pixels: Pixels | None = None
+    metadata: bytes = b""
+
+    def content(self) -> dict[str, Any]:
+        """What the manifest says of the decoded item."""
+        if self.source is None or self.pixels is None:
+            return {"bytes": sha(self.file)}
+        return {
+            "source": self.source.name,
+            "shape": list(self.pixels.shape),
+            "pixels": sha(self.pixels.tobytes()),
+        } | ({"metadata": sha(self.metadata)} if self.metadata else {})
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+# Inputs
+
+
+def picture(height: int, width: int, channels: int, seed: int) -> Pixels:
+    """Slopes that turn, with some noise: uint8 [height, width, channels]."""
+    out = np.zeros((height, width, channels), np.uint8)
+    for y, x, c in np.ndindex(*out.shape):
+        slope = abs((3 * x + 5 * y + 40 * seed + 9 * c) % 160 - 80) + abs((4 * y - 2 * x + 7 * seed) % 90 - 45)
+        out[y, x, c] = 60 + slope + zlib.crc32(bytes([y, x, c, seed])) % 7
+    return out
+
+
+def alpha(height: int, width: int) -> Pixels:
+    """Transparent in a corner, opaque in the rest: uint8 [height, width, 1]."""
+    y, x = np.indices((height, width))
+    return (255 - (30 - 3 * x - 2 * y).clip(0, 25) * 10 - 5 * (y + 3 * x < 20)).astype(np.uint8)[..., None]
+
+
+def with_alpha(pixels: Pixels) -> Pixels:
+    return np.concatenate([pixels, alpha(*pixels.shape[:2])], axis=2)
+
+
+def metadata(before: bytes, after: bytes) -> bytes:
+    return struct.pack("<II", len(before), len(after)) + before + after if before or after else b""
+
+
+def array(pixels: Pixels) -> Input:
+    return Input("raw", pixels.tobytes(), Origin.ARRAY, pixels)
+
+
+def png(pixels: Pixels, before: Chunks | None = None, after: Chunks | None = None) -> Input:
+    height, width, channels = pixels.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    # zlib's own output depends on its version: one stored block.
+    packed = b"\x78\x01\x01" + struct.pack("<HH", len(rows), len(rows) ^ 0xFFFF) + rows
+    body = packed + zlib.adler32(rows).to_bytes(4, "big")
+    head = struct.pack(">IIBBBBB", width, height, 8, (0, 4, 2, 6)[channels - 1], 0, 0, 0)
+    before, after = before or [], after or []
+    file = b"\x89PNG\r\n\x1a\n"
+    for kind, content in [(b"IHDR", head), *before, (b"IDAT", body), *after, (b"IEND", b"")]:
+        file += struct.pack(">I", len(content)) + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+
+    def kept(chunks: Chunks) -> bytes:
+        return b"".join(struct.pack(">I", len(content)) + kind + content for kind, content in chunks)
+
+    return Input("png", file, Origin.PNG, pixels, metadata(kept(before), kept(after)))
+
+
+def pnm(pixels: Pixels, head: bytes, tail: bytes) -> Input:
+    suffix = "ppm" if pixels.shape[2] == 3 else "pgm"
+    return Input(suffix, head + pixels.tobytes() + tail, Origin.PNM, pixels, metadata(head, tail))
+
+
+def bmp(pixels: Pixels) -> Input:
+    height, width, _ = pixels.shape
+    rows = b"".join(row[:, ::-1].tobytes() + bytes(-3 * width % 4) for row in pixels[::-1])
+    head = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54 + len(rows), 0, 0, 54, 40, width, height, 1, 24, 0, *[0] * 5)
+    return Input("bmp", head + rows, Origin.BMP, pixels, metadata(head, b""))
+
+
+def inputs() -> dict[str, tuple[Input, str]]:
+    """Inputs of the files that `bfncodec.encode` makes, and the effort, by name."""
+    note = [(b"pHYs", struct.pack(">IIB", 2835, 2835, 1)), (b"tEXt", b"Title\0golden")]
+    return {
+        "rgb": (array(picture(20, 24, 3, 0)), "default"),
+        "rgba": (png(with_alpha(picture(20, 24, 3, 1))), "default"),
+        "la": (array(with_alpha(picture(20, 24, 1, 2))), "default"),
+        "l": (array(picture(20, 24, 1, 3)), "default"),
+        "metadata": (png(picture(18, 20, 3, 4), note, [(b"tEXt", b"Comment\0after the pixels")]), "default"),
+        "ppm": (pnm(picture(19, 24, 3, 5), b"P6 # a comment\n24 19\n255\n", b"the end"), "default"),
+        "pgm": (pnm(picture(20, 21, 1, 6), b"P5\n21 20\n255\n", b""), "default"),
+        "bmp": (bmp(picture(20, 21, 3, 7)), "default"),
+        "constant": (array(np.full((20, 24, 3), [9, 8, 7], np.uint8)), "default"),
+        "silent": (array(picture(3, 2, 3, 9)), "default"),
+        "lattice": (array(picture(20, 24, 3, 10)), "lattice"),
+        "lattice-la": (png(with_alpha(picture(21, 17, 1, 11))), "lattice"),
+        "lattice-row": (array(picture(1, 24, 3, 12)), "lattice"),
+        "lattice-column": (array(picture(24, 1, 1, 13)), "lattice"),
+        "empty": (Input("bin", b""), "default"),
+        "random": (Input("bin", random_bytes(100)), "default"),
+        # An image that is not worth modelling: a text model has no say.
+        "repeats": (Input("pgm", b"P5 30 40 255\n" + random_bytes(300) * 4), "default"),
+    }
+
+
+def random_bytes(count: int) -> bytes:
+    """What no model makes smaller."""
+    return hashlib.shake_256(b"golden").digest(count)
+
+
+ENGLISH = b"""The tide table of 1859
+
+The harbour master wrote down every tide: the hour, the height, and the wind. He wrote in a small hand (the paper
+was dear), and he never wrote more than one line for a tide. When the wind came from the north he underlined it;
+when the wind came from the south he did not.
+
+    04:10   2.31 m   north
+    10:25   0.87 m   north
+    16:40   2.29 m   south
+
+His daughter kept the table after him. She wrote down every tide: the hour, the height, and the wind, and she
+underlined nothing. "The wind came from the north," she said, "whether I underline it or not."
+"""
+
+
+MORE_ENGLISH = b"""
+The new table
+
+When she was old, a man came from the city with a machine in a box. A float went up and down in a pipe, and a pen
+drew the tide on a paper that turned with the hours. "It does not sleep," he said. "It does not forget."
+
+"And what does it write when the paper is at its end?" she asked.
+
+"Then someone must come, and put another paper in."
+
+"Every week?"
+
+"Every week."
+
+She thought about this. Then she asked him where the wind was on the paper, and he looked for it, and it was not
+there. So they agreed that the machine should keep the height and the hour, and that she should keep the wind; and
+for nineteen years both of them were in the room, and neither of them was ever wrong about the tide.
+"""
+
+
+def texts() -> dict[str, tuple[Input, str]]:
+    """Inputs that `bfncodec.encode` codes with the text model, and the effort.
+
+    Letters beyond ASCII, bytes of every kind; blocks.
+    """
+    signs = (
+        "Grüße aus Ελλάδα\u00a0– здравствуйте, 世界! 🙂🙃🙂 e\u0301té, naïve café; 👩\u200d👧 “quoted” …\r\n"
+        "世界! 🙂🙃🙂\r\n\ufeffGRÜSSE aus Ελλάδα\r\n"
+    )
+    records = b"".join(struct.pack("<HBxi", 7 * i, i % 3, -(i * i)) for i in range(30))
+    ramp = bytes(range(255, -1, -5))
+    return {
+        "text": (Input("txt", ENGLISH), "default"),
+        "text-utf8": (Input("txt", signs.encode()), "default"),
+        "text-binary": (Input("bin", records + random_bytes(200) * 2 + ramp + bytes(40) + records[64:96]), "default"),
+        "text-blocks": (Input("txt", MORE_ENGLISH), "blocks"),
+    }
+
+
+def archive_inputs() -> dict[str, Input]:
+    """Two pictures that share a block, one of another size, bytes; a name that is no UTF-8."""
+    return {
+        "a.png": png(picture(16, 20, 3, 14)),
+        "folder/b.png": png(picture(16, 20, 3, 15), [(b"tEXt", b"Title\0second")]),
+        "c.pgm": pnm(picture(20, 16, 1, 16), b"P5 16 20 255\n", b""),
+        "caf\udce9.txt": Input("txt", b"some text, some text, some text, some text, some text"),
+    }
+
+
+# Files that `bfncodec.encode` does not make: passes that no effort makes alike on every machine, bytes that the
+# text model makes smaller, and texts in lanes
+
+
+def networks() -> Networks:
+    return image_blocks.networks(zoo.find(MODEL), "float32")
+
+
+def hand_made(pixels: Pixels, pace: int, change: bool, shift_base: bool) -> bytes:
+    """A file of one pass with a pace, changes of biases, and coefficients that are not the model's."""
+    nets = networks()
+    height, width, channels = pixels.shape
+    coefficients = nets.coefficients.copy()
+    if shift_base:
+        coefficients[::5, 0] += 3
+        coefficients[1::7, 1] -= 2
+        coefficients[72] += [5, 0, -4]
+        coefficients[73] -= [20, 10, 30]
+    packed = b""
+    if change:
+        widths = bias_changes.layers(nets.tensors)
+        table = {name: np.arange(size) * 7 % 5 - 2 for name, size in widths.items()}
+        table["first.0"][[0, 5]] = [bias_changes.LIMIT, -bias_changes.LIMIT]
+        packed = bias_changes.pack(table, nets.tensors)
+    plan = Pass(pace=pace, base=coefficients_image.pack(coefficients, nets.coefficients), changes=packed)
+    layout = Layout.RGB if channels == 3 else Layout.L
+    planes = image_blocks.split(pixels[None], layout)[0]
+    model = Wavefront(nets.changed(packed), planes.shape, coefficients, planes, pace)
+    image = Image(Origin.ARRAY, layout, Schedule.WAVEFRONT, width, height, zoo.digest(zoo.find(MODEL)))
+    image.passes = [image_blocks._pushed(model, plan, None)]
+    block = Block(Mode.IMAGE, 1, pixels.size, container.digest(pixels.tobytes()), image=image)
+    return container.write(File([block]))
+
+
+def plain_file(data: bytes) -> bytes:
+    """A file without a model."""
+    return container.write(File([plain_blocks.encode(data)]))
+
+
+def in_lanes(data: bytes, lanes: int) -> bytes:
+    """A text in one lane or several, however large that makes it."""
+    return text_file(data, Text(zoo.digest(zoo.find(TEXT_MODEL)), lanes, streams=lane_streams(data, lanes)))
+
+
+def text_file(data: bytes, text: Text) -> bytes:
+    return container.write(File([Block(Mode.TEXT, 1, len(data), container.digest(data), text=text)]))
+
+
+def lane_streams(data: bytes, lanes: int) -> list[bytes]:
+    streams = []
+    values = np.frombuffer(data, np.uint8)
+    for section in text_blocks._bytewise(zoo.find(TEXT_MODEL), len(data), lanes, values).sections():
+        coder = Coder()
+        protocol.encode(coder, section)
+        streams.append(coder.data())
+    return streams
+
+
+def in_blocks(data: bytes, lanes: int, steps: int, quiet: int) -> bytes:
+    """A text in blocks of bytes."""
+    text = Text(zoo.digest(zoo.find(TEXT_MODEL)), lanes, TextSchedule.BLOCKWISE, steps, quiet)
+    text.streams = block_streams(data, lanes, steps, quiet)
+    return text_file(data, text)
+
+
+def block_streams(data: bytes, lanes: int, steps: int, quiet: int) -> list[bytes]:
+    streams = []
+    values = np.frombuffer(data, np.uint8)
+    network = text_blocks._block_network(zoo.find(TEXT_MODEL), "float32")
+    for part in text_blocks._block_parts(len(data)):
+        coder = Coder()
+        model = Blockwise(network, len(part), lanes, steps, quiet, values[part.start : part.stop])
+        silent = protocol.encode(coder, model)
+        assert not silent, "a text has no silent groups"
+        streams.append(coder.data())
+    return streams
+
+
+def archive() -> bytes:
+    """The pictures as `bfncodec.encode_archive` has them, and the text without a model."""
+    *pictures, (name, text) = archive_inputs().items()
+    file = decoding.read(api.encode_archive([(name, one.file) for name, one in pictures], **OPTIONS))
+    assert file.names is not None
+    return container.write(File([*file.blocks, plain_blocks.encode(text.file)], [*file.names, name]))
+
+
+def cut(data: bytes, part: int) -> bytes:
+    """A text in parts of so many bytes, as `bfncodec.encode` has it where it is far larger."""
+    item = spans.whole(io.BytesIO(data))
+    return container.write(
+        smallest.encode(item, io.BytesIO(), part, kernel="float32", model=zoo.find(TEXT_MODEL), text=True)
+    )
+
+
+def lane_ends() -> bytes:
+    """A text for three lanes whose matches reach the first byte of a lane, and the end of the short last one."""
+    greeting, part = b"hello, lane; how do you do, lane", b"the end of the text."
+    length = 70
+    segments = [
+        b"Three segments of bytes: ".ljust(length - 1 - len(part), b"-") + part + b"!",
+        greeting.ljust(length, b"="),
+        (bytes(4) + greeting).ljust(length - 2 - len(part), b".") + part,
+    ]
+    return b"".join(segments)
+
+
+def by_hand() -> dict[str, tuple[Input, bytes]]:
+    """Inputs and files."""
+    plain = {
+        "stored": Input("bin", bytes(range(100))),
+        "lzma": Input("txt", b"A line that comes again and again.\r\n" * 9),
+    }
+    shapes = {
+        "learning": (picture(33, 36, 3, 8), 0, False, False),
+        "changes": (picture(32, 36, 3, 17), 1, True, True),
+        "pace-2": (picture(20, 24, 1, 18), 2, False, False),
+        "base": (picture(20, 24, 3, 19), 3, False, True),
+    }
+    lanes = {
+        "text-byte": (b"\n", 1),
+        "text-lanes": (ENGLISH[:500], 3),
+        "text-lanes-short": (b"five!", 4),
+        "text-lanes-ends": (lane_ends(), 3),
+    }
+    made = {name: (one, plain_file(one.file)) for name, one in plain.items()}
+    made |= {name: (Input("txt", plan[0]), in_lanes(*plan)) for name, plan in lanes.items()}
+    story = ENGLISH + MORE_ENGLISH
+    made["text-blocks-lanes"] = Input("txt", story), in_blocks(story, 2, 2, 48)
+    made["parts"] = Input("txt", story), cut(story, 600)
+    mixed = [ENGLISH[:300], b"A line that comes again and again.\r\n" * 9, random_bytes(60), MORE_ENGLISH[:200]]
+    blocks = [
+        text_blocks.encode_text(mixed[0], zoo.find(TEXT_MODEL)),
+        *map(plain_blocks.encode, mixed[1:3]),
+        text_blocks.encode_text(mixed[3], zoo.find(TEXT_MODEL), effort="blocks"),
+    ]
+    made["parts-mixed"] = Input("bin", b"".join(mixed)), container.write(File(blocks))
+    return made | {name: (array(plan[0]), hand_made(*plan)) for name, plan in shapes.items()}
+
+
+# Files that must fail
+
+
+def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
+    """Damaged files and the classes of their errors."""
+    grey, lattice, paced, made = good["l"], good["lattice-la"], good["pace-2"], good["changes"]
+    short, blocks = good["text-utf8"], good["text-blocks"]
+
+    def flipped(data: bytes, position: int) -> bytes:
+        return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+
+    def edited(data: bytes, **fields: Any) -> bytes:
+        file = decoding.read(data)
+        image = file.blocks[0].image
+        assert image is not None
+        for name, value in fields.items():
+            target = image if name == "model" else image.passes[0]
+            setattr(target, name, value(getattr(target, name)))
+        return container.write(file)
+
+    def small(fields: bytes, start: bytes = b"\x01\x00", payload: bytes = b"abc") -> bytes:
+        """A file of any fields, with a right checksum."""
+        header = container.MAGIC + start + bytes([len(fields)]) + fields
+        return header + zlib.crc32(header).to_bytes(4, "little") + payload
+
+    def retold(data: bytes = short, **fields: Any) -> bytes:
+        file = decoding.read(data)
+        text = file.blocks[0].text
+        assert text is not None
+        for name, value in fields.items():
+            setattr(text, name, value(getattr(text, name)))
+        return container.write(file)
+
+    image = b"\x02\x01" + bytes(8) + b"\x30\x00\x01\x01" + zoo.digest(zoo.find(MODEL)) + b"\x00\x08"
+    stored = b"\x00\x03" + container.digest(b"abc") + b"\x03"
+    other = b"\x00\x03" + container.digest(b"def") + b"\x03"
+    empty = b"\x00\x00" + container.digest(b"") + b"\x00"
+    constant = image[:-1] + b"\1\7"
+
+    def text(size: int = 3, schedule: int = 0, rest: bytes = b"\x01\x01\x03") -> bytes:
+        fields = container.digest(b"abc") + bytes([schedule]) + zoo.digest(zoo.find(TEXT_MODEL)) + rest
+        return b"\x03" + container.varint(size) + fields
+
+    return {
+        "truncated": (grey[:-1], "TruncatedFile"),
+        "only-magic": (grey[:8], "TruncatedFile"),
+        "text-mode": (grey.replace(b"\r\n", b"\n"), "BadMagic"),
+        "header-crc": (flipped(grey, 14), "CorruptFile"),
+        "payload": (flipped(grey, len(grey) // 2), "CorruptFile"),
+        "payload-lattice": (flipped(lattice, len(lattice) // 2), "CorruptFile"),
+        "last-byte": (flipped(paced, len(paced) - 1), "CorruptFile"),
+        "version": (small(stored, b"\x02\x00"), "UnsupportedFeature"),
+        "flag": (small(stored, b"\x01\x02"), "UnsupportedFeature"),
+        "flag-4": (small(stored, b"\x01\x04"), "UnsupportedFeature"),
+        "parts-payload": (flipped(good["parts"], len(good["parts"]) - 9), "CorruptFile"),
+        "parts-swapped": (small(b"\2" + stored + other, b"\1\2", b"defabc"), "CorruptFile"),
+        "parts-cut": (good["parts"][:-1], "TruncatedFile"),
+        "parts-trailing-byte": (good["parts"] + b"\0", "CorruptFile"),
+        "parts-one": (small(b"\1" + stored, b"\1\2"), "UnsupportedFeature"),
+        "parts-too-many": (small(b"\x81\x80\4" + stored, b"\1\2"), "LimitExceeded"),
+        "parts-empty": (small(b"\2" + stored + empty, b"\1\2"), "CorruptFile"),
+        "parts-image": (small(b"\2" + stored + constant, b"\1\2"), "CorruptFile"),
+        "parts-archive": (small(b"\2" + stored + other, b"\1\3", b"abcdef"), "UnsupportedFeature"),
+        "mode": (small(b"\x03" + stored[1:]), "UnsupportedFeature"),
+        "mode-4": (small(b"\x04" + stored[1:]), "TruncatedFile"),
+        "mode-5": (small(b"\x05" + stored[1:]), "UnsupportedFeature"),
+        "text-schedule": (small(text(schedule=255)), "UnsupportedFeature"),
+        "text-size": (small(text(0)), "CorruptFile"),
+        "text-too-large": (small(text(2**30 + 1)), "LimitExceeded"),
+        "text-too-cheap": (small(text(2**18)), "CorruptFile"),
+        "text-payload": (flipped(short, len(short) - 9), "CorruptFile"),
+        "text-no-lane": (retold(lanes=lambda old: 0), "CorruptFile"),
+        "text-many-lanes": (retold(lanes=lambda old: 257), "CorruptFile"),
+        "text-other-lanes": (retold(lanes=lambda old: 2), "CorruptFile"),
+        "text-no-stream": (retold(streams=lambda old: []), "CorruptFile"),
+        "text-two-streams": (retold(streams=lambda old: [*old, b""]), "CorruptFile"),
+        "text-too-much-stream": (retold(streams=lambda old: [b"\1" * 8 + old[0]]), "CorruptFile"),
+        "text-redundant-zero": (retold(streams=lambda old: [old[0] + b"\0"]), "CorruptFile"),
+        "text-no-model": (retold(model=lambda old: bytes(4)), "MissingModel"),
+        "text-blocks-payload": (flipped(blocks, len(blocks) - 9), "CorruptFile"),
+        "text-blocks-steps": (retold(blocks, steps=lambda old: container.STEP_LIMIT + 1), "LimitExceeded"),
+        "text-blocks-other-steps": (retold(blocks, steps=lambda old: old + 1), "CorruptFile"),
+        "text-blocks-other-quiet": (retold(blocks, quiet=lambda old: old + 2), "CorruptFile"),
+        "text-blocks-no-stream": (retold(blocks, streams=lambda old: []), "CorruptFile"),
+        "text-blocks-two-streams": (retold(blocks, streams=lambda old: [*old, b""]), "CorruptFile"),
+        "text-blocks-too-many-lanes": (small(text(2, 1, b"\3\0\0\1\3")), "CorruptFile"),
+        "schedule": (small(image[:11] + b"\x02" + image[12:]), "UnsupportedFeature"),
+        "form": (small(image), "UnsupportedFeature"),
+        "varint": (small(b"\x00\x83\x00" + stored[2:]), "CorruptFile"),
+        "digest": (small(stored, payload=b"abd"), "CorruptFile"),
+        "trailing-byte": (grey + b"\0", "CorruptFile"),
+        "two-files": (grey + grey, "CorruptFile"),
+        "redundant-zero": (edited(grey, stream=lambda old: old + b"\0"), "CorruptFile"),
+        "too-much-stream": (edited(grey, stream=lambda old: b"\1" * 8 + old), "CorruptFile"),
+        "wrong-pace": (edited(paced, pace=lambda old: 1), "CorruptFile"),
+        "wrong-silent": (edited(grey, silent=lambda old: 1), "CorruptFile"),
+        "cut-changes": (edited(made, changes=lambda old: old[:-1]), "CorruptFile"),
+        "cut-base": (edited(made, base=lambda old: old[:-2]), "CorruptFile"),
+        "no-model": (edited(grey, model=lambda old: bytes(4)), "MissingModel"),
+    }
+
+
+# The folder
+
+
+def make(folder: Path) -> None:
+    """Write all files and the manifest into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    models = {"model": MODEL, "text_model": TEXT_MODEL} | {name: name for name in make_tiny_paper.SPECS}
+    digests = {key: zoo.digest(zoo.find(name)).hex() for key, name in models.items()}
+    manifest: dict[str, Any] = {**digests, "good": {}, "archive": {}, "bad": {}}
+    good: dict[str, bytes] = {}
+
+    def put(name: str, given: Input, data: bytes, effort: str | None, plan: dict[str, Any] | None = None) -> None:
+        block = decoding.read(data).blocks[0]
+        entry = {"input": f"{name}.{given.suffix}", "effort": effort, "mode": block.mode.name, **given.content()}
+        entry |= plan or {}
+        if block.image is not None:
+            entry["schedule"] = block.image.schedule.name
+            entry["passes"] = [shown(one) for one in block.image.passes]
+        if block.text is not None:
+            entry |= {"schedule": block.text.schedule.name, "lanes": block.text.lanes}
+            if block.text.schedule is TextSchedule.BLOCKWISE:
+                entry |= {"steps": block.text.steps, "quiet": block.text.quiet}
+        if len(decoding.read(data).blocks) > 1:
+            entry["parts"] = [block.mode.name for block in decoding.read(data).blocks]
+        (folder / entry["input"]).write_bytes(given.file)
+        (folder / f"{name}.bfn").write_bytes(data)
+        manifest["good"][name] = entry
+        good[name] = data
+
+    for name, (given, effort) in inputs().items():
+        item = given.pixels if given.source is Origin.ARRAY else given.file
+        assert item is not None
+        put(name, given, api.encode(item, effort=effort, **OPTIONS), effort)
+    for name, (given, effort) in texts().items():
+        put(name, given, api.encode(given.file, effort=effort, **TEXT_OPTIONS), effort)
+    for name, (given, data) in by_hand().items():
+        put(name, given, data, None)
+    (folder / "archive.bfn").write_bytes(archive())
+    for number, (name, one) in enumerate(archive_inputs().items()):
+        file = f"archive-{number}.{one.suffix}"
+        (folder / file).write_bytes(one.file)
+        manifest["archive"][name] = {"input": file, **one.content()}
+    for name, plan in make_goldens_paper.PLANS.items():
+        put(name, Input("bin", plan.content()), make_goldens_paper.encode(plan), None, plan.told())
+    for name, (data, error) in (bad(good) | make_goldens_paper.bad(good)).items():
+        (folder / f"bad-{name}.bfn").write_bytes(data)
+        manifest["bad"][name] = error
+    manifest["info"] = {
+        name: api.info((folder / f"{name}.bfn").read_bytes())
+        for name in ("rgb", "lzma", "archive", "parts-mixed", "single-values")
+    }
+    (folder / "manifest.json").write_text(lines(manifest) + "\n")
+
+
+def shown(one: Pass) -> str:
+    """What a pass has, in words."""
+    if one.constant is not None:
+        return f"constant {one.constant.hex()}"
+    words = [f"pace {one.pace}" if one.pace < 3 else "no learning"] + ["silent"] * one.silent
+    return ", ".join(words + ["base"] * bool(one.base) + ["changes"] * bool(one.changes))
+
+
+def lines(manifest: dict[str, Any]) -> str:
+    """JSON with a line for every file."""
+    sections = []
+    for key, value in manifest.items():
+        text = json.dumps(value)
+        if isinstance(value, dict):
+            text = "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in value.items()) + "\n}"
+        sections.append(f"{json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(sections) + "\n}"
+
+
+if __name__ == "__main__":
+    os.environ[zoo.DIRECTORY_VARIABLE] = str(DATA)
+    make(Path(sys.argv[1]) if len(sys.argv) > 1 else GOLDEN)
