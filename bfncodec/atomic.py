@@ -21,11 +21,11 @@ class Written(io.FileIO):
 
     def __init__(self, handle: int, mode: str, name: str) -> None:
         super().__init__(handle, mode)
-        self.told = name
+        self.output_name = name
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Some of the data; NotWritten."""
-        with naming(self.told):
+        with naming(self.output_name):
             return super().write(data)
 
 

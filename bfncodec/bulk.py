@@ -64,9 +64,9 @@ def encode_dataset(source: Path, target: Path, **choices: Any) -> dict[str, Any]
     _begin(target, job)
     (target / MANIFEST).unlink(missing_ok=True)
     entries = _computed(_file if array is None else _chunk, names, source, target, choices)
-    made = [entry for entry in entries if "error" not in entry]
+    outputs = [entry for entry in entries if "error" not in entry]
     failed += [entry for entry in entries if "error" in entry]
-    manifest = job | {"items": made, "failed": failed, "skipped": skipped}
+    manifest = job | {"items": outputs, "failed": failed, "skipped": skipped}
     for left in target.rglob(_TEMPORARY[0] + "*" + _TEMPORARY[1]):  # by workers that died
         left.unlink(missing_ok=True)
     _write(target / MANIFEST, json.dumps(manifest, indent=1).encode())
@@ -290,17 +290,17 @@ def main(
     choices = {"model": model, "effort": effort, "max_pixels": max_pixels}
     try:
         with _client(scheduler, workers):
-            made = encode_dataset(source.resolve(), target.resolve(), **choices)
+            manifest = encode_dataset(source.resolve(), target.resolve(), **choices)
     except CancelledError as error:
         raise click.ClickException("the scheduler is gone; start again, and the job goes on") from error
     except (BfnError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    for name in made["skipped"]:
+    for name in manifest["skipped"]:
         click.echo(f"{name!r}: skipped, not a regular file", err=True)
-    for entry in made["failed"]:
+    for entry in manifest["failed"]:
         click.echo(f"{entry['name']!r}: {entry['error']}", err=True)
-    click.echo(f"{len(made['items'])} files, {sum(item['bytes'] for item in made['items']):,} bytes", err=True)
-    sys.exit(1 if made["failed"] else 0)
+    click.echo(f"{len(manifest['items'])} files, {sum(item['bytes'] for item in manifest['items']):,} bytes", err=True)
+    sys.exit(1 if manifest["failed"] else 0)
 
 
 if __name__ == "__main__":

@@ -42,10 +42,10 @@ def opened(infile: IO[bytes], mode: str = "rb", **_: Any) -> IO[bytes]:
         raise UnsupportedFeature(f"cannot open a .bfn file with mode {asked!r}; there are reading and writing")
     if mode in _READING:
         with infile:
-            made: io.BufferedIOBase = io.BufferedReader(_Content(_decoded(infile)))
+            stream: io.BufferedIOBase = io.BufferedReader(_Content(_decoded(infile)))
     else:
-        made = _Writer(infile)
-    return cast(IO[bytes], made)
+        stream = _Writer(infile)
+    return cast(IO[bytes], stream)
 
 
 def _decoded(infile: IO[bytes]) -> SpooledTemporaryFile[bytes]:
@@ -57,15 +57,15 @@ def _decoded(infile: IO[bytes]) -> SpooledTemporaryFile[bytes]:
         file = decoding.read(whole(given), max_output=MAX_OUTPUT, max_pixels=MAX_PIXELS)
         if file.names is not None:
             raise UnsupportedFeature("this is an archive of several items: use bfncodec.decode_items")
-        made = SpooledTemporaryFile(SPOOLED)
+        decoded = SpooledTemporaryFile(SPOOLED)
         try:
             for content in decoding.contents(file, "auto"):
-                made.writelines([media.build(content)] if isinstance(content, Picture) else content)
+                decoded.writelines([media.build(content)] if isinstance(content, Picture) else content)
         except BaseException:
-            made.close()
+            decoded.close()
             raise
-    made.seek(0)
-    return made
+    decoded.seek(0)
+    return decoded
 
 
 class _Content(io.RawIOBase):

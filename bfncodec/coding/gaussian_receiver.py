@@ -66,16 +66,16 @@ class Receiver:
 
     def bounds(self, first: Ints, count: int, output: Ints) -> Ints:
         """Cumulative weights below the symbols first, first + 1, ..., first + count: int64 [n, count + 1]."""
-        made = np.empty((len(first), count + 1), np.int64)
-        _bounds(self.grid, _sums(output), output.astype(np.int64), first.astype(np.int64), made)
-        return made
+        bounds = np.empty((len(first), count + 1), np.int64)
+        _bounds(self.grid, _sums(output), output.astype(np.int64), first.astype(np.int64), bounds)
+        return bounds
 
 
 def _sums(output: Ints) -> Ints:
     """Weights below every level, int64 [n, levels + 1]."""
-    made = np.zeros((len(output), output.shape[1] + 1), np.int64)
-    output.cumsum(axis=1, out=made[:, 1:])
-    return made
+    sums = np.zeros((len(output), output.shape[1] + 1), np.int64)
+    output.cumsum(axis=1, out=sums[:, 1:])
+    return sums
 
 
 @compiled

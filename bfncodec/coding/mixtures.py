@@ -44,14 +44,14 @@ class Tables(NamedTuple):
 @cache
 def _tables() -> Tables:
     steps = tables.OCTAVE_STEPS
-    made = (
+    curves = (
         tables.logistic(),
         tables.exp_weights(),
         tables.octaves(SCALE_MIN, SCALE_MAX + 1, steps, MEAN_BITS),
         tables.octaves(-SCALE_MAX, 1 - SCALE_MIN, steps, _PRODUCT_BITS + 4)[::-1],
         tables.octaves(-_RATIO_RANGE, _RATIO_RANGE + 1, steps, 8)[::-1],
     )
-    return Tables(*(np.ascontiguousarray(table).astype(np.int32) for table in made))
+    return Tables(*(np.ascontiguousarray(table).astype(np.int32) for table in curves))
 
 
 class Mixtures:
@@ -68,9 +68,9 @@ class Mixtures:
     @classmethod
     def of(cls, parts: NDArray[np.int32]) -> Mixtures:
         """Mixtures that have been made before, of their `parts` [n, k, 4]."""
-        made = cls.__new__(cls)
-        made.parts = parts
-        return made
+        mixtures = cls.__new__(cls)
+        mixtures.parts = parts
+        return mixtures
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -80,9 +80,9 @@ class Mixtures:
 
         1 at level 0 and 2**24 - 1 at level 256: a unit stays free at either end.
         """
-        made = np.empty((len(self), points.shape[1]), np.int64)
-        _bounds(_tables(), self.parts, np.broadcast_to(points, made.shape), made)
-        return made
+        cumulative = np.empty((len(self), points.shape[1]), np.int64)
+        _bounds(_tables(), self.parts, np.broadcast_to(points, cumulative.shape), cumulative)
+        return cumulative
 
     def gradients(self, values: Ints, logs: Ints) -> NDArray[np.int64]:
         """Gradients of the cost of values int [n]: int64 [n, 3k], logits, means, log-scales.
@@ -92,9 +92,9 @@ class Mixtures:
         log-scale. Computed from the same table as the weights, in the closed form of the
         logistic function's derivatives.
         """
-        made = np.empty((len(self), 3 * self.parts.shape[1]), np.int64)
-        _gradients(_tables(), self.parts, values, logs, made)
-        return made
+        gradients = np.empty((len(self), 3 * self.parts.shape[1]), np.int64)
+        _gradients(_tables(), self.parts, values, logs, gradients)
+        return gradients
 
     def weights(self) -> NDArray[np.int64]:
         """The whole pmf, int64 [n, 256], sum 2**24 (the free units go to the end levels)."""
@@ -104,9 +104,9 @@ class Mixtures:
 
     def intervals(self, values: Ints) -> NDArray[np.int64]:
         """What lies below the symbols of the upper and lower half, and their weights: int64 [n, 2, 2]."""
-        made = np.empty((len(self), 2, 2), np.int64)
-        _intervals(_tables(), self.parts, values, made)
-        return made
+        intervals = np.empty((len(self), 2, 2), np.int64)
+        _intervals(_tables(), self.parts, values, intervals)
+        return intervals
 
     def pop(self, coder: Coder) -> NDArray[np.int64]:
         """Pop values int64 [n]: all upper halves, then all lower halves."""

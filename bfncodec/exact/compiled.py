@@ -132,20 +132,20 @@ def _cache(function: Callable[..., Any], folder: str) -> _Cache | None:
         # Looked at when the cache is made, not later.
         numba.config.CACHE_DIR = folder
         try:
-            made = _Cache(function)
+            function_cache = _Cache(function)
         except Exception:
             return None
         finally:
             numba.config.CACHE_DIR = before
     # Where it cannot write, numba takes other folders, which do not know the package's state.
-    return made if Path(made.cache_path).is_relative_to(folder) else None
+    return function_cache if Path(function_cache.cache_path).is_relative_to(folder) else None
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, compiled when it is first called. Other threads run beside it."""
-    made: Any = numba.njit(nogil=True)(function)
+    dispatcher: Any = numba.njit(nogil=True)(function)
     folder = _folder()
-    kept = _cache(function, folder) if folder is not None and made is not function else None
+    kept = _cache(function, folder) if folder is not None and dispatcher is not function else None
     if kept is not None:
-        made._cache = kept
-    return made
+        dispatcher._cache = kept
+    return dispatcher

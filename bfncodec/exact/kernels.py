@@ -101,14 +101,14 @@ class NumpyKernel:
         return values.astype(self.dtype, copy=False) @ weights
 
     def shifted(self, sums: Array, bias: Array, shift: Array) -> Array:
-        made = np.empty(sums.shape, np.int32)
-        _shift(sums, bias, shift, made)
-        return made
+        shifted = np.empty(sums.shape, np.int32)
+        _shift(sums, bias, shift, shifted)
+        return shifted
 
     def activated(self, sums: Array, bias: Array, shift: Array) -> Array:
-        made = np.empty(sums.shape, self.dtype)
-        _activate(sums, bias, shift, made)
-        return made
+        activated = np.empty(sums.shape, self.dtype)
+        _activate(sums, bias, shift, activated)
+        return activated
 
     def wide(self, values: Array, weights: Array) -> Array:
         """values [n, k] times weights [k, m]: int64 [n, m], sums below 2**53."""
@@ -206,26 +206,26 @@ NAMES = ("float32", "float64", "int64", "torch-cpu", "torch-cuda")
 @cache
 def kernel(name: str) -> Kernel:
     """The kernel of that name (one of NAMES), checked once."""
-    made: Kernel
+    candidate: Kernel
     if name == "float32":
-        made = NumpyKernel()
+        candidate = NumpyKernel()
     elif name == "float64":
-        made = NumpyDoubleKernel()
+        candidate = NumpyDoubleKernel()
     elif name == "int64":
-        made = NumpyIntegerKernel()
+        candidate = NumpyIntegerKernel()
     elif name in ("torch-cpu", "torch-cuda"):
-        made = TorchKernel(name.removeprefix("torch-"))
+        candidate = TorchKernel(name.removeprefix("torch-"))
     else:
         raise UnsupportedFeature(f"no kernel is called {name!r}; there are {', '.join(NAMES)}")
-    self_check(made)
-    return made
+    self_check(candidate)
+    return candidate
 
 
 def host(chosen: Kernel) -> NumpyKernel:
     """The kernel itself if its arrays are NumPy's, otherwise one whose are."""
-    made = chosen if isinstance(chosen, NumpyKernel) else kernel("float32")
-    assert isinstance(made, NumpyKernel)
-    return made
+    numpy_kernel = chosen if isinstance(chosen, NumpyKernel) else kernel("float32")
+    assert isinstance(numpy_kernel, NumpyKernel)
+    return numpy_kernel
 
 
 def for_device(device: str) -> Kernel:

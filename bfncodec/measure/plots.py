@@ -22,7 +22,7 @@ def need() -> Any:
     return Figure
 
 
-def draw(file: IO[bytes], form: str, told: dict[str, Any], bits: NDArray[np.float64] | None) -> None:
+def draw(file: IO[bytes], form: str, account: dict[str, Any], bits: NDArray[np.float64] | None) -> None:
     """Draw one file's account: bars, the cost as it adds up, and for an image where its bits went.
 
     form: "png", "svg" or "pdf". bits: of every pixel [height, width], or None.
@@ -30,18 +30,18 @@ def draw(file: IO[bytes], form: str, told: dict[str, Any], bits: NDArray[np.floa
     columns = 2 if bits is None else 3
     figure = need()(figsize=(5 * columns, 4.2), layout="constrained")
     axes = figure.subplots(1, columns)
-    _bars(axes[0], told)
-    _curve(axes[1], told)
+    _bars(axes[0], account)
+    _curve(axes[1], account)
     if bits is not None:
         _map(axes[2], bits)
-    name = Path(told["file"]).name.encode("utf-8", "replace").decode()
-    title = f"{name}: {told['input_bytes']:,} bytes, coded in {told['file_bytes']:,}"
+    name = Path(account["file"]).name.encode("utf-8", "replace").decode()
+    title = f"{name}: {account['input_bytes']:,} bytes, coded in {account['file_bytes']:,}"
     figure.suptitle(title, parse_math=False)
     figure.savefig(file, format=form, dpi=110)
 
 
-def _bars(axes: Any, told: dict[str, Any]) -> None:
-    groups = told["groups"]
+def _bars(axes: Any, account: dict[str, Any]) -> None:
+    groups = account["groups"]
     parts = [
         ("noisy views", "#66c2a5", _sum(groups, "theory_bits"), _sum(groups, "spent_bits")),
         (
@@ -50,9 +50,9 @@ def _bars(axes: Any, told: dict[str, Any]) -> None:
             sum(group["reconstruction_bits"] for group in groups),
             sum(group["reconstruction_spent_bits"] for group in groups),
         ),
-        ("all of it, without a model", "#8da0cb", 0, 0 if groups else told["payload_bits"]),
-        ("seed for the first noise", "#e78ac3", 0, told["seed_bits"]),
-        ("header, checksum, coefficients", EXTRA, 0, 8 * (told["header_bytes"] + told["side_bytes"])),
+        ("all of it, without a model", "#8da0cb", 0, 0 if groups else account["payload_bits"]),
+        ("seed for the first noise", "#e78ac3", 0, account["seed_bits"]),
+        ("header, checksum, coefficients", EXTRA, 0, 8 * (account["header_bytes"] + account["side_bytes"])),
     ]
     bottom = [0.0, 0.0]
     for label, colour, theory, real in parts:
@@ -69,9 +69,9 @@ def _sum(groups: list[dict[str, Any]], key: str) -> float:
     return float(sum(step[key] for group in groups for step in group["steps"]))
 
 
-def _curve(axes: Any, told: dict[str, Any]) -> None:
+def _curve(axes: Any, account: dict[str, Any]) -> None:
     """Cost added up in decoding order; groups of equal schedules (items) are added step by step."""
-    groups = told["groups"]
+    groups = account["groups"]
     lengths = {len(group["steps"]) for group in groups}
     if len(groups) > 1 and len(lengths) == 1 and lengths != {0}:
         series = np.array([_costs(group) for group in groups]).sum(axis=0)

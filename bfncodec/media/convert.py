@@ -136,16 +136,16 @@ def info(origin: Origin, metadata: bytes) -> dict[str | tuple[int, int], Any]:
     return stream.im_info | ({"icc_profile": profile} if profile else {})
 
 
-def png_options(told: dict[Any, Any]) -> dict[str, Any]:
+def png_options(image_info: dict[Any, Any]) -> dict[str, Any]:
     """What a PNG keeps of Pillow's `info`: profile, EXIF and resolution, without those that are none."""
     from PIL.Image import Exif
 
     options: dict[str, Any] = {}
-    if isinstance(profile := told.get("icc_profile"), bytes) and profile:
+    if isinstance(profile := image_info.get("icc_profile"), bytes) and profile:
         options["icc_profile"] = profile
-    if isinstance(exif := told.get("exif"), bytes | Exif) and exif:
+    if isinstance(exif := image_info.get("exif"), bytes | Exif) and exif:
         options["exif"] = exif
-    return options | ({"dpi": told["dpi"]} if _is_resolution(told.get("dpi")) else {})
+    return options | ({"dpi": image_info["dpi"]} if _is_resolution(image_info.get("dpi")) else {})
 
 
 def _is_resolution(dpi: Any) -> bool:

@@ -94,12 +94,12 @@ def grid(images: Pixels, gap: int = 1) -> Pixels:
     count, height, width, channels = images.shape
     columns = math.isqrt(count - 1) + 1
     rows = -(-count // columns)
-    made = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), 128, np.uint8)
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), 128, np.uint8)
     for number, image in enumerate(images):
         row, column = divmod(number, columns)
         top, left = row * (height + gap) + gap, column * (width + gap) + gap
-        made[top : top + height, left : left + width] = image
-    return made
+        sheet[top : top + height, left : left + width] = image
+    return sheet
 
 
 def shown(spec: Spec, symbols: Pixels) -> Pixels:

@@ -96,10 +96,10 @@ def card(path: Path) -> dict[str, Any]:
 
     try:
         with safe_open(path, "np") as file:
-            made: dict[str, Any] = json.loads((file.metadata() or {}).get("card", "{}"))
+            entries: dict[str, Any] = json.loads((file.metadata() or {}).get("card", "{}"))
     except (SafetensorError, OSError, ValueError) as error:
         raise CorruptFile(f"{path} cannot be read as a model: {error}") from error
-    return made
+    return entries
 
 
 def kind(path: Path) -> str:

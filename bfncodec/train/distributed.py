@@ -86,10 +86,10 @@ def whole(part: Tensor, total: int) -> Tensor:
     """The batch [total, ...] of which every process has its share."""
     if processes() == 1:
         return part
-    made = part.new_zeros(total, *part.shape[1:])
-    made[share(total)] = part
-    distributed.all_reduce(made)
-    return made
+    batch = part.new_zeros(total, *part.shape[1:])
+    batch[share(total)] = part
+    distributed.all_reduce(batch)
+    return batch
 
 
 def parallel(network: Module, step: int, *, partial: bool = False) -> Module:

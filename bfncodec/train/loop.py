@@ -90,7 +90,7 @@ class Training(ABC):
     def run(self, path: Path, every: float) -> None:
         """Train to the plan's end; write a checkpoint every `every` seconds and at the end."""
         plan = self._length
-        saved = told = started = time.monotonic()
+        saved = reported = started = time.monotonic()
         first = self.step
         network = distributed.parallel(self.network, self.step, partial=self.partial)
         while self.step < plan.steps:
@@ -109,9 +109,9 @@ class Training(ABC):
                 raise BfnError(f"training diverged at step {self.step}: the loss is not finite")
             self.step += 1
             now = time.monotonic()
-            if now - told > REPORT:
+            if now - reported > REPORT:
                 self._report((self.step - first) * self.items / (now - started))
-                told = now
+                reported = now
             if now - saved > every:
                 self.save(path)
                 saved = now

@@ -91,14 +91,16 @@ def to_card(config: Config) -> dict[str, Any]:
     return {"network": config.network, **asdict(config)}
 
 
-def from_card(told: dict[str, Any]) -> Config:
+def from_card(configuration: dict[str, Any]) -> Config:
     """The configuration of a model card; CorruptFile if it is none."""
     kinds: dict[Any, type[Config]] = {kind.network: kind for kind in (Levels, Flat, Transformer)}
-    kind = kinds.get(told.get("network"))
-    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+    kind = kinds.get(configuration.get("network"))
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in configuration.items()
+    }
     given.pop("network", None)
     if kind is None or {name: type(value) for name, value in given.items()} != {
         field.name: type(field.default) for field in fields(kind)
     }:
-        raise CorruptFile(f"the model card's configuration {told} is not one of the authors' models")
+        raise CorruptFile(f"the model card's configuration {configuration} is not one of the authors' models")
     return kind(**given)

@@ -30,14 +30,14 @@ def predict(network: Network, inputs: NDArray[Any], time: NDArray[Any]) -> NDArr
     moment = np.asarray(time, np.float64).reshape(len(inputs))
     device = next(network.parameters()).device
     given, when = torch.from_numpy(flat).to(device), torch.from_numpy(moment).to(device)
-    told = network(given.float(), when.float()).double()
+    outputs = network(given.float(), when.float()).double()
     if isinstance(config, Flat):
-        made = bins(*data_prediction(config, told, given, when), config.bins)
+        distribution = bins(*data_prediction(config, outputs, given, when), config.bins)
     elif isinstance(config, Levels):
-        made = torch.stack([(-told).sigmoid(), told.sigmoid()], dim=-1)
+        distribution = torch.stack([(-outputs).sigmoid(), outputs.sigmoid()], dim=-1)
     else:
-        made = told.softmax(-1)
-    return made.cpu().numpy()
+        distribution = outputs.softmax(-1)
+    return distribution.cpu().numpy()
 
 
 def data_prediction(config: Flat, noise: Tensor, means: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:

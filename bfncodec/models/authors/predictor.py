@@ -28,15 +28,15 @@ class FloatPredictor:
         """p_O as weights int64 [items * D, K], see `Predictor.weights`."""
         shares = predict(self.network, self._inputs(theta, items), np.full(items, step / max(steps, 1)))
         levels = self.spec.levels
-        made = np.floor(shares.reshape(-1, levels) * (TOTAL - 2 * levels)).astype(np.int64) + 1
-        made[np.arange(len(made)), made.argmax(axis=1)] += TOTAL - made.sum(axis=1)
-        return made
+        weights = np.floor(shares.reshape(-1, levels) * (TOTAL - 2 * levels)).astype(np.int64) + 1
+        weights[np.arange(len(weights)), weights.argmax(axis=1)] += TOTAL - weights.sum(axis=1)
+        return weights
 
     def _inputs(self, theta: AnyTheta | None, items: int) -> NDArray[np.float64]:
         spec = self.spec
         if spec.kind == "values":
-            made, _ = means(theta, spec, (items, *spec.shape))
-            return made / (1024 * spec.levels / 2)
+            posterior_means, _ = means(theta, spec, (items, *spec.shape))
+            return posterior_means / (1024 * spec.levels / 2)
         logs: NDArray[Any]
         if spec.kind == "binary":
             ones = odds(theta, items * spec.size)

@@ -43,10 +43,10 @@ def published(path: Path, config: Config) -> dict[str, NDArray[np.float32]]:
 def load(path: Path, device: str = "cpu") -> tuple[Config, Network]:
     """Configuration and network of a model file that import-paper wrote; CorruptFile if it is another one."""
     try:
-        told = zoo.card(path)
-        if told.get("kind") != KIND:
+        entries = zoo.card(path)
+        if entries.get("kind") != KIND:
             raise CorruptFile(f"{path} is not a model that import-paper made")
-        config = from_card(told["config"])
+        config = from_card(entries["config"])
         with safe_open(path, "pt", device=device) as file:
             weights = {name.removeprefix(PREFIX): file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         return config, build(config, weights)
@@ -66,18 +66,18 @@ def _read(path: Path) -> object:
             raise CorruptFile("it cannot be read as a PyTorch checkpoint of plain weights") from error
 
 
-def _unwrapped(made: object) -> dict[str, Tensor]:
+def _unwrapped(weights: object) -> dict[str, Tensor]:
     """Weights by the authors' names, without keys and prefixes around them."""
-    while isinstance(made, dict) and not any(isinstance(value, Tensor) for value in made.values()):
-        made = next((made[key] for key in _NESTS if isinstance(made.get(key), dict)), None)
-    if not isinstance(made, dict):
+    while isinstance(weights, dict) and not any(isinstance(value, Tensor) for value in weights.values()):
+        weights = next((weights[key] for key in _NESTS if isinstance(weights.get(key), dict)), None)
+    if not isinstance(weights, dict):
         raise CorruptFile("it holds no table of weights")
-    wrong = [name for name, value in made.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
+    wrong = [name for name, value in weights.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
     if wrong:
         raise CorruptFile(f"the entry {str(wrong[0])[:80]} among the weights is not a tensor with a name")
-    while prefix := next((p for p in _WRAPPERS if all(name.startswith(p) for name in made)), None):
-        made = {name.removeprefix(prefix): value for name, value in made.items()}
-    return made
+    while prefix := next((p for p in _WRAPPERS if all(name.startswith(p) for name in weights)), None):
+        weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+    return weights
 
 
 def _plain(name: str, value: Tensor) -> NDArray[np.float32]:

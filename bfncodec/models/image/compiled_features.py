@@ -73,7 +73,7 @@ def _scales() -> features.Scales:
 
 @compiled
 def look(
-    frame: Frame, pixels: Ints, innovations: Ints, trends: Ints, index: Ints, out: Ints, base: Ints, steps: Ints
+    frame: Frame, pixels: Ints, innovations: Ints, trends: Ints, index: Ints, out: Ints, base: Ints, scale_steps: Ints
 ) -> None:
     """Network inputs [n, FEATURES], base int64 [n, 3] and scale steps int64 [n, 3] of pixels at addresses."""
     neighbours, coefficients, bias, cross = frame.neighbours, frame.coefficients, frame.bias, frame.cross
@@ -81,13 +81,13 @@ def look(
     step, reciprocal = frame.step, frame.reciprocal
     seen, around, sizes = np.empty(3 * _NEIGHBOURS, np.int64), np.empty(3, np.int64), np.empty(_PAST, np.int64)
     for number in range(len(index)):
-        at, made = index[number], out[number]
+        at, inputs = index[number], out[number]
         predict(neighbours, coefficients, bias, pixels, at, seen, base[number])
         for channel in range(3):
             total = 0
             for place in range(_PAST):
                 total += abs(np.int64(innovations[at + near[place], channel])) * weights[place]
-            steps[number, channel] = step[min(total, _SUM_MAX)]
+            scale_steps[number, channel] = step[min(total, _SUM_MAX)]
         column = 0
         for place in range(_NEIGHBOURS):
             where = at + neighbours[place]
@@ -95,37 +95,37 @@ def look(
                 around[channel] = (np.int64(pixels[where, channel]) << 4) - base[number, channel]
             decorrelate(cross, around)
             for channel in range(3):
-                made[channel * _NEIGHBOURS + place] = _limited(
-                    _scaled(around[channel], reciprocal[steps[number, channel]]), FEATURE_LIMIT
+                inputs[channel * _NEIGHBOURS + place] = _limited(
+                    _scaled(around[channel], reciprocal[scale_steps[number, channel]]), FEATURE_LIMIT
                 )
         column = 3 * _NEIGHBOURS
         sizes[:] = 0
         for place in range(_PAST):
             for channel in range(3):
                 past = np.int64(innovations[at + near[place], channel])
-                relative = _scaled(past, reciprocal[steps[number, channel]])
+                relative = _scaled(past, reciprocal[scale_steps[number, channel]])
                 sizes[place] += abs(relative)
-                made[column] = _limited(relative, FEATURE_LIMIT)
+                inputs[column] = _limited(relative, FEATURE_LIMIT)
                 column += 1
         for place in range(_PAST):
-            made[column] = _limited(sizes[place] // 3 - 16, FEATURE_LIMIT)
+            inputs[column] = _limited(sizes[place] // 3 - 16, FEATURE_LIMIT)
             column += 1
         for channel in range(3):
             for level in range(LEVEL_INPUTS):
-                made[column] = _limited(2 * steps[number, channel] - 16 * (level + 1), 16)
+                inputs[column] = _limited(2 * scale_steps[number, channel] - 16 * (level + 1), 16)
                 column += 1
         for channel in range(3):
-            slow = step[min(_before(before, trends, at, channel) * 37 >> 4, _SUM_MAX)] - steps[number, channel]
-            made[column] = _limited(2 * slow, FEATURE_LIMIT)
+            slow = step[min(_before(before, trends, at, channel) * 37 >> 4, _SUM_MAX)] - scale_steps[number, channel]
+            inputs[column] = _limited(2 * slow, FEATURE_LIMIT)
             column += 1
         y, x = _position(frame.height, frame.row, at)
         for edge in range(3):
-            made[column + edge] = 16 if x == edge else 0
-            made[column + 3 + edge] = 16 if x == frame.width - 1 - edge else 0
-            made[column + 6 + edge] = 16 if y == edge else 0
+            inputs[column + edge] = 16 if x == edge else 0
+            inputs[column + 3 + edge] = 16 if x == frame.width - 1 - edge else 0
+            inputs[column + 6 + edge] = 16 if y == edge else 0
         column += 9
         for channel in range(3):
-            made[column + channel] = (base[number, channel] >> 7) - 16
+            inputs[column + channel] = (base[number, channel] >> 7) - 16
 
 
 @compiled
@@ -159,8 +159,8 @@ def decorrelate(cross: Ints, values: Ints) -> None:
     """Errors [3] become what each channel adds to those before it, as `context.decorrelated`."""
     values[0] = _limited(values[0], DIFFERENCE_LIMIT)
     values[1] = _limited(values[1] - (values[0] * cross[0] + (1 << 11) >> 12), DIFFERENCE_LIMIT)
-    told = (values[0] * cross[1] + (1 << 11) >> 12) + (values[1] * cross[2] + (1 << 11) >> 12)
-    values[2] = _limited(values[2] - told, DIFFERENCE_LIMIT)
+    predicted = (values[0] * cross[1] + (1 << 11) >> 12) + (values[1] * cross[2] + (1 << 11) >> 12)
+    values[2] = _limited(values[2] - predicted, DIFFERENCE_LIMIT)
 
 
 @compiled
@@ -236,7 +236,9 @@ def _position(height: int, row: int, at: int) -> tuple[int, int]:
 
 
 @compiled
-def cross_channel(frame: Frame, channel: int, values: Ints, base: Ints, steps: Ints, inputs: Ints, shift: Ints) -> None:
+def cross_channel(
+    frame: Frame, channel: int, values: Ints, base: Ints, scale_steps: Ints, inputs: Ints, shift: Ints
+) -> None:
     """What the values of earlier channels tell of `channel`, R (1) or B (2).
 
     values: [n, channels], those of `channel` and after are not used; writes two head inputs a pixel to
@@ -247,9 +249,9 @@ def cross_channel(frame: Frame, channel: int, values: Ints, base: Ints, steps: I
         for one in range(3):
             error[one] = (np.int64(values[number, one]) << 4) - base[number, one] if one < channel else 0
         decorrelate(frame.cross, error)
-        told = _scaled(error[channel - 1], frame.reciprocal[steps[number, channel - 1]])
-        told = _limited(told, FEATURE_LIMIT)
-        inputs[number, 0], inputs[number, 1] = told, abs(told)
+        innovation = _scaled(error[channel - 1], frame.reciprocal[scale_steps[number, channel - 1]])
+        innovation = _limited(innovation, FEATURE_LIMIT)
+        inputs[number, 0], inputs[number, 1] = innovation, abs(innovation)
         shift[number] = error[0] * frame.cross[channel - 1] >> 6
         if channel == 2:
             shift[number] += error[1] * frame.cross[2] >> 6

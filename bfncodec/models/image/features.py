@@ -94,15 +94,15 @@ def features(
     """
     count = len(base)
     size = abs(past)
-    steps = scales.steps((size * scales.past_weights).sum(1))
-    reciprocal = scales.reciprocal[steps]
+    scale_steps = scales.steps((size * scales.past_weights).sum(1))
+    reciprocal = scales.reciprocal[scale_steps]
     relative = scaled(past, reciprocal[:, None])
     around = decorrelated(neighbours * 16 - base[:, None], cross[:, None])
     differences = [scaled(part, reciprocal[:, c, None]) for c, part in enumerate(around)]
     sizes = abs(relative).sum(2) // 3 - 16
-    levels = clip(2 * steps[:, :, None] - scales.levels, -16, 16)
+    levels = clip(2 * scale_steps[:, :, None] - scales.levels, -16, 16)
     sums = trend[:, 0] * TREND_WEIGHTS[0] + trend[:, 1] * TREND_WEIGHTS[1] + trend[:, 2] * TREND_WEIGHTS[2]
-    slow = 2 * (scales.steps(sums * 37 >> 4) - steps)
+    slow = 2 * (scales.steps(sums * 37 >> 4) - scale_steps)
     inputs = kernel.concat(
         [
             *differences,
@@ -114,7 +114,7 @@ def features(
             (base >> 7) - 16,
         ]
     )
-    return clip(inputs, -FEATURE_LIMIT, FEATURE_LIMIT), steps
+    return clip(inputs, -FEATURE_LIMIT, FEATURE_LIMIT), scale_steps
 
 
 def place_flags(x: NDArray[Any], y: NDArray[Any], width: Any) -> NDArray[np.int32]:
@@ -123,15 +123,17 @@ def place_flags(x: NDArray[Any], y: NDArray[Any], width: Any) -> NDArray[np.int3
     return np.stack(columns, axis=-1).astype(np.int32)
 
 
-def cross_channel(kernel: Kernel, scales: Scales, errors: Array, steps: Array, cross: Array) -> tuple[Array, Array]:
+def cross_channel(
+    kernel: Kernel, scales: Scales, errors: Array, scale_steps: Array, cross: Array
+) -> tuple[Array, Array]:
     """What the errors of earlier channels tell of later ones.
 
     errors: 1/16 level [n, 3] (those of later channels are not used for earlier ones);
-    steps: [n, 3]. Returns head inputs int32 [n, 4] in [-127, 127] as (G, |G|, innovation of R,
+    scale_steps: [n, 3]. Returns head inputs int32 [n, 4] in [-127, 127] as (G, |G|, innovation of R,
     its size) and shifts of the means int32 [n, 3], 1/1024 level.
     """
     green, red, _ = decorrelated(errors, cross)
-    reciprocal = scales.reciprocal[steps]
+    reciprocal = scales.reciprocal[scale_steps]
     first = clip(scaled(green, reciprocal[:, 0]), -FEATURE_LIMIT, FEATURE_LIMIT)
     second = clip(scaled(red, reciprocal[:, 1]), -FEATURE_LIMIT, FEATURE_LIMIT)
     red_shift = green * cross[:, 0] >> 6

@@ -196,7 +196,7 @@ class OnlineHeads:
         self.count = rows.stop
         return rows
 
-    def told(self, channel: int, rows: slice) -> Ints:
+    def cross_inputs(self, channel: int, rows: slice) -> Ints:
         """The two inputs [n, 2] that the channel before `channel` gives, to be written."""
         return self.inputs[rows, self.columns[channel] - 2 : self.columns[channel]]
 

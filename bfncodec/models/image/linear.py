@@ -136,7 +136,7 @@ def fields(canvas: NDArray[np.int16], coefficients: NDArray[Any]) -> Fields:
     """Errors, innovations and their trends of filled canvases."""
     count, height, width, _ = canvas.shape
     area = count, height - canvas_image.RADIUS, width - 2 * canvas_image.RADIUS
-    made = Fields(*(canvas_image.blank_errors(area) for _ in range(3)))
-    flat = [part.reshape(-1, 4) for part in (canvas, made.innovations, made.trends, made.errors)]
+    planes = Fields(*(canvas_image.blank_errors(area) for _ in range(3)))
+    flat = [part.reshape(-1, 4) for part in (canvas, planes.innovations, planes.trends, planes.errors)]
     compiled_features.settle_all(compiled_features.frame(*area[1:], coefficients), *flat, count)
-    return made
+    return planes

@@ -43,8 +43,8 @@ class DiagonalOutput:
         frame, heads = self.frame, self.heads
         shift = np.zeros(len(self.base), np.int64)
         if channel:
-            told = heads.told(channel, self.rows)
-            compiled_features.cross_channel(frame, channel, self.values, self.base, self.steps, told, shift)
+            cross_inputs = heads.cross_inputs(channel, self.rows)
+            compiled_features.cross_channel(frame, channel, self.values, self.base, self.steps, cross_inputs, shift)
         raw = heads.output(channel, self.rows)
         return mixtures_of(raw, frame.scale, self.base[:, channel], self.steps[:, channel], shift)
 
@@ -59,12 +59,12 @@ class DiagonalOutput:
     def intervals(self, values: Pixels) -> NDArray[np.int64]:
         """What `Rows` needs of values int64 [n, channels]: [n, channels, 2, 2], as `Mixtures.intervals` gives it."""
         self.values[:] = values
-        made = np.empty((*values.shape, 2, 2), np.int64)
+        intervals = np.empty((*values.shape, 2, 2), np.int64)
         for channel in range(self.channels):
             mixtures = self.channel(channel)
-            made[:, channel] = mixtures.intervals(self.values[:, channel])
+            intervals[:, channel] = mixtures.intervals(self.values[:, channel])
             self.heads.keep(channel, self.rows, mixtures, self.values[:, channel])
-        return made
+        return intervals
 
 
 class Rows:
@@ -100,9 +100,9 @@ def mixtures_of(
     scale: the table of `context.Scales`; base: 1/16 level [n]; steps: scale steps [n]; shift: 1/1024 level [n].
     """
     count = raw.shape[1] // 3
-    made = np.empty((len(raw), 3, count), np.int64)
-    _relative(raw, scale, base, steps, shift, made)
-    return Mixtures(made)
+    parts = np.empty((len(raw), 3, count), np.int64)
+    _relative(raw, scale, base, steps, shift, parts)
+    return Mixtures(parts)
 
 
 @compiled

@@ -64,8 +64,8 @@ class GridNetwork:
             if level < last:
                 stream = skips[level] + shuffle(self._apply(self.up[level], _read(stream)), spec.pool)
             stream = self._run("after", level, stream)
-        made = shuffle(self._apply(self.out, _read(stream)), spec.patch)
-        return self.kernel.numpy(made)
+        outputs = shuffle(self._apply(self.out, _read(stream)), spec.patch)
+        return self.kernel.numpy(outputs)
 
     def _run(self, kind: str, level: int, stream: Array) -> Array:
         for first, second in self.blocks[kind, level]:
@@ -90,8 +90,8 @@ class GridNetwork:
         padded[:, down // 2 : down // 2 + height, across // 2 : across // 2 + width] = values
         around = [padded[:, y : y + height, x : x + width] for y in range(down) for x in range(across)]
         flat = self.kernel.concat(around).reshape(n * height * width, -1)
-        made = self._timed(layer, flat) if timed else layer(flat)
-        return made.reshape(n, height, width, -1)
+        outputs = self._timed(layer, flat) if timed else layer(flat)
+        return outputs.reshape(n, height, width, -1)
 
 
 def _read(stream: Array) -> Array:

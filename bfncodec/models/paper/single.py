@@ -94,8 +94,8 @@ def means(theta: AnyTheta | None, spec: Spec, shape: tuple[int, ...]) -> tuple[N
     assert isinstance(theta, Theta)
     total = theta.accuracy + own
     sums = theta.sums - theta.accuracy * ((spec.levels - 1) * UNIT // 2)
-    made = (sums * (1024 // UNIT) + total // 2) // total
-    return made.reshape(shape), math.isqrt((1 << PRECISION + 20) // total)
+    posterior_means = (sums * (1024 // UNIT) + total // 2) // total
+    return posterior_means.reshape(shape), math.isqrt((1 << PRECISION + 20) // total)
 
 
 def _differences(centres: NDArray[np.int64]) -> NDArray[np.int64]:

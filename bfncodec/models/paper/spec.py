@@ -89,37 +89,37 @@ class Spec:
             raise LimitExceeded(f"{count} noisy steps; there may be 1 to {STEP_LIMIT}")
         if sender not in self.senders:
             raise CorruptFile(f"sender {sender} is not one of {', '.join(self.senders)}")
-        made: list[AnyStep] = []
+        noisy_steps: list[AnyStep] = []
         for variance in self._variances(count):
             if sender == "categorical":
                 # m = 1: accuracy w**2 = 1 / (K variance)
                 share = math.isqrt(int((1 << 32) / (self.levels * variance)))
                 if not 0 < share < SHARES:
                     raise CorruptFile(f"a draw of {count} has no share in the model's schedule")
-                made.append(Draw(share, self.levels))
+                noisy_steps.append(Draw(share, self.levels))
                 continue
             deviation = math.isqrt(int(variance * UNIT * UNIT))
             if not 0 < deviation < _DEVIATION_LIMIT:
                 raise CorruptFile(f"a step of {count} has noise too narrow or too wide in the model's schedule")
             step = Step(deviation, _spacing(deviation), self.levels if self.kind == "values" else 2, UNIT, PRECISION)
             if sender == "dither":
-                made.append(Dither(step))
+                noisy_steps.append(Dither(step))
             elif self.kind == "classes":
-                made.append(Vector(step, self.levels))
+                noisy_steps.append(Vector(step, self.levels))
             else:
-                made.append(step)
-        return tuple(made)
+                noisy_steps.append(step)
+        return tuple(noisy_steps)
 
     def _variances(self, count: int) -> list[Fraction]:
         try:
             if self.kind == "values":
-                made = values_variances(self.final, self.levels, count)
+                variances = values_variances(self.final, self.levels, count)
             else:
                 # K coordinates of variance 1 / (K alpha), or on a line the difference of two: 1 / (4 alpha).
-                made = class_variances(self.final, 4 if self.kind == "binary" else self.levels, count)
-            if min(made) <= 0:
+                variances = class_variances(self.final, 4 if self.kind == "binary" else self.levels, count)
+            if min(variances) <= 0:
                 raise ValueError("a variance is negative")
-            return made
+            return variances
         except (ArithmeticError, ValueError) as error:
             raise CorruptFile(f"the model's schedule cannot end in {self.final}") from error
 

@@ -100,12 +100,12 @@ class Blockwise:
 
     def _all_rows(self) -> list[Array]:
         """Context rows of every group: the encoder knows all bytes."""
-        made = []
+        rows = []
         for places in self.places:
             positions = self._positions(places)
-            made.append(self._now())
+            rows.append(self._now())
             self._advance(places, self.data[positions])
-        return made
+        return rows
 
     def _positions(self, places: range) -> NDArray[np.int64]:
         """Where in the text the bytes of a group stand: int64 [lanes * B]."""

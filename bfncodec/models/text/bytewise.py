@@ -133,9 +133,9 @@ class SectionSink(Section):
 
 def dry_run(layers: Layers, memory: Memory, text: Bytes) -> float:
     """Bits of a text in one lane, the memory learning on the way: for training."""
-    made = np.empty(8 * len(text), np.uint16)
-    _foresee(layers, memory, mixing.lanes(1), mixing.desk(), 0, len(text), len(text), made)
-    return ans.cost_of_bits(np.unpackbits(text), made)
+    probabilities = np.empty(8 * len(text), np.uint16)
+    _foresee(layers, memory, mixing.lanes(1), mixing.desk(), 0, len(text), len(text), probabilities)
+    return ans.cost_of_bits(np.unpackbits(text), probabilities)
 
 
 @compiled

@@ -90,12 +90,12 @@ class Flow:
             hot = functional.one_hot(items[..., 0], spec.levels)
             return wide[:, 0, 0, 0] / 2 * (hot - outputs.softmax(-1)).square().sum((1, 2, 3))
         fine = precision > 1 / _FINE**2
-        made = torch.zeros(len(items))
+        divergences = torch.zeros(len(items))
         if not fine.all():
-            made[~fine] = self._coarse_divergence(outputs[~fine], items[~fine], wide[~fine])
+            divergences[~fine] = self._coarse_divergence(outputs[~fine], items[~fine], wide[~fine])
         if fine.any():
-            made[fine] = self._fine_divergence(outputs[fine], items[fine], wide[fine])
-        return made
+            divergences[fine] = self._fine_divergence(outputs[fine], items[fine], wide[fine])
+        return divergences
 
     def _coarse_divergence(self, outputs: Tensor, items: Tensor, wide: Tensor) -> Tensor:
         """The receiver as a mixture of Gaussians: the noise hides the bins."""

@@ -41,10 +41,10 @@ class Gather(nn.Module):
     def forward(self, values: Tensor, time: Tensor) -> Tensor:
         """[n, in, h, w], time [n, TIME_INPUTS] -> [n, out, h, w]."""
         weight = self.weight.view(-1, *self.kernel, self.inputs).permute(0, 3, 1, 2)
-        made = functional.conv2d(values, weight, self.bias, padding=(self.kernel[0] // 2, self.kernel[1] // 2))
+        outputs = functional.conv2d(values, weight, self.bias, padding=(self.kernel[0] // 2, self.kernel[1] // 2))
         if self.times is not None:
-            made = made + (time @ self.times.T)[:, :, None, None]
-        return made
+            outputs = outputs + (time @ self.times.T)[:, :, None, None]
+        return outputs
 
 
 class ResidualBlock(nn.Module):
@@ -112,8 +112,8 @@ class GridTrainingNetwork(nn.Module):
                 raised = self.up[level](self._relu(f"stream.{level + 1}", stream), time)
                 stream = skips[level] + shuffle(raised, spec.pool)
             stream = self._run(self.after, level, "after", stream, time)
-        made = self.out(self._relu("stream.0", stream), time)
-        return shuffle(made, spec.patch).permute(0, 2, 3, 1)
+        outputs = self.out(self._relu("stream.0", stream), time)
+        return shuffle(outputs, spec.patch).permute(0, 2, 3, 1)
 
     def matrices(self) -> list[nn.Parameter]:
         """The weights that Muon serves."""
@@ -133,14 +133,14 @@ class GridTrainingNetwork(nn.Module):
         self.peaks = None
         for _ in range(_ROUNDS):
             self._coarsen(grids)
-        made: dict[str, NDArray[Any]] = {}
+        tensors: dict[str, NDArray[Any]] = {}
         for name, layer in self.layers():
             scale_in, scale_out = self._scales(name, grids)
             weight = layer.weight * scale_out[:, None] / scale_in
             if layer.times is not None:
                 weight = torch.cat([weight, layer.times * scale_out[:, None] / TIME_ONE], 1)
-            made |= freeze(f"paper.{name}", _array(weight), _array(layer.bias * scale_out), ACTIVATION_MAX)
-        return made
+            tensors |= freeze(f"paper.{name}", _array(weight), _array(layer.bias * scale_out), ACTIVATION_MAX)
+        return tensors
 
     def _coarsen(self, grids: dict[str, Tensor]) -> None:
         """Coarsen the grids of channels to which a layer would need weights above WEIGHT_MAX."""
@@ -205,8 +205,8 @@ def _blocks(spec: Spec) -> nn.ModuleList:
 
 
 def _array(values: Tensor) -> NDArray[np.float64]:
-    made: NDArray[np.float64] = values.detach().cpu().double().numpy()
-    return made
+    array: NDArray[np.float64] = values.detach().cpu().double().numpy()
+    return array
 
 
 def grid_sizes(spec: Spec) -> list[tuple[int, int]]:

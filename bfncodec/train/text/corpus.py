@@ -66,12 +66,12 @@ class Corpus:
         text = self.files[kind][number]
         start = int(rng.integers(len(text)))
         size = WARM + length
-        made = (
+        window = (
             np.resize(text, start + size)[start:] if len(text) < start + size else np.array(text[start : start + size])
         )
-        if rng.random() < crlf and 13 not in made:
-            made = np.frombuffer(made.tobytes().replace(b"\n", b"\r\n"), np.uint8)[:size]
-        return made
+        if rng.random() < crlf and 13 not in window:
+            window = np.frombuffer(window.tobytes().replace(b"\n", b"\r\n"), np.uint8)[:size]
+        return window
 
     def held_out(self, pieces: int, length: int) -> Iterator[NDArray[np.uint8]]:
         """Pieces of WARM + length bytes at most of held-out text, the same ones each time."""
