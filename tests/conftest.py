@@ -45,7 +45,7 @@ def tiny_on_path(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files made with the tiny models find them; models that other tests named by a path are forgotten."""
     from bfncodec.models import zoo
 
-    monkeypatch.setattr(zoo, "_named", [])
+    monkeypatch.setattr(zoo, "_named", {})
     monkeypatch.setenv("BFNCODEC_MODEL_DIR", str(models))
 
 

@@ -1,6 +1,6 @@
 """Golden files: what they hold and which errors they raise never changes (checklist rows 11, 24, 29, 30, 38, 40).
 
-`make_goldens.py` tells how they were made; `reference_decoder.py` is the second decoder.
+`tools/make_goldens.py` tells how they were made; `reference/decoder.py` is the second decoder.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from safetensors.numpy import load_file
 from tools import make_goldens, make_goldens_paper, make_tiny_paper, make_tiny_text
 
 import bfncodec
-from bfncodec import api, container, decoding, errors
-from bfncodec.media.png import build
+from bfncodec import api, decoding, errors
+from bfncodec.media import build
 from bfncodec.models import zoo
 from bfncodec.models.paper.spec import from_card
-from bfncodec.picture import Origin, Picture
+from bfncodec.picture import Layout, Origin, Picture
 
 GOLDEN = Path(__file__).with_name("data") / "golden"
 MANIFEST: dict[str, Any] = json.loads((GOLDEN / "manifest.json").read_text())
@@ -52,13 +52,13 @@ def check_content(entry: dict[str, Any], content: bytes | Picture) -> None:
         assert sha(content) == entry["bytes"]
         assert content == original
         return
-    assert content.source.name == entry["source"]
+    assert content.origin.name == entry["source"]
     assert content.pixels.shape == tuple(entry["shape"]) and content.pixels.dtype == np.uint8
     assert sha(content.pixels.tobytes()) == entry["pixels"]
     assert (sha(content.metadata) if content.metadata else None) == entry.get("metadata")
-    if content.source is Origin.ARRAY:
+    if content.origin is Origin.ARRAY:
         assert content.pixels.tobytes() == original
-    elif content.source is not Origin.PNG:
+    elif content.origin is not Origin.PNG:
         assert build(content) == original
 
 
@@ -75,13 +75,11 @@ def by_reference(data: bytes) -> list[bytes | Picture]:
         if item.pixels is None:
             contents.append(item.content)
             continue
-        if item.source in (Origin.PNM, Origin.BMP):
-            picture = Picture(Source(item.source), container.Layout(item.pixels.shape[2] - 1), item.pixels)
-            picture.metadata = item.metadata
+        layout = Layout(item.pixels.shape[2] - 1)
+        picture = Picture(Origin(item.source), layout, item.pixels, item.metadata)
+        if picture.origin in (Origin.PNM, Origin.BMP):
             assert item.file() == build(picture)
-        contents.append(
-            Picture(Source(item.source), container.Layout(item.pixels.shape[2] - 1), item.pixels, item.metadata)
-        )
+        contents.append(picture)
     return contents
 
 
@@ -242,7 +240,7 @@ def test_the_checklist_names_tests_that_exist() -> None:
     page = PAGE.with_name("checklist.md").read_text()
     rows = [line for line in page.splitlines() if re.match(r"\| \d", line)]
     assert [int(row.split("|")[1]) for row in rows] == list(range(1, 41))
-    source = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    source = "".join(path.read_text() for path in Path(__file__).parent.rglob("test_*.py"))
     for row in rows:
         names = re.findall(r"`(test_\w+)`", row)
         assert names

@@ -1,6 +1,6 @@
 """Make tests/data/golden/: files that every later version must decode to the same content.
 
-Run as `python tests/make_goldens.py [FOLDER]`. The files are promises: once a version is
+Run in tests/ as `python -m tools.make_goldens [FOLDER]`. The files are promises: once a version is
 released they are never made again, only added to. Everything here is integer arithmetic,
 so each run gives the same bytes; PNG inputs are written uncompressed, by hand.
 
@@ -24,8 +24,7 @@ from typing import Any
 import numpy as np
 from tools import make_goldens_paper, make_tiny_paper
 
-from bfncodec import api, container, decoding, spans
-from bfncodec.blocks import image as image_blocks
+from bfncodec import api, container, decoding, encoding, spans
 from bfncodec.blocks import plain as plain_blocks
 from bfncodec.blocks import smallest
 from bfncodec.blocks import text as text_blocks
@@ -37,18 +36,20 @@ from bfncodec.container import Block, File
 from bfncodec.models import zoo
 from bfncodec.models.image import bias_changes
 from bfncodec.models.image import coefficients as coefficients_image
-from bfncodec.models.image.networks import Networks
-from bfncodec.models.image.passes import Pass, Schedule
-from bfncodec.models.image.wavefront import Wavefront
+from bfncodec.models.image import streams as image_streams
+from bfncodec.models.image.passes import Pass, Schedule, split
+from bfncodec.models.image.wavefront import WavefrontSource
+from bfncodec.models.text import streams as text_streams
 from bfncodec.models.text.blockwise import Blockwise
 from bfncodec.picture import Layout, Origin
+from bfncodec.presets import Choices
 
 DATA = Path(__file__).parents[1] / "data"
 GOLDEN = DATA / "golden"
 MODEL = "tiny"
-OPTIONS = {"model": MODEL, "device": "cpu"}
+OPTIONS: dict[str, Any] = {"model": MODEL, "device": "cpu"}
 TEXT_MODEL = "tiny-text"
-TEXT_OPTIONS = {"model": TEXT_MODEL, "device": "cpu", "media": "text"}
+TEXT_OPTIONS: dict[str, Any] = {"model": TEXT_MODEL, "device": "cpu", "media": "text"}
 Pixels = np.ndarray
 Chunks = list[tuple[bytes, bytes]]
 
@@ -62,16 +63,16 @@ class Input:
 
     suffix: str
     file: bytes
-    source: Source | None = None
+    origin: Origin | None = None
     pixels: Pixels | None = None
     metadata: bytes = b""
 
     def content(self) -> dict[str, Any]:
         """What the manifest says of the decoded item."""
-        if self.source is None or self.pixels is None:
+        if self.origin is None or self.pixels is None:
             return {"bytes": sha(self.file)}
         return {
-            "source": self.source.name,
+            "source": self.origin.name,
             "shape": list(self.pixels.shape),
             "pixels": sha(self.pixels.tobytes()),
         } | ({"metadata": sha(self.metadata)} if self.metadata else {})
@@ -79,6 +80,10 @@ class Input:
 
 def sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def digest(content: bytes) -> bytes:
+    return container.hasher(content).digest()
 
 
 # Inputs
@@ -239,13 +244,9 @@ def archive_inputs() -> dict[str, Input]:
 # text model makes smaller, and texts in lanes
 
 
-def networks() -> Networks:
-    return image_blocks.networks(zoo.find(MODEL), "float32")
-
-
 def hand_made(pixels: Pixels, pace: int, change: bool, shift_base: bool) -> bytes:
     """A file of one pass with a pace, changes of biases, and coefficients that are not the model's."""
-    nets = networks()
+    nets = image_streams.networks(zoo.find(MODEL), "float32")
     height, width, channels = pixels.shape
     coefficients = nets.coefficients.copy()
     if shift_base:
@@ -261,12 +262,10 @@ def hand_made(pixels: Pixels, pace: int, change: bool, shift_base: bool) -> byte
         packed = bias_changes.pack(table, nets.tensors)
     plan = Pass(pace=pace, base=coefficients_image.pack(coefficients, nets.coefficients), changes=packed)
     layout = Layout.RGB if channels == 3 else Layout.L
-    planes = image_blocks.split(pixels[None], layout)[0]
-    model = Wavefront(nets.changed(packed), planes.shape, coefficients, planes, pace)
+    model = WavefrontSource(nets.changed(packed), split(pixels[None])[0], coefficients, pace)
     image = Image(Origin.ARRAY, layout, Schedule.WAVEFRONT, width, height, zoo.digest(zoo.find(MODEL)))
-    image.passes = [image_blocks._pushed(model, plan, None)]
-    block = Block(Mode.IMAGE, 1, pixels.size, container.digest(pixels.tobytes()), image=image)
-    return container.write(File([block]))
+    image.passes = [image_streams._pushed(model, plan, None)]
+    return container.write(File([Block(1, pixels.size, digest(pixels.tobytes()), image)]))
 
 
 def plain_file(data: bytes) -> bytes:
@@ -276,35 +275,29 @@ def plain_file(data: bytes) -> bytes:
 
 def in_lanes(data: bytes, lanes: int) -> bytes:
     """A text in one lane or several, however large that makes it."""
-    return text_file(data, Text(zoo.digest(zoo.find(TEXT_MODEL)), lanes, streams=lane_streams(data, lanes)))
+    return text_file(data, Text(zoo.digest(zoo.find(TEXT_MODEL)), lanes, streams=[*lane_streams(data, lanes)]))
 
 
 def text_file(data: bytes, text: Text) -> bytes:
-    return container.write(File([Block(Mode.TEXT, 1, len(data), container.digest(data), text=text)]))
+    return container.write(File([Block(1, len(data), digest(data), text)]))
 
 
 def lane_streams(data: bytes, lanes: int) -> list[bytes]:
-    streams = []
-    values = np.frombuffer(data, np.uint8)
-    for section in text_blocks._bytewise(zoo.find(TEXT_MODEL), len(data), lanes, values).sections():
-        coder = Coder()
-        protocol.encode(coder, section)
-        streams.append(coder.data())
-    return streams
+    return text_streams.encode_bytewise(zoo.find(TEXT_MODEL), data, lanes)
 
 
 def in_blocks(data: bytes, lanes: int, steps: int, quiet: int) -> bytes:
     """A text in blocks of bytes."""
     text = Text(zoo.digest(zoo.find(TEXT_MODEL)), lanes, TextSchedule.BLOCKWISE, steps, quiet)
-    text.streams = block_streams(data, lanes, steps, quiet)
+    text.streams += block_streams(data, lanes, steps, quiet)
     return text_file(data, text)
 
 
 def block_streams(data: bytes, lanes: int, steps: int, quiet: int) -> list[bytes]:
     streams = []
     values = np.frombuffer(data, np.uint8)
-    network = text_blocks._block_network(zoo.find(TEXT_MODEL), "float32")
-    for part in text_blocks._block_parts(len(data)):
+    network = text_streams._block_network(zoo.find(TEXT_MODEL), "float32")
+    for part in text_streams.block_parts(len(data)):
         coder = Coder()
         model = Blockwise(network, len(part), lanes, steps, quiet, values[part.start : part.stop])
         silent = protocol.encode(coder, model)
@@ -316,7 +309,7 @@ def block_streams(data: bytes, lanes: int, steps: int, quiet: int) -> list[bytes
 def archive() -> bytes:
     """The pictures as `bfncodec.encode_archive` has them, and the text without a model."""
     *pictures, (name, text) = archive_inputs().items()
-    file = decoding.read(api.encode_archive([(name, one.file) for name, one in pictures], **OPTIONS))
+    file = encoding.encode_archive([(name, one.file) for name, one in pictures], Choices(**OPTIONS))
     assert file.names is not None
     return container.write(File([*file.blocks, plain_blocks.encode(text.file)], [*file.names, name]))
 
@@ -324,9 +317,7 @@ def archive() -> bytes:
 def cut(data: bytes, part: int) -> bytes:
     """A text in parts of so many bytes, as `bfncodec.encode` has it where it is far larger."""
     item = spans.whole(io.BytesIO(data))
-    return container.write(
-        smallest.encode(item, io.BytesIO(), part, kernel="float32", model=zoo.find(TEXT_MODEL), text=True)
-    )
+    return container.write(File(smallest.in_parts(item, io.BytesIO(), part, Choices(**TEXT_OPTIONS))))
 
 
 def lane_ends() -> bytes:
@@ -366,9 +357,9 @@ def by_hand() -> dict[str, tuple[Input, bytes]]:
     made["parts"] = Input("txt", story), cut(story, 600)
     mixed = [ENGLISH[:300], b"A line that comes again and again.\r\n" * 9, random_bytes(60), MORE_ENGLISH[:200]]
     blocks = [
-        text_blocks.encode_text(mixed[0], zoo.find(TEXT_MODEL)),
+        text_blocks.encode(mixed[0], Choices(**TEXT_OPTIONS)),
         *map(plain_blocks.encode, mixed[1:3]),
-        text_blocks.encode_text(mixed[3], zoo.find(TEXT_MODEL), effort="blocks"),
+        text_blocks.encode(mixed[3], Choices(**TEXT_OPTIONS, effort="blocks")),
     ]
     made["parts-mixed"] = Input("bin", b"".join(mixed)), container.write(File(blocks))
     return made | {name: (array(plan[0]), hand_made(*plan)) for name, plan in shapes.items()}
@@ -387,8 +378,8 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
 
     def edited(data: bytes, **fields: Any) -> bytes:
         file = decoding.read(data)
-        image = file.blocks[0].image
-        assert image is not None
+        image = file.blocks[0].form
+        assert isinstance(image, Image)
         for name, value in fields.items():
             target = image if name == "model" else image.passes[0]
             setattr(target, name, value(getattr(target, name)))
@@ -401,20 +392,20 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
 
     def retold(data: bytes = short, **fields: Any) -> bytes:
         file = decoding.read(data)
-        text = file.blocks[0].text
-        assert text is not None
+        text = file.blocks[0].form
+        assert isinstance(text, Text)
         for name, value in fields.items():
             setattr(text, name, value(getattr(text, name)))
         return container.write(file)
 
     image = b"\x02\x01" + bytes(8) + b"\x30\x00\x01\x01" + zoo.digest(zoo.find(MODEL)) + b"\x00\x08"
-    stored = b"\x00\x03" + container.digest(b"abc") + b"\x03"
-    other = b"\x00\x03" + container.digest(b"def") + b"\x03"
-    empty = b"\x00\x00" + container.digest(b"") + b"\x00"
+    stored = b"\x00\x03" + digest(b"abc") + b"\x03"
+    other = b"\x00\x03" + digest(b"def") + b"\x03"
+    empty = b"\x00\x00" + digest(b"") + b"\x00"
     constant = image[:-1] + b"\1\7"
 
     def text(size: int = 3, schedule: int = 0, rest: bytes = b"\x01\x01\x03") -> bytes:
-        fields = container.digest(b"abc") + bytes([schedule]) + zoo.digest(zoo.find(TEXT_MODEL)) + rest
+        fields = digest(b"abc") + bytes([schedule]) + zoo.digest(zoo.find(TEXT_MODEL)) + rest
         return b"\x03" + container.varint(size) + fields
 
     return {
@@ -454,7 +445,7 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "text-redundant-zero": (retold(streams=lambda old: [old[0] + b"\0"]), "CorruptFile"),
         "text-no-model": (retold(model=lambda old: bytes(4)), "MissingModel"),
         "text-blocks-payload": (flipped(blocks, len(blocks) - 9), "CorruptFile"),
-        "text-blocks-steps": (retold(blocks, steps=lambda old: container.STEP_LIMIT + 1), "LimitExceeded"),
+        "text-blocks-steps": (retold(blocks, steps=lambda old: text_blocks.STEP_LIMIT + 1), "LimitExceeded"),
         "text-blocks-other-steps": (retold(blocks, steps=lambda old: old + 1), "CorruptFile"),
         "text-blocks-other-quiet": (retold(blocks, quiet=lambda old: old + 2), "CorruptFile"),
         "text-blocks-no-stream": (retold(blocks, streams=lambda old: []), "CorruptFile"),
@@ -488,25 +479,26 @@ def make(folder: Path) -> None:
     good: dict[str, bytes] = {}
 
     def put(name: str, given: Input, data: bytes, effort: str | None, plan: dict[str, Any] | None = None) -> None:
-        block = decoding.read(data).blocks[0]
-        entry = {"input": f"{name}.{given.suffix}", "effort": effort, "mode": block.mode.name, **given.content()}
+        file = decoding.read(data)
+        form = file.blocks[0].form
+        entry = {"input": f"{name}.{given.suffix}", "effort": effort, "mode": form.name.upper(), **given.content()}
         entry |= plan or {}
-        if block.image is not None:
-            entry["schedule"] = block.image.schedule.name
-            entry["passes"] = [shown(one) for one in block.image.passes]
-        if block.text is not None:
-            entry |= {"schedule": block.text.schedule.name, "lanes": block.text.lanes}
-            if block.text.schedule is TextSchedule.BLOCKWISE:
-                entry |= {"steps": block.text.steps, "quiet": block.text.quiet}
-        if len(decoding.read(data).blocks) > 1:
-            entry["parts"] = [block.mode.name for block in decoding.read(data).blocks]
+        if isinstance(form, Image):
+            entry["schedule"] = form.schedule.name
+            entry["passes"] = [shown(one) for one in form.passes]
+        if isinstance(form, Text):
+            entry |= {"schedule": form.schedule.name, "lanes": form.lanes}
+            if form.schedule is TextSchedule.BLOCKWISE:
+                entry |= {"steps": form.steps, "quiet": form.quiet}
+        if len(file.blocks) > 1:
+            entry["parts"] = [block.form.name.upper() for block in file.blocks]
         (folder / entry["input"]).write_bytes(given.file)
         (folder / f"{name}.bfn").write_bytes(data)
         manifest["good"][name] = entry
         good[name] = data
 
     for name, (given, effort) in inputs().items():
-        item = given.pixels if given.source is Origin.ARRAY else given.file
+        item = given.pixels if given.origin is Origin.ARRAY else given.file
         assert item is not None
         put(name, given, api.encode(item, effort=effort, **OPTIONS), effort)
     for name, (given, effort) in texts().items():

@@ -13,9 +13,10 @@ from tools import make_tiny_paper
 
 from bfncodec import container, decoding
 from bfncodec.blocks import single
-from bfncodec.blocks.single import Sender
+from bfncodec.blocks.single import Sender, Single
 from bfncodec.container import File
 from bfncodec.models import zoo
+from bfncodec.presets import Choices
 
 GAUSSIAN, DITHER, CATEGORICAL = Sender
 
@@ -42,9 +43,10 @@ class Plan:
         body = bytes(spec.alphabet[symbol] for symbol in symbols)
         return (npy((self.items, *spec.shape)) if self.header else b"") + body + self.tail
 
-    def settings(self) -> single.Settings:
+    def choices(self) -> Choices:
         """What the encoder is told."""
-        return single.Settings(self.steps, self.sender, self.batch)
+        sender = self.sender.name.lower()
+        return Choices("cpu", self.model, steps=self.steps, sender=sender, batch=self.batch)
 
     def told(self) -> dict[str, Any]:
         """The manifest's words."""
@@ -74,8 +76,7 @@ PLANS = {
 
 def encode(plan: Plan) -> bytes:
     """A golden's bytes."""
-    block = single.encode(plan.content(), zoo.find(plan.model), "float32", plan.settings())
-    return container.write(File([block]))
+    return container.write(File([single.encode(plan.content(), plan.choices())]))
 
 
 def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
@@ -84,9 +85,10 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
     def retold(name: str = "single-values", size: int | None = None, **fields: Callable[[Any], Any]) -> bytes:
         file = decoding.read(good[name])
         block = file.blocks[0]
-        assert block.single is not None
+        form = block.form
+        assert isinstance(form, Single)
         for field, value in fields.items():
-            setattr(block.single, field, value(getattr(block.single, field)))
+            setattr(form, field, value(getattr(form, field)))
         block.size = block.size if size is None else size
         return container.write(file)
 
@@ -116,9 +118,9 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "single-other-sender": (kind(DITHER), "CorruptFile"),
         "single-foreign-sender": (kind(CATEGORICAL), "CorruptFile"),
         "single-no-steps": (retold(steps=lambda old: 0), "LimitExceeded"),
-        "single-too-many-steps": (retold(steps=lambda old: container.SINGLE_STEPS + 1), "LimitExceeded"),
+        "single-too-many-steps": (retold(steps=lambda old: single.STEP_LIMIT + 1), "LimitExceeded"),
         "single-other-steps": (retold(steps=lambda old: old + 1), "CorruptFile"),
-        "single-too-large": (retold(size=container.TEXT_LIMIT + 1), "LimitExceeded"),
+        "single-too-large": (retold(size=single.SIZE_LIMIT + 1), "LimitExceeded"),
         "single-too-much-work": (retold(size=1 << 26, steps=lambda old: 1025), "LimitExceeded"),
         "single-empty": (retold(size=0), "CorruptFile"),
         "single-no-batch": (retold(batch=lambda old: 0), "CorruptFile"),
@@ -130,7 +132,7 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "single-no-frame": (retold(frame=lambda old: b""), "CorruptFile"),
         "single-cut-frame": (retold(frame=lambda old: old[:-1]), "CorruptFile"),
         "single-seed": (retold(seed=lambda old: whole + 1), "CorruptFile"),
-        "single-too-much-seed": (retold(seed=lambda old: container.SINGLE_SEED + 1), "CorruptFile"),
+        "single-too-much-seed": (retold(seed=lambda old: single.SEED_LIMIT + 1), "CorruptFile"),
         "single-other-seed": (retold(seed=lambda old: old - 1), "CorruptFile"),
         "single-no-stream": (retold(stream=lambda old: b""), "CorruptFile"),
         "single-redundant-zero": (retold(stream=lambda old: old + b"\0"), "CorruptFile"),

@@ -1,7 +1,7 @@
 """Make small models of the paper's kind: networks of random weights, exported to integers.
 
-`python tests/make_tiny_paper.py [FOLDER]` makes tests/data/tiny-{binary,values,bytes,classes}.safetensors, which
-goldens are made with: they are kept for ever, a new one gets a new name. Floats are of 64 bits, so that another
+`python -m tools.make_tiny_paper [FOLDER]`, run in tests/, makes data/tiny-{binary,values,bytes,classes}.safetensors,
+which goldens are made with: they are kept for ever, a new one gets a new name. Floats are of 64 bits, so that another
 machine rounds to the same integers.
 """
 
@@ -17,7 +17,7 @@ import torch
 
 from bfncodec.models.paper.spec import TIME_INPUTS, Spec
 from bfncodec.train import checkpoint
-from bfncodec.train.paper.network import Network
+from bfncodec.train.paper.network import GridTrainingNetwork
 
 DATA = Path(__file__).parents[1] / "data"
 LETTERS = b" abcdefghijklmnopqrstuvwxyz"
@@ -32,7 +32,7 @@ SPECS = {
 def tensors(spec: Spec, seed: int = 0) -> dict[str, np.ndarray]:
     """The integer network of a spec with random weights, none of whose layers is silent."""
     random = np.random.default_rng([seed, *spec.shape, spec.levels])
-    network = Network(spec).double()
+    network = GridTrainingNetwork(spec).double()
     with torch.no_grad():
         for name, layer in network.layers():
             bound = (3 / layer.weight.shape[1]) ** 0.5 * (0.5 if name.endswith("second") else 1)
