@@ -1,6 +1,6 @@
 """Fuzzing in short: mutated files, and the container under random bytes (checklist rows 22 to 25 and 27).
 
-`fuzz_mutants.py` and `fuzz_container.py` run for as long as one likes.
+`tools/fuzz_mutants.py` and `tools/fuzz_container.py` run for as long as one likes.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tools import fuzz_mutants
+from tools import fuzz_container, fuzz_mutants
 from tools.fuzz_mutants import Corpus, Tally
 
 from bfncodec import container, decoding
 from bfncodec.errors import BfnError
 
 MUTANTS = 200
-TESTS = Path(__file__).parent
+TOOLS = Path(__file__).with_name("tools")
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_the_fuzzer_sees_faults(originals: Corpus, monkeypatch: pytest.MonkeyPat
 def test_coverage_guided_fuzzing_of_the_container(tmp_path: Path) -> None:
     """A short run; the seeds are the goldens' headers."""
     pytest.importorskip("atheris", reason="atheris is not installed")
-    command = [sys.executable, TESTS / "fuzz_container.py", "-max_total_time=5", tmp_path]
+    command = [sys.executable, TOOLS / "fuzz_container.py", "-max_total_time=5", tmp_path]
     done = subprocess.run(command, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr.decode(errors="replace")[-3000:]
     assert b"Done" in done.stderr and len(list(tmp_path.iterdir())) > 100, "inputs that reach new code were found"
@@ -83,8 +83,6 @@ def test_coverage_guided_fuzzing_of_the_container(tmp_path: Path) -> None:
 
 def test_the_fuzz_target_parses_what_it_is_given(originals: Corpus) -> None:
     """Not only CRCs that are wrong: seeds come through, and seeds with other headers get behind the CRC."""
-    from tools import fuzz_container
-
     for data in originals.files:
         assert container.write(decoding.read(fuzz_container.file_of(fuzz_container.seed_of(data)))) == data
     for data in originals.files:

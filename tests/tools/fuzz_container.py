@@ -1,10 +1,10 @@
 """Coverage-guided fuzzing of the header and the container.
 
-Run as `python tests/fuzz_container.py [OPTIONS OF LIBFUZZER] [FOLDER]`.
+Run as `python tests/tools/fuzz_container.py [OPTIONS OF LIBFUZZER] [FOLDER]`.
 
 FOLDER keeps the inputs that reach new code; the goldens' are put there first. An input is not a file but what a file
 is made of, so that no time is lost on the CRC: flags, two bytes of the header's length, the header, the payload.
-`container.read` must give a BfnError, or a file that is written as the same bytes.
+`decoding.read` must give a BfnError, or a file that is written as the same bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import sys
 import zlib
 from pathlib import Path
 
-from bfncodec import container, decoding
+from bfncodec import blocks, container, decoding
+from bfncodec.container import Form
 from bfncodec.errors import BfnError
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
@@ -65,8 +66,10 @@ def main() -> None:
             except BfnError:
                 folder.joinpath(path.stem).write_bytes(b"\xff" + data)
     atheris.instrument_func(target)
-    for name in ("read", "_read_block", "_read_image", "_read_text", "_read_single", "_names", "_check_magic"):
+    for name in ("read", "_header", "_read_block", "_names", "_check_magic"):
         setattr(container, name, atheris.instrument_func(getattr(container, name)))
+    for form in {one for mode in blocks.MODES.values() for one in mode.mro() if "read" in vars(one)} - {Form}:
+        atheris.instrument_func(vars(form)["read"].__func__)
     for name in ("skip", "varint"):
         setattr(container.Reader, name, atheris.instrument_func(getattr(container.Reader, name)))
     atheris.Setup([sys.argv[0], "-timeout=5", "-rss_limit_mb=2500", *sys.argv[1:]], target)

@@ -1,7 +1,7 @@
 """Mutated files: each gives what an original holds, or one BfnError, in seconds and little memory.
 
-Run as `python tests/fuzz_mutants.py [--count 10000] [--start 0] [--only KIND]`. Originals are the golden files and
-small fresh ones. Mutant N follows from N alone, so `--start N --count 1` makes it again.
+Run in tests/ as `python -m tools.fuzz_mutants [--count 10000] [--start 0] [--only KIND]`. Originals are the golden
+files and small fresh ones. Mutant N follows from N alone, so `--start N --count 1` makes it again.
 
 Two kinds: damage leaves the header's CRC as it is, and then the whole result must be an original's; forgery
 repairs the CRC, and then every block's content must be some block's of an original (the digest covers no names, and
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import copy
 import hashlib
-import json
 import os
 import random
 import resource
@@ -24,17 +23,20 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bfncodec import api, container, decoding
+from bfncodec import api, container, decoding, encoding
 from bfncodec.blocks import plain, text
+from bfncodec.blocks.image import Image
+from bfncodec.blocks.plain import Plain
 from bfncodec.container import Block, File
 from bfncodec.errors import BfnError
 from bfncodec.picture import Picture
+from bfncodec.presets import Choices
 
 DATA = Path(__file__).parents[1] / "data"
 MAX_OUTPUT = 1 << 13  # bytes; more than the originals have
@@ -55,13 +57,14 @@ def folder_of_models(folder: Path) -> None:
 
 def single_model(folder: Path) -> Path:
     """A random model of the paper's kind in a folder."""
-    import test_paper_models
-    from safetensors.numpy import save_file
+    from tools import make_tiny_paper
 
-    spec = test_paper_models.SPECS["binary"]
-    card = {"spec": asdict(spec) | {"alphabet": list(spec.alphabet)}}
+    from bfncodec.models.paper.spec import Spec
+    from bfncodec.train import checkpoint
+
+    spec = Spec("binary", (8, 8, 1), b"\0\1", "3", (16, 24), (1, 2), (2, 2), (3, 3), (2, 2), 16)
     path = folder / "paper.safetensors"
-    save_file(dict(test_paper_models.made("binary")[1]), path, {"card": json.dumps(card)})
+    checkpoint.write_model(path, make_tiny_paper.tensors(spec), make_tiny_paper.card(spec))
     return path
 
 
@@ -76,10 +79,10 @@ def fresh(folder: Path) -> Iterator[tuple[str, bytes]]:
     yield "fresh text", api.encode(b"ein Text, der sich wiederholt, der sich wiederholt", media="text")
     yield "fresh lzma", container.write(File([plain.encode(b"words, words, " * 40)]))
     yield "fresh stored", container.write(File([plain.encode(bytes(range(64)))]))
-    parts = [plain.encode(b"one, " * 30), plain.encode(b"two"), text.encode_text(b"three, three, three")]
+    parts = [plain.encode(b"one, " * 30), plain.encode(b"two"), text.encode(b"three, three, three", Choices())]
     yield "fresh parts", container.write(File(parts))
     items = [("a.txt", b"some words, some words"), ("b", b"\0\1\2"), ("empty", b"")]
-    yield "fresh archive", api.encode_archive(items)
+    yield "fresh archive", container.write(encoding.encode_archive(items, Choices()))
     model = str(single_model(folder))
     binary = np.random.default_rng(1).integers(0, 2, 130, np.uint8).tobytes()
     yield "fresh single", api.encode(binary, model=model)
@@ -126,9 +129,9 @@ def decoded(data: bytes) -> tuple[bytes, list[bytes]]:
     blocks = []
     for block in file.blocks:
         inner = hashlib.sha256()
-        for content in decoding.decode_block(block, "cpu"):
+        for content in block.form.decode(block, "cpu"):
             if isinstance(content, Picture):
-                whole.update(f"{content.source.name} {content.pixels.shape}".encode())
+                whole.update(f"{content.origin.name} {content.pixels.shape}".encode())
                 pieces = [content.pixels.tobytes(), content.metadata]
             else:
                 pieces = [b"".join(content)]
@@ -244,22 +247,25 @@ def header_fields(source: random.Random, data: bytes, made: Corpus) -> bytes:
 
 def change(source: random.Random, block: Block, other: Block) -> None:
     """One field of a block, or of what a block of its mode has, becomes another."""
-    inner: Any = block.image or block.text or block.single or block
-    theirs: Any = other.image or other.text or other.single or other
-    if block.image is not None and source.random() < 0.5:
-        inner = source.choice(block.image.passes)
-        theirs = source.choice(other.image.passes) if other.image is not None else inner
-    if source.random() < 0.2:
+    inner: Any = block.form
+    theirs: Any = other.form
+    if isinstance(inner, Image) and source.random() < 0.5:
+        inner = source.choice(inner.passes)
+        theirs = source.choice(theirs.passes) if isinstance(theirs, Image) else inner
+    if source.random() < (0.8 if isinstance(inner, Plain) else 0.2):
         inner, theirs = block, other
     name = source.choice([one.name for one in fields(inner)])
     value = getattr(inner, name)
-    if type(theirs) is type(inner) and source.random() < 0.4:
+    if name == "form":  # another mode, for the same payload if it has no other header
+        both = isinstance(value, Plain) and isinstance(theirs.form, Plain)
+        value = type(theirs.form)(value.data) if both else theirs.form
+    elif type(theirs) is type(inner) and source.random() < 0.4:
         value = getattr(theirs, name)
     elif isinstance(value, bool):
         value = not value
-    elif name != "mode" and hasattr(value, "name"):
+    elif hasattr(value, "name"):
         value = source.choice(list(type(value)))
-    elif isinstance(value, int) and name != "mode":
+    elif isinstance(value, int):
         value = number(source, value)
     elif isinstance(value, bytes) and value:
         value = source.choice((flip, run, cut))(source, value, Corpus())
