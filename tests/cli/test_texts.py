@@ -293,7 +293,7 @@ def test_a_text_model_by_its_path_or_name(folder: Path, other: Path, monkeypatch
     (folder / "empty").mkdir()
     monkeypatch.setenv("BFNCODEC_MODEL_DIR", str(folder / "empty"))
     assert good("decode", "-c", "book.txt.bfn").out == BOOK, "this process has been told where it is"
-    monkeypatch.setattr(zoo, "_named", [])
+    monkeypatch.setattr(zoo, "_named", {})
     for command in (["decode", "-o", "out"], ["test"]):
         result = call(command[0], "book.txt.bfn", *command[1:])
         assert (result.code, result.out) == (1, b"") and not (folder / "out").exists()

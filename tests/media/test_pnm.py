@@ -1,0 +1,72 @@
+"""PNM files and pictures, byte for byte."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tools.image_files import LIMIT, PNMS, back, pixels_of
+
+import bfncodec
+from bfncodec import media
+from bfncodec.picture import Origin
+
+OTHER_PNMS = {
+    "16 bits": b"P6 2 1 65535\n" + bytes(range(12)),
+    "16 bits of grey": b"P5 2 1 256\n" + bytes(range(4)),
+    "7 bits": b"P5 2 1 127\n" + bytes(2),
+    "text": b"P3 1 1 255\n1 2 3\n",
+    "bitmap": b"P4 8 1\n\xaa",
+    "pam": b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nENDHDR\n\0",
+    "float": b"Pf\n1 1\n-1.0\n" + bytes(4),
+    "short": b"P6 2 1 255\n" + bytes(5),
+    "no pixels": b"P6 0 1 255\n",
+    "no size": b"P6\n",
+    "magic alone": b"P5",
+    "negative": b"P5 -2 1 255\n" + bytes(2),
+    "long number": b"P5 " + b"0" * 5000 + b"2 1 255\n" + bytes(2),
+    "huge": b"P5 9999999999 9999999999 255\n" + bytes(10),
+    "comment without end": b"P5 #" + b"# " * 5000,
+}
+
+
+@pytest.mark.parametrize("name", PNMS)
+def test_pnm_comes_back_byte_for_byte(name: str) -> None:
+    file = PNMS[name]
+    assert back(file) == file
+    picture = media.parse(file, LIMIT)
+    assert picture is not None and picture.origin is Origin.PNM
+    assert np.array_equal(picture.pixels.squeeze(), pixels_of(file).squeeze())
+    assert bfncodec.decode(bfncodec.encode(file, model="tiny")) == file
+
+
+@pytest.mark.parametrize("name", OTHER_PNMS)
+def test_other_pnm_is_coded_as_bytes(name: str) -> None:
+    file = OTHER_PNMS[name]
+    assert media.parse(file, LIMIT) is None
+    assert bfncodec.decode(bfncodec.encode(file)) == file
+
+
+def test_pnm_headers_are_parsed_in_linear_time() -> None:
+    start = time.perf_counter()
+    for filler in (b"\n", b"#\n", b"# \n ", b" #", b"1 "):
+        assert media.parse(b"P5 " + filler * 300_000 + b"x", LIMIT) is None
+    assert time.perf_counter() - start < 3
+
+
+@given(st.binary(max_size=30), st.binary(max_size=10))
+def test_any_pnm_header(header: bytes, trailer: bytes) -> None:
+    """Whatever follows the magic comes back byte for byte, as pixels or not."""
+    for file in (b"P5" + header + trailer, b"P6 1 1 255\n" + header + trailer):
+        picture = media.parse(file, LIMIT)
+        assert picture is None or media.build(picture) == file
+
+
+def test_pnm_through_a_file(photo: np.ndarray) -> None:
+    file = b"P6\n# comment\n56 48 255\n" + photo.tobytes() + b"trailer"
+    encoded = bfncodec.encode(file, model="tiny")
+    assert len(encoded) < len(file) * 0.7
+    assert bfncodec.decode(encoded) == file
