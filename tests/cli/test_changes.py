@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tools.command import MODULE, call, good, listing, png
 
-from bfncodec import api, inputs
+from bfncodec import decoding, encoding, inputs
 
 TEXT = b"some words\n" * 20
 
@@ -68,14 +68,15 @@ CHANGES = [append, replace, rotate, overwrite, cut, move]
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[], None], name: str = "verify") -> None:
     """Let the change happen after a step of the work."""
-    real = getattr(api, name)
+    module = encoding if name == "encode_file" else decoding
+    real = getattr(module, name)
 
     def then(*arguments: object, **choices: object) -> object:
         result = real(*arguments, **choices)
         change()
         return result
 
-    monkeypatch.setattr(api, name, then)
+    monkeypatch.setattr(module, name, then)
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -101,7 +102,7 @@ def test_rm_keeps_what_it_has_not_decoded(
     """Row 1."""
     data = good("encode", given=b"decoded").out
     (folder / "log").write_bytes(data)
-    meanwhile(monkeypatch, change, "pieces")
+    meanwhile(monkeypatch, change, "parts")
     result = call("decode", "--rm", "log", "-o", "out")
     assert result.code == 1 and "changed while it was read" in result.err
     assert (folder / "log").exists() or change is move

@@ -15,11 +15,10 @@ from tools.command import SIDE, call, encoded_png, good, listing, pixels, png, s
 
 import bfncodec
 from bfncodec import container
-from bfncodec.blocks import image as image_blocks
-from bfncodec.blocks import smallest
+from bfncodec.blocks import plain
+from bfncodec.blocks.image import Image as ImageForm
 from bfncodec.container import Block, File
-from bfncodec.models.image.canvas import STRIDE
-from bfncodec.models.image.passes import Pass, Schedule
+from bfncodec.models.image.passes import STRIDE, Pass, Schedule
 from bfncodec.picture import Layout, Origin
 
 TEXT = b"some words\n" * 20
@@ -44,7 +43,7 @@ def inputs(folder: Path) -> dict[str, bytes]:
 
 def set_of(*names: str) -> bytes:
     """An archive of equal short texts with any names."""
-    return container.write(File([smallest.encode_bytes(b"text")] * len(names), list(names)))
+    return container.write(File([plain.encode(b"text")] * len(names), list(names)))
 
 
 def mode_of(path: str) -> str:
@@ -109,13 +108,28 @@ def test_images_hardly_grow(folder: Path, kind: str) -> None:
     assert (shown(good("decode", given=encoded).out) == shown(data)).all()
 
 
+@pytest.mark.parametrize("kind", ["PPM", "BMP"])
+def test_graphics_are_no_larger_than_their_bytes(folder: Path, kind: str) -> None:
+    """Row 26: flat areas without a packing of their own, which the model makes small, and LZMA tiny."""
+    drawn = np.full((200, 200, 3), 240, np.uint8)
+    for number, (top, left, height, width) in enumerate(((10, 20, 60, 90), (50, 80, 100, 40), (120, 5, 70, 150))):
+        drawn[top : top + height, left : left + width] = (40 * number, 200 - 60 * number, 90)
+    buffer = io.BytesIO()
+    Image.fromarray(drawn).save(buffer, kind)
+    as_pixels = good("encode", "--media", "image", given=buffer.getvalue()).out
+    as_bytes = good("encode", "--bytes", given=buffer.getvalue()).out
+    encoded = good("encode", given=buffer.getvalue()).out
+    assert len(encoded) <= len(as_bytes) < len(as_pixels) < len(buffer.getvalue()) // 2
+    assert good("decode", given=encoded).out == buffer.getvalue()
+
+
 @pytest.mark.parametrize("command", ["decode", "test"])
 def test_claims_are_refused_at_once(folder: Path, command: str) -> None:
     """Row 27: 2^40 bytes or pixels."""
-    claims = Block(Mode.LZMA, 1, 1 << 40, bytes(8), b"")
-    made = container.Image(Origin.PNM, Layout.L, Schedule.WAVEFRONT, 1 << 20, 1 << 20, bytes(4))
+    claims = Block(1, 1 << 40, bytes(8), plain.Lzma(b""))
+    made = ImageForm(Origin.PNM, Layout.L, Schedule.WAVEFRONT, 1 << 20, 1 << 20, bytes(4))
     made.passes.append(Pass(constant=b"\0"))
-    picture = Block(Mode.IMAGE, 1, 1 << 40, bytes(8), image=made)
+    picture = Block(1, 1 << 40, bytes(8), made)
     call(command, given=good("encode", given=TEXT).out)
     for block, option in ((claims, "--max-output"), (picture, "--max-pixels")):
         times = []
@@ -294,7 +308,7 @@ def test_what_a_format_cannot_hold_is_refused_before_it_is_decoded(
     (folder / "alpha.bfn").write_bytes(bfncodec.encode(alpha, model="tiny"))
     (folder / "wide.bfn").write_bytes(bfncodec.encode(np.zeros((1, 16384), np.uint8), model="tiny"))
     good("encode", "-m", "tiny", *inputs, "-o", "set.bfn")
-    monkeypatch.setattr(image_blocks, "decode_pictures", None)
+    monkeypatch.setattr(ImageForm, "decode", None)
     for arguments in (
         ("a.png.bfn", "-o", "out.pgm"),
         *(("alpha.bfn", "-o", f"out.{suffix}") for suffix in ("pgm", "ppm", "pnm", "bmp")),

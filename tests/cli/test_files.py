@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tools.command import call, good, listing, png
 
-from bfncodec.blocks import plain
-from bfncodec.blocks import text as text_blocks
+from bfncodec.blocks.plain import Plain
+from bfncodec.blocks.text import Text
 
 TEXT = b"some words\n" * 20
 
@@ -70,8 +70,8 @@ def test_rm_is_refused_where_it_would_lose_something(folder: Path, text: Path, o
 
 def test_what_does_not_decode_is_not_written(folder: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 1: outputs are decoded and compared before they are written, unless --no-verify."""
-    monkeypatch.setattr(text_blocks, "decode_text", lambda *_: b"something else")
-    monkeypatch.setattr(plain, "decode", lambda _: iter([b"something else"]))
+    for form in (Text, Plain):
+        monkeypatch.setattr(form, "decode", lambda *_: iter([iter([b"something else"])]))
     (folder / "more").write_bytes(b"more")
     before = listing(folder)
     assert call("encode", "-f", "--rm", "text").code == 1

@@ -253,7 +253,7 @@ def started(context: Any, arguments: str) -> Any:
 def test_a_signal_at_any_moment_leaves_the_target_absent_or_whole(folder: Path) -> None:
     """Row 6: SIGKILL and SIGINT; the target that was there, or the new one, and the input unless that is whole."""
     context = multiprocessing.get_context("forkserver")  # most of a command's life goes into imports: once is enough
-    context.set_forkserver_preload(["test_cli_state", "bfncodec.blocks.image", "bfncodec.models.text.bytewise"])
+    context.set_forkserver_preload([__name__, "bfncodec.blocks.image", "bfncodec.models.text.bytewise"])
     source, target = random.Random(0), folder / "made"
     seconds, whole, given = {}, {}, {}
     for case in [*CASES, *CASES]:  # the first ones may wait for the server

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import select
 import subprocess
 from pathlib import Path
 
 import pytest
-from tools.command import MODULE, call, encoded_png, good, listing, png, shown, spawn
+from tools.command import MODULE, call, encoded_png, good, listing, on_terminal, png, shown, spawn
 
 from bfncodec.errors import BadMagic
 
@@ -29,23 +28,6 @@ def text(folder: Path) -> Path:
     path.write_bytes(TEXT)
     good("encode", path)
     return path
-
-
-def on_terminal(*arguments: str, streams: str) -> tuple[int, bytes, bytes]:
-    """Run with some of stdin, stdout, stderr on a terminal: exit code, what it shows, what else stderr got."""
-    master, slave = os.openpty()
-    try:
-        places = {
-            "stdin": slave if "stdin" in streams else subprocess.DEVNULL,
-            "stdout": slave if "stdout" in streams else subprocess.DEVNULL,
-            "stderr": slave if "stderr" in streams else subprocess.PIPE,
-        }
-        done = subprocess.run([*MODULE, *arguments], timeout=60, **places)  # type: ignore[call-overload]
-        ready = select.select([master], [], [], 0)[0]
-        return done.returncode, os.read(master, 1 << 16) if ready else b"", done.stderr or b""
-    finally:
-        os.close(slave)
-        os.close(master)
 
 
 @pytest.mark.parametrize("marks", [[], ["-"], ["-c"], ["-o", "-"]])

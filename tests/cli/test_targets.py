@@ -10,10 +10,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from test_cli_streams import on_terminal
-from tools.command import call, good, listing, spawn
+from tools.command import call, good, listing, on_terminal, spawn
 
-from bfncodec import api, inputs
+from bfncodec import decoding, encoding, inputs
 from bfncodec.cli import outputs
 
 TEXT = b"some words\n" * 20
@@ -31,6 +30,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "loop").symlink_to("pool")
     (tmp_path / "pool").symlink_to("loop")
     return tmp_path
+
+
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can be encoded or decoded."""
+    for name in ("encode_file", "encode_archive"):
+        monkeypatch.delattr(encoding, name)
+    for name in ("parts", "contents", "decode_chosen"):
+        monkeypatch.delattr(decoding, name)
 
 
 BAD = {
@@ -60,8 +67,7 @@ def test_bad_targets_are_named_before_the_work(
         return real(path, *rest, **more)
 
     monkeypatch.setattr(os, "open", guarded)
-    for name in ("encode_file", "archive_file", "pieces", "decode_chosen"):
-        monkeypatch.delattr(api, name)
+    no_work(monkeypatch)
     before = listing(folder)
     result = call(*command.split(), "-f", "-o", target)
     assert result.code == 1 and f"{target} cannot be written: " in result.err and BAD[target] in result.err
@@ -83,8 +89,7 @@ def test_bad_folders_are_named_before_the_work(
         return real(path, *rest, **more)
 
     monkeypatch.setattr(os, "open", guarded)
-    for name in ("encode_file", "pieces", "decode_chosen"):
-        monkeypatch.delattr(api, name)
+    no_work(monkeypatch)
     result = call(*command.split(), "--output-dir", where)
     assert result.code == 1 and f"{where}/" in result.err and "cannot be written: " in result.err
     assert not list((folder / "closed").iterdir())

@@ -176,7 +176,7 @@ def no_texts(tiny_texts: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def no(*_: object, **__: object) -> Block:
         raise AssertionError
 
-    monkeypatch.setattr(text_blocks, "encode_text", no)
+    monkeypatch.setattr(text_blocks, "encode", no)
 
 
 @pytest.mark.usefixtures("no_texts")
@@ -339,11 +339,8 @@ def test_files_that_name_a_model_of_the_other_kind(models: Path, mode: str) -> N
     item, media = (BOOK, "text") if mode == "text" else (pixels(), "image")
     file = decoding.read(bfncodec.encode(item, model="tiny", media=media))
     (block,) = file.blocks
-    if block.text is not None:
-        block.text.model = zoo.digest(models / "tiny.safetensors")
-    else:
-        assert block.image is not None
-        block.image.model = zoo.digest(models / "text.safetensors")
+    assert block.form.name == mode and block.form.model is not None
+    block.form.model = zoo.digest(models / ("tiny.safetensors" if mode == "text" else "text.safetensors"))
     with pytest.raises(CorruptFile, match="of another kind"):
         bfncodec.decode(container.write(file))
 
@@ -393,7 +390,7 @@ def test_damaged_texts(folder: Path, command: str) -> None:
 @pytest.mark.parametrize("command", ["decode", "test"])
 def test_claims_of_texts_are_refused(folder: Path, command: str) -> None:
     """Row 27: before anything is decoded."""
-    block = Block(Mode.TEXT, 1, 1 << 40, bytes(8), text=Text(bytes(4), 1, streams=[b"abc"]))
+    block = Block(1, 1 << 40, bytes(8), Text(bytes(4), 1, streams=[b"abc"]))
     result = call(command, given=container.write(File([block])))
     assert (result.code, result.out) == (1, b"") and "claims" in result.err
     block.size = 1 << 20
@@ -411,10 +408,8 @@ def test_a_text_has_no_preview(folder: Path) -> None:
 
 def test_what_does_not_decode_is_not_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 1: an encoder that errs is caught by the check after it."""
-    right = text_blocks.encode_text
-    monkeypatch.setattr(
-        text_blocks, "encode_text", lambda data, *rest, **options: right(data.swapcase(), *rest, **options)
-    )
+    right = text_blocks.encode
+    monkeypatch.setattr(text_blocks, "encode", lambda data, *rest: right(data.swapcase(), *rest))
     result = call("encode", "book.txt")
     assert result.code == 1 and "does not decode to the input" in result.err
     assert sorted(listing(folder)) == ["book.txt", "image.png"]

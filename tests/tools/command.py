@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import select
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -47,6 +49,23 @@ def spawn(*arguments: str | int | Path, given: bytes = b"", **options: object) -
     command = [*MODULE, *map(str, arguments)]
     done = subprocess.run(command, input=given, capture_output=True, timeout=60, **options)  # type: ignore[call-overload]
     return Result(done.returncode, done.stdout, done.stderr.decode())
+
+
+def on_terminal(*arguments: str, streams: str) -> tuple[int, bytes, bytes]:
+    """Run with some of stdin, stdout, stderr on a terminal: exit code, what it shows, what else stderr got."""
+    master, slave = os.openpty()
+    try:
+        places = {
+            "stdin": slave if "stdin" in streams else subprocess.DEVNULL,
+            "stdout": slave if "stdout" in streams else subprocess.DEVNULL,
+            "stderr": slave if "stderr" in streams else subprocess.PIPE,
+        }
+        done = subprocess.run([*MODULE, *arguments], timeout=60, **places)  # type: ignore[call-overload]
+        ready = select.select([master], [], [], 0)[0]
+        return done.returncode, os.read(master, 1 << 16) if ready else b"", done.stderr or b""
+    finally:
+        os.close(slave)
+        os.close(master)
 
 
 def pixels(seed: int = 0) -> np.ndarray:
