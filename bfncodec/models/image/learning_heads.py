@@ -56,10 +56,6 @@ class _Layer:
         self.mean, self.square, self.root = (np.zeros_like(self.fine) for _ in range(3))
         self.used = np.empty_like(self.fine)
         self.steps = 0
-        self.round()
-
-    def round(self) -> None:
-        """Make the weights that are used of the finer ones that learn."""
         _round(self.fine, self.used)
 
     def learn(self, gradient: Ints) -> None:
@@ -67,7 +63,7 @@ class _Layer:
         self.steps += 1
         divisors = min(self.steps, MOMENTUM), min(self.steps, self.memory)
         _descend(gradient, self.rate, *divisors, self.fine, self.mean, self.square, self.root)
-        self.round()
+        _round(self.fine, self.used)
 
 
 class _Head(_Layer):
@@ -78,10 +74,14 @@ class _Head(_Layer):
         if (layer.integers.weight.shape[1] + 1) * ACTIVATION_MAX * 128 >= SUM_LIMIT:
             raise CorruptFile("the model's heads have too many inputs")
         super().__init__(layer, constant, rates, memory)
+        self._split()
 
-    def round(self) -> None:
+    def learn(self, gradient: Ints) -> None:
+        super().learn(gradient)
+        self._split()
+
+    def _split(self) -> None:
         """High and low bytes side by side: two products whose sums stay below 2**24 cost less than one of 2**53."""
-        super().round()
         high = self.used + 128 >> 8
         self.weights = self.kernel.weights(np.concatenate([high, self.used - (high << 8)]))
 
