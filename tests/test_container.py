@@ -11,20 +11,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bfncodec import container, decoding
+from bfncodec.blocks import MODES
+from bfncodec.blocks import single as single_blocks
 from bfncodec.blocks.image import Image
+from bfncodec.blocks.plain import Lzma, Stored
 from bfncodec.blocks.single import Sender, Single
-from bfncodec.blocks.text import Text, TextSchedule
-from bfncodec.container import Block, File, Reader
+from bfncodec.blocks.text import LANE_LIMIT, STEP_LIMIT, STREAM_BYTES, TEXT_LIMIT, Text, TextSchedule
+from bfncodec.container import Block, File, Form, Reader
 from bfncodec.errors import BadMagic, BfnError, CorruptFile, LimitExceeded, TruncatedFile, UnsupportedFeature
-from bfncodec.models.image.passes import Pass, Schedule
-from bfncodec.picture import Layout
+from bfncodec.models.image.passes import Pass, Schedule, pass_channels
+from bfncodec.picture import Layout, Origin
+from bfncodec.spans import Data
 
 HUGE = 1 << 40
 
 
 def stored(data: bytes) -> Block:
     """A stored block."""
-    return Block(Mode.STORED, 1, len(data), container.digest(data), data)
+    return Block(1, len(data), digest(data), Stored(data))
+
+
+def digest(data: bytes) -> bytes:
+    return container.hasher(data).digest()
 
 
 def sealed(header: bytes, payload: bytes = b"", *, version: int = 1, flags: int = 0) -> bytes:
@@ -97,22 +105,22 @@ def test_every_reserved_flag(bit: int) -> None:
 
 def test_the_plain_image_header_is_good() -> None:
     """The headers below differ from it by one field each."""
-    image = decoding.read(sealed(image_header())).blocks[0].image
-    assert image is not None and image.passes == [Pass(constant=b"abc")]
+    image = decoding.read(sealed(image_header())).blocks[0].form
+    assert isinstance(image, Image) and image.passes == [Pass(constant=b"abc")]
 
 
-@pytest.mark.parametrize("lanes", [1, container.LANE_LIMIT])
+@pytest.mark.parametrize("lanes", [1, LANE_LIMIT])
 def test_the_plain_text_header_is_good(lanes: int) -> None:
     """As is the image's."""
     block = decoding.read(sealed(text_header(lanes=lanes), b"abc")).blocks[0]
-    assert (block.size, block.text) == (9, Text(b"hash", lanes, streams=[b"abc"]))
+    assert (block.size, block.form) == (9, Text(b"hash", lanes, streams=[b"abc"]))
 
 
-@pytest.mark.parametrize("steps, quiet", [(0, 0), (container.STEP_LIMIT, 300)])
+@pytest.mark.parametrize("steps, quiet", [(0, 0), (STEP_LIMIT, 300)])
 def test_the_plain_header_of_blocks_is_good(steps: int, quiet: int) -> None:
     header = text_header(schedule=1, rest=bytes([steps]) + container.varint(quiet) + b"\1\3")
     text = Text(b"hash", 1, TextSchedule.BLOCKWISE, steps, quiet, [b"abc"])
-    assert decoding.read(sealed(header, b"abc")).blocks[0].text == text
+    assert decoding.read(sealed(header, b"abc")).blocks[0].form == text
 
 
 @pytest.mark.parametrize("schedule, fewest", [(0, 46), (1, 360)])
@@ -133,13 +141,13 @@ def test_a_text_is_no_larger_than_its_stream_can_hold(schedule: int, fewest: int
 @pytest.mark.parametrize("count", [2, 3])
 def test_a_text_has_a_stream_for_every_mebibyte_at_most(count: int) -> None:
     """Row 27: thousands of empty streams would each make room for more."""
-    least = (count - 1) * container.STREAM_BYTES
+    least = (count - 1) * STREAM_BYTES
     streams = bytes([count]) + b"\x64" * count
     for size in (least - 1, least):
         data = sealed(text_header(size, rest=streams), bytes(100 * count))
         if size == least:
-            text = decoding.read(data).blocks[0].text
-            assert text is not None and len(text.streams) == count
+            text = decoding.read(data).blocks[0].form
+            assert isinstance(text, Text) and len(text.streams) == count
         else:
             with pytest.raises(CorruptFile, match="size and streams"):
                 decoding.read(data)
@@ -148,10 +156,10 @@ def test_a_text_has_a_stream_for_every_mebibyte_at_most(count: int) -> None:
 @pytest.mark.parametrize(
     "header",
     [
-        bytes([max(Mode) + 1]) + bytes(10),
+        bytes([max(MODES) + 1]) + bytes(10),
         b"\xff" + bytes(10),
         image_header(kind=max(Layout) + 1),
-        image_header(kind=max(Source) + 1 << 4 | Layout.RGB),
+        image_header(kind=max(Origin) + 1 << 4 | Layout.RGB),
         image_header(schedule=max(Schedule) + 1),
         image_header(rest=b"\0\3abc"),
         text_header(schedule=255),
@@ -218,9 +226,9 @@ def test_header_crc() -> None:
         sealed(text_header(lanes=HUGE), b"abc"),
         sealed(text_header(rest=container.varint(HUGE) + b"\3"), b"abc"),
         sealed(text_header(rest=b"\1" + container.varint(HUGE)), b"abc"),
-        sealed(text_header(size=container.TEXT_LIMIT + 1), b"abc"),
+        sealed(text_header(size=TEXT_LIMIT + 1), b"abc"),
         sealed(text_header(schedule=1, rest=container.varint(HUGE) + b"\0\1\3"), b"abc"),
-        sealed(text_header(schedule=1, rest=bytes([container.STEP_LIMIT + 1]) + b"\0\1\3"), b"abc"),
+        sealed(text_header(schedule=1, rest=bytes([STEP_LIMIT + 1]) + b"\0\1\3"), b"abc"),
         sealed(container.varint(HUGE) + b"\0", flags=1),
         sealed(b"\1" + container.varint(HUGE), flags=1),
         sealed(b"\1\0" + b"\2" + container.varint(HUGE) + image_header(size=12 * HUGE)[1:], flags=1),
@@ -261,7 +269,7 @@ def test_huge_claims_cost_nothing(data: bytes) -> None:
 def test_names_cannot_be_a_bomb() -> None:
     """64 MiB of separators fit 64 kB; they are counted before they become 64 million strings."""
     packed = zlib.compress(bytes(container.HEADER_LIMIT - 1), 9)
-    header = b"\1" + container.varint(len(packed)) + packed + b"\0\1\0" + container.digest(b"") + b"\0"
+    header = b"\1" + container.varint(len(packed)) + packed + b"\0\1\0" + digest(b"") + b"\0"
     tracemalloc.start()
     try:
         with pytest.raises(CorruptFile, match="names"):
@@ -290,7 +298,7 @@ def test_any_header_gives_a_file_or_an_error(header: bytes, flags: int, payload:
         (b"", b""),
         (text_header(size=0), b"abc"),
         (text_header(lanes=0), b"abc"),
-        (text_header(lanes=container.LANE_LIMIT + 1), b"abc"),
+        (text_header(lanes=LANE_LIMIT + 1), b"abc"),
         (text_header(), b"ab"),
         (text_header(), b"abcd"),
         (text_header(rest=b"\2\3"), b"abc"),
@@ -370,25 +378,25 @@ def test_impossible_archives_are_not_written(names: list[str]) -> None:
         container.write(File([stored(b"") for _ in names], names))
 
 
-@pytest.mark.parametrize("mode", [Mode.STORED, Mode.LZMA, Mode.TEXT, Mode.SINGLE])
-def test_only_images_share_a_block(mode: Mode) -> None:
+@pytest.mark.parametrize("form", [Stored, Lzma, Text, Single])
+def test_only_images_share_a_block(form: type[Form]) -> None:
     packed = zlib.compress(b"a\0b")
-    start = b"\1" + container.varint(len(packed)) + packed + bytes([mode]) + b"\2"
-    header = text_header()[1:] if mode is Mode.TEXT else b"\3" + bytes(8) + b"\3"
+    start = b"\1" + container.varint(len(packed)) + packed + bytes([form.mode]) + b"\2"
+    header = text_header()[1:] if form is Text else b"\3" + bytes(8) + b"\3"
     with pytest.raises(CorruptFile, match="more than one item"):
         decoding.read(sealed(start + header, b"abc", flags=1))
 
 
 @pytest.mark.parametrize("packed", [b"", b"no zlib", zlib.compress(b"a")[:-1], zlib.compress(b"a") + b"\0"])
 def test_damaged_names(packed: bytes) -> None:
-    header = b"\1" + container.varint(len(packed)) + packed + b"\0\1\0" + container.digest(b"") + b"\0"
+    header = b"\1" + container.varint(len(packed)) + packed + b"\0\1\0" + digest(b"") + b"\0"
     with pytest.raises(CorruptFile, match="names"):
         decoding.read(sealed(header, flags=1))
 
 
 def test_names_must_match_the_items() -> None:
     packed = zlib.compress(b"a\0b")
-    header = b"\1" + container.varint(len(packed)) + packed + b"\0\1\0" + container.digest(b"") + b"\0"
+    header = b"\1" + container.varint(len(packed)) + packed + b"\0\1\0" + digest(b"") + b"\0"
     with pytest.raises(CorruptFile, match="names"):
         decoding.read(sealed(header, flags=1))
 
@@ -405,7 +413,7 @@ def test_layout_in_bytes() -> None:
 
 def test_layout_of_a_text_in_bytes() -> None:
     """Mode, size, digest, schedule, model, lanes, streams and their lengths; then the streams."""
-    block = Block(Mode.TEXT, 1, 300, b"8 bytes.", text=Text(b"hash", 2, streams=[b"stream"]))
+    block = Block(1, 300, b"8 bytes.", Text(b"hash", 2, streams=[b"stream"]))
     header = b"\3" + b"\xac\2" + b"8 bytes." + b"\0" + b"hash" + b"\2" + b"\1\6"
     assert container.write(File([block])) == sealed(header, b"stream")
     assert decoding.read(sealed(header, b"stream")) == File([block])
@@ -413,9 +421,9 @@ def test_layout_of_a_text_in_bytes() -> None:
 
 def test_layout_of_blocks_of_bytes_in_bytes() -> None:
     """After the lanes, steps and quiet bytes. Several streams follow each other."""
-    streams = [b"first " * 300, b"", b"last"]
+    streams: list[Data] = [b"first " * 300, b"", b"last"]
     text = Text(b"hash", 2, TextSchedule.BLOCKWISE, 3, 300, streams)
-    block = Block(Mode.TEXT, 1, 2 << 20, b"8 bytes.", text=text)
+    block = Block(1, 2 << 20, b"8 bytes.", text)
     header = b"\3" + b"\x80\x80\x80\1" + b"8 bytes." + b"\1" + b"hash" + b"\2" + b"\3\xac\2" + b"\3" + b"\x88\x0e\0\4"
     assert container.write(File([block])) == sealed(header, b"".join(streams))
     assert decoding.read(sealed(header, b"".join(streams))) == File([block])
@@ -424,7 +432,7 @@ def test_layout_of_blocks_of_bytes_in_bytes() -> None:
 def test_layout_of_data_items_in_bytes() -> None:
     """Model, sender and kind of model, steps, batch, bytes before, frame, seed, stream; then frame and stream."""
     made = Single(b"hash", True, Sender.CATEGORICAL, 300, 2, 3, b"frame", 5, b"stream")
-    block = Block(Mode.SINGLE, 1, 300, b"8 bytes.", single=made)
+    block = Block(1, 300, b"8 bytes.", made)
     header = b"\4" + b"\xac\2" + b"8 bytes." + b"hash" + b"\x12" + b"\xac\2" + b"\2\3\5\5\6"
     assert container.write(File([block])) == sealed(header, b"framestream")
     assert decoding.read(sealed(header, b"framestream")) == File([block])
@@ -442,7 +450,7 @@ def images(draw: st.DrawFn) -> Image:
     """Any image header that `read` takes."""
     layout = draw(st.sampled_from(Layout))
     image = Image(
-        draw(st.sampled_from(Source)),
+        draw(st.sampled_from(Origin)),
         layout,
         draw(st.sampled_from(Schedule)),
         draw(st.integers(1, 2**20)),
@@ -450,7 +458,7 @@ def images(draw: st.DrawFn) -> Image:
         draw(st.binary(min_size=4, max_size=4)),
         draw(_bytes),
     )
-    for channels in container.pass_channels(layout):
+    for channels in pass_channels(layout.channels):
         if draw(st.booleans()):
             image.passes.append(Pass(constant=draw(st.binary(min_size=channels, max_size=channels))))
         else:
@@ -464,21 +472,21 @@ def texts(draw: st.DrawFn) -> Block:
     """Any text block that `read` takes."""
     count = draw(st.integers(1, 3))
     streams = draw(st.lists(st.binary(min_size=720 if count > 1 else 0, max_size=760), min_size=count, max_size=count))
-    text = Text(draw(st.binary(min_size=4, max_size=4)), draw(st.integers(1, container.LANE_LIMIT)), streams=streams)
+    text = Text(draw(st.binary(min_size=4, max_size=4)), draw(st.integers(1, LANE_LIMIT)), streams=streams)
     if draw(st.booleans()):
         text.schedule = TextSchedule.BLOCKWISE
-        text.steps, text.quiet = draw(st.integers(0, container.STEP_LIMIT)), draw(_numbers)
+        text.steps, text.quiet = draw(st.integers(0, STEP_LIMIT)), draw(_numbers)
     fewest = 360 if text.schedule is TextSchedule.BLOCKWISE else 46
     most = (8 * sum(map(len, streams)) + 64 * count << 16) // fewest
-    size = draw(st.integers(max((count - 1) * container.STREAM_BYTES, 1), most))
-    return Block(Mode.TEXT, 1, size, draw(st.binary(min_size=8, max_size=8)), text=text)
+    size = draw(st.integers(max((count - 1) * STREAM_BYTES, 1), most))
+    return Block(1, size, draw(st.binary(min_size=8, max_size=8)), text)
 
 
 @st.composite
 def singles(draw: st.DrawFn) -> Block:
     """Any block of data items that `read` takes."""
-    size, steps = draw(st.integers(1, container.TEXT_LIMIT)), draw(st.integers(1, container.SINGLE_STEPS))
-    size = min(size, container.SINGLE_WORK // steps)
+    size, steps = draw(st.integers(1, single_blocks.SIZE_LIMIT)), draw(st.integers(1, single_blocks.STEP_LIMIT))
+    size = min(size, single_blocks.WORK_LIMIT // steps)
     made = Single(
         draw(st.binary(min_size=4, max_size=4)),
         draw(st.booleans()),
@@ -487,10 +495,10 @@ def singles(draw: st.DrawFn) -> Block:
         draw(st.integers(1, size)),
         draw(st.integers(0, size)),
         draw(_bytes),
-        draw(st.integers(0, container.SINGLE_SEED)),
+        draw(st.integers(0, single_blocks.SEED_LIMIT)),
         draw(_bytes),
     )
-    return Block(Mode.SINGLE, 1, size, draw(st.binary(min_size=8, max_size=8)), single=made)
+    return Block(1, size, draw(st.binary(min_size=8, max_size=8)), made)
 
 
 @st.composite
@@ -499,20 +507,21 @@ def files(draw: st.DrawFn) -> File:
     archive = draw(st.booleans())
     blocks = []
     for _ in range(draw(st.integers(1, 4)) if archive else 1):
-        mode = draw(st.sampled_from(Mode))
-        digest = draw(st.binary(min_size=8, max_size=8))
-        if mode is Mode.IMAGE:
+        form = draw(st.sampled_from(list(MODES.values())))
+        own = draw(st.binary(min_size=8, max_size=8))
+        if form is Image:
             image = draw(images())
             items = draw(st.integers(1, 20)) if archive else 1
             size = items * image.width * image.height * image.layout.channels
-            blocks.append(Block(mode, items, size, digest, image=image))
-        elif mode is Mode.TEXT:
+            blocks.append(Block(items, size, own, image))
+        elif form is Text:
             blocks.append(draw(texts()))
-        elif mode is Mode.SINGLE:
+        elif form is Single:
             blocks.append(draw(singles()))
         else:
             data = draw(_bytes)
-            blocks.append(Block(mode, 1, len(data) if mode is Mode.STORED else draw(_numbers), digest, data))
+            size = len(data) if form is Stored else draw(_numbers)
+            blocks.append(Block(1, size, own, Stored(data) if form is Stored else Lzma(data)))
     items = sum(block.items for block in blocks)
     return File(blocks, draw(st.lists(_name, min_size=items, max_size=items)) if archive else None)
 

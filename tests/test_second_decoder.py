@@ -14,7 +14,6 @@ from reference import paper as reference_paper
 from reference import text as reference_text
 from tools import make_goldens, make_tiny_paper, make_tiny_text
 
-from bfncodec import container
 from bfncodec.blocks import single
 from bfncodec.blocks import text as text_blocks
 from bfncodec.exact import tables
@@ -24,7 +23,9 @@ from bfncodec.exact.tables import exp_negative, log_ratio
 from bfncodec.flow.schedule import Dither, Draw, Vector
 from bfncodec.flow.sender import sender
 from bfncodec.flow.theta import LOG_STEPS, ClassTheta
+from bfncodec.models.paper import streams as paper_streams
 from bfncodec.models.text import blockwise, bytewise, contexts, histories, mixing, network
+from bfncodec.models.text import streams as text_streams
 
 PAGE = (Path(__file__).parents[1] / "docs" / "format.md").read_text()
 TEXT = PAGE.split("## 15. Text")[1].split("## 16.")[0]
@@ -90,10 +91,10 @@ def test_numbers_of_the_page() -> None:
         if name.startswith("mixing"):
             assert shapes[f"`{name}`"] == [str(tensor.dtype), ", ".join(map(str, tensor.shape))]
     assert shapes["`text.table`"] == ["int8", f"{contexts.ROWS}, dimensions"]
-    assert f"A bit has {mixing.INPUTS} inputs" in TEXT and f"1 to {container.LANE_LIMIT} " in PAGE
-    assert f"steps of a block, at most {container.STEP_LIMIT} " in PAGE
+    assert f"A bit has {mixing.INPUTS} inputs" in TEXT and f"1 to {text_blocks.LANE_LIMIT} " in PAGE
+    assert f"steps of a block, at most {text_blocks.STEP_LIMIT} " in PAGE
     assert f"adds {log_ratio(blockwise.SHARE, 256, LOG_STEPS)} to" in TEXT
-    assert text_blocks.BLOCK_PART == reference_text.PART and "parts of 2^22 bytes" in TEXT
+    assert text_streams.BLOCK_PART == reference_text.PART and "parts of 2^22 bytes" in TEXT
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_lanes_and_sections(monkeypatch: pytest.MonkeyPatch, data: bytes, lanes:
     assert reference_text.decode(GOLDEN_MODEL.read_bytes(), len(data), lanes, streams) == data
 
 
-@given(st.lists(st.integers(0, 255) | st.sampled_from([0, 255]), max_size=container.STEP_LIMIT))
+@given(st.lists(st.integers(0, 255) | st.sampled_from([0, 255]), max_size=text_blocks.STEP_LIMIT))
 def test_theta_of_views(views: list[int]) -> None:
     theta = ClassTheta(1)
     for view in views:
@@ -142,7 +143,7 @@ def test_tables_of_views(masses: list[int]) -> None:
 def test_parts_of_blocks(
     monkeypatch: pytest.MonkeyPatch, size: int, lanes: int, steps: int, quiet: int, part: int
 ) -> None:
-    monkeypatch.setattr(text_blocks, "BLOCK_PART", part)
+    monkeypatch.setattr(text_streams, "BLOCK_PART", part)
     monkeypatch.setattr(reference_text, "PART", part)
     monkeypatch.setenv("BFNCODEC_MODEL_DIR", str(make_goldens.DATA))
     data = make_goldens.ENGLISH[:size]
@@ -184,7 +185,7 @@ def test_steps_and_seeds(name: str, count: int) -> None:
             plain = one.step if isinstance(one, Dither | Vector) else one
             numbers = (plain.deviation, plain.spacing, plain.accuracy)
             assert numbers == (other.deviation, other.spacing, other.accuracy)
-        assert single._seed(ours, 3) == reference_paper.seed_of(model, number, count, 3)
+        assert paper_streams._seed(ours, 3) == reference_paper.seed_of(model, number, count, 3)
 
 
 @settings(max_examples=60)
@@ -226,12 +227,13 @@ def test_tables_of_data_items(data: st.DataObject) -> None:
 
 
 def test_limits_of_data_items_are_those_of_the_page() -> None:
-    assert f"noisy steps n, 1 to {container.SINGLE_STEPS} " in PAPER
+    assert f"noisy steps n, 1 to {single.STEP_LIMIT} " in PAPER
     for text, limit in (
-        ("`size` is at most 2^30", container.TEXT_LIMIT),
-        ("size · steps at most 2^36", container.SINGLE_WORK),
-        ("batch · D at most 2^20", container.SINGLE_GROUP),
-        ("most 2^28", container.SINGLE_SEED),
+        ("`size` is at most 2^30", single.SIZE_LIMIT),
+        ("size · steps at most 2^36", single.WORK_LIMIT),
+        ("batch · D at most 2^20", paper_streams.GROUP_LIMIT),
+        ("most 2^28", single.SEED_LIMIT),
         ("gives at most 2^26 bytes", single.FRAME_LIMIT),
     ):
         assert text in PAPER and 1 << int(text.split("2^")[1].split()[0]) == limit
+    assert paper_streams.SEED_LIMIT == single.SEED_LIMIT
