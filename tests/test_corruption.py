@@ -16,16 +16,21 @@ from PIL import Image
 from tools import make_goldens_paper
 
 import bfncodec
-from bfncodec import api, container, decoding, encoding
-from bfncodec.blocks import image as image_blocks
-from bfncodec.blocks import plain, single, text
-from bfncodec.blocks.image import Image as Header
+from bfncodec import container, decoding, encoding
+from bfncodec.blocks import plain, text
+from bfncodec.blocks.image import Image as ImageForm
+from bfncodec.blocks.single import Sender, Single
+from bfncodec.blocks.text import Text
 from bfncodec.container import Block, File
 from bfncodec.errors import BfnError, CorruptFile, LimitExceeded, TruncatedFile
 from bfncodec.models import zoo
 from bfncodec.models.image import coefficients
+from bfncodec.models.image import streams as image_streams
 from bfncodec.models.image.passes import Pass, Schedule
+from bfncodec.models.paper import streams as paper_streams
+from bfncodec.models.text import streams as text_streams
 from bfncodec.picture import Layout, Origin
+from bfncodec.presets import Choices
 from bfncodec.spans import whole
 
 BLOCKS = b"a text that repeats, a text \r\n" * 5  # longer than what is sent without noise
@@ -56,10 +61,10 @@ def rgba() -> np.ndarray:
 def archive() -> bytes:
     """Two PNGs that share a block, and a text."""
     items = [("a.png", png(waves(16, 1))), ("b.png", png(waves(16, 2))), ("c.txt", b"some text, some text, some text")]
-    return api.encode_archive(items, model="tiny")
+    return container.write(encoding.encode_archive(items, Choices(model="tiny")))
 
 
-def paper(model: str, sender: container.Sender) -> bytes:
+def paper(model: str, sender: Sender) -> bytes:
     """Data of one of the paper's models, and what is left over."""
     plan = make_goldens_paper.Plan(model, sender, 3, 1, 2, tail=b"end")
     return make_goldens_paper.encode(plan)
@@ -73,10 +78,10 @@ MAKERS: dict[str, Callable[[], bytes]] = {
     "constant": lambda: bfncodec.encode(np.full((16, 16, 3), 7, np.uint8), model="tiny"),
     "archive": archive,
     "text": lambda: bfncodec.encode(b"a text that repeats, a text \r\n" * 2, media="text"),
-    "blocks": lambda: container.write(File([text.encode_text(BLOCKS, effort="blocks")])),
-    "single": lambda: paper("tiny-values", container.Sender.GAUSSIAN),
-    "dither": lambda: paper("tiny-binary", container.Sender.DITHER),
-    "draws": lambda: paper("tiny-classes", container.Sender.CATEGORICAL),
+    "blocks": lambda: container.write(File([text.encode(BLOCKS, Choices(effort="blocks"))])),
+    "single": lambda: paper("tiny-values", Sender.GAUSSIAN),
+    "dither": lambda: paper("tiny-binary", Sender.DITHER),
+    "draws": lambda: paper("tiny-classes", Sender.CATEGORICAL),
     "lzma": lambda: container.write(File([plain.encode(b"a text that repeats, " * 12)])),
     "stored": lambda: container.write(File([plain.encode(bytes(range(100)))])),
 }
@@ -167,8 +172,8 @@ def test_every_bit_of_a_text() -> None:
 
 def test_every_bit_of_the_noise() -> None:
     """The end of a stream holds what was pushed last: the first blocks, their views and what fed them."""
-    block = text.encode_text(BLOCKS, effort="blocks")
-    assert block.text is not None and block.text.quiet < len(BLOCKS)
+    block = text.encode(BLOCKS, Choices(effort="blocks"))
+    assert isinstance(block.form, Text) and block.form.quiet < len(BLOCKS)
     encoded = container.write(File([block]))
     assert bfncodec.decode(encoded) == BLOCKS
     for bit in range(8 * len(encoded) - 256, 8 * len(encoded), 3):
@@ -189,7 +194,7 @@ def test_another_digest_is_an_error() -> None:
 
 def test_large_base_coefficients_take_little_memory(tiny: Path) -> None:
     """Bits are no objects; what is longer than any coefficients is not looked at."""
-    prior = image_blocks.networks(tiny, "float32").coefficients
+    prior = image_streams.networks(tiny, "float32").coefficients
     for size, share in ((1 << 20, 40), (1 << 24, 1)):
         data = b"\x10" + bytes(size)
         tracemalloc.start()
@@ -203,7 +208,11 @@ def test_large_base_coefficients_take_little_memory(tiny: Path) -> None:
 
 @pytest.mark.parametrize(
     "kind, place, name",
-    [("png", image_blocks, "decode_pictures"), ("text", image_blocks, "decode_text"), ("single", single, "decode")],
+    [
+        ("png", image_streams, "decode_pass"),
+        ("text", text_streams, "decode_bytewise"),
+        ("single", paper_streams, "decode"),
+    ],
 )
 def test_bugs_are_not_taken_for_damage(
     models: Path, monkeypatch: pytest.MonkeyPatch, kind: str, place: Any, name: str
@@ -230,8 +239,8 @@ def test_bugs_are_not_taken_for_damage(
 @pytest.mark.parametrize("width, height", [(1 << 30, 1 << 30), (1 << 61, 1), (1, 1 << 61)])
 @pytest.mark.parametrize("part", [Pass(constant=b"x"), Pass(stream=b"x")])
 def test_claims_that_no_array_has_are_refused_without_limits(tiny: Path, width: int, height: int, part: Pass) -> None:
-    made = Header(Origin.ARRAY, Layout.L, Schedule.LATTICE, width, height, zoo.digest(tiny), passes=[part])
-    file = decoding.read(container.write(File([Block(Mode.IMAGE, 1, width * height, bytes(8), image=made)])))
+    made = ImageForm(Origin.ARRAY, Layout.L, Schedule.LATTICE, width, height, zoo.digest(tiny), passes=[part])
+    file = decoding.read(container.write(File([Block(1, width * height, bytes(8), made)])))
     with pytest.raises(LimitExceeded, match="memory"):
         next(decoding.contents(file, "cpu"))
     if part.constant is None:
@@ -249,8 +258,9 @@ def test_a_closed_file_is_not_taken_for_damage(encoded: bytes, opened: Callable[
     with pytest.raises(ValueError, match="I/O operation on closed file"):
         decoding.read(span)
     with pytest.raises(ValueError, match="I/O operation on closed file"):
-        encoding.encode_file(span, io.BytesIO())
-    image = read.blocks[0].image
-    if read.blocks[0].single is None and (image is None or image.passes[0].constant is None):
+        encoding.encode_file(span, io.BytesIO(), Choices())
+    form = read.blocks[0].form
+    constant = isinstance(form, ImageForm) and form.passes[0].constant is not None
+    if not constant and not isinstance(form, Single):
         with pytest.raises(ValueError, match="I/O operation on closed file"):
             [decoding.file_bytes(content) for content in decoding.contents(read, "cpu")]

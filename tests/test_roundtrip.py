@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import bfncodec
+from bfncodec import arrays, encoding
+from bfncodec.presets import Choices
+from bfncodec.spans import whole
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -60,3 +64,34 @@ def test_complementary_checkerboards_at_the_ends_of_every_range(side: int) -> No
     pixels = np.array([[255, 0, 255], [0, 255, 0]], np.uint8)[board]
     for model in ("tiny", "small", "photo"):
         assert np.array_equal(bfncodec.decode(bfncodec.encode(pixels, model=model)), pixels)
+
+
+@pytest.mark.parametrize(
+    "wrong, known",
+    [
+        ({"effort": "fastest"}, "lattice, blocks, default, max"),
+        ({"effort": None}, "lattice"),
+        ({"media": "imgae"}, "auto, image, text, bytes"),
+        ({"device": "cdua"}, "auto, cpu, cuda"),
+    ],
+)
+def test_unknown_choices_are_refused(wrong: dict[str, Any], known: str) -> None:
+    """By every function that takes them, also where they would change nothing."""
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    attempts = (
+        lambda: bfncodec.encode(b"", **wrong),
+        lambda: bfncodec.encode(pixels, **wrong),
+        lambda: bfncodec.encode(Image.fromarray(pixels), **wrong),
+        lambda: bfncodec.encode(b"\0" * 130, model="tiny-binary", **wrong),
+        lambda: encoding.encode_file(whole(io.BytesIO(b"x")), io.BytesIO(), Choices(**wrong)),
+        lambda: encoding.encode_archive([("a", b"x")], Choices(**wrong)),
+        lambda: arrays.encode(pixels, Choices(**wrong)),
+    )
+    for attempt in attempts:
+        with pytest.raises(ValueError, match=f"no {next(iter(wrong))} is called .*; there are {known}"):
+            attempt()
+
+
+def test_unknown_senders_are_refused() -> None:
+    with pytest.raises(ValueError, match="no sender is called 'gauss'; there are gaussian, dither, categorical"):
+        Choices(sender="gauss")
