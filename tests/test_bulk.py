@@ -158,7 +158,7 @@ def test_the_manifest_comes_last(alone: None, tmp_path: Path, tiny: Path, monkey
     def fails(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bulk.api, "encode_file", fails)
+    monkeypatch.setattr(bulk.encoding, "encode_file", fails)
     with pytest.raises(KeyboardInterrupt):
         bulk.encode_dataset(source, target, model=str(tiny))
     assert not (target / bulk.MANIFEST).exists() and not list(target.rglob("*.part"))
@@ -199,7 +199,7 @@ def test_one_bad_file_stops_no_other(alone: None, tmp_path: Path, tiny: Path, mo
     for name in ("closed", "gone", "bug", "full"):
         (source / name).write_bytes(name.encode())
     Image.fromarray(images(1, 32)[0]).save(source / "large.png")
-    reading, encode_file, write = inputs.reading, bulk.api.encode_file, bulk._write
+    reading, encode_file, write = inputs.reading, bulk.encoding.encode_file, bulk._write
 
     def read(path: Path) -> Any:
         if path.name == "closed":
@@ -218,7 +218,7 @@ def test_one_bad_file_stops_no_other(alone: None, tmp_path: Path, tiny: Path, mo
         write(path, data)
 
     monkeypatch.setattr(inputs, "reading", read)
-    monkeypatch.setattr(bulk.api, "encode_file", encode)
+    monkeypatch.setattr(bulk.encoding, "encode_file", encode)
     monkeypatch.setattr(bulk, "_write", full)
     made = bulk.encode_dataset(source, target, model=str(tiny), max_pixels=900)
     assert len(made["items"]) == 6 and json.loads((target / bulk.MANIFEST).read_text()) == made
@@ -251,7 +251,7 @@ def test_a_file_that_changes_is_encoded_the_next_time(
         (source / name).write_bytes(b"before")
     (tmp_path / "new").write_bytes(b"after!")
     os.utime(tmp_path / "new", ns=(1, 1))
-    encode_file = bulk.api.encode_file
+    encode_file = bulk.encoding.encode_file
 
     def encode(data: Any, *rest: Any, **choices: Any) -> Any:
         made = encode_file(data, *rest, **choices)
@@ -261,11 +261,11 @@ def test_a_file_that_changes_is_encoded_the_next_time(
             (tmp_path / "new").rename(source / "replaced")
         return made
 
-    monkeypatch.setattr(bulk.api, "encode_file", encode)
+    monkeypatch.setattr(bulk.encoding, "encode_file", encode)
     made = bulk.encode_dataset(source, target)
     assert failures(made) == dict.fromkeys(("appended", "replaced"), "changed while it was read")
     assert not made["items"] and not list(target.glob("*.bfn"))
-    monkeypatch.setattr(bulk.api, "encode_file", encode_file)
+    monkeypatch.setattr(bulk.encoding, "encode_file", encode_file)
     bulk.encode_dataset(source, target)
     assert bfncodec.decode((target / "appended.bfn").read_bytes()) == b"beforemore"
     assert bfncodec.decode((target / "replaced.bfn").read_bytes()) == b"after!"

@@ -14,7 +14,8 @@ from PIL import Image
 
 import bfncodec
 import bfncodec.fsspec
-from bfncodec import api, decoding
+from bfncodec import container, decoding, encoding
+from bfncodec.presets import Choices
 
 ROOT = Path(__file__).parents[1]
 TEXT = "der Fuchs läuft über den Hügel, und der Hund schläft.\r\n" * 30
@@ -86,7 +87,7 @@ def test_images_come_back_byte_for_byte(photo: np.ndarray, tmp_path: Path, kind:
         out.write(given)
     with fsspec.open(path, compression="infer") as back:
         assert back.read() == given
-    assert (decoding.read(Path(path).read_bytes()).blocks[0].image is not None) == (kind in ("PPM", "BMP"))
+    assert (decoding.read(Path(path).read_bytes()).blocks[0].form.name == "image") == (kind in ("PPM", "BMP"))
 
 
 def test_a_coded_png_is_read_as_a_png(photo: np.ndarray, tmp_path: Path) -> None:
@@ -107,11 +108,12 @@ def test_an_empty_file(tmp_path: Path) -> None:
 def test_damaged_files_and_archives_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.bfn"
     data = bfncodec.encode(TEXT.encode())
+    archive = encoding.encode_archive([("a", b"one"), ("b", b"two")], Choices())
     wrong = {
         bfncodec.BadMagic: b"a text, not compressed",
         bfncodec.TruncatedFile: data[:-1],
         bfncodec.CorruptFile: data[:-9] + bytes([data[-9] ^ 4]) + data[-8:],
-        bfncodec.UnsupportedFeature: api.encode_archive([("a", b"one"), ("b", b"two")]),
+        bfncodec.UnsupportedFeature: container.write(archive),
     }
     for error, content in wrong.items():
         path.write_bytes(content)

@@ -19,13 +19,14 @@ from PIL.TiffImagePlugin import IFDRational
 
 import bfncodec
 import bfncodec.pillow
-from bfncodec import api
-from bfncodec.blocks import image as image_blocks
+from bfncodec import container, encoding, media
+from bfncodec.blocks.image import Image as ImageForm
 from bfncodec.errors import UnsupportedFeature
 from bfncodec.media import convert
-from bfncodec.media import png as media
-from bfncodec.media.png import _packed, _with_lengths
+from bfncodec.media.medium import joined
+from bfncodec.media.png import _packed
 from bfncodec.picture import Origin
+from bfncodec.presets import Choices
 
 
 def saved(image: Image.Image, **options: object) -> bytes:
@@ -38,6 +39,10 @@ def png(pixels: np.ndarray, **options: object) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", **options)
     return buffer.getvalue()
+
+
+def archived(*items: tuple[str, bytes], media: str = "auto") -> bytes:
+    return container.write(encoding.encode_archive(list(items), Choices(model="tiny", media=media)))
 
 
 def damaged(data: bytes) -> bytes:
@@ -128,7 +133,7 @@ def test_a_coded_png_files_chunks_are_seen_and_dangerous_ones_are_not(small: np.
         assert back.info["After"] == "the pixels"
         assert back.info["gamma"] == pytest.approx(0.45455)
     for kind, content in ((b"IHDR", struct.pack(">II5B", 50_000, 50_000, 8, 2, 0, 0, 1)), (b"acTL", bytes([1] * 8))):
-        assert convert.info(Origin.PNG, _with_lengths(_packed([(kind, content)]), b"")) == {}
+        assert convert.info(Origin.PNG, joined(_packed([(kind, content)]), b"")) == {}
 
 
 def with_chunks(file: bytes, *chunks: tuple[bytes, bytes], after: bool = False) -> bytes:
@@ -165,7 +170,7 @@ def test_texts_that_unpack_to_too_much_are_left_out(monkeypatch: pytest.MonkeyPa
     """No more is unpacked than Pillow allows in all."""
     monkeypatch.setattr("PIL.PngImagePlugin.MAX_TEXT_MEMORY", 5 << 20)
     texts = [(b"zTXt", b"%d\0\0" % number + zlib.compress(bytes(1 << (20 + number % 2)))) for number in range(20)]
-    told = convert.info(Origin.PNG, _with_lengths(_packed(texts), b""))
+    told = convert.info(Origin.PNG, joined(_packed(texts), b""))
     assert sorted(told) == ["0", "2", "4"]
 
 
@@ -181,7 +186,7 @@ def test_coded_bmp_and_pnm_files_open(small: np.ndarray, kind: str) -> None:
 
 def test_opening_decodes_nothing(small: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     data = saved(Image.fromarray(small))
-    monkeypatch.setattr(image_blocks, "decode_pictures", None)
+    monkeypatch.setattr(ImageForm, "_decoded", None)
     with Image.open(io.BytesIO(data)) as back:
         assert back.size == (32, 32)
 
@@ -264,14 +269,14 @@ def test_other_wrong_wishes_are_refused(small: np.ndarray) -> None:
 
 
 def test_files_that_are_no_single_image_are_not_pillows(small: np.ndarray) -> None:
-    archive = api.encode_archive([("a.png", png(small)), ("b.png", png(255 - small))], model="tiny")
+    archive = archived(("a.png", png(small)), ("b.png", png(255 - small)))
     for data in (bfncodec.encode(b"text " * 50), archive, bfncodec.encode(png(small), media="bytes")):
         with pytest.raises(UnidentifiedImageError):
             Image.open(io.BytesIO(data))
 
 
 def test_an_archive_of_one_image_opens(small: np.ndarray) -> None:
-    with Image.open(io.BytesIO(api.encode_archive([("a.png", png(small))], model="tiny", media="image"))) as back:
+    with Image.open(io.BytesIO(archived(("a.png", png(small)), media="image"))) as back:
         assert np.array_equal(np.asarray(back), small)
 
 
@@ -319,7 +324,7 @@ def test_draft_is_the_thumbnail_and_decodes_nothing_else(
 ) -> None:
     path = tmp_path / "x.bfn"
     Image.fromarray(photo).save(path, model="tiny")
-    monkeypatch.setattr(image_blocks, "decode_pictures", None)
+    monkeypatch.setattr(ImageForm, "decode", None)
     with Image.open(path) as image:
         assert image.draft(None, (4, 4)) is None
         assert image.size == (56, 48)
@@ -350,7 +355,7 @@ def test_metadata_that_unpack_to_too_much_are_refused(small: np.ndarray, monkeyp
     image = Image.fromarray(small)
     image.info = {"icc_profile": b"profile" * 100}
     data = saved(image)
-    monkeypatch.setattr("bfncodec.media.image.METADATA_LIMIT", 20)
+    monkeypatch.setattr("bfncodec.pillow.METADATA_LIMIT", 20)
     with pytest.raises(UnidentifiedImageError):
         Image.open(io.BytesIO(data))
 
