@@ -23,6 +23,7 @@ from bfncodec.spans import whole
 
 FORMAT = "BFN"
 MODES = ("L", "LA", "RGB", "RGBA")
+_EFFORTS = ("lattice", "default", "max")  # of images
 _SEEN = ("icc_profile", "exif", "dpi", "transparency")  # the last of them is refused
 _STRIDE = 16  # of the preview's pixels, in both directions
 
@@ -128,14 +129,17 @@ def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     from bfncodec import api
 
     options = image.encoderinfo
+    effort = options.get("effort", "default")
     if image.mode not in MODES:
         raise OSError(f"cannot write mode {image.mode} as {FORMAT}; there are {', '.join(MODES)}")
+    if effort not in _EFFORTS:
+        raise ValueError(f"no effort is called {effort!r}; there are {', '.join(_EFFORTS)}")
     shown = image.copy()
     shown.info = {key: options.get(key, image.info.get(key)) for key in _SEEN}
     try:
         data = api.encode(
             shown,
-            effort=options.get("effort", "default"),
+            effort=effort,
             model=options.get("model"),
             max_pixels=image.width * image.height,
         )
