@@ -30,9 +30,9 @@ STAGES = {
     "between products": [
         "exact/kernels.py",
         "exact/layers.py",
-        "online.py:_dense",
-        "online.py:_join",
-        "online.py:output",
+        "learning_heads.py:_dense",
+        "learning_heads.py:_join",
+        "learning_heads.py:output",
     ],
     "learning of heads": ["models/image/learning_heads.py"],
     "inputs, linear base": [

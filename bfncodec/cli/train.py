@@ -14,7 +14,7 @@ from bfncodec.cli import files, options
 from bfncodec.cli.files import Messages
 from bfncodec.cli.options import Compute
 
-CONFIGS = ("mnist", "cifar10", "cifar10-16", "text8")  # train.paper.SPECS, which --help need not import
+CONFIGS = ("mnist", "cifar10", "cifar10-16", "text8")  # train.paper.train.SPECS, which --help need not import
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Mutation of arithmetic and comparisons: is every wrong operator caught by a test?
 
-Run as `python tests/mutate.py [--minutes 10] [--results FILE] MODULE ...` (of coding/ and exact/, such as
+Run as `python tests/tools/mutate.py [--minutes 10] [--results FILE] MODULE ...` (of coding/ and exact/, such as
 `exact/pmf`; all by default). Every operator of a module becomes a neighbour (`+` and `-`, `<` and `<=`, `>>` and
 `<<`, ...) in a copy of the package, and the module's tests run against the copy. FILE (JSON) keeps what came of each
 mutant, so that a run goes on where the last one stopped; `--table` prints it as Markdown.
@@ -42,37 +42,37 @@ QUICK = " or ".join(
 )
 TESTS: dict[str, list[str]] = {
     "coding/ans": [
-        "test_exact.py",
-        "test_pmf.py",
-        "test_protocol.py",
-        "test_text.py",
-        "test_paper_channels.py",
+        "exact/test_layers_and_kernels.py",
+        "coding/test_mixtures.py",
+        "coding/test_protocol.py",
+        "models/text/test_bytewise.py",
+        "coding/test_channels.py",
         "-k",
-        "not test_text and not paper_channels or there_and_back or pop_bit or share_a_stack or any_stack "
+        "not test_bytewise and not test_channels or there_and_back or pop_bit or share_a_stack or any_stack "
         "or exactly_one_word or no_bits or many_bits",
     ],
     "coding/channels": [
-        "test_flow_classes.py",
-        "test_protocol.py",
-        "test_paper_channels.py",
+        "flow/test_classes.py",
+        "coding/test_protocol.py",
+        "coding/test_channels.py",
         "-k",
-        f"not paper_channels or {QUICK}",
+        f"not test_channels or {QUICK}",
     ],
-    "coding/gaussian_receiver": ["test_paper_channels.py", "-k", QUICK],
-    "coding/mixtures": ["test_pmf.py", "-k", "mixture or gradients or intervals or table or levels"],
-    "coding/protocol": ["test_protocol.py", "test_flow_classes.py"],
-    "exact/kernels": ["test_exact.py"],
-    "exact/layers": ["test_exact.py"],
-    "exact/pmf": ["test_pmf.py", "test_flow.py"],
-    "exact/splitmix": ["test_exact.py"],
-    "exact/threads": ["test_threads.py"],
+    "coding/gaussian_receiver": ["coding/test_channels.py", "-k", QUICK],
+    "coding/mixtures": ["coding/test_mixtures.py", "-k", "mixture or gradients or intervals or table or levels"],
+    "coding/protocol": ["coding/test_protocol.py", "flow/test_classes.py"],
+    "exact/kernels": ["exact/test_layers_and_kernels.py"],
+    "exact/layers": ["exact/test_layers_and_kernels.py"],
+    "exact/pmf": ["coding/test_mixtures.py", "flow/test_flow.py"],
+    "exact/splitmix": ["exact/test_layers_and_kernels.py"],
+    "exact/threads": ["exact/test_threads.py"],
     "exact/tables": [
-        "test_pmf.py",
-        "test_flow.py",
-        "test_flow_classes.py",
-        "test_text.py",
+        "coding/test_mixtures.py",
+        "flow/test_flow.py",
+        "flow/test_classes.py",
+        "models/text/test_bytewise.py",
         "-k",
-        "not test_text or squash or stretch",
+        "not test_bytewise or squash or stretch",
     ],
 }
 PLAIN = ("coding/gaussian_receiver", "coding/channels")  # modules whose tests run quicker without compiling

@@ -2,7 +2,7 @@
 
 A file's changes are small integers, one for every bias of the wavefront network's trunk,
 in the units below; most are zero. (The heads after the trunk learn by themselves, see
-`online`.) Each layer's changes are coded under a two-sided geometric pmf whose ratio is
+`learning_heads`.) Each layer's changes are coded under a two-sided geometric pmf whose ratio is
 chosen from RATIOS.
 """
 

@@ -1,7 +1,7 @@
 """What the wavefront network sees of a pixel, in compiled code, pixel by pixel.
 
-The same integers as `context.features` and `context.cross_channel` give for the batches of
-training, without arrays in between. Units are those of `context`.
+The same integers as `features.features` and `features.cross_channel` give for the batches of
+training, without arrays in between. Units are those of `features`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Frame(NamedTuple):
     coefficients: Ints  # int64 [3, 72]
     bias: Ints  # int64 [3]
     cross: Ints  # int64 [3]
-    step: Ints  # tables of `context.Scales`
+    step: Ints  # tables of `features.Scales`
     reciprocal: Ints
     scale: Ints
 
@@ -156,7 +156,7 @@ def predict(neighbours: Ints, coefficients: Ints, bias: Ints, pixels: Ints, at: 
 
 @compiled
 def decorrelate(cross: Ints, values: Ints) -> None:
-    """Errors [3] become what each channel adds to those before it, as `context.decorrelated`."""
+    """Errors [3] become what each channel adds to those before it, as `features.decorrelated`."""
     values[0] = _limited(values[0], DIFFERENCE_LIMIT)
     values[1] = _limited(values[1] - (values[0] * cross[0] + (1 << 11) >> 12), DIFFERENCE_LIMIT)
     predicted = (values[0] * cross[1] + (1 << 11) >> 12) + (values[1] * cross[2] + (1 << 11) >> 12)

@@ -8,7 +8,7 @@ Kinds of target, on a plane P whose even rows and columns (coset A) are known:
 D, H and V come channel by channel (G, R, B). A target sees the nearest known pixels and the
 state of its own coset around it: unknown, seen through noisy steps, or known.
 
-Units as in `context`: base and means in 1/16 level, features in 1/16 of the local scale.
+Units as in `features`: base and means in 1/16 level, features in 1/16 of the local scale.
 """
 
 from __future__ import annotations

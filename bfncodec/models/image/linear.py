@@ -1,7 +1,7 @@
 """The linear base prediction of an image: weighted least squares, the same on every machine.
 
 The encoder solves it and sends the coefficients; the decoder only applies them
-(`look.predict`). The normal equations are integers below 2**53 and are summed
+(`compiled_features.predict`). The normal equations are integers below 2**53 and are summed
 exactly; the solution uses elementwise float64 operations in one fixed order.
 """
 

@@ -38,7 +38,7 @@ class Networks:
         return self.cosets[kind]
 
     def changed(self, data: bytes) -> Networks:
-        """These networks with a file's changes of the wavefront network (`changes.pack`)."""
+        """These networks with a file's changes of the wavefront network (`bias_changes.pack`)."""
         if not data:
             return self
         tensors = bias_changes.applied(self.tensors, bias_changes.unpack(data, self.tensors))

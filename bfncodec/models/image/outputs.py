@@ -97,7 +97,7 @@ def mixtures_of(
 ) -> Mixtures:
     """Mixtures of one channel from a network's outputs int [n, 3k].
 
-    scale: the table of `context.Scales`; base: 1/16 level [n]; steps: scale steps [n]; shift: 1/1024 level [n].
+    scale: the table of `features.Scales`; base: 1/16 level [n]; steps: scale steps [n]; shift: 1/1024 level [n].
     """
     count = raw.shape[1] // 3
     parts = np.empty((len(raw), 3, count), np.int64)

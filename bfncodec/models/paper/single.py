@@ -145,7 +145,7 @@ class SingleGroups:
         return self.symbols[self._items(span[0])].reshape(-1)
 
     def output(self, span: range, theta: AnyTheta | None) -> Table:
-        """See `coding.protocol.Model`."""
+        """See `coding.protocol`."""
         items = self.groups[span[0]].size // self.predictor.spec.size
         step = 0 if theta is None else theta.steps
         return Table(self.predictor.weights(theta, items, step, len(self.steps)))

@@ -134,7 +134,7 @@ class Blockwise:
         return self.data[self._positions(self.places[span[0]])]
 
     def output(self, span: range, theta: AnyTheta | None) -> Table:
-        """See `coding.protocol.Model`."""
+        """See `coding.protocol`."""
         number = span[0]
         places, block = self.places[number], self.network.block
         lanes = self._lanes(places)

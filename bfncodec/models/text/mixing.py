@@ -5,7 +5,7 @@ models and the static network each give an opinion on the next bit; logistic mix
 by context, weigh the opinions and learn from every bit, and two tables correct the result
 (the techniques of the PAQ family of compressors, started here from trained weights).
 
-Probabilities are of a one, 1 / 2**16; opinions are log-odds in 1/256 nat (`exact.logit`).
+Probabilities are of a one, 1 / 2**16; opinions are log-odds in 1/256 nat (`exact.tables`).
 Compiled and plain Python give the same integers.
 """
 

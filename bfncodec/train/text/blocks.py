@@ -151,7 +151,7 @@ def train(
 ) -> None:
     """Train the block network for a text model and write the model with it.
 
-    data, work, changes, skip: as for `train.text.train`; model: the text model's file.
+    data, work, changes, skip: as for `train.text.train.train`; model: the text model's file.
     """
     checkpoint.check_name(output)
     text: Tensors = zoo.tensors(model)
