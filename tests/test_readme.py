@@ -1,4 +1,4 @@
-"""README and pages in docs: examples in Python run as they stand, and links lead somewhere."""
+"""READMEs and pages in docs: examples in Python run as they stand, links lead somewhere, the map names every file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-PAGES = {str(path.relative_to(ROOT)): path for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
+MAP = "bfncodec/README.md"
+READMES = [ROOT / "README.md", ROOT / MAP, *sorted(ROOT.glob("bfncodec/models/*/README.md"))]
+PAGES = {str(path.relative_to(ROOT)): path for path in [*READMES, *sorted(ROOT.glob("docs/*.md"))]}
 TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
 EXAMPLES = [
     pytest.param(example, id=f"{name}-{example.split()[1]}")
@@ -69,3 +71,15 @@ def test_links_and_images_lead_somewhere(name: str) -> None:
 def test_the_readme_leads_to_every_page() -> None:
     linked = set(re.findall(r"\]\((docs/\w[\w-]*\.md)\)", TEXTS["README.md"]))
     assert linked == {name for name in PAGES if name.startswith("docs/")}
+
+
+def test_the_map_names_every_file() -> None:
+    """In tables below headings that name their folder; files that only make a folder a package may be left out."""
+    named = []
+    for section in re.split(r"^#+ ", TEXTS[MAP], flags=re.MULTILINE)[1:]:
+        folder = match[1] if (match := re.match(r"`([\w/]+/)`", section)) else ""
+        cells = re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE)
+        named += [folder + name for cell in cells for name in re.findall(r"`([\w/]+\.py)`", cell)]
+    files = {str(path.relative_to(ROOT / "bfncodec")) for path in (ROOT / "bfncodec").rglob("*.py")}
+    assert len(set(named)) == len(named) and set(named) <= files
+    assert {name for name in files - set(named) if not name.endswith("__init__.py")} == set()
