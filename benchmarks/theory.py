@@ -10,7 +10,6 @@ from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.ledger import Ledger
 from bfncodec.container import Block
-from bfncodec.exact import kernels
 from bfncodec.media import png
 from bfncodec.models import zoo
 
@@ -23,7 +22,7 @@ def compare(images: list[Path], effort: str) -> dict[str, Bits]:
     Each for the groups with noisy steps, for the others, and for the whole payload, whose
     bytes are counted as written. RGB images only.
     """
-    kernel = kernels.kernel_name("auto")
+    kernel = "auto"
     kinds = ("noisy", "exact", "whole")
     sums = {kind: {"payload": 0.0, "n_step_loss": 0.0, "path_loss": 0.0} for kind in kinds}
     for path in images:

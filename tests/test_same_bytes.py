@@ -113,6 +113,7 @@ class _SlippingKernel(NumpyKernel):
     """One sum in a thousand has lost bit 12."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.random = np.random.default_rng(0)
 
     def matmul(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -30,6 +30,7 @@ from bfncodec.spans import Data
 
 if TYPE_CHECKING:  # the models are imported where they are used: compiled code takes its time
     from bfncodec.coding.ledger import Ledger
+    from bfncodec.models.image.streams import Fit
 
 FILE_BLOCK_PIXELS = 1 << 17  # of small images that share a block
 FILE_BLOCK_ITEMS = 256
@@ -138,10 +139,9 @@ class Image(Form):
             if part.constant is not None:
                 planes.append(constant(part.constant, (items, *size, channels)))
                 continue
-            from bfncodec.exact.kernels import kernel_name
             from bfncodec.models.image import streams
 
-            nets = streams.networks(zoo.find_hash(self.model), kernel_name(device))
+            nets = streams.networks(zoo.find_hash(self.model), device)
             decode = streams.decode_thumbnails if small else streams.decode_pass
             planes.append(decode(nets, part, (items, self.height, self.width, channels), self.schedule))
         return merge(planes)
@@ -149,18 +149,25 @@ class Image(Form):
 
 def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = None) -> Block:
     """Pictures of one size, layout and origin as one block."""
-    from bfncodec.exact.kernels import kernel_name
     from bfncodec.models.image import streams
 
     first = pictures[0]
     height, width, _ = first.pixels.shape
     path = zoo.chosen(choices.model, "images") or default_model(width, height)
-    nets = streams.networks(path, kernel_name(choices.device))
+    nets = streams.networks(path, choices.device)
     schedule = Schedule.LATTICE if choices.effort == "lattice" else Schedule.WAVEFRONT
     pixels = np.stack([picture.pixels for picture in pictures])
     form = Image(first.origin, first.layout, schedule, width, height, zoo.digest(path), _pack_metadata(pictures))
-    form.passes = [streams.encode_pass(nets, planes, choices.effort, ledger) for planes in split(pixels)]
+    fit = _fit() if choices.effort == "max" else None
+    form.passes = [streams.encode_pass(nets, planes, schedule, fit, ledger) for planes in split(pixels)]
     return Block(len(pictures), pixels.size, _digest(pictures), form)
+
+
+def _fit() -> Fit:
+    """What fits a network's biases to an image."""
+    from bfncodec.train.image import adapt
+
+    return adapt.fit
 
 
 def default_model(width: int, height: int) -> Path:

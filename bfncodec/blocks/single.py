@@ -119,11 +119,10 @@ class Single(Form):
 
     def decode(self, block: Block, device: str) -> Iterator[Content]:
         """One item, whole."""
-        from bfncodec.exact.kernels import kernel_name
         from bfncodec.models.paper import streams
         from bfncodec.models.paper.single import Predictor
 
-        predictor = streams.predictor(zoo.find_hash(self.model), kernel_name(device))
+        predictor = streams.predictor(zoo.find_hash(self.model), device)
         spec, rest = predictor.spec, self.rest()
         items, left = divmod(block.size - len(rest), spec.size)
         if items < 1 or left or self.before > len(rest) or self.inexact == isinstance(predictor, Predictor):
@@ -141,13 +140,12 @@ def encode(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block
 
     UnsupportedFeature for content that holds no item of its symbols.
     """
-    from bfncodec.exact.kernels import kernel_name
     from bfncodec.models.paper import streams
     from bfncodec.models.paper.single import Predictor
 
     path = model(choices)
     assert path is not None
-    predictor = streams.predictor(path, kernel_name(choices.device))
+    predictor = streams.predictor(path, choices.device)
     symbols, before = _items(data, predictor.spec)
     body = before + symbols.size
     if len(data) * choices.steps > WORK_LIMIT or len(data) - symbols.size > FRAME_LIMIT:

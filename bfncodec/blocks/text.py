@@ -100,13 +100,12 @@ class Text(Form):
 
     def decode(self, block: Block, device: str) -> Iterator[Content]:
         """One item, whole."""
-        from bfncodec.exact.kernels import kernel_name
         from bfncodec.models.text import streams
 
         path = zoo.find_hash(self.model)
         if self.schedule is TextSchedule.BLOCKWISE:
             setting = self.lanes, self.steps, self.quiet
-            data = streams.decode_blocks(path, kernel_name(device), block.size, *setting, self.streams)
+            data = streams.decode_blocks(path, device, block.size, *setting, self.streams)
         else:
             data = streams.decode_bytewise(path, block.size, self.lanes, self.streams)
         yield iter([checked(data, block)])
@@ -114,12 +113,11 @@ class Text(Form):
 
 def encode(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block:
     """One item, or a part of one, of at most TEXT_LIMIT bytes and at least one."""
-    from bfncodec.exact.kernels import kernel_name
     from bfncodec.models.text import streams
 
     path = model(choices)
     if choices.effort == "blocks":
-        coded, lanes, quiet = streams.encode_blocks(path, kernel_name(choices.device), data, ledger)
+        coded, lanes, quiet = streams.encode_blocks(path, choices.device, data, ledger)
         form = Text(zoo.digest(path), lanes, TextSchedule.BLOCKWISE, streams.BLOCK_STEPS, quiet, list(coded))
     else:
         form = Text(zoo.digest(path), 1, streams=list(streams.encode_bytewise(path, data, 1, ledger)))

@@ -97,14 +97,13 @@ def sample(
 
 
 def _draw(name: str, wanted: Wanted, target: str, force: bool) -> None:
-    from bfncodec.exact import kernels
     from bfncodec.models import zoo
     from bfncodec.models.paper import streams
 
     path = zoo.find(name)
     kind = zoo.kind(path)
     wanted.check(kind)
-    predictor = streams.predictor(path, kernels.kernel_name(wanted.device)) if kind == "paper" else None
+    predictor = streams.predictor(path, wanted.device) if kind == "paper" else None
     lines = kind == "text" or predictor is not None and predictor.spec.kind == "classes"
     if not lines or target != files.STANDARD:
         outputs.check_target(target, [], force)
@@ -133,7 +132,7 @@ def _images(path: Path, wanted: Wanted) -> bytes:
     from bfncodec.models import sample as samples
     from bfncodec.models import zoo
 
-    kernel = kernels.for_device(wanted.device)
+    kernel = kernels.kernel(wanted.device)
     return _png(samples.pictures(kernel, zoo.tensors(path), wanted.items or IMAGES, SIDE, wanted.seed))
 
 

@@ -82,10 +82,11 @@ class Kernel(Protocol):
 
 
 class NumpyKernel:
-    """NumPy; products in float32 BLAS (exact below 2**24)."""
+    """NumPy; products in float32 BLAS (exact below 2**24), float64 BLAS (2**53) or int64, the slow reference."""
 
-    name = "float32"
-    dtype: Any = np.float32
+    def __init__(self, name: str = "float32") -> None:
+        self.name, self.dtype = name, np.dtype(name)
+        self.wide_dtype = np.dtype("int64" if name == "int64" else "float64")
 
     def array(self, values: Any) -> Array:
         values = np.asarray(values)
@@ -116,30 +117,13 @@ class NumpyKernel:
 
     def widened(self, values: Array) -> Array:
         """Values as `wide` likes them best."""
-        return values.astype(np.float64, copy=False)
+        return values.astype(self.wide_dtype, copy=False)
 
     def concat(self, parts: list[Array]) -> Array:
         return np.concatenate(parts, axis=-1)
 
     def stack(self, parts: list[Array]) -> Array:
         return np.stack(parts, axis=-1)
-
-
-class NumpyDoubleKernel(NumpyKernel):
-    """NumPy; products in float64 BLAS (exact below 2**53)."""
-
-    name = "float64"
-    dtype = np.float64
-
-
-class NumpyIntegerKernel(NumpyKernel):
-    """NumPy; products in int64: the slow reference."""
-
-    name = "int64"
-    dtype = np.int64
-
-    def widened(self, values: Array) -> Array:
-        return values.astype(np.int64, copy=False)
 
 
 class TorchKernel:
@@ -201,24 +185,29 @@ def self_check(kernel: Kernel) -> None:
 
 
 NAMES = ("float32", "float64", "int64", "torch-cpu", "torch-cuda")
+_OF_DEVICE = {"auto": "float32", "cpu": "float32", "cuda": "torch-cuda"}
+
+
+def kernel(name: str) -> Kernel:
+    """The kernel of that name (one of NAMES), or for --device auto, cpu or cuda; checked once.
+
+    UnsupportedFeature for other names, and where CUDA is asked for and absent.
+    """
+    return _checked(_OF_DEVICE.get(name, name))
 
 
 @cache
-def kernel(name: str) -> Kernel:
-    """The kernel of that name (one of NAMES), checked once."""
-    candidate: Kernel
-    if name == "float32":
-        candidate = NumpyKernel()
-    elif name == "float64":
-        candidate = NumpyDoubleKernel()
-    elif name == "int64":
-        candidate = NumpyIntegerKernel()
-    elif name in ("torch-cpu", "torch-cuda"):
-        candidate = TorchKernel(name.removeprefix("torch-"))
-    else:
+def _checked(name: str) -> Kernel:
+    if name not in NAMES:
         raise UnsupportedFeature(f"no kernel is called {name!r}; there are {', '.join(NAMES)}")
-    self_check(candidate)
-    return candidate
+    if name == "torch-cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UnsupportedFeature("no CUDA device is available; use --device cpu")
+    chosen = TorchKernel(name.removeprefix("torch-")) if name.startswith("torch-") else NumpyKernel(name)
+    self_check(chosen)
+    return chosen
 
 
 def host(chosen: Kernel) -> NumpyKernel:
@@ -226,25 +215,3 @@ def host(chosen: Kernel) -> NumpyKernel:
     numpy_kernel = chosen if isinstance(chosen, NumpyKernel) else kernel("float32")
     assert isinstance(numpy_kernel, NumpyKernel)
     return numpy_kernel
-
-
-def for_device(device: str) -> Kernel:
-    """Kernel for --device auto, cpu or cuda; UnsupportedFeature where CUDA is asked for and absent."""
-    if device == "cpu":
-        return kernel("float32")
-    if device not in ("auto", "cuda"):
-        raise UnsupportedFeature(f"no device is called {device!r}; there are auto, cpu, cuda")
-    if device == "auto":
-        return kernel("float32")
-    import torch
-
-    if not torch.cuda.is_available():
-        raise UnsupportedFeature("no CUDA device is available; use --device cpu")
-    return kernel("torch-cuda")
-
-
-def kernel_name(device: str) -> str:
-    """The kernel for --device auto, cpu or cuda."""
-    from bfncodec.exact import kernels
-
-    return kernels.for_device(device).name

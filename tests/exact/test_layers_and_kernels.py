@@ -131,7 +131,8 @@ class _Saturating(NumpyKernel):
 class _HalfPrecision(NumpyKernel):
     """Sums kept in float16."""
 
-    dtype = np.float16
+    def __init__(self) -> None:
+        super().__init__("float16")
 
     def matmul(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -185,11 +186,11 @@ def test_unknown_kernels_and_devices() -> None:
     with pytest.raises(UnsupportedFeature):
         kernels.kernel("int4")
     with pytest.raises(UnsupportedFeature):
-        kernels.for_device("tpu")
-    assert kernels.for_device("cpu").name == kernels.for_device("auto").name == "float32"
+        kernels.kernel("tpu")
+    assert kernels.kernel("cpu").name == kernels.kernel("auto").name == "float32"
     if not torch.cuda.is_available():
         with pytest.raises(UnsupportedFeature, match="CUDA"):
-            kernels.for_device("cuda")
+            kernels.kernel("cuda")
 
 
 # Layers

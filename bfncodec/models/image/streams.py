@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +14,16 @@ from bfncodec.coding.ans import Coder
 from bfncodec.coding.ledger import Ledger
 from bfncodec.errors import CorruptFile, LimitExceeded
 from bfncodec.exact import kernels
+from bfncodec.exact.layers import Tensors
 from bfncodec.models import zoo
 from bfncodec.models.image import bias_changes, coefficients, learning_heads
+from bfncodec.models.image.bias_changes import Changes
 from bfncodec.models.image.lattice import Lattice, LatticeSink, LatticeSource
 from bfncodec.models.image.networks import Networks, load
 from bfncodec.models.image.passes import LEARN_FROM, Pass, Pixels, Schedule, ordered
 from bfncodec.models.image.wavefront import Shape, Wavefront, WavefrontSink, WavefrontSource
+
+Fit = Callable[[Tensors, Pixels, NDArray[np.int64]], Changes]  # biases for planes under base coefficients
 
 RUN_LIMIT = 1 << 22  # pixels a diagonal at most: sums over one learning step stay exact
 
@@ -29,16 +34,18 @@ def networks(path: Path, kernel: str) -> Networks:
     return load(kernels.kernel(kernel), zoo.tensors(path))
 
 
-def encode_pass(nets: Networks, planes: Pixels, effort: str, ledger: Ledger | None) -> Pass:
-    """The smallest pass for planes [N, H, W, channels] that an effort tries."""
+def encode_pass(
+    nets: Networks, planes: Pixels, schedule: Schedule, fit: Fit | None = None, ledger: Ledger | None = None
+) -> Pass:
+    """The smallest pass for planes [N, H, W, channels]. fit: what else is tried on one image whose heads learn."""
     colour = planes[0, 0, 0]
     if (planes == colour).all():
         return Pass(constant=ordered(colour).tobytes())
-    if effort == "lattice":
+    if schedule is Schedule.LATTICE:
         return _pushed(LatticeSource(nets, planes), Pass(), ledger)
     fitted = coefficients.choose(planes, nets.coefficients)
     tried = []
-    for plan in _plans(nets, planes, fitted, effort):
+    for plan in _plans(nets, planes, fitted, fit):
         account = ledger.blank() if ledger is not None else None
         model = WavefrontSource(nets.changed(bytes(plan.changes)), planes, fitted, plan.pace)
         tried.append((_pushed(model, plan, account), account))
@@ -48,15 +55,13 @@ def encode_pass(nets: Networks, planes: Pixels, effort: str, ledger: Ledger | No
     return best
 
 
-def _plans(nets: Networks, planes: Pixels, fitted: NDArray[np.int64], effort: str) -> list[Pass]:
+def _plans(nets: Networks, planes: Pixels, fitted: NDArray[np.int64], fit: Fit | None) -> list[Pass]:
     """Passes to try, without their streams."""
     base = coefficients.pack(fitted, nets.coefficients)
     learns = len(planes) == 1 and planes[..., 0].size >= LEARN_FROM
     plans = [Pass(base=base, pace=0 if learns else learning_heads.FIXED)]
-    if effort == "max" and learns:
-        from bfncodec.train.image import adapt
-
-        changes = bias_changes.pack(adapt.fit(nets.tensors, planes, fitted), nets.tensors)
+    if fit is not None and learns:
+        changes = bias_changes.pack(fit(nets.tensors, planes, fitted), nets.tensors)
         plans += [Pass(base=base, pace=1), Pass(base=base, pace=1, changes=changes)]
     return plans
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bfncodec.exact.kernels import Kernel, for_device
+from bfncodec.exact.kernels import Kernel, kernel
 from bfncodec.models.image import features, linear
 from bfncodec.models.image.canvas import RADIUS, addresses, canvas_shape, filled
 from bfncodec.train.distributed import ALL
@@ -34,7 +34,7 @@ class Pool:
     """Tiles of one size with their bases, on flat canvases, from which pixels are drawn at random."""
 
     def __init__(self, tiles: int, height: int, width: int, device: str) -> None:
-        self.kernel: Kernel = for_device(device)
+        self.kernel: Kernel = kernel(device)
         self.scales = features.Scales(self.kernel)
         self.height, self.width = height, width
         shape = canvas_shape((tiles, height, width))

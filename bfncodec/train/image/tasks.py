@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bfncodec.exact.kernels import for_device
+from bfncodec.exact.kernels import kernel
 from bfncodec.models.image import cosets
 from bfncodec.models.image.features import FEATURES, Scales
 from bfncodec.models.image.passes import STRIDE
@@ -33,7 +33,7 @@ class CosetTask:
     ) -> None:
         self.data, self.kind, self.pixels, self.seed = data, cosets.KINDS[kind], pixels, seed
         self.features = self.kind.features
-        self.kernel = for_device(device)
+        self.kernel = kernel(device)
         self.scales = Scales(self.kernel)
         self.steps, self.scale_steps = thumbnail_steps(deviations)
         self.deviations = [0.0] + [float((2.0**20 / a) ** 0.5) for a in np.cumsum([s.accuracy for s in self.steps])]
