@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from bfncodec import container, decoding, encoding
 from bfncodec.blocks import plain
-from bfncodec.blocks.smallest import Candidate, smallest
 from bfncodec.container import File
 from bfncodec.errors import UnsupportedFeature
 from bfncodec.picture import Layout, Origin, Picture
@@ -38,9 +37,7 @@ def encode(array: NDArray[Any], choices: Choices) -> bytes:
     names = [f"{number}.png" for number in range(len(images))]
     file = encode_images(images, choices, names if len(names) > 1 else None)
     if choices.media == "auto":
-        candidates = [Candidate(file.blocks), Candidate([plain.encode(array.tobytes())])]
-        blocks = smallest(candidates)
-        file = file if blocks is file.blocks else File(blocks)
+        file = min(file, File([plain.encode(array.tobytes())]), key=container.size)  # names count
     return container.write(file)
 
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import bfncodec
-from bfncodec import arrays, encoding
+from bfncodec import arrays, container, encoding
+from bfncodec.blocks import plain
+from bfncodec.container import File
 from bfncodec.presets import Choices
 from bfncodec.spans import whole
 
@@ -64,6 +66,17 @@ def test_complementary_checkerboards_at_the_ends_of_every_range(side: int) -> No
     pixels = np.array([[255, 0, 255], [0, 255, 0]], np.uint8)[board]
     for model in ("tiny", "small", "photo"):
         assert np.array_equal(bfncodec.decode(bfncodec.encode(pixels, model=model)), pixels)
+
+
+@pytest.mark.parametrize("side", [2, 4, 12])
+@pytest.mark.parametrize("count", [1, 2, 10])
+@pytest.mark.parametrize("levels", [1, 4, 256])
+def test_arrays_are_no_larger_than_lzma_of_them(levels: int, count: int, side: int) -> None:
+    """All that an archive of images needs counts, names too."""
+    array = np.random.default_rng(0).integers(0, levels, (count, side, side, 1), np.uint8)
+    encoded = arrays.encode(array, Choices(model="tiny"))
+    assert np.array_equal(arrays.decode(encoded).reshape(array.shape), array)
+    assert len(encoded) <= container.size(File([plain.encode(array.tobytes())]))
 
 
 @pytest.mark.parametrize(
