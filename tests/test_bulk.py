@@ -189,6 +189,30 @@ def test_what_is_refused(alone: None, tmp_path: Path, tiny: Path) -> None:
         bulk.encode_dataset(tmp_path / "b.zarr", tmp_path / "other")
 
 
+@pytest.mark.parametrize(
+    ("choices", "word"),
+    [
+        ({"model": "text"}, "text is no model of images"),
+        ({"model": "tiny-values"}, "tiny-values is no model of images"),
+        ({"media": "bytes"}, "media is for files"),
+        ({"media": "text"}, "media is for files"),
+    ],
+)
+def test_choices_that_no_chunk_can_be_encoded_with(
+    alone: None, choices: dict[str, str], word: str, tmp_path: Path, tiny: Path
+) -> None:
+    """One error, and not one for every chunk; nothing is begun. Files take what images do not."""
+    source, target = write_zarr(tmp_path / "a.zarr", images(5), 2), tmp_path / "made"
+    with pytest.raises(UnsupportedFeature, match=word):
+        bulk.encode_dataset(source, target, **choices)
+    assert not target.exists()
+    for media in ("auto", "image"):
+        made = bulk.encode_dataset(source, tmp_path / media, model=str(tiny), media=media)
+        assert len(made["items"]) == 3 and not made["failed"]
+    if choices.get("model") != "tiny-values":
+        assert not bulk.encode_dataset(write_files(tmp_path / "files"), target, **choices)["failed"]
+
+
 def failures(made: dict[str, Any]) -> dict[str, str]:
     return {entry["name"]: entry["error"] for entry in made["failed"]}
 
