@@ -12,29 +12,23 @@ import time
 from pathlib import Path
 
 import click
-import numpy as np
 
 from benchmarks.tables import table
 from bfncodec import container
-from bfncodec.blocks import text as text_blocks
-from bfncodec.coding import protocol
-from bfncodec.coding.ans import Coder
+from bfncodec.blocks.text import Text
 from bfncodec.container import Block, File
 from bfncodec.models import zoo
+from bfncodec.models.text import streams
 
 LANES = (1, 2, 4, 8, 16)
 SLICES = {10_000: 4, 100_000: 1, 1_000_000: 1}  # how many, by size
 
 
 def encode(data: bytes, lanes: int) -> Block:
-    """`codec.encode_text` with another number of lanes."""
+    """`blocks.text.encode` with another number of lanes."""
     path = zoo.find("text")
-    coded = container.Text(zoo.digest(path), lanes)
-    for section in text_blocks._bytewise(path, len(data), lanes, np.frombuffer(data, np.uint8)).sections():
-        coder = Coder()
-        protocol.encode(coder, section)
-        coded.streams.append(coder.data())
-    return Block(Mode.TEXT, 1, len(data), container.digest(data), text=coded)
+    form = Text(zoo.digest(path), lanes, streams=list(streams.encode_bytewise(path, data, lanes)))
+    return Block(1, len(data), container.hasher(data).digest(), form)
 
 
 def measure(data: bytes, lanes: int) -> tuple[int, float, float]:
@@ -42,7 +36,7 @@ def measure(data: bytes, lanes: int) -> tuple[int, float, float]:
     start = time.process_time()
     block = encode(data, lanes)
     encoded = time.process_time()
-    if text_blocks.decode_text(block) != data:
+    if b"".join(next(block.form.decode(block, "cpu"))) != data:
         raise RuntimeError("the text did not come back")
     return len(container.write(File([block]))), encoded - start, time.process_time() - encoded
 

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of the header and the container.
 
-Run as `python tests/tools/fuzz_container.py [OPTIONS OF LIBFUZZER] [FOLDER]`.
+Run as `PYTHONPATH=tests python -m tools.fuzz_container [OPTIONS OF LIBFUZZER] [FOLDER]`.
 
 FOLDER keeps the inputs that reach new code; the goldens' are put there first. An input is not a file but what a file
 is made of, so that no time is lost on the CRC: flags, two bytes of the header's length, the header, the payload.

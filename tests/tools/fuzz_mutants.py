@@ -1,7 +1,7 @@
 """Mutated files: each gives what an original holds, or one BfnError, in seconds and little memory.
 
-Run in tests/ as `python -m tools.fuzz_mutants [--count 10000] [--start 0] [--only KIND]`. Originals are the golden
-files and small fresh ones. Mutant N follows from N alone, so `--start N --count 1` makes it again.
+Run as `PYTHONPATH=tests python -m tools.fuzz_mutants [--count 10000] [--start 0] [--only KIND]`. Originals are the
+golden files and small fresh ones. Mutant N follows from N alone, so `--start N --count 1` makes it again.
 
 Two kinds: damage leaves the header's CRC as it is, and then the whole result must be an original's; forgery
 repairs the CRC, and then every block's content must be some block's of an original (the digest covers no names, and

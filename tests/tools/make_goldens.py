@@ -1,6 +1,6 @@
 """Make tests/data/golden/: files that every later version must decode to the same content.
 
-Run in tests/ as `python -m tools.make_goldens [FOLDER]`. The files are promises: once a version is
+Run as `PYTHONPATH=tests python -m tools.make_goldens [FOLDER]`. The files are promises: once a version is
 released they are never made again, only added to. Everything here is integer arithmetic,
 so each run gives the same bytes; PNG inputs are written uncompressed, by hand.
 

@@ -1,6 +1,6 @@
 """Make tests/data/tiny.safetensors: a small model trained for seconds on images made here.
 
-Run as `python tests/tools/make_tiny.py`; another torch version may give other weights. The golden
+Run as `PYTHONPATH=tests python -m tools.make_tiny`; another torch version may give other weights. The golden
 files need the committed ones for ever: a new tiny model gets a new name.
 """
 

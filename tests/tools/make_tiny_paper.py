@@ -1,6 +1,6 @@
 """Make small models of the paper's kind: networks of random weights, exported to integers.
 
-`python -m tools.make_tiny_paper [FOLDER]`, run in tests/, makes data/tiny-{binary,values,bytes,classes}.safetensors,
+`PYTHONPATH=tests python -m tools.make_tiny_paper [FOLDER]` makes data/tiny-{binary,values,bytes,classes}.safetensors,
 which goldens are made with: they are kept for ever, a new one gets a new name. Floats are of 64 bits, so that another
 machine rounds to the same integers.
 """

@@ -1,8 +1,8 @@
 """Make small text models: a network of random weights, and mixing weights that know nothing or little.
 
 The tests make the one that knows nothing anew in every session (fixture `models`), with a network for blocks.
-`python tests/tools/make_tiny_text.py [FILE]` makes the other, tests/data/tiny-text.safetensors, which goldens are
-made with: it has seen the beginning of this project's licence. The tables of embeddings
+`PYTHONPATH=tests python -m tools.make_tiny_text [FILE]` makes the other, tests/data/tiny-text.safetensors, which
+goldens are made with: it has seen the beginning of this project's licence. The tables of embeddings
 repeat themselves, so that the files pack well.
 """
 
