@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import click
+import numpy as np
 
 from benchmarks.tables import table
 from bfncodec import container
