@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ from bfncodec.container import Block, File
 from bfncodec.errors import CorruptFile
 from bfncodec.exact import kernels
 from bfncodec.exact.kernels import NumpyKernel
+from bfncodec.models.image.passes import LEARN_FROM
 from bfncodec.picture import Layout, Origin, Picture
+from bfncodec.presets import Choices
 
 NAMES = [name for name in kernels.NAMES if name != "torch-cuda"]
 
@@ -27,19 +30,20 @@ import sys
 from pathlib import Path
 import numpy as np
 from bfncodec import container
-from bfncodec.blocks import image as codec
+from bfncodec.blocks import image
 from bfncodec.container import File
-from bfncodec.picture import Layout
-from bfncodec.picture import Origin
-from bfncodec.picture import Picture
+from bfncodec.exact import kernels
+from bfncodec.picture import Layout, Origin, Picture
+from bfncodec.presets import Choices
 
 pixels, wanted = np.load(sys.argv[1]), Path(sys.argv[2]).read_bytes()
 pictures = [Picture(Origin.ARRAY, Layout.RGBA, part) for part in pixels]
 for kernel in sys.argv[4:]:
-    block = codec.encode_pictures(pictures, kernel, Path(sys.argv[3]))
+    kernels.kernel_name = lambda device: kernel
+    block = image.encode(pictures, Choices(model=sys.argv[3]))
     data = container.write(File([block], [str(number) for number in range(block.items)]))
     assert data == wanted, f"{kernel} encodes other bytes"
-    decoded = [picture.pixels for picture in codec.decode_pictures(block, kernel)]
+    decoded = [picture.pixels for picture in block.form.decode(block, "auto")]
     assert np.array_equal(decoded, pixels), f"{kernel} decodes other pixels"
 print("same")
 """
@@ -50,15 +54,25 @@ def pixels(photo: np.ndarray, request: pytest.FixtureRequest) -> np.ndarray:
     """Pieces of a photograph, [22, 6, 24, 4], or one image so large that the heads learn, [1, 132, 128, 4]."""
     if request.param == "whole":
         whole = np.tile(photo, (3, 3, 1))[None, :132, :128]
-        assert whole[0, ..., 0].size >= image.LEARN_FROM
+        assert whole[0, ..., 0].size >= LEARN_FROM
         return np.concatenate([whole, whole[..., :1] // 2], axis=3)
     corners = [(y, x) for y in range(0, 48, 4) for x in (0, 32)]
     pieces = np.stack([photo[y : y + 6, x : x + 24] for y, x in corners if y + 6 <= 48])
     return np.concatenate([pieces, pieces[..., :1] // 2 + np.arange(24, dtype=np.uint8)[:, None]], axis=3)
 
 
+@contextmanager
+def chosen(kernel: str) -> Iterator[None]:
+    """Whatever device is asked for, this kernel serves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "kernel_name", lambda device: kernel)
+        yield
+
+
 def encoded(pixels: np.ndarray, kernel: str, model: Path) -> Block:
-    return image.encode_pictures([Picture(Origin.ARRAY, Layout.RGBA, part) for part in pixels], kernel, model)
+    pictures = [Picture(Origin.ARRAY, Layout.RGBA, part) for part in pixels]
+    with chosen(kernel):
+        return image.encode(pictures, Choices(model=str(model)))
 
 
 def file_bytes(block: Block) -> bytes:
@@ -66,7 +80,8 @@ def file_bytes(block: Block) -> bytes:
 
 
 def decoded(block: Block, kernel: str) -> np.ndarray:
-    return np.stack([picture.pixels for picture in image.decode_pictures(block, kernel)])
+    with chosen(kernel):
+        return np.stack([picture.pixels for picture in block.form.decode(block, "auto")])
 
 
 @pytest.fixture(autouse=True)
@@ -129,13 +144,12 @@ def test_a_kernel_off_by_a_bit_is_caught(
 ) -> None:
     """Never other pixels: wrong networks on either side end in CorruptFile."""
     right = kernels.kernel("float32")
-    monkeypatch.setattr(kernels, "kernel", lambda name: wrong() if name == "wrong" else right)
-    image.networks.cache_clear()
+    name = f"{wrong.__name__} for the {side} of {len(pixels)}"  # networks are kept by it
+    monkeypatch.setattr(kernels, "kernel", lambda wanted: wrong() if wanted == name else right)
     good = encoded(pixels, "float32", tiny)
-    block = good if side == "decoder" else encoded(pixels, "wrong", tiny)
+    block = good if side == "decoder" else encoded(pixels, name, tiny)
     with pytest.raises(CorruptFile):
-        decoded(block, "wrong" if side == "decoder" else "float32")
-    image.networks.cache_clear()
+        decoded(block, name if side == "decoder" else "float32")
     assert np.array_equal(decoded(good, "float32"), pixels)
 
 
