@@ -17,7 +17,7 @@ from bfncodec.exact.pmf import TOTAL
 from bfncodec.flow.schedule import AnyStep, Dither, Draw, Step, Vector
 from bfncodec.flow.sender import SHARES
 from bfncodec.flow.theta import LOG_STEPS, AnyTheta, Theta
-from bfncodec.models.paper.single import Single
+from bfncodec.models.paper.single import SingleGroups
 from bfncodec.models.paper.spec import PRECISION, UNIT, Spec
 
 
@@ -263,7 +263,7 @@ SOURCES = {
 sources = pytest.mark.parametrize("name", SOURCES)
 
 
-def encoded(model: Single, seed: int) -> tuple[Coder, bytes, Ledger, float]:
+def encoded(model: SingleGroups, seed: int) -> tuple[Coder, bytes, Ledger, float]:
     """Coder after, stack before, ledger, and the bits that were added."""
     coder, ledger = random_coder(200_000, seed), Ledger()
     before, bits = coder.data(), coder.bits
@@ -280,13 +280,13 @@ def test_items_cost_their_entropy_whatever_the_noise(name: str, count: int) -> N
     items = items_of(start, 30)
     wanted, paths = price(start, items), []
     for seed in range(2):
-        coder, before, ledger, spent = encoded(Single(Bayes(given, start), 30, 7, steps, items), seed)
+        coder, before, ledger, spent = encoded(SingleGroups(Bayes(given, start), 30, 7, steps, items), seed)
         assert [len(entry.path) for entry in ledger.groups] == [count] * 5
         # Rounding of pmfs, and of log-weights where each draw has its half of 1/64 nat.
         assert ledger.path_loss == pytest.approx(wanted, rel=0.012 if name == "draws" else 0.003)
         assert spent == pytest.approx(ledger.path_loss, abs=8 + 1e-4 * noise_bits(steps, items.size))
         paths.append([sum(entry.path) for entry in ledger.groups])
-        decoder = Single(Bayes(given, start), 30, 7, steps)
+        decoder = SingleGroups(Bayes(given, start), 30, 7, steps)
         protocol.decode(coder, decoder)
         assert np.array_equal(decoder.symbols, items) and coder.data() == before
     assert paths[0] != paths[1], "other noise, another path"
@@ -299,7 +299,7 @@ def test_mean_n_step_loss_is_the_entropy(name: str) -> None:
     items = items_of(start, 20, 1)
     losses = []
     for seed in range(12):
-        losses.append(encoded(Single(Bayes(given, start), 20, 20, steps, items), seed)[2].n_step_loss)
+        losses.append(encoded(SingleGroups(Bayes(given, start), 20, 20, steps, items), seed)[2].n_step_loss)
     error = np.std(losses, ddof=1) / math.sqrt(len(losses))
     # What the path costs it costs whatever the noise; what it costs in expectation is the same.
     slack = 0.012 if name == "draws" else 0.004
@@ -333,7 +333,7 @@ def test_views_that_nobody_heeds_are_paid_in_full(name: str) -> None:
     given, sender = SOURCES[name]
     start, steps = source(given), given.steps(6, sender)
     items = items_of(start, 200, 2)
-    _, _, ledger, spent = encoded(Single(Bayes(given, start, blind=True), 200, 200, steps, items), 0)
+    _, _, ledger, spent = encoded(SingleGroups(Bayes(given, start, blind=True), 200, 200, steps, items), 0)
     (entry,) = ledger.groups
     for step, made in zip(steps, entry.divergence, strict=True):
         wanted = divergences(start, step)[np.arange(given.size), items].sum()
@@ -352,10 +352,10 @@ def test_a_dithered_view_costs_nothing_where_the_output_is_bayes_rule() -> None:
         items = items_of(start, 100, 3)
         coder = Coder()
         ledger = Ledger()
-        assert not protocol.encode(coder, Single(OneCell(given, start, steps[0]), 100, 30, steps, items), ledger)
+        assert not protocol.encode(coder, SingleGroups(OneCell(given, start, steps[0]), 100, 30, steps, items), ledger)
         assert ledger.path_loss == ledger.n_step_loss == pytest.approx(price(start, items), rel=2e-3)
         assert coder.bits == pytest.approx(ledger.path_loss, abs=48), "no seed"
-        decoder = Single(OneCell(given, start, steps[0]), 100, 30, steps)
+        decoder = SingleGroups(OneCell(given, start, steps[0]), 100, 30, steps)
         protocol.decode(coder, decoder)
         assert np.array_equal(decoder.symbols, items) and coder.empty
 
@@ -366,7 +366,7 @@ def test_dithered_views_that_nobody_heeds_are_paid_in_full() -> None:
     items = items_of(start, 400, 4)
     steps = COARSE.steps(4, "dither")
     ledger = Ledger()
-    protocol.encode(Coder(), Single(Bayes(COARSE, start, blind=True), 400, 400, steps, items), ledger)
+    protocol.encode(Coder(), SingleGroups(Bayes(COARSE, start, blind=True), 400, 400, steps, items), ledger)
     (entry,) = ledger.groups
     values = np.arange(16)
     for step, made in zip(steps, entry.path, strict=True):
@@ -388,12 +388,12 @@ def test_an_empty_stack_is_sent_without_noise(name: str) -> None:
     given, steps = TEXT, TEXT.steps(2, name)
     start = source(given)
     items = items_of(start, 1000, 5)
-    model, ledger = Single(Bayes(given, start), 1000, 2, steps, items), Ledger()
+    model, ledger = SingleGroups(Bayes(given, start), 1000, 2, steps, items), Ledger()
     coder = Coder()
     silent = protocol.encode(coder, model, ledger)
     assert 499 in silent and 0 not in silent
     assert ledger.path_loss == pytest.approx(price(start, items), rel=0.01)
     assert coder.bits == pytest.approx(ledger.path_loss, abs=64, rel=1e-3)
-    decoder = Single(Bayes(given, start), 1000, 2, steps)
+    decoder = SingleGroups(Bayes(given, start), 1000, 2, steps)
     protocol.decode(coder, decoder, silent)
     assert np.array_equal(decoder.symbols, items) and coder.empty

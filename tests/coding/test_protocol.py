@@ -15,7 +15,7 @@ from bfncodec.coding.ledger import Ledger
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.pmf import TOTAL
 from bfncodec.flow.schedule import Dither, Group, geometric
-from bfncodec.flow.theta import Theta
+from bfncodec.flow.theta import AnyTheta, Theta
 
 K = 256
 SPREAD = 12.0  # of the prior
@@ -30,23 +30,44 @@ def pmf(logarithms: np.ndarray) -> np.ndarray:
     return weights
 
 
-class ToyOutput:
-    """Independent variables with the given pmfs."""
+class Sent:
+    """Independent variables with the given pmfs, as the encoder needs them: a `Pushable`."""
 
-    def __init__(self, weights: np.ndarray) -> None:
-        self._weights = weights
-
-    def weights(self) -> np.ndarray:
-        return self._weights
+    def __init__(self, pmfs: np.ndarray) -> None:
+        self.pmfs = pmfs
 
     def push(self, coder: Coder, values: np.ndarray) -> None:
-        coder.push(values, self._weights)
-
-    def pop(self, coder: Coder) -> np.ndarray:
-        return coder.pop(self._weights)
+        coder.push(values, self.pmfs)
 
     def cost(self, values: np.ndarray) -> float:
-        return float(-np.log2(self._weights[np.arange(len(values)), values] / TOTAL).sum())
+        return float(-np.log2(self.pmfs[np.arange(len(values)), values] / TOTAL).sum())
+
+
+class Received:
+    """The same as the decoder needs them: a `Poppable`."""
+
+    def __init__(self, pmfs: np.ndarray) -> None:
+        self.pmfs = pmfs
+
+    def pop(self, coder: Coder) -> np.ndarray:
+        return coder.pop(self.pmfs)
+
+
+class Whole:
+    """What either is beside that where noisy steps come: a `Prediction`."""
+
+    pmfs: np.ndarray
+
+    def weights(self) -> np.ndarray:
+        return self.pmfs
+
+
+class SentThroughViews(Whole, Sent):
+    """Pushable, and what receivers are made of."""
+
+
+class ReceivedThroughViews(Whole, Received):
+    """Poppable, and what receivers are made of."""
 
 
 class Toy:
@@ -56,11 +77,38 @@ class Toy:
     theta, and the path loss of any noise whatever is -log2 of the prior.
     """
 
-    def __init__(self, groups: list[Group], data: np.ndarray | None = None) -> None:
-        self.groups = groups
+    def __init__(self, groups: list[Group], data: np.ndarray) -> None:
+        self.groups, self.known = groups, data
         self.ends = np.cumsum([group.size for group in groups])
-        self.known = np.zeros(self.ends[-1], np.int64) if data is None else data
-        self.seen: list[int] = []
+
+    def where(self, group: int) -> slice:
+        return slice(self.ends[group] - self.groups[group].size, self.ends[group])
+
+    def centre(self, group: int) -> float:
+        return 128.0 if group == 0 else 64 + float(self.known[self.where(group - 1)][0]) / 2
+
+    def prior(self, group: int) -> np.ndarray:
+        """Logarithms [size, K] of the prior, up to a constant."""
+        logarithms = -((LEVELS - self.centre(group)) ** 2) / (2 * SPREAD**2)
+        return np.broadcast_to(logarithms, (self.groups[group].size, K))
+
+    def pmfs(self, span: range, theta: AnyTheta | None) -> np.ndarray:
+        """Of all variables of a span."""
+        logarithms = np.concatenate([self.prior(group) for group in span])
+        if isinstance(theta, Theta) and theta.accuracy:
+            precision = theta.accuracy / 2**20
+            mean = theta.sums / theta.accuracy
+            logarithms = logarithms - precision * (LEVELS - mean[:, None]) ** 2 / 2
+        return pmf(logarithms)
+
+    def prior_bits(self) -> float:
+        """-log2 of the data's probability."""
+        groups = range(len(self.groups))
+        return sum(Sent(pmf(self.prior(group))).cost(self.known[self.where(group)]) for group in groups)
+
+
+class ToySource(Toy):
+    """Data to encode: a `Source`."""
 
     def spans(self) -> Iterable[range]:
         """Neighbouring groups without noise share a span."""
@@ -70,45 +118,35 @@ class Toy:
                 yield range(first, number)
                 first = number
 
-    def _where(self, group: int) -> slice:
-        return slice(self.ends[group] - self.groups[group].size, self.ends[group])
-
     def values(self, span: range) -> np.ndarray:
-        return np.concatenate([self.known[self._where(group)] for group in span])
+        return np.concatenate([self.known[self.where(group)] for group in span])
 
-    def centre(self, group: int) -> float:
-        return 128.0 if group == 0 else 64 + float(self.known[self._where(group - 1)][0]) / 2
+    def output(self, span: range, theta: AnyTheta | None) -> Sent:
+        return (Sent if theta is None else SentThroughViews)(self.pmfs(span, theta))
 
-    def prior(self, group: int) -> np.ndarray:
-        """Logarithms [size, K] of the prior, up to a constant."""
-        logarithms = -((LEVELS - self.centre(group)) ** 2) / (2 * SPREAD**2)
-        return np.broadcast_to(logarithms, (self.groups[group].size, K))
 
-    def output(self, span: range, theta: Theta | None) -> ToyOutput:
-        logarithms = np.concatenate([self.prior(group) for group in span])
-        if theta is not None and theta.accuracy:
-            precision = theta.accuracy / 2**20
-            mean = theta.sums / theta.accuracy
-            logarithms = logarithms - precision * (LEVELS - mean[:, None]) ** 2 / 2
-        return ToyOutput(pmf(logarithms))
+class ToySink(Toy):
+    """Room for what is decoded: a `Sink`."""
+
+    def __init__(self, groups: list[Group]) -> None:
+        super().__init__(groups, np.zeros(sum(group.size for group in groups), np.int64))
+        self.seen: list[int] = []
+
+    def output(self, span: range, theta: AnyTheta | None) -> Received:
+        return (Received if theta is None else ReceivedThroughViews)(self.pmfs(span, theta))
 
     def reveal(self, group: int, values: np.ndarray) -> None:
-        self.known[self._where(group)] = values
+        self.known[self.where(group)] = values
         self.seen.append(group)
-
-    def prior_bits(self) -> float:
-        """-log2 of the data's probability."""
-        groups = range(len(self.groups))
-        return sum(ToyOutput(pmf(self.prior(g))).cost(self.known[self._where(g)]) for g in groups)
 
 
 def draw(groups: list[Group], seed: int) -> np.ndarray:
     """Data from the toy's own prior."""
     random = np.random.default_rng(seed)
-    toy = Toy(groups)
-    for group in range(len(groups)):
-        noise = random.normal(0, SPREAD, groups[group].size)
-        toy.known[toy._where(group)] = np.rint(toy.centre(group) + noise).clip(0, K - 1)
+    toy = Toy(groups, np.zeros(sum(group.size for group in groups), np.int64))
+    for number, group in enumerate(groups):
+        noise = random.normal(0, SPREAD, group.size)
+        toy.known[toy.where(number)] = np.rint(toy.centre(number) + noise).clip(0, K - 1)
     return toy.known
 
 
@@ -132,7 +170,7 @@ schedules = pytest.mark.parametrize("groups", [SINGLE, MIXED], ids=["single", "m
 
 
 def decoded(groups: list[Group], data: bytes, silent: Iterable[int]) -> tuple[np.ndarray, Coder]:
-    coder, model = Coder(data), Toy(groups)
+    coder, model = Coder(data), ToySink(groups)
     protocol.decode(coder, model, set(silent))
     assert model.seen == list(range(len(groups)))
     return model.known, coder
@@ -144,7 +182,7 @@ def test_decoding_restores_data_and_stack(groups: list[Group], seed: int) -> Non
     x = draw(groups, seed)
     coder = random_coder(4000, seed)
     before = coder.data()
-    assert protocol.encode(coder, Toy(groups, x)) == set()
+    assert protocol.encode(coder, ToySource(groups, x)) == set()
     got, left = decoded(groups, coder.data(), ())
     assert np.array_equal(got, x)
     assert left.data() == before
@@ -156,7 +194,7 @@ def test_coded_bits_are_the_path_loss(groups: list[Group], seed: int) -> None:
     coder = random_coder(4000, seed)
     before = coder.bits
     ledger = Ledger()
-    model = Toy(groups, draw(groups, seed))
+    model = ToySource(groups, draw(groups, seed))
     protocol.encode(coder, model, ledger)
     assert coder.bits - before == pytest.approx(ledger.path_loss, abs=64)
     spans = list(model.spans())
@@ -168,7 +206,7 @@ def test_path_loss_is_the_price_of_the_data(groups: list[Group]) -> None:
     """With the exact posterior as network, p_R(y) p_O(x | y) / p_S(y | x) is p(x), whatever the noise."""
     for seed in range(3):
         ledger = Ledger()
-        model = Toy(groups, draw(groups, 5))
+        model = ToySource(groups, draw(groups, 5))
         protocol.encode(random_coder(4000, seed), model, ledger)
         assert ledger.path_loss == pytest.approx(model.prior_bits(), rel=1e-3)
 
@@ -180,7 +218,7 @@ def test_n_step_loss_is_the_mean_of_the_path_loss(groups: list[Group]) -> None:
     differences, path = [], []
     for seed in range(12):
         ledger = Ledger()
-        protocol.encode(random_coder(4000, seed), Toy(groups, x), ledger)
+        protocol.encode(random_coder(4000, seed), ToySource(groups, x), ledger)
         differences.append(ledger.n_step_loss - ledger.path_loss)
         path.append(ledger.path_loss)
     error = np.std(differences, ddof=1) / math.sqrt(len(differences))
@@ -195,7 +233,7 @@ def test_theta_sharpens_the_output() -> None:
     for count in range(5):
         ledger = Ledger()
         groups = [Group(500, geometric([64, 32, 16, 8][:count]))]
-        protocol.encode(random_coder(4000), Toy(groups, x), ledger)
+        protocol.encode(random_coder(4000), ToySource(groups, x), ledger)
         assert all(cost > 0 for cost in ledger.groups[0].divergence)
         reconstruction.append(ledger.groups[0].reconstruction)
     assert (np.diff(reconstruction) < 0).all()
@@ -204,7 +242,7 @@ def test_theta_sharpens_the_output() -> None:
 def test_groups_are_silent_where_the_stack_is_empty() -> None:
     x = draw(MIXED, 8)
     coder, ledger = Coder(), Ledger()
-    silent = protocol.encode(coder, Toy(MIXED, x), ledger)
+    silent = protocol.encode(coder, ToySource(MIXED, x), ledger)
     assert 7 in silent  # coded first, on nothing
     assert 0 not in silent  # coded last, on all the rest
     assert all(MIXED[group].steps for group in silent)
@@ -217,8 +255,8 @@ def test_groups_are_silent_where_the_stack_is_empty() -> None:
 def test_single_group_on_an_empty_stack_is_sent_without_noise() -> None:
     x = draw(SINGLE, 9)
     coder = Coder()
-    assert protocol.encode(coder, Toy(SINGLE, x)) == {0}
-    assert coder.bits == pytest.approx(Toy(SINGLE, x).prior_bits(), abs=64)
+    assert protocol.encode(coder, ToySource(SINGLE, x)) == {0}
+    assert coder.bits == pytest.approx(ToySource(SINGLE, x).prior_bits(), abs=64)
     got, left = decoded(SINGLE, coder.data(), {0})
     assert np.array_equal(got, x)
     assert left.empty
@@ -230,7 +268,7 @@ def test_noise_is_drawn_only_where_the_stack_can_feed_it() -> None:
     for size in (1, 1500, 1700, 1800, 1900, 2500):
         coder, ledger = random_coder(size), Ledger()
         before, bits = coder.data(), coder.bits
-        silent = protocol.encode(coder, Toy(SINGLE, x), ledger)
+        silent = protocol.encode(coder, ToySource(SINGLE, x), ledger)
         assert coder.bits - bits == pytest.approx(ledger.path_loss, abs=64)
         got, left = decoded(SINGLE, coder.data(), silent)
         assert np.array_equal(got, x)
@@ -241,10 +279,10 @@ def test_archives_chain_items_on_one_stack() -> None:
     """Later items find their noise in what earlier ones left; they come back in reverse order."""
     items = [draw(MIXED, seed) for seed in range(3)]
     coder = Coder()
-    silent = [protocol.encode(coder, Toy(MIXED, x)) for x in items]
+    silent = [protocol.encode(coder, ToySource(MIXED, x)) for x in items]
     assert silent[0] and not silent[1] and not silent[2]
     for x, quiet in zip(reversed(items), reversed(silent), strict=True):
-        model = Toy(MIXED)
+        model = ToySink(MIXED)
         protocol.decode(coder, model, quiet)
         assert np.array_equal(model.known, x)
     assert coder.empty
@@ -253,20 +291,20 @@ def test_archives_chain_items_on_one_stack() -> None:
 def test_first_groups_alone() -> None:
     x = draw(MIXED, 11)
     coder = random_coder(4000)
-    protocol.encode(coder, Toy(MIXED, x))
-    model = Toy(MIXED)
+    protocol.encode(coder, ToySource(MIXED, x))
+    model = ToySink(MIXED)
     protocol.decode(coder, model, last=3)
     assert model.seen == [0, 1, 2]
     assert np.array_equal(model.known[:48], x[:48])
 
 
-class _Liar(Toy):
+class _Liar(ToySink):
     """Sure of one value before the noisy step, and of one far away after it."""
 
-    def output(self, span: range, theta: Theta | None) -> ToyOutput:
+    def pmfs(self, span: range, theta: AnyTheta | None) -> np.ndarray:
         logarithms = np.zeros((self.groups[0].size, K))
         logarithms[:, 0 if theta is None or not theta.steps else K - 1] = 1000
-        return ToyOutput(pmf(logarithms))
+        return pmf(logarithms)
 
 
 def test_impossible_views_are_refused() -> None:
@@ -278,7 +316,7 @@ def test_the_ledger_knows_what_the_stack_grows_by() -> None:
     """Group by group and step by step, to the bit in all."""
     coder, ledger = random_coder(4000), Ledger()
     bits = coder.bits
-    protocol.encode(coder, Toy(MIXED, draw(MIXED, 12)), ledger)
+    protocol.encode(coder, ToySource(MIXED, draw(MIXED, 12)), ledger)
     spent = [(sum(group.spent), group.reconstruction_spent) for group in ledger.groups]
     assert sum(map(sum, spent)) == coder.bits - bits
     for group in ledger.groups:
@@ -292,7 +330,7 @@ def test_further_paths_have_noise_of_their_own(dithered: bool) -> None:
     steps = geometric([32, 8])
     groups = [Group(5), Group(40, tuple(map(Dither, steps)) if dithered else steps), Group(30, steps[1:]), Group(2)]
     ledger = Ledger(others=[[], []])
-    assert not protocol.encode(random_coder(4000), Toy(groups, draw(groups, 13)), ledger)
+    assert not protocol.encode(random_coder(4000), ToySource(groups, draw(groups, 13)), ledger)
     noisy = [group for group in ledger.groups if group.path]
     for number, group in enumerate(noisy):
         paths = [group, *(path[number] for path in ledger.others)]
@@ -307,7 +345,7 @@ def test_further_paths_of_little_noise_are_random_too() -> None:
     """A single variable, whose noise takes about a word."""
     groups = [Group(1, geometric([32]))]
     ledger = Ledger(others=[[], [], []])
-    protocol.encode(random_coder(40), Toy(groups, draw(groups, 14)), ledger)
+    protocol.encode(random_coder(40), ToySource(groups, draw(groups, 14)), ledger)
     assert len({path[0].path[0] for path in ledger.others}) > 1
 
 
@@ -319,7 +357,7 @@ def test_as_many_bits_as_the_noise_may_need_are_enough(size: int) -> None:
     for bits, tail in ((need, b"\1"), (need - 1, b"\x80")):
         coder = Coder(random.bytes(bits // 8) + tail)
         assert coder.bits == bits
-        assert protocol.encode(coder, Toy(groups, draw(groups, size))) == (set() if bits == need else {0})
+        assert protocol.encode(coder, ToySource(groups, draw(groups, size))) == (set() if bits == need else {0})
 
 
 def test_weights_that_are_computed_again_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,17 +366,32 @@ def test_weights_that_are_computed_again_are_the_same(monkeypatch: pytest.Monkey
     ledgers = [Ledger() for _ in coders]
     for coder, ledger, kept in zip(coders, ledgers, (protocol.KEPT, 0), strict=True):
         monkeypatch.setattr(protocol, "KEPT", kept)
-        protocol.encode(coder, Toy(MIXED, draw(MIXED, 15)), ledger)
+        protocol.encode(coder, ToySource(MIXED, draw(MIXED, 15)), ledger)
     assert coders[0].data() == coders[1].data()
     assert ledgers[0] == ledgers[1]
 
 
-class _Counting(Toy):
+class _Short(ToySource):
+    """Never has whole pmfs to show."""
+
+    def output(self, span: range, theta: AnyTheta | None) -> Sent:
+        return Sent(self.pmfs(span, theta))
+
+
+def test_only_noisy_steps_need_whole_pmfs() -> None:
+    groups = [Group(9), Group(20, geometric([4]))]
+    x = draw(groups, 17)
+    assert protocol.encode(Coder(), _Short(groups, x)) == {1}, "nothing to draw noise from"
+    with pytest.raises(AssertionError, match="whole pmfs"):
+        protocol.encode(random_coder(4000), _Short(groups, x))
+
+
+class _Counting(ToySource):
     """Counts how often it is asked for a prediction."""
 
     calls = 0
 
-    def output(self, span: range, theta: Theta | None) -> ToyOutput:
+    def output(self, span: range, theta: AnyTheta | None) -> Sent:
         self.calls += 1
         return super().output(span, theta)
 

@@ -213,7 +213,7 @@ def test_a_terminal_shows_that_functions_are_compiled(
             messages.progress(before)
         made(tmp_path, monkeypatch)
 
-    files.each(["x"], work, messages, debug=False)
+    files.each(["x"], work, messages)
     lines = [before, files.COMPILING, before]
     wanted = "".join(f"{line}\r{' ' * len(line)}\r" for line in lines if line)
     assert sys.stderr.getvalue() == (wanted if shown else "")

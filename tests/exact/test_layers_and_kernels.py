@@ -308,10 +308,12 @@ def test_freeze_leaves_room_for_sums(columns: int, bias: float, shift: int) -> N
 # Networks
 
 
-def calibrated(cross: bool, seed: int = 0) -> tuple[training_network.LocalNetwork, torch.Tensor, torch.Tensor | None]:
+def calibrated(
+    cross: bool, seed: int = 0
+) -> tuple[training_network.LocalTrainingNetwork, torch.Tensor, torch.Tensor | None]:
     """A random float network on its integer grids, and inputs."""
     torch.manual_seed(seed)
-    network = training_network.LocalNetwork(features=40, width=24, blocks=2, head=16, mixtures=3, cross=cross)
+    network = training_network.LocalTrainingNetwork(features=40, width=24, blocks=2, head=16, mixtures=3, cross=cross)
     with torch.no_grad():
         for part in network.second:
             part.weight.normal_(0, 0.2)
@@ -323,7 +325,7 @@ def calibrated(cross: bool, seed: int = 0) -> tuple[training_network.LocalNetwor
     return network, features, errors
 
 
-def frozen(network: training_network.LocalNetwork) -> dict[str, np.ndarray]:
+def frozen(network: training_network.LocalTrainingNetwork) -> dict[str, np.ndarray]:
     tensors: dict[str, np.ndarray] = {}
     for name in network.layer_names():
         weight, bias = network.folded(name)
@@ -343,7 +345,7 @@ def integer_outputs(
 
 
 def float_outputs(
-    network: training_network.LocalNetwork, features: torch.Tensor, errors: torch.Tensor | None
+    network: training_network.LocalTrainingNetwork, features: torch.Tensor, errors: torch.Tensor | None
 ) -> list[np.ndarray]:
     """The network's outputs in the units of the integer network."""
     steps = torch.tensor([16, training_network.MEAN_STEPS, 16 / np.log(2)])[:, None]

@@ -186,12 +186,12 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from bfncodec.train import checkpoint
     from bfncodec.train.paper.loss import Flow, time_inputs
-    from bfncodec.train.paper.network import Network
+    from bfncodec.train.paper.network import GridTrainingNetwork
 
     folder = tmp_path_factory.mktemp("paper")
     for kind, spec in SPECS.items():
         torch.manual_seed(0)
-        network = Network(spec)
+        network = GridTrainingNetwork(spec)
         for parameter in network.parameters():
             if not parameter.any():
                 torch.nn.init.normal_(parameter, 0, 0.05)

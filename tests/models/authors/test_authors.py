@@ -12,12 +12,12 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
-import authors_names as names
 import numpy as np
 import pytest
-import reference_authors as reference
 import torch
+from reference import authors as reference
 from safetensors.numpy import load_file, save_file
+from tools import authors_names as names
 from tools.command import call, good
 
 from bfncodec.cli import import_paper

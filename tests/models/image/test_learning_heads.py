@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bfncodec.blocks import image
+from bfncodec.blocks.image import Image
 from bfncodec.coding.mixtures import Mixtures
+from bfncodec.container import Block
 from bfncodec.errors import CorruptFile
 from bfncodec.exact import kernels
 from bfncodec.exact.pmf import TOTAL_BITS
-from bfncodec.models.image import bias_changes, learning_heads, wavefront
+from bfncodec.models.image import bias_changes, learning_heads, streams, wavefront
 from bfncodec.models.image.learning_heads import OnlineHeads
 from bfncodec.models.image.networks import Networks
+from bfncodec.models.image.passes import Pass
 from bfncodec.picture import Layout, Origin, Picture
+from bfncodec.presets import Choices
 
 
 @pytest.fixture
 def nets(tiny: Path) -> Networks:
-    return image.networks(tiny, "float32")
+    return streams.networks(tiny, "float32")
 
 
 @pytest.fixture
@@ -102,7 +107,7 @@ def test_every_kernel_learns_alike(tiny: Path, activations: tuple[np.ndarray, np
     gradient = np.random.default_rng(5).integers(-(1 << 17), 1 << 17, (len(seen), 6))
     learnt = []
     for name in ("float32", "float64", "int64", "torch-cpu"):
-        heads = remembering(image.networks(tiny, name), activations, 1)
+        heads = remembering(streams.networks(tiny, name), activations, 1)
         for _ in range(3):
             heads.output(1, slice(0, len(seen)))
             heads.learn(1, heads.kernel.widened(heads.inputs), gradient)
@@ -130,20 +135,34 @@ def test_ratios_are_pmfs() -> None:
         assert pmf.argmax() == bias_changes.LIMIT
 
 
+def coded(pixels: np.ndarray, model: Path, **options: Any) -> Block:
+    """An RGB picture as a block."""
+    return image.encode([Picture(Origin.ARRAY, Layout.RGB, pixels)], Choices(model=str(model), **options))
+
+
+def only_pass(block: Block) -> Pass:
+    assert isinstance(block.form, Image)
+    (made,) = block.form.passes
+    return made
+
+
+def decoded(block: Block) -> np.ndarray:
+    (picture,) = block.form.decode(block, "cpu")
+    assert isinstance(picture, Picture)
+    return picture.pixels
+
+
 def test_max_sends_changes_where_they_pay(photo: np.ndarray, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image unlike the training data: darker by far, with another noise."""
     from bfncodec.train.image import adapt
 
-    monkeypatch.setattr(image, "LEARN_FROM", 1 << 10)
+    monkeypatch.setattr(streams, "LEARN_FROM", 1 << 10)
     monkeypatch.setattr(adapt, "STEPS", 40)
     pixels = np.tile(255 - photo // 3, (2, 2, 1))
-    picture = [Picture(Origin.ARRAY, Layout.RGB, pixels)]
-    plain = image.encode_pictures(picture, "float32", tiny)
-    best = image.encode_pictures(picture, "float32", tiny, "max")
-    assert plain.image is not None and best.image is not None
-    sizes = [len(part.stream) + len(part.changes) for part in (plain.image.passes[0], best.image.passes[0])]
+    plain, best = coded(pixels, tiny), coded(pixels, tiny, effort="max")
+    sizes = [len(part.stream) + len(part.changes) for part in (only_pass(plain), only_pass(best))]
     assert sizes[1] <= sizes[0]
-    assert np.array_equal(image.decode_pictures(best, "float32")[0].pixels, pixels)
+    assert np.array_equal(decoded(best), pixels)
 
 
 def test_large_images_learn_from_a_share_of_the_runs(
@@ -151,10 +170,8 @@ def test_large_images_learn_from_a_share_of_the_runs(
 ) -> None:
     """The rule for many megapixels, brought down to 132 x 128 pixels: every fourth run."""
     pixels = np.tile(photo, (3, 3, 1))[:132, :128]
-    picture = [Picture(Origin.ARRAY, Layout.RGB, pixels)]
-    every = image.encode_pictures(picture, "float32", tiny)
+    every = coded(pixels, tiny)
     monkeypatch.setattr(wavefront, "LEARN_ALL_BITS", 12)
-    fourth = image.encode_pictures(picture, "float32", tiny)
-    assert every.image is not None and fourth.image is not None
-    assert every.image.passes[0].stream != fourth.image.passes[0].stream
-    assert np.array_equal(image.decode_pictures(fourth, "float32")[0].pixels, pixels)
+    fourth = coded(pixels, tiny)
+    assert only_pass(every).stream != only_pass(fourth).stream
+    assert np.array_equal(decoded(fourth), pixels)

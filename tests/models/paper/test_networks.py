@@ -21,7 +21,7 @@ from bfncodec.exact.pmf import TOTAL
 from bfncodec.flow.theta import LOG_STEPS, AnyTheta, Theta, VectorTheta, prior
 from bfncodec.models.paper import network as paper_network
 from bfncodec.models.paper.network import GridNetwork
-from bfncodec.models.paper.single import Predictor, Single, softmax
+from bfncodec.models.paper.single import Predictor, SingleGroups, softmax
 from bfncodec.models.paper.spec import PRECISION, TIME_ONE, UNIT, Spec, from_card, time_inputs
 from bfncodec.train.paper import loss, train
 from bfncodec.train.paper import network as floats
@@ -44,10 +44,10 @@ def symbols(spec: Spec, count: int, seed: int = 0) -> np.ndarray:
     return random.integers(low, high + 1, (count, *spec.shape))
 
 
-def randomised(spec: Spec, seed: int = 0) -> floats.Network:
+def randomised(spec: Spec, seed: int = 0) -> floats.GridTrainingNetwork:
     """A network without zero layers."""
     torch.manual_seed(seed)
-    network = floats.Network(spec)
+    network = floats.GridTrainingNetwork(spec)
     with torch.no_grad():
         for name, layer in network.layers():
             if not layer.weight.any():
@@ -58,7 +58,7 @@ def randomised(spec: Spec, seed: int = 0) -> floats.Network:
     return network
 
 
-def calibrated(spec: Spec, network: floats.Network) -> dict[str, Any]:
+def calibrated(spec: Spec, network: floats.GridTrainingNetwork) -> dict[str, Any]:
     flow = loss.Flow(spec)
     torch.manual_seed(1)
     items = torch.from_numpy(symbols(spec, 128, 1))
@@ -70,7 +70,7 @@ def calibrated(spec: Spec, network: floats.Network) -> dict[str, Any]:
 
 
 @cache
-def made(name: str, gain: float = 1.0) -> tuple[floats.Network, dict[str, Any]]:
+def made(name: str, gain: float = 1.0) -> tuple[floats.GridTrainingNetwork, dict[str, Any]]:
     """A float network and its integers; `gain` of its outputs."""
     network = randomised(SPECS[name])
     with torch.no_grad():
@@ -157,7 +157,7 @@ class Fake:
         return self.outputs
 
 
-def same_theta(spec: Spec, count: int, at: float, monkeypatch: pytest.MonkeyPatch) -> tuple[loss.Seen, AnyTheta]:
+def same_theta(spec: Spec, count: int, at: float, monkeypatch: pytest.MonkeyPatch) -> tuple[loss.Shown, AnyTheta]:
     """What floats and integers know after the same noise up to a time."""
     items = torch.from_numpy(symbols(spec, count, 6))
     torch.manual_seed(7)
@@ -323,7 +323,7 @@ def exact_divergence(spec: Spec, output: np.ndarray, x: np.ndarray, precision: f
     return total
 
 
-def n_step_loss(spec: Spec, network: floats.Network, items: np.ndarray, count: int) -> float:
+def n_step_loss(spec: Spec, network: floats.GridTrainingNetwork, items: np.ndarray, count: int) -> float:
     """Bits of the items by the paper's equations alone, along one path of the noise."""
     flow, whole = loss.Flow(spec), torch.from_numpy(items)
     x, bits = items.reshape(-1), 0.0
@@ -350,10 +350,10 @@ def test_coded_items_come_back_at_the_cost_of_the_papers_loss(name: str) -> None
     steps, flat = spec.steps(count, "gaussian"), items.reshape(number, -1).astype(np.uint8)
     coder, ledger = Coder(np.random.default_rng(13).bytes(1_000_000) + b"\1"), Ledger()
     before, bits = coder.data(), coder.bits
-    assert not protocol.encode(coder, Single(predictor(spec, tensors), number, 25, steps, flat), ledger)
+    assert not protocol.encode(coder, SingleGroups(predictor(spec, tensors), number, 25, steps, flat), ledger)
     assert coder.bits - bits == pytest.approx(ledger.path_loss, abs=30, rel=1e-3)
     assert ledger.n_step_loss == pytest.approx(wanted, rel=0.05)
-    decoder = Single(predictor(spec, tensors, "torch-cpu"), number, 25, steps)
+    decoder = SingleGroups(predictor(spec, tensors, "torch-cpu"), number, 25, steps)
     protocol.decode(coder, decoder)
     assert np.array_equal(decoder.symbols, flat) and coder.data() == before
 
@@ -363,9 +363,9 @@ def test_dithered_items_come_back_without_a_seed(name: str) -> None:
     spec, (_, tensors) = SPECS[name], made(name, MILD)
     flat, steps = symbols(spec, 12, 16).reshape(12, -1).astype(np.uint8), spec.steps(6, "dither")
     coder, ledger = Coder(), Ledger()
-    assert not protocol.encode(coder, Single(predictor(spec, tensors), 12, 5, steps, flat), ledger)
+    assert not protocol.encode(coder, SingleGroups(predictor(spec, tensors), 12, 5, steps, flat), ledger)
     assert coder.bits == pytest.approx(ledger.path_loss, abs=48, rel=1e-3)
-    decoder = Single(predictor(spec, tensors, "float64"), 12, 5, steps)
+    decoder = SingleGroups(predictor(spec, tensors, "float64"), 12, 5, steps)
     protocol.decode(coder, decoder)
     assert np.array_equal(decoder.symbols, flat) and coder.empty
 
@@ -376,9 +376,9 @@ def test_draws_of_classes_come_back() -> None:
     coder = Coder(np.random.default_rng(15).bytes(20_000) + b"\1")
     before, ledger = coder.data(), Ledger()
     bits = coder.bits
-    assert not protocol.encode(coder, Single(predictor(spec, tensors), 12, 5, steps, flat), ledger)
+    assert not protocol.encode(coder, SingleGroups(predictor(spec, tensors), 12, 5, steps, flat), ledger)
     assert coder.bits - bits == pytest.approx(ledger.path_loss, abs=16)
-    decoder = Single(predictor(spec, tensors), 12, 5, steps)
+    decoder = SingleGroups(predictor(spec, tensors), 12, 5, steps)
     protocol.decode(coder, decoder)
     assert np.array_equal(decoder.symbols, flat) and coder.data() == before
 

@@ -19,7 +19,7 @@ from tools.command import call, good, listing, png
 import bfncodec
 from bfncodec import container, decoding
 from bfncodec.blocks import text as text_blocks
-from bfncodec.blocks.text import TextSchedule
+from bfncodec.blocks.text import LANE_LIMIT, STEP_LIMIT, Text, TextSchedule
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.ledger import Ledger
@@ -31,8 +31,10 @@ from bfncodec.exact.tables import exp_negative
 from bfncodec.flow.schedule import Draw
 from bfncodec.flow.theta import ClassTheta
 from bfncodec.models import zoo
-from bfncodec.models.text import blockwise, contexts
+from bfncodec.models.text import blockwise, contexts, streams
 from bfncodec.models.text.blockwise import BlockNetwork, Blockwise
+from bfncodec.picture import Picture
+from bfncodec.presets import Choices
 
 TEXT = b"It was the best of times, it was the worst of times; it was the age of wisdom.\r\n"
 KERNELS = ["float32", "float64", "int64"]
@@ -260,8 +262,20 @@ def cheap_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def coded(data: bytes, model: Path, ledger: Ledger | None = None, **options: Any) -> Block:
-    return text_blocks.encode_text(data, zoo.find(str(model)), ledger, effort="blocks", **options)
+def coded(data: bytes, model: Path, ledger: Ledger | None = None) -> Block:
+    return text_blocks.encode(data, Choices(model=str(model), effort="blocks"), ledger)
+
+
+def form_of(block: Block) -> Text:
+    assert isinstance(block.form, Text)
+    return block.form
+
+
+def text_of(block: Block) -> bytes:
+    """What a block holds."""
+    (content,) = block.form.decode(block, "cpu")
+    assert not isinstance(content, Picture)
+    return b"".join(content)
 
 
 def written(block: Block) -> Block:
@@ -276,40 +290,44 @@ def test_texts_of_any_size(tiny_text: Path, size: int) -> None:
     """Around the quiet end, the first block, and the second lane."""
     data = (TEXT * 40)[:size]
     block = coded(data, tiny_text)
-    assert block.text is not None and block.text.schedule is TextSchedule.BLOCKWISE
-    assert block.text.lanes == max(1, size // 1024) and block.text.steps == text_blocks.BLOCK_STEPS
-    assert text_blocks.decode_text(written(block)) == data
+    form = form_of(block)
+    assert form.schedule is TextSchedule.BLOCKWISE
+    assert form.lanes == max(1, size // 1024) and form.steps == streams.BLOCK_STEPS
+    assert text_of(written(block)) == data
     assert coded(data, tiny_text) == block, "the same input gives the same file"
 
 
 def test_lanes_for_any_size() -> None:
     assert [blockwise.lanes_for(size) for size in (1, 2047, 2048, 10**5, 1 << 18, 10**9)] == [1, 1, 2, 97, 256, 256]
-    assert blockwise.LANES <= container.LANE_LIMIT and text_blocks.BLOCK_STEPS <= container.STEP_LIMIT
+    assert blockwise.LANES <= LANE_LIMIT and streams.BLOCK_STEPS <= STEP_LIMIT
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
 def test_any_number_of_steps(tiny_text: Path, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    monkeypatch.setattr(text_blocks, "BLOCK_STEPS", steps)
+    monkeypatch.setattr(streams, "BLOCK_STEPS", steps)
     block = coded(TEXT * 8, tiny_text)
-    assert block.text is not None and block.text.steps == steps
-    assert text_blocks.decode_text(written(block)) == TEXT * 8
+    assert form_of(block).steps == steps
+    assert text_of(written(block)) == TEXT * 8
 
 
 def test_kernels_write_and_read_the_same_bytes(tiny_text: Path) -> None:
     data = TEXT * 4 + noise(50) + bytes(40)
-    blocks = [coded(data, tiny_text, kernel=kernel) for kernel in [*KERNELS, "torch-cpu"]]
-    assert all(block == blocks[0] for block in blocks)
-    assert all(text_blocks.decode_text(blocks[0], kernel) == data for kernel in [*KERNELS, "torch-cpu"])
+    made = [streams.encode_blocks(tiny_text, kernel, data) for kernel in [*KERNELS, "torch-cpu"]]
+    assert all(one == made[0] for one in made)
+    parts, lanes, quiet = made[0]
+    for kernel in [*KERNELS, "torch-cpu"]:
+        claims = lanes, streams.BLOCK_STEPS, quiet
+        assert streams.decode_blocks(tiny_text, kernel, len(data), *claims, list(parts)) == data
+    assert form_of(coded(data, tiny_text)).streams == parts
 
 
 @pytest.mark.parametrize("steps", [0, 1, 4])
 def test_coded_bits_are_the_path_loss(tiny_text: Path, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Within 64 bits and 0.02 %, the noise that is taken back included."""
-    monkeypatch.setattr(text_blocks, "BLOCK_STEPS", steps)
+    monkeypatch.setattr(streams, "BLOCK_STEPS", steps)
     ledger = Ledger()
     block = coded(noise(1500) + TEXT * 20, tiny_text, ledger)
-    assert block.text is not None
-    (stream,) = block.text.streams
+    (stream,) = form_of(block).streams
     assert 8 * len(stream) == pytest.approx(ledger.path_loss, abs=64, rel=2e-4)
     noisy = [group for group in ledger.groups if group.path]
     assert len(noisy) > 100 or not steps
@@ -333,45 +351,45 @@ def test_noise_that_the_stack_cannot_feed(cheap_model: Path) -> None:
     """Two draws of two bytes take 164 bits, which 128 letters at a bit each do not give: 256 are sent without."""
     ledger = Ledger()
     block = coded(b"a" * 1000, cheap_model, ledger)
-    assert block.text is not None and (block.text.quiet, block.text.lanes) == (2 * text_blocks.QUIET, 1)
-    assert text_blocks.decode_text(written(block)) == b"a" * 1000
-    noisy = (1000 - 2 * text_blocks.QUIET) // 2
+    form = form_of(block)
+    assert (form.quiet, form.lanes) == (2 * streams.QUIET, 1)
+    assert text_of(written(block)) == b"a" * 1000
+    noisy = (1000 - 2 * streams.QUIET) // 2
     assert [len(group.path) for group in ledger.groups] == [2] * noisy + [0] * (1000 - 2 * noisy), "one attempt's"
-    (stream,) = block.text.streams
+    (stream,) = form.streams
     assert 8 * len(stream) == pytest.approx(ledger.path_loss, abs=64, rel=2e-4)
     assert 1000 < ledger.path_loss < 2000, "the model ignores its views, which cost something"
-    dear = coded(b"b" * 600, cheap_model)
-    assert dear.text is not None and dear.text.quiet == text_blocks.QUIET
+    assert form_of(coded(b"b" * 600, cheap_model)).quiet == streams.QUIET
 
 
 def test_a_text_too_short_for_noise_has_none(cheap_model: Path) -> None:
     """The quiet end grows until it is the whole text."""
     block = coded(b"a" * 190, cheap_model)
-    assert block.text is not None and block.text.quiet == 2 * text_blocks.QUIET
-    assert text_blocks.decode_text(written(block)) == b"a" * 190
+    assert form_of(block).quiet == 2 * streams.QUIET
+    assert text_of(written(block)) == b"a" * 190
 
 
 @pytest.mark.parametrize("size", [500, 501, 999, 1503, 1700])
 def test_parts(tiny_text: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """A stream each, as if they were texts of their own; the last may have fewer bytes than lanes."""
-    monkeypatch.setattr(text_blocks, "BLOCK_PART", 500)
-    monkeypatch.setattr(container, "STREAM_BYTES", 500)
+    monkeypatch.setattr(streams, "BLOCK_PART", 500)
+    monkeypatch.setattr(text_blocks, "STREAM_BYTES", 500)
     monkeypatch.setattr(blockwise, "LANE_BYTES", 100)
-    monkeypatch.setattr(text_blocks, "QUIET", 40)
+    monkeypatch.setattr(streams, "QUIET", 40)
     data = (TEXT * 40)[:size]
     ledger = Ledger()
     block = coded(data, tiny_text, ledger)
-    assert block.text is not None and block.text.lanes == 5
-    streams = block.text.streams
-    assert len(streams) == -(-size // 500)
-    assert sum(map(len, streams)) * 8 == pytest.approx(ledger.path_loss, abs=64 * len(streams), rel=2e-4)
-    assert text_blocks.decode_text(written(block)) == data
-    for number, stream in enumerate(streams):
+    form = form_of(block)
+    made = form.streams
+    assert form.lanes == 5 and len(made) == -(-size // 500)
+    assert sum(map(len, made)) * 8 == pytest.approx(ledger.path_loss, abs=64 * len(made), rel=2e-4)
+    assert text_of(written(block)) == data
+    for number, stream in enumerate(made):
         part = data[500 * number : 500 * (number + 1)]
-        assert encoded(text_blocks._block_network(tiny_text, "float32"), part, 5, 2, 40) == (stream, set())
-    for wrong in (streams[:-1], [*streams, b"\1"], [b"\1", *streams[1:]], [*streams[:-1], b""]):
+        assert encoded(streams._block_network(tiny_text, "float32"), part, 5, 2, 40) == (stream, set())
+    for wrong in (made[:-1], [*made, b"\1"], [b"\1", *made[1:]], [*made[:-1], b""]):
         with pytest.raises(CorruptFile):
-            text_blocks.decode_text(replace(block, text=replace(block.text, streams=wrong)))
+            text_of(replace(block, form=replace(form, streams=wrong)))
 
 
 CLAIMS = {
@@ -385,9 +403,9 @@ CLAIMS = {
 @pytest.mark.parametrize("field", CLAIMS)
 def test_wrong_claims_are_noticed(tiny_text: Path, field: str) -> None:
     block = coded(TEXT * 2, tiny_text)
-    assert block.text is not None and text_blocks.decode_text(block) == TEXT * 2
+    assert text_of(block) == TEXT * 2
     for value in CLAIMS[field]:
-        wrong = replace(block, text=replace(block.text, **{field: value}))
+        wrong = replace(block, form=replace(form_of(block), **{field: value}))
         with pytest.raises(BfnError):
             bfncodec.decode(container.write(File([wrong])))
 
@@ -396,7 +414,7 @@ def test_wrong_claims_are_noticed(tiny_text: Path, field: str) -> None:
 def test_another_size_is_noticed(tiny_text: Path, change: int) -> None:
     block = coded(TEXT * 2, tiny_text)
     with pytest.raises(CorruptFile):
-        text_blocks.decode_text(replace(block, size=block.size + change))
+        text_of(replace(block, size=block.size + change))
 
 
 # The command
@@ -467,9 +485,8 @@ def test_a_file_that_names_a_model_without_a_block_network(folder: Path, plain_m
     shutil.copy(plain_model, folder)
     good("encode", "--media", "text", "--effort", "blocks", "book.txt")
     file = decoding.read((folder / "book.txt.bfn").read_bytes())
-    assert file.blocks[0].text is not None
     for model in (zoo.find(str(folder / "plain.safetensors")), zoo.find("tiny")):
-        file.blocks[0].text.model = zoo.digest(model)
+        form_of(file.blocks[0]).model = zoo.digest(model)
         result = call(command, given=container.write(file))
         assert (result.code, result.out) == (1, b"") and "no tensor" in result.err
         assert len(result.err.splitlines()) == 1

@@ -1,0 +1,8 @@
+"""Torch computes in one thread here, see `tools.single`."""
+
+from __future__ import annotations
+
+import pytest
+from tools import single
+
+one_thread = pytest.fixture(scope="module", autouse=True)(single.one_thread)
