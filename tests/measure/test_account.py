@@ -14,10 +14,13 @@ from tools import make_goldens, make_goldens_paper, make_tiny_paper
 from tools.command import Result, call, encoded_png, good, pixels, png, spawn
 
 from bfncodec import container
-from bfncodec.blocks import single
+from bfncodec.blocks import image as image_blocks
+from bfncodec.blocks.single import Sender, Single
+from bfncodec.container import Block
 from bfncodec.errors import CorruptFile
-from bfncodec.measure import account
+from bfncodec.measure import account, plots
 from bfncodec.models import zoo
+from bfncodec.presets import Choices
 
 KEYS = {
     *("file", "file_bytes", "input_bytes", "mode", "floating_point", "dimensions", "header_bytes", "digest_bytes"),
@@ -26,7 +29,7 @@ KEYS = {
     *("n_step_ratio", "payload_bpd", "payload_without_seed_bpd", "file_bpd", "weights_bytes", "encode_seconds"),
     *("decode_seconds", "round_trip", "groups"),
 }
-PLAN = make_goldens_paper.Plan("tiny-values", container.Sender.GAUSSIAN, 50, 1, 3, header=True, tail=b"end")
+PLAN = make_goldens_paper.Plan("tiny-values", Sender.GAUSSIAN, 50, 1, 3, header=True, tail=b"end")
 TINY, TEXT = ("-m", "tiny"), ("-m", "tiny-text", "--media", "text")
 GREY = b"P5 24 24 255\n" + pixels()[..., 0].tobytes()
 REPEATS = b"P5 30 40 255\n" + make_goldens.random_bytes(300) * 4
@@ -34,7 +37,7 @@ CASES: dict[str, tuple[bytes, tuple[str, ...], str]] = {
     "image": (png(), TINY, "image"),
     "lattice": (png(), (*TINY, "--effort", "lattice"), "image"),
     "grey": (GREY, TINY, "image"),
-    "constant": (b"P6 4 5 255\n" + bytes(60), TINY, "image"),
+    "constant": (b"P6 4 5 255\n" + bytes(60), (*TINY, "--media", "image"), "image"),
     "text": (make_goldens.ENGLISH, TEXT, "text"),
     "blocks": (make_goldens.MORE_ENGLISH, (*TEXT, "--effort", "blocks"), "text"),
     "single": (PLAN.content(), ("-m", PLAN.model), "single"),
@@ -131,9 +134,9 @@ def test_bad_files_stop_no_others() -> None:
 
 
 def test_a_failed_round_trip_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(single, "decode", lambda block, kernel: b"something else")
+    monkeypatch.setattr(Single, "decode", lambda *_: iter([iter([b"something else"])]))
     with pytest.raises(CorruptFile, match="does not decode"):
-        account.measure(PLAN.content(), account.Settings(PLAN.model))
+        account.measure(PLAN.content(), Choices(model=PLAN.model), account.PixelLedger.of(2))
     Path("data").write_bytes(PLAN.content())
     result = call("measure", "data", "-m", PLAN.model)
     assert result.code == 1 and result.out == b"" and "does not decode" in result.err
@@ -197,10 +200,37 @@ def test_plots_are_written_in_three_formats() -> None:
 
 @pytest.mark.parametrize("data", [png(), GREY], ids=["colour", "grey"])
 def test_the_map_shows_where_the_bits_went(data: bytes) -> None:
-    bits = account.image_map(data, account.Settings("tiny", device="cpu"))
-    told = measured(data, *TINY)
+    ledger = account.PixelLedger.of(2)
+    report = account.measure(data, Choices("cpu", "tiny"), ledger)
+    bits, told = ledger.image_map(), measured(data, *TINY)
     assert bits is not None and bits.shape == pixels().shape[:2] and bits.min() > 0
     assert bits.sum() == pytest.approx(told["theory_bits"], rel=1e-6)
+    assert report["groups"] == told["groups"]
+
+
+@pytest.mark.parametrize("case", ["image", "grey", "lzma"])
+def test_an_image_is_encoded_once(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plot shows the run that the numbers are of, though further noise is drawn for them."""
+    data, options, mode = CASES[case]
+    Path("data").write_bytes(data)
+    made, drawn = [], []
+    encode = image_blocks.encode
+
+    def counted(*arguments: Any) -> Block:
+        made.append(encode(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(image_blocks, "encode", counted)
+    monkeypatch.setattr(plots, "draw", lambda *arguments: drawn.append(arguments))
+    good("measure", "data", *options, "--paths", 3, "--plot", "plot.png", "--json", "told.json", "-q")
+    assert len(made) == 1, "the round trip and the plot take what is there"
+    (told,) = json.loads(Path("told.json").read_text())
+    ((_, kind, shown, bits),) = drawn
+    assert kind == "png" and shown == told and told["mode"] == mode
+    assert (bits is not None) == (mode == "image")
+    if mode == "image":
+        assert bits.sum() == pytest.approx(told["theory_bits"], rel=1e-6)
+        assert 8 * made[0].form.coded_bytes == told["payload_bits"]
 
 
 def test_no_matplotlib_is_told_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
