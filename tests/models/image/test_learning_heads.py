@@ -40,7 +40,7 @@ def remembering(nets: Networks, activations: tuple[np.ndarray, np.ndarray], pace
     heads = OnlineHeads(kernels.host(nets.kernel), nets.pixel, pace, len(seen))
     rows = heads.begin(seen)
     for channel in (1, 2):
-        heads.told(channel, rows)[:] = cross[:, 2 * channel - 2 : 2 * channel]
+        heads.cross_inputs(channel, rows)[:] = cross[:, 2 * channel - 2 : 2 * channel]
     return heads
 
 
@@ -57,8 +57,8 @@ def test_pixels_come_in_any_number_of_batches(nets: Networks, activations: tuple
     whole, parts = remembering(nets, activations), OnlineHeads(kernels.host(nets.kernel), nets.pixel, 0, len(seen))
     for start in range(0, len(seen), 300):
         rows = parts.begin(seen[start : start + 300])
-        parts.told(2, rows)[:] = cross[rows, 2:]
-        parts.told(1, rows)[:] = cross[rows, :2]
+        parts.cross_inputs(2, rows)[:] = cross[rows, 2:]
+        parts.cross_inputs(1, rows)[:] = cross[rows, :2]
         assert np.array_equal(parts.output(2, rows), whole.output(2, rows))
 
 
