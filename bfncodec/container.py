@@ -64,7 +64,7 @@ class Form(ABC):
 
     @abstractmethod
     def describe(self, block: Block) -> dict[str, Any]:
-        """What `info` says of a block."""
+        """What `info` says of a block: `lossless`, what comes back the same, and more."""
 
     @property
     def tied(self) -> bool:
