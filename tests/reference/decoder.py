@@ -2,8 +2,7 @@
 
 Numbers of sections are those of docs/format.md. Nothing here comes from bfncodec, and the
 weights are read by safetensors' documented layout. NumPy holds pixels and multiplies matrices.
-Texts are in text.py, single blocks in paper.py, the stack and what else all need in
-stack.py.
+Texts are in text.py, single blocks in paper.py, the stack and what else all need in stack.py.
 """
 
 from __future__ import annotations
