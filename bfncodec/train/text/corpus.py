@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,16 @@ HELD_SHARE, HELD_LIMIT = 32, 200_000  # the end of every file is held out: a sha
 
 @dataclass(frozen=True)
 class Kind:
-    """Texts that are drawn together: their share, and how many bytes of each file may be used."""
+    """Texts that are drawn together: their share, and how many bytes of each file may be used. ValueError for less."""
 
     share: float = 1.0
     first: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < math.inf:
+            raise ValueError(f"a share is above 0, not {self.share}")
+        if self.first is not None and not (isinstance(self.first, int) and self.first > 0):
+            raise ValueError(f"the first bytes of a file are a number above 0, not {self.first}")
 
 
 class Corpus:
