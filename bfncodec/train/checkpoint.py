@@ -35,6 +35,13 @@ def save(path: Path, tensors: dict[str, Tensor], optimisers: Optimisers, plan: d
     os.replace(temporary, path)
 
 
+def plan(path: Path) -> dict[str, Any]:
+    """The plan that a checkpoint was made with."""
+    with safe_open(path, "pt") as file:
+        made: dict[str, Any] = json.loads(file.metadata()["plan"])
+    return made
+
+
 def load(path: Path, optimisers: Optimisers) -> tuple[dict[str, Tensor], dict[str, Any], int]:
     """Tensors, plan and step of a checkpoint; the optimisers take their state."""
     with safe_open(path, "pt") as file:

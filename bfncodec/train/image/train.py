@@ -165,10 +165,12 @@ def train(
     images = SmallImages(data, seed) if data.is_file() else Photographs(data, seed, skip)
     tensors: dict[str, Any] = {}
     card: dict[str, Any] = {"data": kind}
-    for part, preset in presets.items():
-        plan = changed(preset, changes or {}) if part in chosen else preset
-        training = ImageTraining(_task(images, part, plan, device), plan, device, log)
-        training.resume(paths[part])
+    plans = {part: changed(presets[part], changes or {}) for part in chosen}
+    # All of them before any time is spent: a checkpoint may turn out to be of no use.
+    trainings = {part: _resumed(images, part, plans.get(part), paths[part], device, log) for part in presets}
+    for part in presets:
+        training = trainings.pop(part)
+        plan = training.plan
         if part in chosen:
             log(f"{part}: {sum(p.numel() for p in training.network.parameters())} weights, {plan.steps} steps")
             training.run(paths[part], every)
@@ -188,6 +190,18 @@ def _check_parts(chosen: tuple[str, ...], paths: dict[str, Path]) -> None:
     if missing:
         names = ", ".join(missing)
         raise BfnError(f"{paths[missing[0]].parent} has no checkpoints of {names}, which a model needs too")
+
+
+def _resumed(
+    images: Photographs | SmallImages, part: str, plan: ImagePlan | None, path: Path, device: str, log: Log
+) -> ImageTraining:
+    """A training where it last stood; without a plan, one that is only exported: BfnError unless it can be."""
+    made = plan or ImagePlan(**checkpoint.plan(path))
+    training = ImageTraining(_task(images, part, made, device), made, device, log)
+    training.resume(path)
+    if plan is None and training.local.grids is None:
+        raise BfnError(f"{path} has not been trained with integer rounding yet; train {part}, too")
+    return training
 
 
 def _task(images: Photographs | SmallImages, part: str, plan: ImagePlan, device: str) -> Task:
