@@ -13,11 +13,13 @@ from PIL import Image
 from bfncodec.errors import BfnError
 from bfncodec.models.image import linear
 from bfncodec.models.image.canvas import filled
+from bfncodec.models.image.cosets import LEVELS
 from bfncodec.models.image.features import DIFFERENCES
 from bfncodec.models.image.passes import GRB
 from bfncodec.train.image.pool import Pixels, Pool
 
 HELD_OUT = 16  # every 16th photograph is kept for validation
+SMALLEST = (1 << LEVELS - 1) + 1  # side of images that have cosets on every level of the lattice
 REGION = 608  # photographs are cut to at most this side before their base is fitted
 
 
@@ -135,6 +137,8 @@ class SmallImages:
         images = np.load(path, allow_pickle=False)
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8 or images.shape[1] != images.shape[2]:
             raise BfnError(f"{path}: expected uint8 [N, side, side, 3], found {images.dtype} {images.shape}")
+        if images.shape[1] < SMALLEST:
+            raise BfnError(f"{path}: images of {images.shape[1]} pixels a side are too small to train on")
         if len(images) < 2:
             raise BfnError(f"{path}: {len(images)} images are too few to train on and to hold one out")
         images = images[..., GRB]
