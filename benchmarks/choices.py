@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from bfncodec.blocks import image as image_blocks
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.ledger import Ledger
 from bfncodec.flow.schedule import Group
 from bfncodec.models import zoo
-from bfncodec.models.image import canvas, learning_heads
 from bfncodec.models.image import coefficients as coefficients_image
-from bfncodec.models.image.lattice import Lattice
-from bfncodec.models.image.wavefront import Wavefront
+from bfncodec.models.image import learning_heads, streams
+from bfncodec.models.image.lattice import LatticeSource
+from bfncodec.models.image.passes import STRIDE
+from bfncodec.models.image.wavefront import WavefrontSource
 from bfncodec.train.image.photographs import HELD_OUT, load_folder
 
 Planes = np.ndarray
@@ -38,7 +38,7 @@ def rate(crops: list[Planes], size: Callable[[Planes], int]) -> float:
     return 8 * sum(map(size, crops)) / sum(crop.size for crop in crops)
 
 
-def pushed(model: Wavefront | Lattice) -> tuple[int, Ledger]:
+def pushed(model: WavefrontSource | LatticeSource) -> tuple[int, Ledger]:
     """Bytes of a model's stream, and its ledger."""
     coder, ledger = Coder(), Ledger()
     protocol.encode(coder, model, ledger)
@@ -47,12 +47,12 @@ def pushed(model: Wavefront | Lattice) -> tuple[int, Ledger]:
 
 def thumbnail_rows(crops: list[Planes]) -> list[str]:
     """Cost of the thumbnail for n noisy steps, beside the cost of as many other pixels."""
-    nets = image_blocks.networks(zoo.find("photo"), "float32")
+    nets = streams.networks(zoo.find("photo"), "float32")
     rows = []
     for steps in (0, 2, 4, 8):
         bits = values = rest = others = 0.0
         for crop in crops:
-            model = Wavefront(nets, crop.shape, nets.coefficients, crop)
+            model = WavefrontSource(nets, crop, nets.coefficients)
             model.groups[0] = Group(model.groups[0].size, model.groups[0].steps[:steps])
             ledger = pushed(model)[1]
             first = ledger.groups[0]
@@ -67,7 +67,7 @@ def thumbnail_rows(crops: list[Planes]) -> list[str]:
 
 def lattice_rows(crops: list[Planes]) -> list[str]:
     """Size of the lattice schedule for n noisy steps in the first channel of the coarse levels."""
-    nets = image_blocks.networks(zoo.find("photo"), "float32")
+    nets = streams.networks(zoo.find("photo"), "float32")
     rows = []
     for levels in ((3,), (3, 2)):
         for steps in (0, 2, 8):
@@ -75,7 +75,7 @@ def lattice_rows(crops: list[Planes]) -> list[str]:
 
             def size(crop: Planes, levels: tuple[int, ...] = levels, steps: int = steps) -> int:
                 nonlocal calls
-                model = Lattice(nets, crop.shape, crop)
+                model = LatticeSource(nets, crop)
                 noise = model.groups[0].steps[:steps]
                 for number, target in enumerate(model.targets):
                     if target.level in levels and target.channels == (0,):
@@ -90,7 +90,7 @@ def lattice_rows(crops: list[Planes]) -> list[str]:
 
 def learning_rows(crops: list[Planes]) -> list[str]:
     """Size of the wavefront schedule with and without learning heads and with a fitted base."""
-    nets = image_blocks.networks(zoo.find("photo"), "float32")
+    nets = streams.networks(zoo.find("photo"), "float32")
     rows = []
     never = 1 << 60
     for name, pixels, fitted in (
@@ -106,7 +106,7 @@ def learning_rows(crops: list[Planes]) -> list[str]:
         def size(crop: Planes, fitted: bool = fitted) -> int:
             coefficients = coefficients_image.choose(crop, nets.coefficients) if fitted else nets.coefficients
             more = len(coefficients_image.pack(coefficients, nets.coefficients))
-            return pushed(Wavefront(nets, crop.shape, coefficients, crop))[0] + more
+            return pushed(WavefrontSource(nets, crop, coefficients))[0] + more
 
         rows.append(f"| {name} | {rate(crops, size):.4f} |")
     learning_heads.LEARN_PIXELS = 1024
@@ -129,7 +129,7 @@ def main() -> None:
         f"`python -m benchmarks.choices --data DIR --skip FILE`: {len(crops)} crops ({pixels / 1e6:.2f} megapixels) of "
         f"photographs that training leaves out; model `photo` ({zoo.digest(zoo.find('photo')).hex()}).",
         "",
-        f"## Noisy steps of the thumbnail (stride {canvas.STRIDE})",
+        f"## Noisy steps of the thumbnail (stride {STRIDE})",
         "",
         "| steps | thumbnail, bits a subpixel | other pixels | size of the file against no thumbnail |",
         "|---|---|---|---|",

@@ -21,8 +21,10 @@ from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.flow.theta import Theta
 from bfncodec.models import zoo
-from bfncodec.models.image import canvas
+from bfncodec.models.image import streams
+from bfncodec.models.image.passes import GRB, STRIDE
 from bfncodec.picture import Layout, Origin, Picture
+from bfncodec.presets import Choices
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 SHOWN = (1, 2, 4, 6, 8)  # noisy steps
@@ -33,11 +35,11 @@ class Watched:
     """A decoding, and what was seen on the way."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
-        block = image.encode_pictures([Picture(Origin.ARRAY, Layout.RGB, pixels)], "float32")
-        assert block.image is not None
-        part = block.image.passes[0]
-        nets = image.networks(zoo.find_hash(block.image.model), "float32")
-        model: Any = image._model(nets, part, (1, *pixels.shape), block.image.schedule)
+        form = image.encode([Picture(Origin.ARRAY, Layout.RGB, pixels)], Choices("cpu")).form
+        assert isinstance(form, image.Image)
+        part = form.passes[0]
+        nets = streams.networks(zoo.find_hash(form.model), "float32")
+        model: Any = streams._sink(nets, part, (1, *pixels.shape), form.schedule)
         self.coder = Coder(bytes(part.stream))
         self.means: list[NDArray[np.uint8]] = []
         self.images: list[NDArray[np.uint8]] = []
@@ -51,20 +53,20 @@ class Watched:
                 # Means of three planes (G, R, B) in 1/16 level.
                 planes = theta.means().reshape(3, *model.thumbnail_shape[1:]) / 16
                 if theta.steps:
-                    self.means.append(planes[[1, 0, 2]].transpose(1, 2, 0).clip(0, 255).astype(np.uint8))
+                    self.means.append(planes[GRB].transpose(1, 2, 0).clip(0, 255).astype(np.uint8))
             self.levels.append(self.coder.bits)
             return output(span, theta)
 
         def watched_reveal(group: int, values: Any) -> None:
             reveal(group, values)
             if group == 0:
-                self.thumbnail = model.thumbnails()[0][..., [1, 0, 2]]
+                self.thumbnail = model.thumbnails()[0][..., GRB]
             if group in stops:
-                self.images.append(model.images()[0][..., [1, 0, 2]])
+                self.images.append(model.images()[0][..., GRB])
                 self.marks.append(len(self.levels) - 1)
 
         model.output, model.reveal = watched_output, watched_reveal
-        protocol.decode(self.coder, model, image._silent(part.silent, model))
+        protocol.decode(self.coder, model, streams._silent(part.silent, model))
         self.levels.append(self.coder.bits)
         self.variables = model.groups[0].size
 
@@ -88,7 +90,7 @@ def diagonals(path: Path, seen: Watched) -> None:
         height, width, _ = known.shape
         y, x = np.indices((height, width))
         last = fraction * (width - 1 + 4 * (height - 1))
-        hidden = (x + 4 * y > last) & ((x % canvas.STRIDE > 0) | (y % canvas.STRIDE > 0))
+        hidden = (x + 4 * y > last) & ((x % STRIDE > 0) | (y % STRIDE > 0))
         known[hidden] = 255
         axes.imshow(known, interpolation="nearest")
         axes.set_title(f"{fraction:.0%} of the diagonals", fontsize="medium")

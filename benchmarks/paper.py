@@ -22,16 +22,15 @@ from numpy.typing import NDArray
 
 from benchmarks import measure as machine
 from benchmarks.tables import table
-from bfncodec.blocks import image
-from bfncodec.blocks import single as single_blocks
-from bfncodec.blocks import text as text_blocks
-from bfncodec.blocks.single import Sender
+from bfncodec.blocks import image, text
 from bfncodec.coding.channels import channel
 from bfncodec.flow.schedule import Step
 from bfncodec.flow.theta import Theta, VectorTheta, prior
 from bfncodec.measure import account
 from bfncodec.models import zoo
+from bfncodec.models.paper import streams
 from bfncodec.picture import Layout, Origin, Picture
+from bfncodec.presets import Choices
 
 MODELS = Path(__file__).parents[1] / "models"
 RESULTS = Path(__file__).with_name("results")
@@ -89,11 +88,10 @@ def run(name: str, data: Path, sender: str, steps: int, batch: int, count: int) 
     file = io.BytesIO()
     np.save(file, values)
     content = values.tobytes() if name == "text8" else file.getvalue()
-    single = single_blocks.Settings(steps, Sender[sender.upper()], batch)
     # Another path doubles the work; the two slowest models are measured along one.
     paths = 1 if name in ("cifar10", "text8") else 2
-    path = str(MODELS / f"{name}.safetensors")
-    told = account.measure(content, account.Settings(model=path, single=single, paths=paths))
+    choices = Choices(model=str(MODELS / f"{name}.safetensors"), steps=steps, sender=sender, batch=batch)
+    told = account.measure(content, choices, account.PixelLedger.of(paths))
     del told["groups"]
     return told | {"sender": sender, "steps": steps, "batch": batch, "items": count}
 
@@ -101,7 +99,7 @@ def run(name: str, data: Path, sender: str, steps: int, batch: int, count: int) 
 def continuous(name: str, data: Path, count: int) -> dict[str, float]:
     """Bits an item of MANY steps, from DRAWS random steps of every item, with the standard error."""
     path = MODELS / f"{name}.safetensors"
-    predictor = single_blocks.predictor(path, "float32")
+    predictor = streams.predictor(path, "float32")
     spec = predictor.spec
     table_ = np.zeros(256, np.int64)
     table_[list(spec.alphabet)] = np.arange(spec.levels)
@@ -165,14 +163,14 @@ def codecs(data: Path, count: int) -> dict[str, float]:
     pixels = items("cifar10", data, count)
     pictures = [Picture(Origin.ARRAY, Layout.RGB, one) for one in pixels]
     for effort in ("default", "lattice"):
-        block = image.encode_pictures(pictures, "float32", effort=effort)
-        assert block.image is not None
-        made[f"cifar10 {effort}"] = 8 * sum(len(part.stream) for part in block.image.passes) / pixels.size
-    text = items("text8", data, count).tobytes()
+        made[f"cifar10 {effort}"] = (
+            8 * image.encode(pictures, Choices("cpu", effort=effort)).form.coded_bytes / pixels.size
+        )
+    letters = items("text8", data, count).tobytes()
     for effort in ("default", "blocks"):
-        coded = text_blocks.encode_text(text, effort=effort).text
-        assert coded is not None
-        made[f"text8 {effort}"] = 8 * sum(map(len, coded.streams)) / len(text)
+        made[f"text8 {effort}"] = (
+            8 * text.encode(letters, Choices("cpu", effort=effort)).form.coded_bytes / len(letters)
+        )
     return made
 
 

@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import features, measure
-from bfncodec.blocks import single
 from bfncodec.cli.sample import SAMPLERS
 from bfncodec.models import sample, zoo
+from bfncodec.models.paper import streams
 from bfncodec.models.paper.spec import Spec
 
 STEPS = (5, 10, 25, 50, 100)
@@ -42,7 +42,7 @@ def draw(model: Path, work: Path, sampler: str, steps: int, items: int, end: str
     path = stored(work, model, sampler, steps, items, end)
     if path.exists():
         return
-    predictor = single.predictor(model, "float32")
+    predictor = streams.predictor(model, "float32")
     start = time.perf_counter()
     made = sample.paper(predictor, items, steps, sampler, 0, end)
     seconds = time.perf_counter() - start
@@ -283,7 +283,7 @@ def main(
     path = out / "samples.json"
     results: dict[str, Row] = json.loads(path.read_text()) if path.exists() else {}
     for model in models:
-        spec = single.predictor(model, "float32").spec
+        spec = streams.predictor(model, "float32").spec
         for number in steps:
             for sampler in samplers:
                 for end in ends(spec, sampler):

@@ -51,16 +51,16 @@ def train(data: Path, skip: frozenset[str], seconds: float, pieces: int, model: 
     """Train for so many seconds of processor time, the rates falling with them; write the model."""
     import torch
 
-    from bfncodec.train import checkpoint
+    from bfncodec.train import checkpoint, loop
     from bfncodec.train.text import corpus
     from bfncodec.train.text import train as text_training
 
     torch.set_num_threads(1)
     train_texts = corpus.Corpus(data, skip)
-    warm_up = text_training.Trainer(train_texts, text_training.Plan(steps=3), "cpu", click.echo)
+    warm_up = text_training.TextTraining(train_texts, text_training.TextPlan(steps=3), "cpu", click.echo)
     warm_up.run(model.with_suffix(".warm-up"), 1e9)  # compiles
     model.with_suffix(".warm-up").unlink()
-    trainer = text_training.Trainer(train_texts, text_training.Plan(steps=1 << 30), "cpu", click.echo)
+    trainer = text_training.TextTraining(train_texts, text_training.TextPlan(steps=1 << 30), "cpu", click.echo)
     start, wall = time.process_time(), time.perf_counter()
 
     def factor(step: int, steps: int, decay: float) -> float:
@@ -69,7 +69,7 @@ def train(data: Path, skip: frozenset[str], seconds: float, pieces: int, model: 
             raise Finished
         return min(1.0, (step + 1) / 200, left / decay)
 
-    with mock.patch.object(text_training, "rate_factor", factor):
+    with mock.patch.object(loop, "rate_factor", factor):
         try:
             trainer.run(model, 1e9)
         except Finished:
@@ -88,7 +88,7 @@ def packaged(data: Path, skip: frozenset[str], model: Path) -> Row:
     from bfncodec.train.text import corpus
     from bfncodec.train.text import train as text_training
 
-    trainer = text_training.Trainer(corpus.Corpus(data, skip), text_training.Plan(), "cpu", click.echo)
+    trainer = text_training.TextTraining(corpus.Corpus(data, skip), text_training.TextPlan(), "cpu", click.echo)
     trainer.start_from(zoo.tensors(model))
     made = {"packaged": True, "train_s": 60 * PACKAGED_MINUTES, "seen": PACKAGED_SEEN}
     return made | {"held_out_bits": trainer.validate()}

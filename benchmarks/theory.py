@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bfncodec import presets
-from bfncodec.blocks import image as image_blocks
+from bfncodec import media, presets
+from bfncodec.blocks import image
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.ledger import Ledger
-from bfncodec.container import Block
-from bfncodec.media import png
+from bfncodec.exact import kernels
 from bfncodec.models import zoo
+from bfncodec.models.image import streams
+from bfncodec.presets import Choices
 
 Bits = dict[str, float]
 
@@ -22,15 +23,15 @@ def compare(images: list[Path], effort: str) -> dict[str, Bits]:
     Each for the groups with noisy steps, for the others, and for the whole payload, whose
     bytes are counted as written. RGB images only.
     """
-    kernel = "auto"
     kinds = ("noisy", "exact", "whole")
     sums = {kind: {"payload": 0.0, "n_step_loss": 0.0, "path_loss": 0.0} for kind in kinds}
     for path in images:
-        picture = png.parse(path.read_bytes(), presets.MAX_PIXELS)
+        picture = media.parse(path.read_bytes(), presets.MAX_PIXELS)
         assert picture is not None
         ledger = Ledger()
-        block = image_blocks.encode_pictures([picture], kernel, effort=effort, ledger=ledger)
-        for kind, bits in _coded_bits(block, kernel).items():
+        form = image.encode([picture], Choices(effort=effort), ledger).form
+        assert isinstance(form, image.Image)
+        for kind, bits in _coded_bits(form).items():
             sums[kind]["payload"] += bits
         for group in ledger.groups:
             for kind in ("noisy" if group.path else "exact", "whole"):
@@ -39,15 +40,14 @@ def compare(images: list[Path], effort: str) -> dict[str, Bits]:
     return sums
 
 
-def _coded_bits(block: Block, kernel: str) -> Bits:
+def _coded_bits(made: image.Image) -> Bits:
     """Bits of the payload by kind of group: what the stack loses while each is decoded."""
-    made = block.image
-    assert made is not None and len(made.passes) == 1
+    assert len(made.passes) == 1
     part = made.passes[0]
-    nets = image_blocks.networks(zoo.find_hash(made.model), kernel)
-    model = image_blocks._model(nets, part, (1, made.height, made.width, 3), made.schedule)
-    silent = image_blocks._silent(part.silent, model)
-    coder = Coder(part.stream)
+    nets = streams.networks(zoo.find_hash(made.model), kernels.kernel_name("auto"))
+    model = streams._sink(nets, part, (1, made.height, made.width, 3), made.schedule)
+    silent = streams._silent(part.silent, model)
+    coder = Coder(bytes(part.stream))
     levels = [coder.bits]
     reveal = model.reveal
 
