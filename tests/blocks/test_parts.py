@@ -18,17 +18,18 @@ import pytest
 from tools.command import call, good, listing
 
 import bfncodec
-from bfncodec import container, decoding, encoding
+from bfncodec import container, decoding, encoding, inputs, media
 from bfncodec.blocks import plain, smallest, text
-from bfncodec.blocks import text as text_blocks
+from bfncodec.blocks.plain import Stored
 from bfncodec.container import Block, File
 from bfncodec.errors import BfnError, CorruptFile, LimitExceeded, TruncatedFile, UnsupportedFeature
+from bfncodec.presets import Choices
 
 PART = 20_000
 
 STOPPED_WITHIN = """
 import os, signal, time
-from bfncodec import api
+from bfncodec import decoding
 from bfncodec.blocks import smallest
 from bfncodec.cli.main import run
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -36,7 +37,7 @@ smallest.PART = 20_000
 def stop(*_):
     os.write(2, b"ready")
     time.sleep(30)
-api.verify = stop
+decoding.verify = stop
 run()
 """
 
@@ -86,7 +87,7 @@ def payload_start(data: bytes) -> int:
 def mixed() -> tuple[bytes, bytes]:
     """An item and its file in three parts, LZMA, stored and text."""
     pieces = [b"A line that comes again and again.\n" * 20, random(200), STORY[:300]]
-    blocks = [*map(plain.encode, pieces[:2]), text.encode_text(pieces[2])]
+    blocks = [*map(plain.encode, pieces[:2]), text.encode(pieces[2], Choices())]
     return b"".join(pieces), container.write(File(blocks))
 
 
@@ -113,8 +114,6 @@ def everywhere(folder: Path, data: bytes, *options: str, **choices: Any) -> byte
 @pytest.mark.parametrize("name", ITEMS)
 def test_items_in_parts_or_whole(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, spooled: int) -> None:
     """The smaller; the same bytes everywhere, with temporary files on disk and in memory."""
-    from bfncodec import inputs
-
     monkeypatch.setattr(inputs, "SPOOLED", spooled)
     data, wanted = ITEMS[name]
     encoded = everywhere(folder, data)
@@ -150,10 +149,8 @@ def test_parts_that_are_hopeful_are_tried_as_text(folder: Path, monkeypatch: pyt
 
 def test_up_to_a_part_nothing_is_cut(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    right = smallest.encode
-    monkeypatch.setattr(
-        smallest, "encode", lambda item, *rest, **more: seen.append(len(item)) or right(item, *rest, **more)
-    )
+    right = smallest.in_parts
+    monkeypatch.setattr(smallest, "in_parts", lambda item, *rest: seen.append(len(item)) or right(item, *rest))
     for size in (PART - 1, PART, PART + 1):
         data = random(size)
         assert bfncodec.encode(data) == container.write(File([plain.encode(data)]))
@@ -218,11 +215,10 @@ def error_of(data: bytes, **choices: Any) -> BaseException:
 def test_what_only_begins_like_an_image_is_not_read_whole(
     folder: Path, monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
-    from bfncodec.media import png as media
-
     monkeypatch.setattr(media, "METADATA_LIMIT", 1000)
     monkeypatch.setattr(media, "HEAD", 1000)
-    monkeypatch.setattr(media, "parse", None)
+    for medium in media.MEDIA:
+        monkeypatch.setattr(medium, "parse", None)
     data = head.ljust(PART * 8, b"a")
     assert bfncodec.decode(bfncodec.encode(data)) == data
     assert type(error_of(data, media="image")) is UnsupportedFeature
@@ -266,7 +262,7 @@ def test_what_cannot_be_a_part() -> None:
 def test_claims_of_parts_cost_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     """Row 27: refused before the first part is decoded."""
     item, data = mixed()
-    monkeypatch.setattr(decoding, "pieces", None)
+    monkeypatch.setattr(plain, "pieces", None)
     result = call(command, "--max-output", len(item) - 1, given=data)
     assert (result.code, result.out) == (1, b"") and "--max-output" in result.err
 
@@ -290,10 +286,9 @@ def test_info_of_parts(folder: Path) -> None:
 def damages() -> dict[str, bytes]:
     """The file of `mixed`, damaged everywhere but in its header."""
     _, data = mixed()
-    first, second, third = decoding.read(data).blocks
     start = payload_start(data)
-    lengths = [len(first.data), len(second.data), sum(map(len, third.text.streams)) if third.text else 0]
-    ends = np.cumsum([start, *lengths]).tolist()
+    ends = np.cumsum([start, *(block.payload_bytes for block in decoding.read(data).blocks)]).tolist()
+    assert len(ends) == 4 and ends[-1] == len(data)
     made = {f"part {number}": flipped(data, (ends[number] + ends[number + 1]) // 2) for number in range(3)}
     made |= {f"cut at {end}": data[:end] for end in ends[:-1]} | {"cut": data[:-1], "trailing": data + b"\0"}
     made["twice"] = data + data
@@ -340,12 +335,12 @@ def test_standard_output_gets_checked_parts_only(folder: Path) -> None:
 
 def test_what_does_not_decode_is_not_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 1: an encoder that errs in the last part is caught by the check after it."""
-    right = text.encode_text
+    right = text.encode
 
-    def wrong(data: bytes, *rest: Any, **options: Any) -> Block:
-        return right(data if len(data) == PART else data.swapcase(), *rest, **options)
+    def wrong(data: bytes, *rest: Any) -> Block:
+        return right(data if len(data) == PART else data.swapcase(), *rest)
 
-    monkeypatch.setattr(text_blocks, "encode_text", wrong)
+    monkeypatch.setattr(text, "encode", wrong)
     (folder / "book").write_bytes(STORY[: PART + 500])
     before = listing(folder)
     for options in ([], ["--output-dir", "new"]):
@@ -359,9 +354,9 @@ def test_an_input_that_shrinks_is_an_error(folder: Path, monkeypatch: pytest.Mon
     (folder / "log").write_bytes(ITEMS["lines"][0])
     right = encoding.encode_file
 
-    def late(*given: Any, **choices: Any) -> File:
+    def late(*given: Any) -> File:
         os.truncate(folder / "log", 100)
-        return right(*given, **choices)
+        return right(*given)
 
     monkeypatch.setattr(encoding, "encode_file", late)
     result = call("encode", "log")
@@ -401,8 +396,8 @@ def peak(*arguments: str | int) -> int:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("mode", [Mode.STORED, Mode.LZMA])
-def test_memory_does_not_grow_with_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
+@pytest.mark.parametrize("mode", ["stored", "lzma"])
+def test_memory_does_not_grow_with_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     monkeypatch.setattr(smallest, "PART", 1 << 20)
     peaks: dict[str, list[int]] = {"encode": [], "test": [], "decode": []}
     for size in (4 << 20, 24 << 20):
@@ -410,8 +405,8 @@ def test_memory_does_not_grow_with_the_file(folder: Path, monkeypatch: pytest.Mo
         with (folder / "zeros").open("wb") as file:
             file.truncate(size)
         peaks["encode"].append(peak("encode", "-f", "zeros"))
-        if mode is Mode.STORED:
-            block = Block(Mode.STORED, 1, size, container.digest(data), data)
+        if mode == "stored":
+            block = Block(1, size, container.hasher(data).digest(), Stored(data))
             (folder / "zeros.bfn").write_bytes(container.write(File([block])))
         del data
         peaks["test"].append(peak("test", "zeros.bfn"))

@@ -21,7 +21,7 @@ from tools.command import call, good
 import bfncodec
 from bfncodec import container, decoding
 from bfncodec.blocks import single as single_blocks
-from bfncodec.blocks.single import Sender
+from bfncodec.blocks.single import Sender, Single
 from bfncodec.cli.files import TIED
 from bfncodec.coding import protocol
 from bfncodec.coding.ledger import Ledger
@@ -31,6 +31,9 @@ from bfncodec.exact import kernels
 from bfncodec.models import authors, zoo
 from bfncodec.models.authors.configs import CONFIGS
 from bfncodec.models.paper import spec as specs
+from bfncodec.models.paper import streams as paper_streams
+from bfncodec.picture import Picture
+from bfncodec.presets import Choices
 from bfncodec.train import checkpoint
 
 SPECS = make_tiny_paper.SPECS
@@ -46,12 +49,24 @@ def symbols(model: str, items: int, seed: int = 0) -> bytes:
     return np.frombuffer(spec.alphabet, np.uint8)[drawn].tobytes()
 
 
-def single(data: bytes, model: str, steps: int, sender: Sender, batch: int, kernel: str = "float32") -> bytes:
-    return container.write(File([block(data, model, steps, sender, batch, kernel)]))
+def single(data: bytes, model: str, steps: int, sender: Sender, batch: int, ledger: Ledger | None = None) -> bytes:
+    return container.write(File([block(data, model, steps, sender, batch, ledger)]))
 
 
-def block(data: bytes, model: str, steps: int, sender: Sender, batch: int, kernel: str = "float32") -> Block:
-    return single_blocks.encode(data, zoo.find(model), kernel, single_blocks.Settings(steps, sender, batch))
+def block(data: bytes, model: str, steps: int, sender: Sender, batch: int, ledger: Ledger | None = None) -> Block:
+    name = sender.name.lower()
+    return single_blocks.encode(data, Choices("cpu", model, steps=steps, sender=name, batch=batch), ledger)
+
+
+def form_of(block: Block) -> Single:
+    assert isinstance(block.form, Single)
+    return block.form
+
+
+def decoded(block: Block) -> bytes:
+    (content,) = block.form.decode(block, "cpu")
+    assert not isinstance(content, Picture)
+    return b"".join(content)
 
 
 # There and back
@@ -63,8 +78,8 @@ def test_data_items_come_back(model: str, sender: Sender, batch: int, items: int
     """Also with a batch that is larger than what there is."""
     data = symbols(model, items) + b"the rest"[: SPECS[model].size - 1]
     encoded = single(data, model, 3, sender, batch)
-    made = decoding.read(encoded).blocks[0].single
-    assert made is not None and made.batch == min(batch, items) and not made.inexact
+    made = form_of(decoding.read(encoded).blocks[0])
+    assert made.batch == min(batch, items) and not made.inexact and not made.tied
     assert bfncodec.decode(encoded) == data
 
 
@@ -101,8 +116,8 @@ def test_arrays_of_numpy_are_frames(tmp_path: Path) -> None:
     long = b"\x93NUMPY\2\0" + (300).to_bytes(4, "little") + bytes(300)
     for content in (data, long + symbols("tiny-values", 1), data + b"!"):
         encoded = single(content, "tiny-values", 1, Sender.DITHER, 1)
-        made = decoding.read(encoded).blocks[0].single
-        assert made is not None and made.before == (312 if content is not data and content[6] == 2 else 128)
+        made = form_of(decoding.read(encoded).blocks[0])
+        assert made.before == (312 if content is not data and content[6] == 2 else 128)
         assert bfncodec.decode(encoded) == content
     for short in (b"\x93NUMPY", b"\x93NUMPY\1\0\xff\xff" + bytes(90)):
         with pytest.raises(UnsupportedFeature):
@@ -116,7 +131,7 @@ def test_archives_hold_data_items(tmp_path: Path) -> None:
     good("encode", "-m", "tiny-binary", tmp_path / "a", tmp_path / "b", "-o", tmp_path / "c.bfn")
     encoded = (tmp_path / "c.bfn").read_bytes()
     assert bfncodec.decode_items(encoded) == contents
-    assert {one.mode.name for one in decoding.read(encoded).blocks} == {"SINGLE"}
+    assert {one.form.name for one in decoding.read(encoded).blocks} == {"single"}
     items = reference_decoder.decode(encoded, zoo.find("tiny-binary"))
     assert {item.name: item.content for item in items} == {b"a": contents["a"], b"b": contents["b"]}
 
@@ -133,17 +148,21 @@ def test_any_fitting_content_comes_back(data: st.DataObject) -> None:
     assert bfncodec.decode(encoded) == content
 
 
+def payload_bits(block: Block) -> int:
+    """Of the stream, without the seed that it goes on from."""
+    return 8 * form_of(block).coded_bytes - form_of(block).seed_bits
+
+
 @models
 def test_constant_content_comes_back(model: str) -> None:
     """Symbols 0 alone must cost something: on an empty stack they would not, and nothing would be left to write."""
     spec = SPECS[model]
     for sender in spec.senders:
         for symbol in (spec.alphabet[0], spec.alphabet[-1]):
-            ledger, costs, data = Ledger(), single_blocks.Costs(), bytes([symbol]) * (2 * spec.size)
-            how = single_blocks.Settings(2, Sender[sender.upper()], 1)
-            made = single_blocks.encode(data, zoo.find(model), "float32", how, ledger, costs)
+            ledger, data = Ledger(), bytes([symbol]) * (2 * spec.size)
+            made = block(data, model, 2, Sender[sender.upper()], 1, ledger)
             assert bfncodec.decode(container.write(File([made]))) == data
-            assert abs(costs.payload - ledger.path_loss) < 4
+            assert abs(payload_bits(made) - ledger.path_loss) < 4
 
 
 @pairs
@@ -155,13 +174,16 @@ def test_the_second_decoder_agrees(model: str, sender: Sender) -> None:
 
 
 @pairs
-def test_every_kernel_codes_the_same_bytes(model: str, sender: Sender) -> None:
+def test_every_kernel_codes_the_same_bytes(model: str, sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     data = symbols(model, 2)
     names = [name for name in kernels.NAMES if name != "torch-cuda"]
-    blocks = {name: block(data, model, 3, sender, 2, name) for name in names}
-    assert len({container.write(File([one])) for one in blocks.values()}) == 1
-    for name, one in blocks.items():
-        assert single_blocks.decode(one, name) == data
+    files = set()
+    for name in names:
+        monkeypatch.setattr(kernels, "kernel_name", lambda device, name=name: name)
+        one = block(data, model, 3, sender, 2)
+        files.add(container.write(File([one])))
+        assert decoded(one) == data
+    assert len(files) == 1
 
 
 # Theory
@@ -170,12 +192,14 @@ def test_every_kernel_codes_the_same_bytes(model: str, sender: Sender) -> None:
 @pairs
 @pytest.mark.parametrize("batch", [1, 3])
 def test_what_is_coded_is_the_path_loss(model: str, sender: Sender, batch: int) -> None:
-    ledger, costs = Ledger(others=[[]]), single_blocks.Costs()
-    how = single_blocks.Settings(6, sender, batch)
-    made = single_blocks.encode(symbols(model, 6), zoo.find(model), "float32", how, ledger, costs)
-    assert made.single is not None and len(ledger.groups) == 6 // batch
-    assert costs.payload + costs.seed == 8 * len(made.single.stream)
-    assert abs(costs.payload - ledger.path_loss) <= max(2, 2e-4 * ledger.path_loss)
+    ledger = Ledger(others=[[]])
+    made = block(symbols(model, 6), model, 6, sender, batch, ledger)
+    form = form_of(made)
+    assert len(ledger.groups) == 6 // batch
+    assert form.coded_bytes == len(form.stream)
+    spent = sum(sum(group.spent) + group.reconstruction_spent for group in ledger.groups)
+    assert payload_bits(made) == spent
+    assert abs(spent - ledger.path_loss) <= max(2, 2e-4 * ledger.path_loss)
     for group in ledger.groups:
         assert len(group.path) == 6
         assert max(abs(path - spent) for path, spent in zip(group.path, group.spent, strict=True)) < 3
@@ -193,12 +217,11 @@ def test_a_group_that_costs_less_than_nothing_starves_no_other(monkeypatch: pyte
 
     sure = Sure()
     sure.spec = spec  # type: ignore[attr-defined]
-    monkeypatch.setattr(single_blocks, "predictor", lambda path, kernel: sure)
+    monkeypatch.setattr(paper_streams, "predictor", lambda path, kernel: sure)
     ledger, data = Ledger(), bytes(100 * spec.size)
-    how = single_blocks.Settings(2, Sender.GAUSSIAN, 1)
-    made = single_blocks.encode(data, zoo.find("tiny-binary"), "float32", how, ledger)
+    made = block(data, "tiny-binary", 2, Sender.GAUSSIAN, 1, ledger)
     assert ledger.path_loss < 1 and all(len(group.path) == 2 for group in ledger.groups)
-    assert single_blocks.decode(made, "float32") == data
+    assert decoded(made) == data
 
 
 def test_a_dry_stack_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,16 +313,16 @@ def test_every_byte_counts(model: str, sender: Sender) -> None:
         bfncodec.decode(encoded + b"\0")
 
 
-CLAIMS: dict[str, Callable[[Block, container.Single], None]] = {
-    "steps": lambda one, made: setattr(made, "steps", container.SINGLE_STEPS + 1),
-    "size": lambda one, made: setattr(one, "size", container.TEXT_LIMIT + 1),
+CLAIMS: dict[str, Callable[[Block, Single], None]] = {
+    "steps": lambda one, made: setattr(made, "steps", single_blocks.STEP_LIMIT + 1),
+    "size": lambda one, made: setattr(one, "size", single_blocks.SIZE_LIMIT + 1),
     "work": lambda one, made: (setattr(one, "size", 1 << 30), setattr(made, "steps", 65))[0],
-    "seed": lambda one, made: setattr(made, "seed", container.SINGLE_SEED + 1),
+    "seed": lambda one, made: setattr(made, "seed", single_blocks.SEED_LIMIT + 1),
     "group": lambda one, made: (setattr(one, "size", 48 << 16), setattr(made, "batch", 1 << 16))[0],
     "much seed": lambda one, made: (
         setattr(one, "size", 48 * 20000),
         setattr(made, "batch", 20000),
-        setattr(made, "steps", container.SINGLE_STEPS),
+        setattr(made, "steps", single_blocks.STEP_LIMIT),
     )[0],
     "before": lambda one, made: setattr(made, "before", 1 << 40),
 }
@@ -308,8 +331,7 @@ CLAIMS: dict[str, Callable[[Block, container.Single], None]] = {
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_claims_of_data_items_are_refused_at_once(claim: str) -> None:
     one = block(symbols("tiny-bytes", 2), "tiny-bytes", 2, Sender.GAUSSIAN, 1)
-    assert one.single is not None
-    CLAIMS[claim](one, one.single)
+    CLAIMS[claim](one, form_of(one))
     encoded = container.write(File([one]))
     started = time.perf_counter()
     with pytest.raises((LimitExceeded, CorruptFile)):
@@ -322,14 +344,14 @@ def test_the_encoder_keeps_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     encode = functools.partial(block, data, "tiny-binary")
     with pytest.raises(LimitExceeded, match="4097 noisy steps"):
         encode(4097, Sender.DITHER, 1)
-    for name, value, match in (
-        ("SINGLE_WORK", 100, "too large for 2"),
-        ("TEXT_LIMIT", 60, "larger than 60"),
-        ("SINGLE_GROUP", 63, "smaller batch"),
-        ("SINGLE_SEED", 10, "smaller batch"),
+    for place, name, value, match in (
+        (single_blocks, "WORK_LIMIT", 100, "too large for 2"),
+        (single_blocks, "SIZE_LIMIT", 60, "larger than 60"),
+        (paper_streams, "GROUP_LIMIT", 63, "smaller batch"),
+        (paper_streams, "SEED_LIMIT", 10, "smaller batch"),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(container, name, value)
+            patch.setattr(place, name, value)
             with pytest.raises(LimitExceeded, match=match):
                 encode(2, Sender.GAUSSIAN, 4)
     monkeypatch.setattr(single_blocks, "FRAME_LIMIT", 3)
@@ -355,15 +377,15 @@ def float_model(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("float_model", authors_names.TINY, indirect=True)
 def test_models_in_floating_point_are_told(float_model: Path, tmp_path: Path) -> None:
     """They code and decode here, and each command says that it may be only here."""
-    spec = single_blocks.predictor(float_model, "float32").spec
+    spec = paper_streams.predictor(float_model, "float32").spec
     drawn = np.random.default_rng(0).integers(0, spec.levels, 2 * spec.size)
     data = np.frombuffer(spec.alphabet, np.uint8)[drawn].tobytes() + b"z"
     source, target = tmp_path / "data", tmp_path / "data.bfn"
     source.write_bytes(data)
     warning = f"{source}: {TIED}\n"
     assert good("encode", "-m", float_model, source).err == warning
-    one = decoding.read(target.read_bytes()).blocks[0].single
-    assert one is not None and one.inexact
+    one = form_of(decoding.read(target.read_bytes()).blocks[0])
+    assert one.inexact and one.tied
     assert bfncodec.decode(target.read_bytes()) == data
     assert good("decode", target, "-o", tmp_path / "out").err == f"{target}: {TIED}\n"
     assert (tmp_path / "out").read_bytes() == data
@@ -384,7 +406,6 @@ def test_a_model_is_of_the_kind_that_the_file_says(float_model: Path) -> None:
     path = str(float_model)
     zoo.find(path)
     file = decoding.read(bfncodec.encode(data, model=path))
-    assert file.blocks[0].single is not None
-    file.blocks[0].single.inexact = False
+    form_of(file.blocks[0]).inexact = False
     with pytest.raises(CorruptFile):
         bfncodec.decode(container.write(file))
