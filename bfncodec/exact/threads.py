@@ -36,7 +36,7 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
     if count() == 1:
         yield from items
         return
-    with _single(), ThreadPoolExecutor(1) as pool:
+    with single(), ThreadPoolExecutor(1) as pool:
         source = iter(items)
         coming = pool.submit(list, islice(source, 1))
         while item := coming.result():
@@ -45,7 +45,7 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
 
 
 @contextmanager
-def _single() -> Iterator[None]:
+def single() -> Iterator[None]:
     """Products of the whole process take one thread each until the last of those who want it so is done."""
     with _LOCK:
         _limits.append(_limits[0] if _limits else _blas().limit(limits=1))

@@ -13,7 +13,7 @@ from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.ledger import Ledger
 from bfncodec.errors import CorruptFile, LimitExceeded
-from bfncodec.exact import kernels
+from bfncodec.exact import kernels, threads
 from bfncodec.exact.layers import Tensors
 from bfncodec.models import zoo
 from bfncodec.models.image import bias_changes, coefficients, learning_heads
@@ -77,7 +77,8 @@ def decode_pass(nets: Networks, part: Pass, shape: Shape, schedule: Schedule) ->
     """The planes uint8 [N, H, W, channels] of a pass of many colours; CorruptFile if it is damaged."""
     model = _sink(nets, part, shape, schedule)
     coder = Coder(bytes(part.stream))
-    protocol.decode(coder, model, _silent(part.silent, model))
+    with threads.single():  # products of a diagonal are small: threads would mostly wait for each other
+        protocol.decode(coder, model, _silent(part.silent, model))
     if not coder.empty:
         raise CorruptFile("the payload is damaged: something is left after the last pixel")
     return model.images()
