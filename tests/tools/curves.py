@@ -14,19 +14,19 @@ from bfncodec.errors import BfnError
 from bfncodec.models.paper.spec import Spec
 from bfncodec.train import distributed
 from bfncodec.train.image.photographs import SmallImages
-from bfncodec.train.image.tasks import CosetTask, Wavefront
-from bfncodec.train.image.train import DEVIATIONS, Plan
-from bfncodec.train.loop import Trainer
-from bfncodec.train.paper import train as paper_training
-from bfncodec.train.text import train as text_training
+from bfncodec.train.image.tasks import CosetTask, PixelTask
+from bfncodec.train.image.train import DEVIATIONS, ImagePlan, ImageTraining
+from bfncodec.train.loop import Training
+from bfncodec.train.paper.train import Items, PaperPlan, PaperTraining
 from bfncodec.train.text.corpus import Corpus
+from bfncodec.train.text.train import TextPlan, TextTraining
 
 STEPS = 20
 SPEC = Spec("binary", (8, 8, 1), b"\0\1", "3", (8, 12), (1, 1), (2, 2), (3, 3), (2, 2), 8)
 # Numbers that two processes do not share evenly.
-IMAGES = Plan(width=16, blocks=1, head=8, mixtures=2, steps=STEPS, pixels=33, rounded=0.25, rate=1e-2)
-PAPER = paper_training.Plan(steps=STEPS, items=7, rate=1e-2, counts=(5, 10))
-TEXT = text_training.Plan(dimensions=1, width=8, hidden=8, windows=3, length=16, rate=2e-2, steps=STEPS)
+IMAGES = ImagePlan(width=16, blocks=1, head=8, mixtures=2, steps=STEPS, pixels=33, rounded=0.25, rate=1e-2)
+PAPER = PaperPlan(steps=STEPS, items=7, rate=1e-2, counts=(5, 10))
+TEXT = TextPlan(dimensions=1, width=8, hidden=8, windows=3, length=16, rate=2e-2, steps=STEPS)
 
 
 def quiet(_: str) -> None:
@@ -42,31 +42,33 @@ def write_data(folder: Path) -> None:
     (folder / "text").write_bytes((Path(__file__).parents[2] / "LICENSE").read_bytes())
 
 
-def trainers(folder: Path) -> dict[str, Callable[[], Trainer | paper_training.Trainer | text_training.Trainer]]:
+def trainings(folder: Path) -> dict[str, Callable[[], Training]]:
     """What is trained, by name."""
     images = SmallImages(folder / "colour.npy", 0)
 
-    def of_task(task: Wavefront | CosetTask) -> Trainer:
-        return Trainer(task, IMAGES, "cpu", quiet)
+    def of_task(task: PixelTask | CosetTask) -> Training:
+        return ImageTraining(task, IMAGES, "cpu", quiet)
+
+    def of_paper() -> Training:
+        return PaperTraining(SPEC, Items(folder / "binary.npy", SPEC), PAPER, quiet)
 
     return {
-        "wavefront": lambda: of_task(Wavefront(images, IMAGES.pixels, 0, "cpu")),
+        "wavefront": lambda: of_task(PixelTask(images, IMAGES.pixels, 0, "cpu")),
         "coset": lambda: of_task(CosetTask(images, "D", DEVIATIONS, IMAGES.pixels, 0, "cpu")),
-        "paper": lambda: paper_training.Trainer(SPEC, paper_training.Data(folder / "binary.npy", SPEC), PAPER, quiet),
-        "resumed": lambda: paper_training.Trainer(SPEC, paper_training.Data(folder / "binary.npy", SPEC), PAPER, quiet),
-        "text": lambda: text_training.Trainer(Corpus(folder / "text"), TEXT, "cpu", quiet),
+        "paper": of_paper,
+        "resumed": of_paper,
+        "text": lambda: TextTraining(Corpus(folder / "text"), TEXT, "cpu", quiet),
     }
 
 
 def curves(folder: Path, work: Path) -> dict[str, list[float]]:
     """Train everything; go on from the checkpoints in `work`."""
     made = {}
-    for name, build in trainers(folder).items():
-        trainer, path = build(), work / f"{name}.safetensors"
-        if path.exists():
-            trainer.load(path)
-        trainer.run(path, 1e9)
-        made[name] = trainer.losses
+    for name, build in trainings(folder).items():
+        training, path = build(), work / f"{name}.safetensors"
+        training.resume(path)
+        training.run(path, 1e9)
+        made[name] = training.losses
     return made
 
 

@@ -18,25 +18,16 @@ from tools import curves
 from bfncodec.models import zoo
 from bfncodec.train import distributed
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 NAMES = ("wavefront", "coset", "paper", "text")
 FLOAT = int(curves.STEPS * (1 - curves.IMAGES.rounded))  # steps before integer rounding, which enlarges float noise
 CUT = 10
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Any:
-    """Two wait for each other in so small networks."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def torchrun(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Two processes."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
-    paths = {"PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]), "OMP_NUM_THREADS": "1"}
+    paths = {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | paths)
     assert done.returncode == 0, done.stderr
     return done
@@ -58,7 +49,7 @@ def one(folder: Path) -> dict[str, list[float]]:
 
 @pytest.fixture(scope="module")
 def two(folder: Path) -> dict[str, Any]:
-    stopped = curves.trainers(folder)["resumed"]()
+    stopped = curves.trainings(folder)["resumed"]()
     batch, draws = stopped.data.batch, iter(range(CUT))
 
     def stops(count: int) -> torch.Tensor:
@@ -68,7 +59,7 @@ def two(folder: Path) -> dict[str, Any]:
     stopped.data.batch = stops
     with pytest.raises(StopIteration):
         stopped.run(folder / "two" / "resumed.safetensors", -1.0)
-    torchrun(HERE / "curves.py", folder, folder / "two")
+    torchrun(TESTS / "tools" / "curves.py", folder, folder / "two")
     return json.loads((folder / "two" / "curves.json").read_text())
 
 

@@ -28,8 +28,8 @@ from bfncodec.train.freeze import freeze
 from bfncodec.train.paper import loss as loss_paper
 from bfncodec.train.paper import train
 from bfncodec.train.paper.loss import Flow
-from bfncodec.train.paper.network import Network
-from bfncodec.train.paper.train import Data, Plan, Trainer
+from bfncodec.train.paper.network import GridTrainingNetwork
+from bfncodec.train.paper.train import Items, PaperPlan, PaperTraining
 
 BINARY = Spec("binary", (8, 8, 1), b"\0\1", "3", (8, 12), (1, 1), (2, 2), (3, 3), (2, 2), 8)
 VALUES = Spec("values", (8, 8, 1), bytes(range(16)), "0.0316227766", (8, 12), (1, 1), (2, 2), (3, 3), (2, 2), 8, 2)
@@ -270,7 +270,7 @@ def test_held_out_images_are_never_trained_on(tmp_path: Path) -> None:
     pixels[np.arange(0, 250, 50)] = 255
     np.save(tmp_path / "a.npy", pixels)
     for spec in (BINARY, VALUES):
-        data = Data(tmp_path / "a.npy", spec)
+        data = Items(tmp_path / "a.npy", spec)
         held = data.held_out(100)
         assert held.shape == (5, *spec.shape) and held.dtype == torch.int64 and (held == spec.levels - 1).all()
         assert len(data.pixels) == 245
@@ -283,21 +283,21 @@ def test_held_out_text_is_never_trained_on(tmp_path: Path, monkeypatch: pytest.M
     """The last fiftieth of what may be trained on, and nothing after it: the rest is the test set."""
     (tmp_path / "text8").write_bytes(b"a" * 4900 + b"b" * 100 + b"z" * 1000)
     monkeypatch.setattr(train, "TEXT8_TRAIN", 5000)
-    data = Data(tmp_path / "text8", CLASSES)
+    data = Items(tmp_path / "text8", CLASSES)
     assert data.held_out(99).shape == (6, 1, 16, 1) and (data.held_out(99) == 2).all()
     for _ in range(20):
         batch = data.batch(200)
         assert batch.shape == (200, 1, 16, 1) and (batch == 1).all()
     letters = np.frombuffer(bytes(train.LETTERS) * 10, np.uint8)
     letters.tofile(tmp_path / "text8")
-    text = Data(tmp_path / "text8", CLASSES).text
+    text = Items(tmp_path / "text8", CLASSES).text
     assert np.array_equal(text[:27].numpy(), np.arange(27)), "symbols in the order of the alphabet"
 
 
 def test_pixels_of_binary_images_are_chances(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.full((100, 8, 8), 64, np.uint8))
     torch.manual_seed(8)
-    data = Data(tmp_path / "a.npy", BINARY)
+    data = Items(tmp_path / "a.npy", BINARY)
     assert float(data.batch(300).float().mean()) == pytest.approx(64 / 255, abs=0.02)
     assert not torch.equal(data.batch(5), data.batch(5))
 
@@ -305,17 +305,17 @@ def test_pixels_of_binary_images_are_chances(tmp_path: Path) -> None:
 # Training
 
 
-PLAN = Plan(steps=40, items=32, rate=3e-3, counts=(5, 10))
+PLAN = PaperPlan(steps=40, items=32, rate=3e-3, counts=(5, 10))
 
 
-def trainer(name: str, path: Path, plan: Plan = PLAN, spec: Spec | None = None) -> Trainer:
+def training(name: str, path: Path, plan: PaperPlan = PLAN, spec: Spec | None = None) -> PaperTraining:
     spec = spec or SPECS[name]
-    return Trainer(spec, Data(path, spec), plan, lambda line: None)
+    return PaperTraining(spec, Items(path, spec), plan, lambda line: None)
 
 
 @every
 def test_training_learns(name: str, tmp_path: Path) -> None:
-    made = trainer(name, data_of(name, tmp_path), replace(PLAN, steps=80))
+    made = training(name, data_of(name, tmp_path), replace(PLAN, steps=80))
     before = made.validate(10)
     made.run(tmp_path / "state.safetensors", 1e9)
     assert made.step == 80
@@ -331,9 +331,9 @@ class Stop(Exception):
 def test_training_resumes_exactly(name: str, tmp_path: Path) -> None:
     path, whole = data_of(name, tmp_path), tmp_path / "whole.safetensors"
     plan = replace(PLAN, steps=20)
-    straight = trainer(name, path, plan)
+    straight = training(name, path, plan)
     straight.run(whole, 1e9)
-    broken = trainer(name, path, plan)
+    broken = training(name, path, plan)
     batch, calls = broken.data.batch, []
 
     def fails(count: int) -> torch.Tensor:
@@ -346,7 +346,7 @@ def test_training_resumes_exactly(name: str, tmp_path: Path) -> None:
     state = tmp_path / "state.safetensors"
     with pytest.raises(Stop):
         broken.run(state, 0.0)
-    resumed = trainer(name, path, replace(plan, seed=0))
+    resumed = training(name, path, replace(plan, seed=0))
     with torch.no_grad():
         for parameter in resumed.network.parameters():
             parameter.zero_()
@@ -362,8 +362,8 @@ def test_training_resumes_exactly(name: str, tmp_path: Path) -> None:
 
 def test_every_step_of_every_schedule_is_trained_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step drawn out of n + 1 stands for all of them: what is minimised is the whole n-step loss."""
-    made = trainer("binary", data_of("binary", tmp_path), replace(PLAN, steps=60, items=64, counts=(2, 4)))
-    weight, seen, losses = made.network.stem.bias, [], []
+    made = training("binary", data_of("binary", tmp_path), replace(PLAN, steps=60, items=64, counts=(2, 4)))
+    weight, seen, losses = made.grid.stem.bias, [], []
 
     def alike(network: Any, items: torch.Tensor, step: torch.Tensor, count: torch.Tensor, _: slice) -> torch.Tensor:
         seen.append(torch.stack([step, count], 1))
@@ -387,16 +387,16 @@ def test_every_step_of_every_schedule_is_trained_alike(tmp_path: Path, monkeypat
 
 def test_the_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     path, state = data_of("binary", tmp_path), tmp_path / "state.safetensors"
-    trainer("binary", path, replace(PLAN, steps=2)).run(state, 1e9)
-    trainer("binary", path, replace(PLAN, steps=9, rate=1e-4)).load(state)
+    training("binary", path, replace(PLAN, steps=2)).run(state, 1e9)
+    training("binary", path, replace(PLAN, steps=9, rate=1e-4)).load(state)
     for other in (replace(BINARY, widths=(8, 16)), replace(BINARY, blocks=(2, 1)), replace(BINARY, bottom=9)):
         with pytest.raises(BfnError, match="another network"):
-            trainer("binary", path, spec=other).load(state)
+            training("binary", path, spec=other).load(state)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_ends_training(value: float, tmp_path: Path) -> None:
-    made = trainer("binary", data_of("binary", tmp_path))
+    made = training("binary", data_of("binary", tmp_path))
     losses = made.flow.losses
 
     def breaks(*given: Any) -> torch.Tensor:
@@ -405,7 +405,7 @@ def test_a_loss_that_is_not_finite_ends_training(value: float, tmp_path: Path) -
     made.flow.losses = breaks  # type: ignore[method-assign]
     with pytest.raises(BfnError, match="step 3"):
         made.run(tmp_path / "state.safetensors", 0.0)
-    fresh = trainer("binary", tmp_path / "images.npy")
+    fresh = training("binary", tmp_path / "images.npy")
     fresh.load(tmp_path / "state.safetensors")
     assert fresh.step == 3
     assert all(torch.isfinite(weight).all() for weight in fresh.network.parameters()), "the checkpoint is sound"
@@ -439,7 +439,7 @@ def test_train_writes_a_model_that_loads(name: str, tmp_path: Path, monkeypatch:
 def test_quiet_channels_do_not_stop_the_export() -> None:
     """A channel that is never positive has a fine grid, and large weights: the grid is made coarser until they fit."""
     torch.manual_seed(9)
-    network = Network(BINARY)
+    network = GridTrainingNetwork(BINARY)
     with torch.no_grad():
         network.out.weight.normal_()
         network.down[0].weight[1:].abs_().mul_(-3)

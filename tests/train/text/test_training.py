@@ -1,10 +1,9 @@
-"""Training of text models and of their block networks: the corpus, checkpoints, what is written, the command."""
+"""Training of text models and of their block networks: checkpoints, what is written, the command."""
 
 from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -26,8 +25,9 @@ from bfncodec.flow.schedule import Draw
 from bfncodec.flow.theta import ClassTheta
 from bfncodec.models import zoo
 from bfncodec.models.text import blockwise, contexts, network
+from bfncodec.presets import Choices
 from bfncodec.train import checkpoint
-from bfncodec.train.text import blocks, corpus
+from bfncodec.train.text import blocks
 from bfncodec.train.text import train as text_training
 from bfncodec.train.text.corpus import WARM, Corpus
 
@@ -52,117 +52,9 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def small_work(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Short pieces of text to learn the mixing on, and one thread: two wait for each other in so small networks."""
+def small_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short pieces of text to learn the mixing on."""
     monkeypatch.setattr(text_training, "PIECES", (1000, 600))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-# The corpus
-
-
-def windows(made: Corpus, count: int, length: int, crlf: float = 0.0, seed: int = 0) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return [made.window(rng, length, crlf) for _ in range(count)]
-
-
-@pytest.mark.parametrize("crlf", [0.0, 0.5])
-def test_held_out_parts_are_never_trained_on(tmp_path: Path, crlf: float) -> None:
-    """The end of every file, however short: windows begin again at its start."""
-    random = np.random.default_rng(0)
-    for name, size in (("a", 64), ("b", 1000), ("c", 30_000)):
-        held = size // corpus.HELD_SHARE
-        known = random.integers(10, 60, size - held)
-        (tmp_path / name).write_bytes(bytes(known.tolist()) + bytes(random.integers(128, 256, held).tolist()))
-    made = Corpus(tmp_path)
-    assert made.bytes == sum(size - size // 32 for size in (64, 1000, 30_000))
-    for window in windows(made, 300, 200, crlf):
-        assert window.dtype == np.uint8 and len(window) == WARM + 200
-        assert window.max() < 128
-    pieces = list(made.held_out(20, 100))
-    assert len(pieces) == 20 and all(len(piece) <= WARM + 100 and piece.min() >= 128 for piece in pieces)
-    again = list(made.held_out(20, 100))
-    assert all(np.array_equal(one, other) for one, other in zip(pieces, again, strict=True))
-
-
-def test_long_files_hold_out_so_much_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus, "HELD_LIMIT", 100)
-    (tmp_path / "a").write_bytes(bytes(10_000))
-    made = Corpus(tmp_path)
-    assert made.bytes == 9900 and [len(text) for text in made.held] == [100]
-    assert not list(made.held_out(5, 10)), "too short for a piece"
-
-
-def test_short_files_begin_again(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(bytes(range(60, 160)))
-    known = 100 - 100 // 32
-    for window in windows(Corpus(tmp_path), 20, 300):
-        assert ((np.diff(window.astype(int)) - 1) % known == 0).all()
-        assert set(window.tolist()) == set(range(60, 60 + known))
-
-
-def test_kinds_are_drawn_alike_and_files_by_size(tmp_path: Path) -> None:
-    for name, size, value in (("one/a", 9000, 1), ("one/b", 1000, 2), ("two/c", 500, 3)):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(bytes([value]) * size)
-    drawn = np.bincount([int(window[0]) for window in windows(Corpus(tmp_path), 2000, 1)], minlength=4) / 2000
-    assert drawn[1] == pytest.approx(0.45, abs=0.05) and drawn[2] == pytest.approx(0.05, abs=0.02)
-    assert drawn[3] == pytest.approx(0.5, abs=0.05)
-
-
-def test_lines_that_are_made_to_end_in_crlf(tmp_path: Path) -> None:
-    """In a share of the windows, of files that have no carriage returns of their own."""
-    (tmp_path / "a").write_bytes(b"a line\nanother\n" * 100)
-    (tmp_path / "b").write_bytes(b"an old\rline\n" * 100)
-    made = Corpus(tmp_path)
-    changed = 0
-    for window in windows(made, 100, 50, crlf=1.0):
-        found = window.tobytes()
-        assert len(found) == WARM + 50
-        if b"old" not in found:
-            assert b"\n" not in found.replace(b"\r\n", b"") and b"\r\r" not in found
-            changed += 1
-        else:
-            assert b"\r\n" not in found
-    assert 30 < changed < 70
-    assert all(b"\r\n" not in window.tobytes() for window in windows(made, 50, 50, crlf=0.0))
-
-
-def test_which_files_are_texts(tmp_path: Path) -> None:
-    """All files of a folder but links and what is tiny; a file by itself; and those of the layout of shared/data."""
-    (tmp_path / "a").write_bytes(bytes(64))
-    (tmp_path / "tiny").write_bytes(bytes(63))
-    (tmp_path / "link").symlink_to(tmp_path / "a")
-    assert Corpus(tmp_path).bytes == 62 == Corpus(tmp_path / "a").bytes
-    with pytest.raises(BfnError, match="no text"):
-        Corpus(tmp_path, frozenset({"/a"}))
-    with pytest.raises(BfnError, match="no text"):
-        Corpus(tmp_path / "tiny")
-
-
-def test_the_layout_of_shared_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kinds by folder with their shares of the mix; other files are for evaluation."""
-    monkeypatch.setattr(corpus, "ENWIK_LIMIT", 320)
-    files = {
-        "enwik8.bin": 1000,
-        "train/lit_multi/a/b.txt": 640,
-        "train/pkg/code/c.txt": 64,
-        "train/pkg/code/d.xml": 64,
-        "train/pkg/code/e.png": 99,
-        "train/pkg/f.txt": 99,
-        "canterbury/h.txt": 99,
-    }
-    for name, size in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(bytes(size))
-    made = Corpus(tmp_path)
-    assert [[len(text) for text in kind] for kind in made.files] == [[310], [620], [62, 62]]
-    shares = np.array([corpus.MIX[kind] for kind in ("enwik8.bin", "train/lit_multi", "train/pkg/code")])
-    assert made.cumulative == pytest.approx(np.cumsum(shares / shares.sum()))
-    assert Corpus(tmp_path, frozenset({"code/c.txt", "b.txt"})).bytes == 310 + 62
 
 
 # Checkpoints
@@ -203,7 +95,7 @@ def train(data: Path, folder: Path, log: Any = quiet, **options: Any) -> Path:
     """Train for three steps; the model's path."""
     changes = {**SMALL, "steps": 3, **options.pop("changes", {})}
     output = folder / "model.safetensors"
-    text_training.train(data, output, folder / "work", changes=changes, pieces=1, log=log, **options)
+    text_training.train(Corpus(data), output, folder / "work", changes=changes, pieces=1, log=log, **options)
     return output
 
 
@@ -213,9 +105,9 @@ def test_training_writes_a_model(data: Path, tmp_path: Path) -> None:
     path = train(data, tmp_path, told.append)
     assert sorted(item.name for item in tmp_path.iterdir()) == ["model.safetensors", "texts", "work"]
     assert [item.name for item in (tmp_path / "work").iterdir()] == ["text.safetensors"]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644 and zoo.is_text(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644 and zoo.kind(path) == "text"
     card = zoo.card(path)
-    assert card["plan"] == asdict(text_training.Plan(**SMALL, steps=3)) and card["pieces"] == 1
+    assert card["plan"] == asdict(text_training.TextPlan(**SMALL, steps=3)) and card["pieces"] == 1
     assert card["bytes"] == Corpus(data).bytes and 7 < card["held_out_bits"] < 9
     assert any(f"{card['held_out_bits']:.4f} bits per byte" in line for line in told)
     encoded = bfncodec.encode(LICENSE[:3000], model=str(path))
@@ -259,20 +151,20 @@ def test_resumed_training_is_as_if_it_had_not_stopped(
 
 def test_training_learns(data: Path) -> None:
     """Held-out bits fall, and the rounding to integers costs little."""
-    plan = text_training.Plan(
+    plan = text_training.TextPlan(
         **SMALL | {"dimensions": 2, "width": 16, "hidden": 16, "windows": 4}, steps=40, rate=2e-2, table_rate=1.0
     )
-    trainer = text_training.Trainer(Corpus(data), plan, "cpu", quiet)
-    before = trainer.validate()
-    trainer.run(data.parent / "work.safetensors", 1e9)
-    after = trainer.validate()
+    training = text_training.TextTraining(Corpus(data), plan, "cpu", quiet)
+    before = training.validate()
+    training.run(data.parent / "work.safetensors", 1e9)
+    after = training.validate()
     assert after < before - 1
-    layers = network.load(kernels.kernel("float32"), trainer.tensors())
-    assert held_out_bits(layers, trainer.corpus) == pytest.approx(after, rel=0.02)
+    layers = network.load(kernels.kernel("float32"), training.tensors())
+    assert held_out_bits(layers, training.corpus) == pytest.approx(after, rel=0.02)
 
 
 def held_out_bits(layers: network.Layers, texts: Corpus) -> float:
-    """What the integer network alone pays for the pieces of `Trainer.validate`."""
+    """What the integer network alone pays for the pieces of `TextTraining.validate`."""
     bits, count = 0.0, 0
     for piece in texts.held_out(200, 2048):
         rows = np.empty((len(piece) - WARM, contexts.CONTEXTS), np.int32)
@@ -310,19 +202,19 @@ def started(tmp_path: Path) -> Path:
 def test_fine_tuning_starts_from_the_integers(data: Path, started: Path) -> None:
     """The float network predicts as the integer network does, but for rounding."""
     tensors = zoo.tensors(started)
-    trainer = text_training.Trainer(Corpus(data), text_training.Plan(**SMALL), "cpu", quiet)
-    trainer.start_from(tensors)
-    rows, _ = text_training._batch(trainer.corpus, trainer.plan, 0)
+    training = text_training.TextTraining(Corpus(data), text_training.TextPlan(**SMALL), "cpu", quiet)
+    training.start_from(tensors)
+    rows, _ = text_training._batch(training.corpus, training.plan, 0)
     with torch.no_grad():
-        embedded = trainer.table.index_select(0, rows.reshape(-1)).view(len(rows), -1)
-        mine = trainer.network(embedded).double().softmax(1).numpy()
+        embedded = training.table.index_select(0, rows.reshape(-1)).view(len(rows), -1)
+        mine = training.network(embedded).double().softmax(1).numpy()
     weights = predicted(network.load(kernels.kernel("float32"), tensors), rows.numpy())
     exact = weights / weights.sum(axis=1, keepdims=True)
     divergence = (exact * np.log2(exact / mine)).sum(axis=1)
     uniform = (exact * np.log2(exact * 256)).sum(axis=1)
     assert uniform.mean() > 0.5 and divergence.mean() < 0.001 * uniform.mean()
     # And back: no more than a rounding away.
-    again = trainer.tensors()
+    again = training.tensors()
     back = predicted(network.load(kernels.kernel("float32"), again), rows.numpy())
     back = back / back.sum(axis=1, keepdims=True)
     assert (exact * np.log2(exact / back)).sum(axis=1).mean() < 0.002 * uniform.mean()
@@ -354,10 +246,10 @@ def test_fine_tuning_refuses_other_sizes(data: Path, started: Path, tmp_path: Pa
 
 
 def test_training_that_diverges_is_an_error(data: Path, tmp_path: Path) -> None:
-    trainer = text_training.Trainer(Corpus(data), text_training.Plan(**SMALL, steps=2), "cpu", quiet)
-    trainer.table.fill_(float("nan"))
+    training = text_training.TextTraining(Corpus(data), text_training.TextPlan(**SMALL, steps=2), "cpu", quiet)
+    training.table.fill_(float("nan"))
     with pytest.raises(BfnError, match="diverged at step 0"):
-        trainer.run(tmp_path / "work.safetensors", 1e9)
+        training.run(tmp_path / "work.safetensors", 1e9)
     assert not (tmp_path / "work.safetensors").exists()
 
 
@@ -365,9 +257,9 @@ def test_training_that_diverges_is_an_error(data: Path, tmp_path: Path) -> None:
 def test_other_suffixes_are_refused(data: Path, tmp_path: Path, started: Path, name: str) -> None:
     """Before any time is spent."""
     with pytest.raises(BfnError, match="safetensors"):
-        text_training.train(data, tmp_path / name, tmp_path / "work", log=quiet)
+        text_training.train(Corpus(data), tmp_path / name, tmp_path / "work", log=quiet)
     with pytest.raises(BfnError, match="safetensors"):
-        blocks.train(data, tmp_path / name, tmp_path / "work", started, log=quiet)
+        blocks.train(Corpus(data), tmp_path / name, tmp_path / "work", started, log=quiet)
     assert sorted(item.name for item in tmp_path.iterdir()) == ["started.safetensors", "texts"]
 
 
@@ -378,7 +270,7 @@ def train_blocks(data: Path, folder: Path, model: Path, log: Any = quiet, **opti
     """Train for three steps; the model's path."""
     changes = {**SMALL_BLOCKS, "steps": 3, **options.pop("changes", {})}
     output = folder / "blocks.safetensors"
-    blocks.train(data, output, folder / "work", model, changes=changes, log=log, **options)
+    blocks.train(Corpus(data), output, folder / "work", model, changes=changes, log=log, **options)
     return output
 
 
@@ -389,10 +281,11 @@ def test_training_of_blocks_adds_them_to_a_model(data: Path, tmp_path: Path, sta
     assert {name for name in after if name not in before} == {"blocks.views"} | {
         f"blocks.{layer}.{part}" for layer in ("first", "second", "last") for part in ("weight", "bias", "shift")
     }
-    assert zoo.card(path) == {"blocks": asdict(blocks.Plan(**SMALL_BLOCKS, steps=3))}
+    assert zoo.card(path) == {"blocks": asdict(blocks.BlockPlan(**SMALL_BLOCKS, steps=3))}
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
-    block = text_blocks.encode_text(LICENSE[:500], zoo.find(str(path)), effort="blocks")
-    assert text_blocks.decode_text(block) == LICENSE[:500]
+    block = text_blocks.encode(LICENSE[:500], Choices(model=str(path), effort="blocks"))
+    (content,) = block.form.decode(block, "cpu")
+    assert b"".join(content) == LICENSE[:500]
     # Trained again, it has the new ones, and its card keeps what it said of the text network.
     card = {"plan": {"steps": 5}}
     save_file(after, tmp_path / "carded.safetensors", {"card": json.dumps(card)})
@@ -405,7 +298,7 @@ def test_resumed_training_of_blocks(data: Path, tmp_path: Path, started: Path, m
     (tmp_path / "whole").mkdir()
     (tmp_path / "cut").mkdir()
     whole = train_blocks(data, tmp_path / "whole", started)
-    interrupted(blocks.Trainer, "batch", 2, monkeypatch)
+    interrupted(blocks.BlockTraining, "batch", 2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train_blocks(data, tmp_path / "cut", started, every=-1.0)
     told: list[str] = []
@@ -416,10 +309,10 @@ def test_resumed_training_of_blocks(data: Path, tmp_path: Path, started: Path, m
 
 def test_views_to_train_on_are_those_of_the_codec(data: Path) -> None:
     """The same draws of the same sender, and what theta makes of them; only its table rounds otherwise."""
-    plan = blocks.Plan(**SMALL_BLOCKS)
-    trainer = blocks.Trainer(Corpus(data), gentle()["text.table"], plan, quiet)
+    plan = blocks.BlockPlan(**SMALL_BLOCKS)
+    training = blocks.BlockTraining(Corpus(data), gentle()["text.table"], plan, quiet)
     known = np.random.default_rng(0).integers(0, 256, (300, plan.block))
-    shares = trainer._theta(known, np.random.default_rng(1)).numpy() * 256
+    shares = training._theta(known, np.random.default_rng(1)).numpy() * 256
     rng = np.random.default_rng(1)
     counts = rng.integers(0, plan.draws + 1, len(known))
     theta = ClassTheta(known.size)
@@ -441,26 +334,26 @@ def test_views_to_train_on_are_those_of_the_codec(data: Path) -> None:
 
 def test_training_of_blocks_learns(data: Path, tmp_path: Path) -> None:
     """The loss falls, and the integer network predicts about as the float network does."""
-    plan = blocks.Plan(**SMALL_BLOCKS | {"width": 24, "hidden": 24, "windows": 4}, steps=40, rate=2e-2)
-    trainer = blocks.Trainer(Corpus(data), make_tiny_text.tensors(2)["text.table"], plan, quiet)
-    embedded, shares, values = trainer.batch(1 << 30)
+    plan = blocks.BlockPlan(**SMALL_BLOCKS | {"width": 24, "hidden": 24, "windows": 4}, steps=40, rate=2e-2)
+    training = blocks.BlockTraining(Corpus(data), make_tiny_text.tensors(2)["text.table"], plan, quiet)
+    embedded, shares, values = training.batch(1 << 30)
 
     def bits() -> float:
         with torch.no_grad():
-            logits = trainer.network(embedded, shares).flatten(0, 1)
+            logits = training.network(embedded, shares).flatten(0, 1)
         return float(torch.nn.functional.cross_entropy(logits, values.flatten())) / np.log(2)
 
     before = bits()
-    trainer.run(tmp_path / "work.safetensors", 1e9)
+    training.run(tmp_path / "work.safetensors", 1e9)
     assert bits() < before - 1
-    made = trainer.tensors() | {"text.table": np.rint(trainer.table.numpy() * 32).astype(np.int8)}
+    made = training.tensors() | {"text.table": np.rint(training.table.numpy() * 32).astype(np.int8)}
     integer = blockwise.BlockNetwork(kernels.kernel("float32"), made)
     rng = np.random.default_rng([plan.seed, 1 << 30])
     per = (plan.length - plan.block) // plan.stride
     rows = []
     for _ in range(plan.windows):
         out = np.empty((plan.length, contexts.CONTEXTS), np.int32)
-        contexts.window_rows(trainer.corpus.window(rng, plan.length, plan.crlf), WARM, out)
+        contexts.window_rows(training.corpus.window(rng, plan.length, plan.crlf), WARM, out)
         rows.append(out[np.arange(per) * plan.stride])
     weights = integer(np.concatenate(rows), np.rint(shares.numpy() * 256).astype(np.int64))
     chosen = np.take_along_axis(weights, values.numpy()[..., None], axis=2) / 2**24
@@ -473,8 +366,8 @@ def test_training_of_blocks_learns(data: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def small_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the command trains, made small."""
-    monkeypatch.setattr(text_training, "Plan", partial(text_training.Plan, **SMALL))
-    monkeypatch.setattr(blocks, "Plan", partial(blocks.Plan, **SMALL_BLOCKS))
+    monkeypatch.setattr(text_training, "TextPlan", partial(text_training.TextPlan, **SMALL))
+    monkeypatch.setattr(blocks, "BlockPlan", partial(blocks.BlockPlan, **SMALL_BLOCKS))
 
 
 @pytest.mark.usefixtures("small_plans")
@@ -507,6 +400,7 @@ def test_train_text_by_the_command(data: Path, tmp_path: Path, monkeypatch: pyte
         ("-o mine.safetensors --init nothing", "nothing"),
         ("-o mine.safetensors --init tiny", "tensor"),
         ("-o mine.safetensors --skip list", "no text"),
+        ("-o mine.safetensors --mix list", "no list of shares"),
     ],
 )
 def test_train_text_refuses(
@@ -518,6 +412,23 @@ def test_train_text_refuses(
     result = call("train", "text", "--data", data, "--steps", 1, "--pieces", 1, *options.split())
     assert result.code == 1 and words in result.err and len(result.err.splitlines()) == 1
     assert sorted(item.name for item in tmp_path.iterdir()) == ["list", "texts"]
+
+
+@pytest.mark.usefixtures("small_plans")
+def test_train_on_a_mix_by_the_command(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that match nothing are left out, and so is what comes after the first bytes of a file."""
+    monkeypatch.chdir(tmp_path)
+    Path("mix.json").write_text(json.dumps({"more/short": 1, "licence": {"share": 3, "first": 6400}}))
+    good("train", "text", "--data", data, "--mix", "mix.json", "-o", "a.safetensors", "--steps", 1, "--pieces", 1)
+    assert zoo.card(tmp_path / "a.safetensors")["bytes"] == 6200 + 97
+    drawn: list[Corpus] = []
+
+    def noted(corpus: Corpus, *_: Any, **__: Any) -> None:
+        drawn.append(corpus)
+
+    monkeypatch.setattr(blocks, "train", noted)
+    good("train", "blocks", "--data", data, "--mix", "mix.json", "-o", "a.safetensors")
+    assert drawn[0].bytes == 6200 + 97 and drawn[0].cumulative == pytest.approx([0.75, 1])
 
 
 @pytest.mark.usefixtures("small_plans")
