@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tools.stacks import random_coder
 
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
@@ -46,10 +47,6 @@ every = pytest.mark.parametrize("name", CASES)
 
 def classes(step: AnyStep) -> int:
     return step.step.levels if isinstance(step, Dither) else step.levels if isinstance(step, Step) else step.classes
-
-
-def random_coder(size: int, seed: int = 0) -> Coder:
-    return Coder(np.random.default_rng(seed).bytes(size - 1) + b"\1")
 
 
 def pmf(raw: np.ndarray) -> np.ndarray:

@@ -1,60 +1,19 @@
-"""Integer tables, mixtures and the coder, against float64 and against a coder of a few lines."""
+"""Mixtures of logistics in integers: against float64, and on the stack as whole rows would be."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Callable
-from decimal import ROUND_UP, Context, localcontext
-from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tools.stacks import random_coder
 
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.mixtures import HALF, MEAN_BITS, SCALE_MIN, Mixtures
-from bfncodec.errors import CorruptFile
 from bfncodec.exact import tables
-from bfncodec.exact.pmf import LEVELS, TOTAL, normalise
+from bfncodec.exact.pmf import LEVELS, TOTAL
 
 seeds = st.integers(0, 2**32 - 1)
-
-
-class Rans:
-    """Asymmetric numeral systems in Python's integers: 32-bit words, 64-bit state, 24-bit weights."""
-
-    def __init__(self) -> None:
-        self.state, self.words = 0, list[int]()
-
-    def push(self, below: int, weight: int) -> None:
-        if self.state >= weight << 40:
-            self.words.append(self.state & 0xFFFFFFFF)
-            self.state >>= 32
-        self.state = self.state // weight << 24 | below + self.state % weight
-
-    def pop(self, weights: list[int]) -> int:
-        point, symbol, below = self.state & (1 << 24) - 1, 0, 0
-        while point >= below + weights[symbol]:
-            below += weights[symbol]
-            symbol += 1
-        self.state = weights[symbol] * (self.state >> 24) + point - below
-        if self.state < 1 << 32 and self.words:
-            self.state = self.state << 32 | self.words.pop()
-        return symbol
-
-    def data(self) -> bytes:
-        words = [*self.words, self.state & 0xFFFFFFFF, self.state >> 32]
-        return b"".join(word.to_bytes(4, "little") for word in words).rstrip(b"\0")
-
-
-def random_weights(random: np.random.Generator, count: int, symbols: int) -> np.ndarray:
-    """Weights int64 [count, symbols]; half of the rows are as uneven as they can be."""
-    weights = np.ones((count, symbols), np.int64)
-    even = random.random(count) < 0.5
-    weights[even] = random.integers(1, TOTAL // symbols, (even.sum(), symbols))
-    weights[np.arange(count), random.integers(0, symbols, count)] += TOTAL - weights.sum(axis=1)
-    return weights
 
 
 def random_mixtures(seed: int, count: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -73,75 +32,6 @@ def random_mixtures(seed: int, count: int = 60) -> tuple[np.ndarray, np.ndarray,
 def stacked(seed: int, count: int = 60) -> np.ndarray:
     """The same as `Mixtures` takes them."""
     return np.stack(random_mixtures(seed, count), axis=1).astype(np.int64)
-
-
-def full_coder(seed: int = 0) -> Coder:
-    return Coder(np.random.default_rng(seed).bytes(50) + b"\1")
-
-
-# Tables
-
-
-def test_exponential_table() -> None:
-    for divisor in (1024, 16, 18, 2 * 61**2):
-        index = np.concatenate([np.arange(300), np.arange(300, 40000, 77)])
-        wanted = np.exp(-index / divisor) * 2**30
-        error = tables.exp_negative(index, divisor) - wanted
-        factors = np.array([bin(one).count("1") for one in index])
-        assert (abs(error) <= np.maximum(factors, 1) * 0.75).all() and abs(error.mean()) < 0.3, "each is rounded"
-    assert tables.exp_negative(np.array([0]), 1)[0] == 1 << 30
-
-
-def test_logistic_table() -> None:
-    table = tables.logistic()
-    z = (np.arange(len(table)) - tables.LOGISTIC_HALF) / tables.LOGISTIC_STEPS
-    assert len(table) == 2 * tables.LOGISTIC_HALF
-    assert abs(table - 2**tables.LOGISTIC_BITS / (1 + np.exp(-z))).max() < 1.001
-    assert (np.diff(table) >= 0).all()
-    assert (table[1:] + table[:0:-1] == 1 << tables.LOGISTIC_BITS).all()
-
-
-def test_weight_table() -> None:
-    table = tables.exp_weights()
-    wanted = np.exp(-np.arange(len(table)) / tables.LOGIT_STEPS) * 2**15
-    assert abs(table - wanted).max() <= 1
-    assert table[-1] == 0
-    assert (np.diff(table) <= 0).all()
-
-
-def test_octave_table() -> None:
-    table = tables.octaves(-60, 200, 16, 10)
-    for index, value in zip(range(-60, 200), table.tolist(), strict=True):
-        # value = round(2**(index / 16 + 10)): both (value +- 1/2)**16 enclose 2**(index + 160)
-        low, high = Fraction(2 * value - 1, 2), Fraction(2 * value + 1, 2)
-        assert low**16 <= Fraction(2) ** (index + 160) <= high**16
-
-
-def test_tables_do_not_depend_on_the_decimal_context() -> None:
-    index = np.arange(3000)
-    wanted = tables.exp_negative(index, 98), tables.octaves(-50, 50, 16, 20)
-    with localcontext(Context(prec=3, rounding=ROUND_UP, Emax=5, Emin=-5)):
-        assert np.array_equal(tables.exp_negative(index, 98), wanted[0])
-        assert np.array_equal(tables.octaves(-50, 50, 16, 20), wanted[1])
-
-
-# Pmfs
-
-
-@given(seeds, st.integers(2, 300), st.sampled_from([24, 30, 48]))
-def test_normalise(seed: int, symbols: int, bits: int) -> None:
-    random = np.random.default_rng(seed)
-    sums = np.sort(random.integers(0, 2**bits, (4, symbols)), axis=1)
-    sums[0, : symbols // 2] = 0
-    sums[1] = 1 << bits
-    sums[:, -1] = 1 << bits
-    weights = normalise(sums, bits)
-    assert weights.min() >= 1
-    assert (weights.sum(axis=1) == TOTAL).all()
-    wanted = np.diff(sums / 2**bits, axis=1, prepend=0)
-    assert (abs(weights - TOTAL * wanted) <= 3 + symbols * wanted).all()
-    assert np.array_equal(normalise(sums[3], bits), weights[3])
-    assert np.array_equal(normalise(sums.reshape(2, 2, symbols), bits), weights.reshape(2, 2, symbols))
 
 
 @given(seeds)
@@ -272,7 +162,7 @@ def test_mixtures_pop_as_the_coder_does_with_whole_rows(seed: int) -> None:
 def test_mixtures_pop_what_they_pushed_and_restore_the_stack(seed: int) -> None:
     mixtures = Mixtures(stacked(seed))
     values = np.random.default_rng(seed).integers(0, LEVELS, len(mixtures))
-    coder = full_coder(seed)
+    coder = random_coder(51, seed)
     before = coder.data()
     mixtures.push(coder, values)
     assert np.array_equal(mixtures.pop(coder), values)
@@ -285,140 +175,9 @@ def test_mixture_cost_is_the_growth_of_the_stack() -> None:
     points = random.integers(0, TOTAL, (3000, 1))
     likely = (mixtures.weights().cumsum(axis=1) <= points).sum(axis=1)
     for values in (likely, random.integers(0, LEVELS, 3000)):
-        coder = full_coder()
+        coder = random_coder(51)
         before = coder.bits
         mixtures.push(coder, values)
         assert coder.bits - before == pytest.approx(mixtures.cost(values), abs=1.5)
         direct = -np.log2(mixtures.weights()[np.arange(3000), values] / TOTAL).sum()
         assert mixtures.cost(values) == pytest.approx(direct, rel=2e-3)
-
-
-# Coder
-
-
-@settings(max_examples=50)
-@given(seeds, st.integers(0, 40), st.integers(2, 257), st.binary(max_size=40))
-def test_coder_pops_what_it_pushed_and_restores_the_message(seed: int, count: int, symbols: int, data: bytes) -> None:
-    message = data.rstrip(b"\0")
-    random = np.random.default_rng(seed)
-    weights = random_weights(random, count, symbols)
-    pushed = random.integers(0, symbols, count)
-    coder = Coder(message)
-    coder.push(pushed, weights)
-    coder = Coder(coder.data())
-    assert np.array_equal(coder.pop(weights), pushed)
-    assert coder.data() == message
-    assert coder.empty == (message == b"")
-
-
-@settings(max_examples=50)
-@given(seeds, st.integers(0, 40), st.integers(2, 20))
-def test_pop_then_push_restores_the_message(seed: int, count: int, symbols: int) -> None:
-    coder = full_coder(seed)
-    before = coder.data()
-    weights = random_weights(np.random.default_rng(seed), count, symbols)
-    coder.push(coder.pop(weights), weights)
-    assert coder.data() == before
-
-
-@settings(max_examples=50)
-@given(seeds, st.integers(2, 257))
-def test_coder_is_asymmetric_numeral_systems_with_these_weights(seed: int, symbols: int) -> None:
-    """constriction takes floats; with w - 1 it codes the integer weights w, not one unit off."""
-    random = np.random.default_rng(seed)
-    weights = random_weights(random, 30, symbols)
-    pushed = random.integers(0, symbols, 30)
-    coder, own = Coder(), Rans()
-    coder.push(pushed, weights)
-    for symbol, row in zip(pushed[::-1].tolist(), weights[::-1].tolist(), strict=True):
-        own.push(sum(row[:symbol]), row[symbol])
-    assert own.data() == coder.data()
-    others = random_weights(random, 30, symbols)
-    assert [own.pop(row) for row in others.tolist()] == coder.pop(others).tolist()
-    assert own.data() == coder.data()
-
-
-@pytest.mark.parametrize(
-    "layout",
-    [
-        np.asfortranarray,
-        lambda array: np.repeat(array, 2, axis=-1)[..., ::2],
-        lambda array: array[::-1].copy()[::-1],
-        lambda array: array[..., ::-1].copy()[..., ::-1],
-    ],
-    ids=["columns first", "gaps", "rows backwards", "columns backwards"],
-)
-def test_memory_layout_does_not_matter(layout: Callable[[np.ndarray], np.ndarray]) -> None:
-    random = np.random.default_rng(0)
-    weights = random_weights(random, 20, 8)
-    symbols = random.integers(0, 8, 20)
-    coder, other = Coder(), Coder()
-    coder.push(symbols, weights)
-    other.push(layout(symbols), layout(weights))
-    assert other.data() == coder.data()
-    assert np.array_equal(other.pop(layout(weights)), symbols)
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        [TOTAL + 1, -1],
-        [TOTAL, 0],
-        [TOTAL // 2, TOTAL // 2 - 1],
-        [TOTAL // 2, TOTAL // 2 + 1],
-        [1, 1],
-        [TOTAL],
-    ],
-    ids=["negative", "zero", "sum below", "sum above", "tiny sum", "one symbol"],
-)
-def test_coder_refuses_bad_weights(row: list[int]) -> None:
-    weights = np.array([[TOTAL - len(row) + 1] + [1] * (len(row) - 1), row])
-    coder = full_coder()
-    before = coder.data()
-    with pytest.raises(ValueError):
-        coder.pop(weights[1:])
-    with pytest.raises(ValueError):
-        coder.push(np.zeros(2, np.int32), weights)
-    assert coder.data() == before
-
-
-@pytest.mark.parametrize("symbol", [-1, 2])
-def test_coder_refuses_symbols_outside_the_pmf(symbol: int) -> None:
-    with pytest.raises(KeyError):
-        full_coder().push(np.array([symbol]), np.array([[TOTAL // 2, TOTAL // 2]]))
-
-
-def test_coder_refuses_a_redundant_zero_byte() -> None:
-    for data in (b"\0", b"abc\0", b"abcdefgh\0"):
-        with pytest.raises(CorruptFile):
-            Coder(data)
-
-
-def test_words_are_little_endian() -> None:
-    assert Coder(bytes(range(1, 9))).data() == bytes(range(1, 9))
-    coder = Coder()
-    rows = np.full((1, 4096), TOTAL // 4096)
-    coder.push(np.array([0xABC]), rows)
-    assert coder.data() == (0xABC << 12).to_bytes(3, "little")
-    assert coder.pop(rows).tolist() == [0xABC]
-    assert coder.empty
-
-
-def test_bits_grow_as_the_weights_say() -> None:
-    coder = full_coder()
-    before = coder.bits
-    assert before == pytest.approx(8 * len(coder.data()), abs=8)
-    random = np.random.default_rng(1)
-    weights = random_weights(random, 2000, 16)
-    symbols = random.integers(0, 16, 2000)
-    coder.push(symbols, weights)
-    wanted = sum(-math.log2(row[symbol] / TOTAL) for row, symbol in zip(weights, symbols, strict=True))
-    assert coder.bits - before == pytest.approx(wanted, abs=1.5)
-
-
-def test_empty_stack() -> None:
-    coder = Coder()
-    assert coder.empty
-    assert coder.bits == 0
-    assert coder.data() == b""
-    assert not len(coder.pop(np.empty((0, 5), np.int64)))

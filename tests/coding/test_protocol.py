@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
+from tools.stacks import random_coder
 
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
@@ -148,10 +149,6 @@ def draw(groups: list[Group], seed: int) -> np.ndarray:
         noise = random.normal(0, SPREAD, group.size)
         toy.known[toy.where(number)] = np.rint(toy.centre(number) + noise).clip(0, K - 1)
     return toy.known
-
-
-def random_coder(size: int, seed: int = 0) -> Coder:
-    return Coder(np.random.default_rng(seed).bytes(size - 1) + b"\1")
 
 
 # Powers of two have exact accuracies, so the toy's posterior is the true one.

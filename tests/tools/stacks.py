@@ -1,0 +1,12 @@
+"""Stacks to begin with."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bfncodec.coding.ans import Coder
+
+
+def random_coder(size: int, seed: int = 0) -> Coder:
+    """A stack of so many bytes."""
+    return Coder(np.random.default_rng(seed).bytes(size - 1) + b"\1")
