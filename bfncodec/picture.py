@@ -18,6 +18,11 @@ class Origin(IntEnum):
     ARRAY = 3
     PILLOW = 4
 
+    @property
+    def exact(self) -> bool:
+        """True if its files come back to the last byte."""
+        return self not in (Origin.PNG, Origin.ARRAY, Origin.PILLOW)
+
 
 class Layout(IntEnum):
     """Channels of a picture."""

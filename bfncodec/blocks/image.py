@@ -112,7 +112,7 @@ class Image(Form):
             "source": self.origin.name.lower(),
             "schedule": self.schedule.name.lower(),
             "model": self.model.hex(),
-            "lossless": "bytes" if self.origin in (Origin.PNM, Origin.BMP) else "pixels and metadata",
+            "lossless": "bytes" if self.origin.exact else "pixels and metadata",
             "bits_per_subpixel": round(8 * block.payload_bytes / block.size, 4),
         }
 

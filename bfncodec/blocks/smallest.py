@@ -11,7 +11,7 @@ from bfncodec.blocks import image, plain, text
 from bfncodec.blocks.plain import Stored
 from bfncodec.blocks.text import TEXT_LIMIT, Text
 from bfncodec.container import Block, hasher
-from bfncodec.picture import Origin, Picture
+from bfncodec.picture import Picture
 from bfncodec.presets import Choices
 from bfncodec.spans import Data, Span, cut
 
@@ -51,7 +51,8 @@ def of_pictures(
     """Blocks of pictures of one shape, layout and origin, which came from files."""
     candidates = [tried(lambda account: image.encode(pictures, choices, account), ledger)]
     # What is far below a deflated file is below LZMA of it; plain pixels LZMA may make tiny.
-    clear = pictures[0].origin is Origin.PNG and candidates[0].blocks[0].payload_bytes < sum(map(len, files)) // 2
+    size, plain_size = sum(map(len, files)), sum(picture.pixels.size for picture in pictures)
+    clear = size < plain_size and candidates[0].blocks[0].payload_bytes < size // 2
     if choices.media != "image" and not clear:
         candidates.append(Candidate([plain.encode(file) for file in files]))
     return smallest(candidates, ledger)

@@ -36,8 +36,13 @@ def build(picture: Picture) -> bytes:
 
 
 def metadata_chunks(origin: Origin, metadata: bytes) -> list[Chunk]:
-    """A picture's metadata as PNG chunks; CorruptFile if they are damaged."""
+    """See `Medium.chunks`."""
     return _of(origin).chunks(metadata)
+
+
+def suffixes(origin: Origin) -> tuple[str, ...]:
+    """Of the files that pictures of an origin came from."""
+    return _of(origin).SUFFIXES
 
 
 def _of(origin: Origin) -> Medium:

@@ -6,11 +6,12 @@ import struct
 
 import numpy as np
 
-from bfncodec.media.medium import Chunk, Head, check_size, halves, joined
+from bfncodec.media.medium import REST, Chunk, Head, check_size, halves, joined
 from bfncodec.picture import Layout, Origin, Picture
 
 MAGIC: tuple[bytes, ...] = (b"BM",)
 ORIGINS: tuple[Origin, ...] = (Origin.BMP,)
+SUFFIXES: tuple[str, ...] = (".bmp",)
 _FIELDS = struct.Struct("<I I i i H H I")  # offset of the pixels, header's length, width, height, planes, bits, packing
 _FIRST = 54
 
@@ -52,7 +53,8 @@ def build(picture: Picture) -> bytes:
 
 
 def chunks(metadata: bytes) -> list[Chunk]:
-    """The resolution."""
-    before, _ = halves(metadata)
+    """The resolution, and what follows the pixels."""
+    before, after = halves(metadata)
     across, down = struct.unpack_from("<ii", before.ljust(_FIRST, b"\0"), 38)
-    return [(b"pHYs", struct.pack(">IIB", across, down, 1))] if across > 0 and down > 0 else []
+    known = [(b"pHYs", struct.pack(">IIB", across, down, 1))] if across > 0 and down > 0 else []
+    return [*known, (REST, after)] if after else known

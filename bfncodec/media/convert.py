@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bfncodec.errors import UnsupportedFeature
-from bfncodec.media import metadata_chunks
-from bfncodec.media.medium import METADATA_LIMIT, Chunk, halves
+from bfncodec.media import metadata_chunks, suffixes
+from bfncodec.media.medium import METADATA_LIMIT, Chunk
 from bfncodec.picture import Layout, Origin, Picture
 
 if TYPE_CHECKING:
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 FORMATS = {
     **{".png": "PNG", ".ppm": "PPM", ".pgm": "PPM", ".pnm": "PPM", ".bmp": "BMP"},
     **{".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"},
-}
-_OWN = {
-    Origin.PNM: (".ppm", ".pgm", ".pnm"),
-    Origin.BMP: (".bmp",),
-    **dict.fromkeys((Origin.PNG, Origin.ARRAY, Origin.PILLOW), (".png",)),
 }
 _OPTIONS: dict[str, dict[str, Any]] = {"TIFF": {"compression": "tiff_lzw"}, "WEBP": {"lossless": True, "exact": True}}
 _LAYOUTS = {".pgm": (Layout.L,), **dict.fromkeys((".ppm", ".pnm", ".bmp"), (Layout.L, Layout.RGB))}
@@ -60,7 +55,7 @@ _REFUSED = (
 
 def changes(origin: Origin, suffix: str) -> bool:
     """True if a suffix names another format than the one that a picture came in; unknown suffixes name none."""
-    return suffix in FORMATS and suffix not in _OWN[origin]
+    return suffix in FORMATS and suffix not in suffixes(origin)
 
 
 def check(layout: Layout, width: int, height: int, suffix: str) -> None:
@@ -98,12 +93,7 @@ def _left_out(picture: Picture, kept: dict[str, Any]) -> list[str]:
     """Names of a picture's metadata that are not kept."""
     kinds = {kind for kind, _ in metadata_chunks(picture.origin, picture.metadata)}
     names = [name for kind, (key, name) in _NAMES.items() if kind in kinds and key not in kept]
-    if picture.origin in (Origin.PNM, Origin.BMP):
-        before, after = halves(picture.metadata)
-        other = bool(after) or (picture.origin is Origin.PNM and b"#" in before)
-    else:
-        other = bool(kinds - _NAMES.keys())
-    return [*names, "other metadata"] if other else names
+    return [*names, "other metadata"] if kinds - _NAMES.keys() else names
 
 
 def pillow_image(picture: Picture) -> Image:

@@ -12,6 +12,8 @@ METADATA_LIMIT = 1 << 26  # of one picture; files with more are coded as bytes
 HEAD = 1 << 16  # bytes at a file's start that tell what it is
 _LENGTHS = struct.Struct("<II")
 
+REST = b"rest"  # type of what a PNG has no chunk for
+
 Chunk = tuple[bytes, bytes]  # type and content of a part of a PNG
 
 
@@ -29,6 +31,7 @@ class Medium(Protocol):
 
     MAGIC: tuple[bytes, ...]  # how files begin
     ORIGINS: tuple[Origin, ...]  # of the pictures that it makes files of
+    SUFFIXES: tuple[str, ...]  # of its files
 
     def head(self, start: bytes) -> Head | None:
         """What the first HEAD bytes say; None if the file has to be coded as bytes."""
@@ -40,7 +43,10 @@ class Medium(Protocol):
         """The file that a picture came from."""
 
     def chunks(self, metadata: bytes) -> list[Chunk]:
-        """What a picture's metadata tell, as PNG chunks; CorruptFile if they are damaged."""
+        """What a picture's metadata tell, as PNG chunks, or REST for what a PNG has no chunk for.
+
+        CorruptFile if they are damaged.
+        """
 
 
 def check_size(head: Head, max_pixels: int | None) -> None:

@@ -16,6 +16,7 @@ from bfncodec.picture import Layout, Origin, Picture
 _MAGIC = b"\x89PNG\r\n\x1a\n"
 MAGIC: tuple[bytes, ...] = (_MAGIC,)
 ORIGINS: tuple[Origin, ...] = (Origin.PNG, Origin.ARRAY, Origin.PILLOW)
+SUFFIXES: tuple[str, ...] = (".png",)
 _FIELDS = struct.Struct(">IIBBBBB")  # width, height, depth, colour, packing, filters, interlacing
 _LAYOUTS = {0: Layout.L, 4: Layout.LA, 2: Layout.RGB, 6: Layout.RGBA}
 _UNMODELLED = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}

@@ -6,11 +6,12 @@ import re
 
 import numpy as np
 
-from bfncodec.media.medium import Chunk, Head, check_size, halves, joined
+from bfncodec.media.medium import REST, Chunk, Head, check_size, halves, joined
 from bfncodec.picture import Layout, Origin, Picture
 
 MAGIC: tuple[bytes, ...] = (b"P5", b"P6")
 ORIGINS: tuple[Origin, ...] = (Origin.PNM,)
+SUFFIXES: tuple[str, ...] = (".ppm", ".pgm", ".pnm")
 
 
 def _match(start: bytes) -> re.Match[bytes] | None:
@@ -46,6 +47,6 @@ def build(picture: Picture) -> bytes:
 
 
 def chunks(metadata: bytes) -> list[Chunk]:
-    """Nothing that others know."""
-    halves(metadata)
-    return []
+    """Comments, and what follows the pixels: nothing that others know."""
+    before, after = halves(metadata)
+    return [(REST, before + after)] if after or b"#" in before else []
