@@ -14,7 +14,7 @@ from bfncodec.exact.kernels import SUM_LIMIT, NumpyKernel, TorchKernel, self_che
 from bfncodec.exact.layers import ACTIVATION_MAX, INPUT_MAX, Linear, LocalNetwork
 from bfncodec.exact.splitmix import stream
 from bfncodec.models import zoo
-from bfncodec.train.freeze import EXPONENT_MAX, WEIGHT_MAX, freeze
+from bfncodec.train.freeze import freeze
 from bfncodec.train.image import network as training_network
 
 NAMES = [name for name in kernels.NAMES if name != "torch-cuda"]
@@ -249,60 +249,6 @@ def test_linear_refuses_wrong_shapes_and_shifts(tensors: dict[str, np.ndarray]) 
 def test_linear_takes_the_largest_shift() -> None:
     linear = Linear(kernels.kernel("int64"), layer([[1, 1]], [(1 << 22) - 10], [23]), "a", np.array([5, 5]))
     assert linear(np.array([[5, 5], [5, -5]], np.int32)).tolist() == [[1], [0]]
-
-
-# Freezing
-
-
-def test_freeze_rounds_to_the_finest_grid_of_int8() -> None:
-    random = np.random.default_rng(3)
-    weight = random.normal(0, 1, (20, 30)) * np.exp2(random.integers(-30, 5, (20, 1)))
-    bias = random.normal(0, 1, 20)
-    frozen = freeze("a", weight, bias)
-    unit = np.exp2(-frozen["a.shift"].astype(float))
-    assert [frozen[f"a.{key}"].dtype for key in ("weight", "bias", "shift")] == [np.int8, np.int32, np.int8]
-    assert (abs(frozen["a.weight"] * unit[:, None] - weight) <= unit[:, None] / 2).all()
-    assert (abs(frozen["a.bias"] * unit - bias) <= unit / 2).all()
-    peak = abs(frozen["a.weight"].astype(int)).max(axis=1)
-    assert ((peak >= 63) | (frozen["a.shift"] == EXPONENT_MAX)).all()
-
-
-@pytest.mark.parametrize("value", [254.5, -300.0, 1e9, np.inf, np.nan])
-def test_freeze_refuses_weights_that_do_not_fit(value: float) -> None:
-    weight = np.array([[0.5, 0.25], [value, 0.1]])
-    with pytest.raises(BfnError, match="layer a"):
-        freeze("a", weight, np.zeros(2))
-    assert freeze("a", np.array([[127.0]]), np.zeros(1))["a.weight"] == 127
-    assert freeze("a", np.array([[-140.0]]), np.zeros(1))["a.weight"] == -127, "saturates"
-
-
-@pytest.mark.parametrize("value", [1e9, -1e9, np.inf, np.nan])
-def test_freeze_refuses_biases_that_do_not_fit(value: float) -> None:
-    with pytest.raises(BfnError, match="layer a"):
-        freeze("a", np.array([[0.5]]), np.array([value]))
-
-
-def test_freeze_takes_the_largest_values_there_are() -> None:
-    assert freeze("a", np.array([[2.0 * WEIGHT_MAX]]), np.zeros(1))["a.weight"] == 127
-    assert freeze("a", np.array([[127.0]]), np.array([SUM_LIMIT - 1.0]))["a.bias"] == SUM_LIMIT - 1
-    with pytest.raises(BfnError, match="bias"):
-        freeze("a", np.array([[127.0]]), np.array([float(SUM_LIMIT)]))
-    rest = SUM_LIMIT - 1 - 255 - 255 - 0.5  # one weight of 1 under inputs to 255, and what rounding may add
-    assert freeze("a", np.array([[1.0]]), np.array([-rest]), 255)["a.shift"] == 0
-    with pytest.raises(BfnError, match="sums"):
-        freeze("a", np.array([[1.0]]), np.array([-rest - 0.01]), 255)
-
-
-@pytest.mark.parametrize(
-    ("columns", "bias", "shift"), [(2000, 0, 4), (1000, -4000, 5), (1000, -3159.125, 5), (9, 0, 6)]
-)
-def test_freeze_leaves_room_for_sums(columns: int, bias: float, shift: int) -> None:
-    """Weights of 1 under inputs to 255: the largest power of two for which sum, bias and rounding stay in 2**24."""
-    reach, room = 255 * columns + abs(bias) + 0.5, SUM_LIMIT - 1 - 255 * columns
-    assert reach * 2**shift <= room and (shift == 6 or reach * 2 ** (shift + 1) > room)
-    frozen = freeze("a", np.ones((1, columns)), np.array([bias]), 255)
-    assert frozen["a.shift"] == shift and (frozen["a.weight"] == 1 << shift).all()
-    Linear(kernels.kernel("int64"), frozen, "a", np.full(columns, 255))
 
 
 # Networks

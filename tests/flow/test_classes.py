@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bfncodec.coding import ledger as ledger_coding
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
+from bfncodec.coding.ledger import Ledger
 from bfncodec.coding.protocol import Table
 from bfncodec.exact.tables import exp_negative, log_ratio
 from bfncodec.flow import loss
@@ -276,7 +276,7 @@ def test_draws_cost_nothing_where_the_output_is_bayes_rule(count: int) -> None:
     start = random.dirichlet(np.full(CLASSES, 0.1))
     values = random.choice(CLASSES, 2000, p=start)
     below = Coder(random.bytes(20_000) + b"\1")
-    before, ledger = below.bits, ledger_coding.Ledger()
+    before, ledger = below.bits, Ledger()
     silent = protocol.encode(below, Known(start, (Draw(blockwise.SHARE),) * count, values, len(values)), ledger)
     assert not silent
     entropy = float(-np.log2(start[values]).sum())

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from bfncodec.coding import ledger as ledger_coding
 from bfncodec.flow import loss
 from bfncodec.flow.schedule import Group, Step, geometric
 from bfncodec.flow.sender import GaussianSender, sender
@@ -208,14 +207,3 @@ def test_divergence_between_gaussians(step: Step) -> None:
         wanted = (x - value) ** 2 / (2 * step.deviation**2) / math.log(2)
         got = loss.divergence(weights[row : row + 1], receiver[row : row + 1], offset)
         assert got == pytest.approx(wanted, rel=0.01, abs=1e-4)
-
-
-def test_ledger_adds_its_parts() -> None:
-    ledger = ledger_coding.Ledger(
-        [
-            ledger_coding.GroupLoss(0, 1, [1.0, 2.0], [4.0, 8.0], [1, 2], 16.0),
-            ledger_coding.GroupLoss(1, 1, reconstruction=32.0),
-        ]
-    )
-    assert ledger.path_loss == 51
-    assert ledger.n_step_loss == 60

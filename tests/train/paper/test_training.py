@@ -11,20 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from bfncodec.errors import BfnError
 from bfncodec.exact import kernels
-from bfncodec.exact.kernels import SUM_LIMIT
-from bfncodec.exact.layers import Linear
 from bfncodec.flow.theta import Theta
 from bfncodec.models import zoo
 from bfncodec.models.paper.network import GridNetwork
 from bfncodec.models.paper.single import Predictor
 from bfncodec.models.paper.spec import Spec, from_card, time_inputs
-from bfncodec.train.freeze import freeze
 from bfncodec.train.paper import loss as loss_paper
 from bfncodec.train.paper import train
 from bfncodec.train.paper.loss import Flow
@@ -455,52 +450,3 @@ def test_quiet_channels_do_not_stop_the_export() -> None:
 def test_a_model_needs_its_suffix(tmp_path: Path) -> None:
     with pytest.raises(BfnError):
         train.train("mnist", tmp_path / "none.npy", tmp_path / "model.bin", tmp_path)
-
-
-# Frozen layers of a bound
-
-
-@given(st.integers(0, 2**32), st.sampled_from([127, 255]), st.integers(1, 600), st.floats(-9, 2.4), st.floats(-6, 7.3))
-@settings(max_examples=150)
-def test_sums_of_bounded_layers_stay_below_the_limit(
-    seed: int, bound: int, columns: int, size: float, lift: float
-) -> None:
-    """Whatever is frozen for a bound is a layer that loads; what cannot be is an error."""
-    random = np.random.default_rng(seed)
-    weight = random.uniform(-1, 1, (3, columns)) * 10**size
-    weight[0] = 10**size  # all of one sign
-    bias = random.uniform(-1, 1, 3) * 10**lift
-    try:
-        tensors = freeze("a", weight, bias, bound)
-    except BfnError:
-        largest = (abs(weight).sum(axis=1) * bound + abs(bias)).max()
-        assert abs(weight).max() > 127 or largest > SUM_LIMIT - 2 - bound * columns
-        return
-    layer = Linear(kernels.kernel("int64"), tensors, "a", np.full(columns, bound, np.int64))
-    extreme = np.where(layer.integers.weight > 0, bound, -bound)
-    for values in (extreme, -extreme):
-        sums = values @ layer.integers.weight.T + layer.integers.bias
-        assert abs(sums).max() < SUM_LIMIT
-        for name in ("float32", "torch-cpu"):
-            kernel = kernels.kernel(name)
-            other = Linear(kernel, tensors, "a", np.full(columns, bound, np.int64))
-            got = kernel.numpy(other(kernel.array(values.astype(np.int32))))
-            assert np.array_equal(got, sums >> layer.integers.shift)
-    # Sums that have the room lose nothing to the bound.
-    try:
-        free = freeze("a", weight, bias)
-    except BfnError:
-        return
-    reach = (abs(weight).sum(axis=1) * bound + abs(bias) + 0.5) * 2.0 ** free["a.shift"]
-    roomy = reach < SUM_LIMIT - 2 - bound * columns
-    assert all(np.array_equal(free[key][roomy], tensors[key][roomy]) for key in free)
-
-
-def test_layers_without_a_bound_are_as_ever() -> None:
-    """The finest power of two that fits int8, whatever the sums."""
-    weight, bias = np.array([[0.01, -0.02], [100.0, 1.0], [0.0, 0.0]]), np.array([1.0, -3.0, 15.0])
-    tensors = freeze("a", weight, bias)
-    assert tensors["a.shift"].tolist() == [12, 0, 20]
-    assert tensors["a.weight"].tolist() == [[41, -82], [100, 1], [0, 0]]
-    assert tensors["a.bias"].tolist() == [4096, -3, 15 << 20]
-    assert all(np.array_equal(value, freeze("a", weight, bias, 0)[key]) for key, value in tensors.items())
