@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from bfncodec.errors import CorruptFile
@@ -86,19 +86,13 @@ Config = Levels | Flat | Transformer
 CONFIGS: dict[str, Config] = {"mnist": Levels(), "cifar10_256d": Flat(), "text8": Transformer()}
 
 
-def to_card(config: Config) -> dict[str, Any]:
-    """A configuration as JSON takes it."""
-    return {"network": config.network, **asdict(config)}
-
-
 def from_card(configuration: dict[str, Any]) -> Config:
     """The configuration of a model card; CorruptFile if it is none."""
-    kinds: dict[Any, type[Config]] = {kind.network: kind for kind in (Levels, Flat, Transformer)}
-    kind = kinds.get(configuration.get("network"))
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in configuration.items()
     }
-    given.pop("network", None)
+    name = given.pop("network", None)
+    kind: type[Config] | None = next((kind for kind in (Levels, Flat, Transformer) if kind.network == name), None)
     if kind is None or {name: type(value) for name, value in given.items()} != {
         field.name: type(field.default) for field in fields(kind)
     }:

@@ -1,8 +1,9 @@
-"""From what a network says to the probabilities of its output distribution."""
+"""From what a network says to the probabilities of its output distribution, and to weights that are coded with."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bfncodec.models.authors.configs import Flat, Levels
+from bfncodec.exact.pmf import TOTAL
+from bfncodec.flow.theta import LOG_STEPS, AnyTheta
+from bfncodec.models.authors.configs import Config, Flat, Levels
 from bfncodec.models.authors.networks import Network
+from bfncodec.models.authors.store import load
+from bfncodec.models.paper.single import means, odds
+from bfncodec.models.paper.spec import Spec
 
 LOG_DEVIATION = 10.0  # logarithms of deviations are clipped to this, both ways
 
@@ -70,3 +76,49 @@ def bins(mean: Tensor, deviation: Tensor, count: int) -> Tensor:
 def _below(z: Tensor) -> Tensor:
     """Mass of a standard Gaussian below z; its digits are good where z is negative, unlike those of torch's ndtr."""
     return torch.special.erfc(z * -math.sqrt(0.5)) / 2
+
+
+class FloatPredictor:
+    """`models.paper.single.Predictor` of a model that import-paper wrote, in floating point.
+
+    Its weights are good on one machine, and for one batch size.
+    """
+
+    def __init__(self, path: Path) -> None:
+        config, self.network = load(path)
+        self.spec = spec(config)
+
+    def weights(self, theta: AnyTheta | None, items: int, step: int, steps: int) -> NDArray[np.int64]:
+        """p_O as weights int64 [items * D, K], see `Predictor.weights`."""
+        shares = predict(self.network, self._inputs(theta, items), np.full(items, step / max(steps, 1)))
+        levels = self.spec.levels
+        weights = np.floor(shares.reshape(-1, levels) * (TOTAL - 2 * levels)).astype(np.int64) + 1
+        weights[np.arange(len(weights)), weights.argmax(axis=1)] += TOTAL - weights.sum(axis=1)
+        return weights
+
+    def _inputs(self, theta: AnyTheta | None, items: int) -> NDArray[np.float64]:
+        spec = self.spec
+        if spec.kind == "values":
+            posterior_means, _ = means(theta, spec, (items, *spec.shape))
+            return posterior_means / (1024 * spec.levels / 2)
+        logs: NDArray[Any]
+        if spec.kind == "binary":
+            ones = odds(theta, items * spec.size)
+            logs = np.stack([np.zeros_like(ones), ones], axis=1)
+        else:
+            logs = np.zeros((items * spec.size, spec.levels)) if theta is None else theta.logs  # type: ignore[union-attr]
+        shares = np.exp((logs - logs.max(axis=1, keepdims=True)) / LOG_STEPS)
+        shares /= shares.sum(axis=1, keepdims=True)
+        return shares.reshape(items, spec.size, spec.levels)
+
+
+def spec(config: Config) -> Spec:
+    """The variables and the accuracy schedule of a configuration; it has no integer network."""
+    final = str(config.min_variance**0.5 if isinstance(config, Flat) else config.beta_1)
+    if isinstance(config, Flat):
+        kind, shape, alphabet = "values", (config.side, config.side, config.channels), bytes(range(config.bins))
+    elif isinstance(config, Levels):
+        kind, shape, alphabet = "binary", (config.side, config.side, 1), b"\0\1"
+    else:
+        kind, shape, alphabet = "classes", (1, config.length, 1), b" abcdefghijklmnopqrstuvwxyz"[: config.classes]
+    return Spec(kind, shape, alphabet, final, (), (), (1, 1), (1, 1), (1, 1), 0)

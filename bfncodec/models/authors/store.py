@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from bfncodec.errors import CorruptFile
 from bfncodec.models import zoo
-from bfncodec.models.authors.configs import Config, from_card, to_card
+from bfncodec.models.authors.configs import Config, from_card
 from bfncodec.models.authors.networks import Network, build, check, shapes
 
 KIND = "authors"
@@ -26,7 +27,7 @@ _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.")  # prefixes that wrapper
 
 def card(config: Config) -> dict[str, Any]:
     """The model card of a converted checkpoint."""
-    return {"kind": KIND, "config": to_card(config)}
+    return {"kind": KIND, "config": {"network": config.network, **asdict(config)}}
 
 
 def published(path: Path, config: Config) -> dict[str, NDArray[np.float32]]:

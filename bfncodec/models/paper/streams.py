@@ -44,7 +44,7 @@ def predictor(path: Path, kernel: str) -> AnyPredictor:
     """The predictor of a model file; one that computes in floating point if it is the authors'."""
     card = zoo.card(path)
     if card.get("kind") == "authors":
-        from bfncodec.models.authors.predictor import FloatPredictor
+        from bfncodec.models.authors.output import FloatPredictor
 
         return FloatPredictor(path)
     return Predictor(kernels.kernel(kernel), zoo.tensors(path), from_card(card))
