@@ -56,14 +56,6 @@ def load(path: Path, optimisers: Optimisers) -> tuple[dict[str, Tensor], dict[st
     return tensors, plan, step
 
 
-def restore(network: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Give a network the weights of a checkpoint; BfnError if they are another network's."""
-    try:
-        network.load_state_dict(part(tensors, "weight."))
-    except RuntimeError as error:
-        raise BfnError(f"{path} is the checkpoint of another network; remove it or name another --work") from error
-
-
 def check_name(path: Path) -> None:
     """BfnError if a path cannot be a model file's."""
     if path.suffix != zoo.SUFFIX:

@@ -47,6 +47,11 @@ def freeze(name: str, weight: NDArray[Any], bias: NDArray[Any], bound: int = 0) 
     }
 
 
+def array(values: Tensor) -> NDArray[np.float64]:
+    """A tensor as NumPy."""
+    return values.detach().cpu().double().numpy()
+
+
 def row_exponents(weights: Tensor) -> Tensor:
     """Largest exponents n [rows, 1] in 0 .. EXPONENT_MAX such that weights * 2**n fit int8."""
     peak = weights.abs().amax(1, keepdim=True).clamp(min=1e-9)

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -40,11 +40,11 @@ class Plan:
 P = TypeVar("P", bound=Plan)
 
 
-class Training(ABC):
+class Training(ABC, Generic[P]):
     """A network, what it learns from and its optimisers.
 
     network; matrices: the weights that Muon serves, at five times the plan's rate (AdamW serves
-    the others); weight_decay: of the matrices.
+    the others); items: a step, which processes share, in the unit of `counted`; weight_decay: of the matrices.
     """
 
     unit: str  # of the loss, in the log
@@ -52,11 +52,10 @@ class Training(ABC):
     partial = False  # whether there are steps that leave some of the weights out
 
     def __init__(
-        self, network: nn.Module, matrices: Sequence[Tensor], plan: Plan, log: Log, weight_decay: float = 0.0
+        self, network: nn.Module, matrices: Sequence[Tensor], plan: P, items: int, log: Log, weight_decay: float = 0.0
     ) -> None:
-        self.network, self.log, self.step = network, log, 0
+        self.network, self.plan, self.items, self.log, self.step = network, plan, items, log, 0
         self.losses: list[float] = []  # of the steps of this run
-        self._length = plan
         known = {id(matrix) for matrix in matrices}
         others = [parameter for parameter in network.parameters() if id(parameter) not in known]
         self.rates = (5 * plan.rate, plan.rate)
@@ -64,11 +63,6 @@ class Training(ABC):
             torch.optim.Muon(matrices, lr=self.rates[0], weight_decay=weight_decay),
             torch.optim.AdamW(others, lr=self.rates[1], betas=(0.9, 0.99), weight_decay=0.0),
         ]
-
-    @property
-    @abstractmethod
-    def items(self) -> int:
-        """Items a step, which processes share, in the unit of `counted`."""
 
     @abstractmethod
     def loss(self, network: nn.Module) -> Tensor:
@@ -89,7 +83,7 @@ class Training(ABC):
 
     def run(self, path: Path, every: float) -> None:
         """Train to the plan's end; write a checkpoint every `every` seconds and at the end."""
-        plan = self._length
+        plan = self.plan
         saved = reported = started = time.monotonic()
         first = self.step
         network = distributed.parallel(self.network, self.step, partial=self.partial)
@@ -110,30 +104,30 @@ class Training(ABC):
             self.step += 1
             now = time.monotonic()
             if now - reported > REPORT:
-                self._report((self.step - first) * self.items / (now - started))
+                (name, size), recent = self.counted, np.mean(self.losses[-_LATEST:])
+                speed = (self.step - first) * self.items / (now - started) / size
+                self.log(f"step {self.step}/{plan.steps}  {recent:.4f} {self.unit}  {speed:.0f} {name}/s")
                 reported = now
             if now - saved > every:
                 self.save(path)
                 saved = now
         self.save(path)
 
-    def _report(self, speed: float) -> None:
-        name, size = self.counted
-        loss = np.mean(self.losses[-_LATEST:])
-        self.log(f"step {self.step}/{self._length.steps}  {loss:.4f} {self.unit}  {speed / size:.0f} {name}/s")
-
     def save(self, path: Path) -> None:
         """Write all that training needs to go on; the file is whole at any time."""
         tensors = {f"weight.{name}": value for name, value in self.network.state_dict().items()} | self.state()
-        checkpoint.save(path, tensors, self.optimisers, asdict(self._length), self.step)
+        checkpoint.save(path, tensors, self.optimisers, asdict(self.plan), self.step)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint of the same network; another length or rate is allowed."""
+        """Go on from a checkpoint of the same network; another length or rate is allowed. BfnError if it is another."""
         tensors, stored, self.step = checkpoint.load(path, self.optimisers)
-        checkpoint.restore(self.network, tensors, path)
+        try:
+            self.network.load_state_dict(checkpoint.part(tensors, "weight."))
+        except RuntimeError as error:
+            raise BfnError(f"{path} is the checkpoint of another network; remove it or name another --work") from error
         self.take(tensors)
         self.log(f"going on from step {self.step} of {path}")
-        if stored != asdict(self._length):
+        if stored != asdict(self.plan):
             self.log(f"its plan was another one: {stored}")
 
     def resume(self, path: Path) -> None:

@@ -47,7 +47,7 @@ class GridNetwork:
         return Linear(self.kernel, self.tensors, f"paper.{name}", bounds)
 
     def __call__(self, inputs: NDArray[np.int64], time: list[int]) -> NDArray[np.int32]:
-        """See the class. time: `spec.time_inputs`."""
+        """time: `spec.time_inputs`."""
         spec = self.spec
         self.time = self.kernel.array(np.array([time], np.int32))
         stream = self._convolve(self.stem, unshuffle(self.kernel.array(inputs.astype(np.int32)), spec.patch))
@@ -58,7 +58,7 @@ class GridNetwork:
             if level < last:
                 skips.append(stream)
                 stream = self._apply(self.down[level], unshuffle(_read(stream), spec.pool))
-        seen = clip(self._timed(self.inner, _read(stream).reshape(len(stream), -1)), 0, ACTIVATION_MAX)
+        seen = clip(self._apply(self.inner, _read(stream).reshape(len(stream), -1)), 0, ACTIVATION_MAX)
         stream = stream + self.outer(seen).reshape(stream.shape)
         for level in reversed(range(last + 1)):
             if level < last:
@@ -69,29 +69,26 @@ class GridNetwork:
 
     def _run(self, kind: str, level: int, stream: Array) -> Array:
         for first, second in self.blocks[kind, level]:
-            hidden = clip(self._convolve(first, _read(stream), timed=True), 0, ACTIVATION_MAX)
-            stream = stream + self._convolve(second, hidden, timed=False)
+            hidden = clip(self._convolve(first, _read(stream)), 0, ACTIVATION_MAX)
+            stream = stream + self._convolve(second, hidden)
         return stream
 
     def _apply(self, layer: Linear, values: Array) -> Array:
-        """A layer at every place: [n, h, w, in] -> [n, h, w, out]."""
-        return layer(values.reshape(-1, values.shape[3])).reshape(*values.shape[:3], -1)
+        """A layer at every place: [..., in] -> [..., out]; it sees the time as well if it has the inputs."""
+        flat = values.reshape(-1, values.shape[-1])
+        if layer.integers.weight.shape[1] > flat.shape[1]:
+            ones = self.kernel.array(np.ones((len(flat), 1), np.int32))
+            flat = self.kernel.concat([flat, ones * self.time])
+        return layer(flat).reshape(*values.shape[:-1], -1)
 
-    def _timed(self, layer: Linear, values: Array) -> Array:
-        """A layer that sees the time as well: [m, in] -> [m, out]."""
-        ones = self.kernel.array(np.ones((len(values), 1), np.int32))
-        return layer(self.kernel.concat([values, ones * self.time]))
-
-    def _convolve(self, layer: Linear, values: Array, *, timed: bool = True) -> Array:
+    def _convolve(self, layer: Linear, values: Array) -> Array:
         """A layer on the neighbours of every place, zeros outside: [n, h, w, in] -> [n, h, w, out]."""
         n, height, width, channels = values.shape
         down, across = self.spec.kernel
         padded = self.kernel.array(np.zeros((n, height + down - 1, width + across - 1, channels), np.int32))
         padded[:, down // 2 : down // 2 + height, across // 2 : across // 2 + width] = values
         around = [padded[:, y : y + height, x : x + width] for y in range(down) for x in range(across)]
-        flat = self.kernel.concat(around).reshape(n * height * width, -1)
-        outputs = self._timed(layer, flat) if timed else layer(flat)
-        return outputs.reshape(n, height, width, -1)
+        return self._apply(layer, self.kernel.concat(around))
 
 
 def _read(stream: Array) -> Array:

@@ -101,7 +101,8 @@ class Spec:
             deviation = math.isqrt(int(variance * UNIT * UNIT))
             if not 0 < deviation < _DEVIATION_LIMIT:
                 raise CorruptFile(f"a step of {count} has noise too narrow or too wide in the model's schedule")
-            step = Step(deviation, _spacing(deviation), self.levels if self.kind == "values" else 2, UNIT, PRECISION)
+            spacing = 1 << (deviation.bit_length() - 1)  # in (deviation / 2, deviation]: a seed of 2.1 to 3.1 bits
+            step = Step(deviation, spacing, self.levels if self.kind == "values" else 2, UNIT, PRECISION)
             if sender == "dither":
                 noisy_steps.append(Dither(step))
             elif self.kind == "classes":
@@ -122,11 +123,6 @@ class Spec:
             return variances
         except (ArithmeticError, ValueError) as error:
             raise CorruptFile(f"the model's schedule cannot end in {self.final}") from error
-
-
-def _spacing(deviation: int) -> int:
-    """The power of two in (deviation / 2, deviation]: a seed of 2.1 to 3.1 bits a view."""
-    return 1 << (deviation.bit_length() - 1)
 
 
 def class_variances(beta: str, share: int, count: int) -> list[Fraction]:

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from bfncodec.exact import tables
 from bfncodec.exact.kernels import ACTIVATION_MAX
 from bfncodec.exact.layers import STREAM_BITS, Tensors
 from bfncodec.models.image import bias_changes
-from bfncodec.train.image.network import MEAN_STEPS, mixture_bits, round_through
+from bfncodec.train.image.network import OUTPUT_STEPS, mixture_bits, round_through
 from bfncodec.train.image.pool import Batch, Pool
 
 PIXELS = 8192  # a step
@@ -34,21 +33,16 @@ class _Network:
     """
 
     def __init__(self, tensors: Tensors) -> None:
-        self.tensors = tensors
         self.changes = {
             name: torch.zeros(width, requires_grad=True) for name, width in bias_changes.layers(tensors).items()
         }
         self.blocks = sum(1 for name in tensors if name.startswith("first.") and name.endswith(".weight"))
-        self.mixtures = len(tensors["outs.0.bias"]) // 3
         self.weight: dict[str, Tensor] = {}
         self.bias: dict[str, Tensor] = {}
         self.unit: dict[str, Tensor] = {}
         self.free: list[Tensor] = []
-        for key in tensors:
-            name, _, kind = key.rpartition(".")
-            if kind != "shift":
-                continue
-            shift = np.asarray(tensors[key]).astype(np.int64)
+        for name in (key.removesuffix(".shift") for key in tensors if key.endswith(".shift")):
+            shift = np.asarray(tensors[f"{name}.shift"]).astype(np.int64)
             power = torch.from_numpy(2.0**-shift).float()
             self.weight[name] = torch.from_numpy(tensors[f"{name}.weight"].astype(np.float32)) * power[:, None]
             self.bias[name] = torch.from_numpy(tensors[f"{name}.bias"].astype(np.float32)) * power
@@ -71,14 +65,14 @@ class _Network:
             hidden = self._linear(f"first.{index}", hidden.clamp(0, ACTIVATION_MAX))
             stream = stream + self._linear(f"second.{index}", hidden.clamp(0, ACTIVATION_MAX))
         last = round_through(stream / (1 << STREAM_BITS)).clamp(0, ACTIVATION_MAX)
-        steps = torch.tensor([tables.LOGIT_STEPS, MEAN_STEPS, tables.OCTAVE_STEPS / float(np.log(2))])[:, None]
+        steps = torch.tensor(OUTPUT_STEPS)[:, None]
         total = torch.zeros(())
         for channel in range(channels):
             extra = self.weight[f"heads.{channel}"].shape[1] - last.shape[1]
             assert batch.cross is not None
             seen = torch.cat([last, batch.cross[:, :extra].float()], 1)
             hidden = self._linear(f"heads.{channel}", seen).clamp(0, ACTIVATION_MAX)
-            out = self._linear(f"outs.{channel}", hidden).view(-1, 3, self.mixtures) / steps
+            out = self._linear(f"outs.{channel}", hidden).view(len(seen), 3, -1) / steps
             cost = mixture_bits(out, batch.means[:, channel], batch.scale[:, channel], batch.values[:, channel])
             total = total + cost.mean()
         return total / channels
@@ -110,7 +104,8 @@ def fit(
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    found = {name: torch.floor(change.detach() + 0.5).numpy() for name, change in network.changes.items()}
+    limit = bias_changes.LIMIT
     return {
-        name: change.astype(np.int64).clip(-bias_changes.LIMIT, bias_changes.LIMIT) for name, change in found.items()
+        name: torch.floor(change.detach() + 0.5).numpy().astype(np.int64).clip(-limit, limit)
+        for name, change in network.changes.items()
     }

@@ -8,8 +8,6 @@ network does, with straight-through gradients.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,27 +16,16 @@ from torch.nn import functional
 from bfncodec.exact import tables
 from bfncodec.exact.kernels import ACTIVATION_MAX
 from bfncodec.exact.layers import STREAM_BITS
-from bfncodec.train.freeze import row_exponents
+from bfncodec.train.freeze import WEIGHT_MAX, row_exponents
 
-WEIGHT_MAX = 127.0
+INPUT_UNIT = 16.0  # integer steps of an input per float
 MEAN_STEPS = 64  # steps per local scale of mixture means
+OUTPUT_STEPS = [tables.LOGIT_STEPS, MEAN_STEPS, tables.OCTAVE_STEPS / math.log(2)]  # of logits, means and log-scales
 
 
 def round_through(values: Tensor) -> Tensor:
     """Round to integers; the gradient passes as if nothing had happened."""
     return values + (torch.floor(values + 0.5) - values).detach()
-
-
-class _Layers(nn.ModuleList):
-    """A list of linear layers, for the type checker."""
-
-    def __getitem__(self, index: int) -> nn.Linear:  # type: ignore[override]
-        layer = super().__getitem__(index)
-        assert isinstance(layer, nn.Linear)
-        return layer
-
-    def __iter__(self) -> Iterator[nn.Linear]:
-        return (self[index] for index in range(len(self)))
 
 
 class LocalTrainingNetwork(nn.Module):
@@ -51,40 +38,25 @@ class LocalTrainingNetwork(nn.Module):
 
     def __init__(self, features: int, width: int, blocks: int, head: int, mixtures: int, cross: bool) -> None:
         super().__init__()
-        self.config = {
-            "features": features,
-            "width": width,
-            "blocks": blocks,
-            "head": head,
-            "mixtures": mixtures,
-            "cross": cross,
-        }
         self.mixtures = mixtures
+        self.extra = (0, 2, 4) if cross else (0, 0, 0)
         self.inner = nn.Linear(features, width)
-        self.first = _Layers(nn.Linear(width, width) for _ in range(blocks))
-        self.second = _Layers(nn.Linear(width, width) for _ in range(blocks))
-        extra = (0, 2, 4) if cross else (0, 0, 0)
-        self.extra = extra
-        self.heads = _Layers(nn.Linear(width + more, head) for more in extra)
-        self.outs = _Layers(nn.Linear(head, 3 * mixtures) for _ in range(3))
+        self.first = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
+        self.second = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
+        self.heads = nn.ModuleList(nn.Linear(width + more, head) for more in self.extra)
+        self.outs = nn.ModuleList(nn.Linear(head, 3 * mixtures) for _ in range(3))
         with torch.no_grad():
-            for layer in self.second:
-                layer.weight.zero_()
-                layer.bias.zero_()
-            for layer in self.outs:
+            for parameter in self.second.parameters():
+                parameter.zero_()
+            for index in range(3):
+                layer = self.layer(f"outs.{index}")
                 layer.weight.mul_(0.1)
                 parts = layer.bias.view(3, mixtures)
                 parts[0] = 0
                 parts[1] = torch.linspace(-0.3, 0.3, mixtures)
                 parts[2] = torch.linspace(-2, 0, mixtures)
         self.grids: dict[str, Tensor] | None = None
-        self.peaks: dict[str, Tensor] | None = None
-
-    def _seen(self, name: str, values: Tensor) -> None:
-        """Remember how large activations get, channel by channel, while calibrating."""
-        if self.peaks is not None:
-            peak = torch.quantile(values.detach().float()[:8192], 0.9998, dim=0).clamp(min=1e-3)
-            self.peaks[name] = torch.maximum(self.peaks.get(name, peak), peak)
+        self.peaks: dict[str, Tensor] | None = None  # how large activations get, channel by channel, when calibrating
 
     def calibrate(self, batches: list[tuple[Tensor, Tensor | None]]) -> None:
         """Choose the grid of every activation from float batches of (features, cross errors)."""
@@ -99,52 +71,53 @@ class LocalTrainingNetwork(nn.Module):
         self.peaks = None
 
     def layer_names(self) -> list[str]:
-        """Names of all linear layers, as `folded` takes them."""
-        blocks = range(len(self.first))
-        names = [f"{kind}.{i}" for i in blocks for kind in ("first", "second")]
-        return ["inner", *names, *(f"{kind}.{i}" for kind in ("heads", "outs") for i in range(3))]
+        """Names of all linear layers, as `layer` and `folded` take them."""
+        return [name for name, module in self.named_modules() if isinstance(module, nn.Linear)]
+
+    def layer(self, name: str) -> nn.Linear:
+        """A linear layer."""
+        layer = self.get_submodule(name)
+        assert isinstance(layer, nn.Linear)
+        return layer
 
     def folded(self, name: str) -> tuple[Tensor, Tensor]:
         """Weights and bias of a layer between integer grids (before rounding)."""
         assert self.grids is not None
+        layer, grids = self.layer(name), self.grids
         kind, _, index = name.partition(".")
-        grid = self.grids
-        stream = grid["stream"] * (1 << STREAM_BITS)
+        seen, stream = grids["stream"], grids["stream"] * (1 << STREAM_BITS)
         if kind == "inner":
-            layer, scale_in, scale_out = self.inner, torch.full((self.config["features"],), 16.0), stream
+            scales = torch.full((layer.in_features,), INPUT_UNIT), stream
         elif kind == "first":
-            layer, scale_in, scale_out = self.first[int(index)], grid["stream"], grid[f"first.{index}"]
+            scales = seen, grids[name]
         elif kind == "second":
-            layer, scale_in, scale_out = self.second[int(index)], grid[f"first.{index}"], stream
+            scales = grids[f"first.{index}"], stream
         elif kind == "heads":
-            extra = torch.full((self.extra[int(index)],), 16.0, device=stream.device)
-            layer = self.heads[int(index)]
-            scale_in, scale_out = torch.cat([grid["stream"], extra]), grid[f"heads.{index}"]
+            scales = torch.cat([seen, seen.new_full((self.extra[int(index)],), INPUT_UNIT)]), grids[name]
         else:
-            layer, scale_in = self.outs[int(index)], grid[f"heads.{index}"]
-            steps = [tables.LOGIT_STEPS, MEAN_STEPS, tables.OCTAVE_STEPS / math.log(2)]
-            scale_out = torch.tensor(steps).repeat_interleave(self.mixtures)
-        weight: Tensor = layer.weight
-        scale_in, scale_out = scale_in.to(weight.device), scale_out.to(weight.device)
-        return weight * scale_out[:, None] / scale_in, layer.bias * scale_out
+            scales = grids[f"heads.{index}"], torch.tensor(OUTPUT_STEPS).repeat_interleave(self.mixtures)
+        scale_in, scale_out = (scale.to(layer.weight.device) for scale in scales)
+        return layer.weight * scale_out[:, None] / scale_in, layer.bias * scale_out
 
-    def _linear(self, name: str, layer: nn.Module, values: Tensor) -> Tensor:
+    def _linear(self, name: str, values: Tensor) -> Tensor:
         if self.grids is None:
-            weight, bias = cast(Tensor, layer.weight), cast(Tensor, layer.bias)
-            return functional.linear(values, weight.bfloat16(), bias.bfloat16())
+            layer = self.layer(name)
+            return functional.linear(values, layer.weight.bfloat16(), layer.bias.bfloat16())
         weight, bias = self.folded(name)
         power = torch.exp2(row_exponents(weight.detach()))
         rounded = round_through((weight * power).clamp(-WEIGHT_MAX, WEIGHT_MAX)) / power
         # int8 weights times powers of two and activations up to 255 are exact in bfloat16.
         return round_through(functional.linear(values, rounded.bfloat16()).float() + bias)
 
-    def _relu(self, name: str, values: Tensor, shift: int = 0) -> Tensor:
+    def _relu(self, name: str, values: Tensor) -> Tensor:
         if self.grids is None:
             values = functional.relu(values)
-            self._seen(name, values)
+            if self.peaks is not None:
+                peak = torch.quantile(values.detach().float()[:8192], 0.9998, dim=0).clamp(min=1e-3)
+                self.peaks[name] = torch.maximum(self.peaks.get(name, peak), peak)
             return values
-        if shift:
-            values = round_through(values / (1 << shift))
+        if name == "stream":
+            values = round_through(values / (1 << STREAM_BITS))
         return values.clamp(0.0, ACTIVATION_MAX).bfloat16()
 
     def forward(self, features: Tensor, cross: Tensor | None, channels: tuple[int, ...] = (0, 1, 2)) -> list[Tensor]:
@@ -154,24 +127,22 @@ class LocalTrainingNetwork(nn.Module):
         (G, |G|, innovation of R, |innovation of R|), or None. Means and scales are relative to
         the local scale.
         """
-        unit = 1.0 if self.grids is not None else 1 / 16
-        stream = self._linear("inner", self.inner, features.bfloat16() * unit)
-        for index, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
-            hidden = self._relu("stream", stream, STREAM_BITS)
-            hidden = self._relu(f"first.{index}", self._linear(f"first.{index}", first, hidden))
-            stream = stream + self._linear(f"second.{index}", second, hidden)
-        last = self._relu("stream", stream, STREAM_BITS)
+        unit = 1.0 if self.grids is not None else 1 / INPUT_UNIT
+        stream = self._linear("inner", features.bfloat16() * unit)
+        for index in range(len(self.first)):
+            hidden = self._linear(f"first.{index}", self._relu("stream", stream))
+            stream = stream + self._linear(f"second.{index}", self._relu(f"first.{index}", hidden))
+        last = self._relu("stream", stream)
         outputs = []
         for index in channels:
             seen = last
             if self.extra[index]:
                 assert cross is not None
                 seen = torch.cat([last, cross[:, : self.extra[index]].bfloat16() * unit], 1)
-            hidden = self._relu(f"heads.{index}", self._linear(f"heads.{index}", self.heads[index], seen))
-            out = self._linear(f"outs.{index}", self.outs[index], hidden).float().view(-1, 3, self.mixtures)
+            hidden = self._relu(f"heads.{index}", self._linear(f"heads.{index}", seen))
+            out = self._linear(f"outs.{index}", hidden).float().view(-1, 3, self.mixtures)
             if self.grids is not None:
-                steps = [tables.LOGIT_STEPS, MEAN_STEPS, tables.OCTAVE_STEPS / math.log(2)]
-                out = out / torch.tensor(steps, device=out.device)[:, None]
+                out = out / torch.tensor(OUTPUT_STEPS, device=out.device)[:, None]
             outputs.append(out)
         return outputs
 

@@ -111,8 +111,10 @@ class Photographs:
 
     def prior(self) -> NDArray[np.int64]:
         """Base coefficients fitted to all training images at once."""
-        crops = (filled(image[None, :256, :256]) for image in self.images)
-        return linear.solve(sum((_scaled(linear.normal_equations(crop)) for crop in crops), np.zeros(())))
+        equations = (linear.normal_equations(filled(image[None, :256, :256])) for image in self.images)
+        # Brought to equal weight, so that no image rules the prior.
+        scaled = (one * (2.0**36 / one[DIFFERENCES, DIFFERENCES]) for one in equations)
+        return linear.solve(sum(scaled, np.zeros(())))
 
     def fill(self, pool: Pool, number: int, prior: NDArray[Any]) -> None:
         """The `number`-th fill: tiles of one more augmented photograph, in place of the oldest."""
@@ -169,8 +171,3 @@ class SmallImages:
     def validation(self, prior: NDArray[Any]) -> Iterator[tuple[Pixels, NDArray[Any]]]:
         """The held-out images."""
         yield np.ascontiguousarray(self.held_out), prior
-
-
-def _scaled(equations: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Equations of one image brought to equal weight, so that no image rules the prior."""
-    return equations * (2.0**36 / equations[DIFFERENCES, DIFFERENCES])

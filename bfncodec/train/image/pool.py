@@ -17,6 +17,8 @@ from bfncodec.train.distributed import ALL
 
 Pixels = NDArray[np.uint8]
 
+PLANES = ("errors", "innovations", "trends")  # of linear.Fields
+
 
 @dataclass
 class Batch:
@@ -39,7 +41,7 @@ class Pool:
         self.height, self.width = height, width
         shape = canvas_shape((tiles, height, width))
         self.pixels = np.zeros(shape, np.int16)
-        self.fields = linear.Fields(np.zeros(shape, np.int16), np.zeros(shape, np.int16), np.zeros(shape, np.int16))
+        self.fields = linear.Fields(*(np.zeros(shape, np.int16) for _ in PLANES))
         self.places = np.zeros((tiles, 3), np.int32)  # x, y, width of the whole image
         self.cross = np.zeros((tiles, 3), np.int32)
 
@@ -52,26 +54,19 @@ class Pool:
             y = int(random.integers(0, image.shape[0] - self.height + 1))
             x = int(random.integers(0, image.shape[1] - self.width + 1))
             self.pixels[index] = canvas[0, y : y + height, x : x + width]
-            for mine, whole in self._pairs(fields):
-                mine[index] = whole[0, y : y + height, x : x + width]
+            for name in PLANES:
+                getattr(self.fields, name)[index] = getattr(fields, name)[0, y : y + height, x : x + width]
             self.places[index] = x, y, image.shape[1]
         self.cross[window] = coefficients[linear.REGRESSORS]
 
     def put_whole(self, images: Pixels, coefficients: NDArray[Any], window: slice) -> None:
         """Replace tiles by whole images [n, height, width, 3]."""
         self.pixels[window] = filled(images)
-        for mine, whole in self._pairs(linear.fields(self.pixels[window], coefficients)):
-            mine[window] = whole
+        fields = linear.fields(self.pixels[window], coefficients)
+        for name in PLANES:
+            getattr(self.fields, name)[window] = getattr(fields, name)
         self.places[window] = 0, 0, self.width
         self.cross[window] = coefficients[linear.REGRESSORS]
-
-    def _pairs(self, other: linear.Fields) -> list[tuple[NDArray[np.int16], NDArray[np.int16]]]:
-        mine = self.fields
-        return [
-            (mine.errors, other.errors),
-            (mine.innovations, other.innovations),
-            (mine.trends, other.trends),
-        ]
 
     def draw(self, pixels: int, random: np.random.Generator, share: slice = ALL) -> Batch:
         """A batch of random pixels, or a share of it."""

@@ -1,4 +1,8 @@
-"""What image networks are trained on: pixels of diagonals, and targets of cosets in a random state."""
+"""What image networks are trained on: pixels of diagonals, and targets of cosets in a random state.
+
+Batches follow from the step alone; other draws give other batches of the same data. The `constants` of a task are
+integer tensors that the exported model needs beside the network.
+"""
 
 from __future__ import annotations
 
@@ -40,12 +44,12 @@ class CosetTask:
         self.known = np.zeros((ROWS, max(1, len(self.kind.known)), 3), np.uint8)
         self.own = np.zeros((ROWS, len(self.kind.own), 3), np.uint8)
         self.level = np.zeros(FILLS, np.int64)
-        self.filled = -1
+        self.filled = 0
 
     def batch(self, step: int, draw: int, share: slice = ALL) -> Batch:
         """Targets in one state, from one fill of the pool."""
         upto = FILLS + step // STEPS_PER_FILL
-        for number in range(upto - FILLS if self.filled < 0 else self.filled, upto):
+        for number in range(max(self.filled, upto - FILLS), upto):
             self._fill(number)
         self.filled = upto
         random = np.random.default_rng([self.seed, 2, step, draw])
@@ -150,8 +154,7 @@ class PixelTask:
         upto = whole + step // data.steps_per_fill
         if self.pool is None:
             self.pool = Pool(data.pool_tiles, data.side, data.side, self.device)
-            self.filled = upto - whole
-        for number in range(self.filled, upto):
+        for number in range(max(self.filled, upto - whole), upto):
             data.fill(self.pool, number, self.prior)
         self.filled = upto
         return self.pool.draw(self.pixels, np.random.default_rng([self.seed, 1, step, draw]), share)

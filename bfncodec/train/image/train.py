@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -13,28 +12,12 @@ from torch import Tensor, nn
 
 from bfncodec.errors import BfnError
 from bfncodec.train import checkpoint, distributed
-from bfncodec.train.freeze import freeze
+from bfncodec.train.freeze import array, freeze
 from bfncodec.train.image.network import LocalTrainingNetwork, mixture_bits
 from bfncodec.train.image.photographs import Photographs, SmallImages
 from bfncodec.train.image.pool import Batch
 from bfncodec.train.image.tasks import CosetTask, PixelTask
 from bfncodec.train.loop import Log, Plan, Training, changed
-
-
-class Task(Protocol):
-    """What a network is trained on. Batches follow from the step alone."""
-
-    features: int
-    cross: bool
-
-    def batch(self, step: int, draw: int, share: slice = distributed.ALL) -> Batch:
-        """The batch of a step, or a share of it; other draws give other batches of the same data."""
-
-    def held_out(self) -> Iterator[Batch]:
-        """Held-out data, every pixel once."""
-
-    def constants(self) -> dict[str, NDArray[Any]]:
-        """Integer tensors that the exported model needs beside the network."""
 
 
 @dataclass(frozen=True)
@@ -53,38 +36,32 @@ class ImagePlan(Plan):
 DEVIATIONS = [60, 41, 28, 19, 13, 9, 6, 4]
 _THUMBNAIL = ImagePlan(width=96, blocks=2, head=32, steps=6000, pixels=2048)
 _COSET = ImagePlan(width=128, blocks=2, head=32, steps=4000, pixels=4096)
-_COSETS = {"D": _COSET, "H": _COSET, "V": _COSET}
 PLANS = {
     "photographs": {
         "wavefront": ImagePlan(width=192, blocks=3, steps=22000, rounded=0.1),
         "T": _THUMBNAIL,
-        **_COSETS,
+        **dict.fromkeys("DHV", _COSET),
     },
     "small": {
         "wavefront": ImagePlan(width=256, blocks=3, steps=10500, rounded=0.1),
         "T": replace(_THUMBNAIL, steps=2000),
-        **{kind: replace(_COSET, steps=2000) for kind in _COSETS},
+        **dict.fromkeys("DHV", replace(_COSET, steps=2000)),
     },
 }
 
 
-class ImageTraining(Training):
+class ImageTraining(Training[ImagePlan]):
     """Float first, then with the integer network's rounding."""
 
     unit, counted = "bpsp", ("kpixel", 1e3)
 
-    def __init__(self, task: Task, plan: ImagePlan, device: str, log: Log) -> None:
-        self.task, self.plan, self.partial = task, plan, not task.cross
+    def __init__(self, task: PixelTask | CosetTask, plan: ImagePlan, device: str, log: Log) -> None:
+        self.task, self.partial = task, not task.cross
         torch.manual_seed(plan.seed)
         sizes = plan.width, plan.blocks, plan.head, plan.mixtures
         self.local = local = LocalTrainingNetwork(task.features, *sizes, task.cross).to(device)
-        trunk = [local.inner, *local.first, *local.second, *local.heads]
-        super().__init__(local, [layer.weight for layer in trunk], plan, log, weight_decay=0.01)
-
-    @property
-    def items(self) -> int:
-        """Pixels."""
-        return self.plan.pixels
+        matrices = [local.layer(name).weight for name in local.layer_names() if not name.startswith("outs.")]
+        super().__init__(local, matrices, plan, plan.pixels, log, weight_decay=0.01)
 
     @property
     def rounded_from(self) -> int:
@@ -92,14 +69,12 @@ class ImageTraining(Training):
         return int(self.plan.steps * (1 - self.plan.rounded))
 
     def prepare(self) -> None:
-        """Choose the grids where rounding begins."""
         if self.step >= self.rounded_from and self.local.grids is None:
             draws = [self.task.batch(self.step, draw) for draw in range(1, 25)]
             self.local.calibrate([(batch.features, batch.cross) for batch in draws])
             self.log("calibrated; training goes on with integer rounding")
 
     def loss(self, network: nn.Module) -> Tensor:
-        """Bits per subpixel."""
         share = distributed.share(self.items)
         return pixel_bits(network, self.task.batch(self.step, 0, share)).mean() * distributed.weight(self.items)
 
@@ -116,15 +91,14 @@ class ImageTraining(Training):
         layers: dict[str, NDArray[Any]] = {}
         for name in self.local.layer_names():
             weight, bias = self.local.folded(name)
-            layers |= freeze(name, weight.detach().cpu().double().numpy(), bias.detach().cpu().double().numpy())
+            layers |= freeze(name, array(weight), array(bias))
         return layers | self.task.constants()
 
     def state(self) -> dict[str, Tensor]:
-        """The grids."""
         return {f"grid.{name}": value for name, value in (self.local.grids or {}).items()}
 
     def take(self, tensors: dict[str, Tensor]) -> None:
-        """A longer plan trains in floating point again until its own last part."""
+        # A longer plan trains in floating point again until its own last part.
         rounded = self.step >= self.rounded_from
         self.local.grids = (checkpoint.part(tensors, "grid.") or None) if rounded else None
 
@@ -161,11 +135,12 @@ def train(
     paths = {part: work / f"{part}.safetensors" for part in presets}
     chosen = parts or tuple(presets)
     _check_parts(chosen, paths)
-    seed = changed(Plan(), {"seed": (changes or {}).get("seed")}).seed
+    changes = changes or {}
+    seed = changes.get("seed") or Plan.seed
     images = SmallImages(data, seed) if data.is_file() else Photographs(data, seed, skip)
     tensors: dict[str, Any] = {}
     card: dict[str, Any] = {"data": kind}
-    plans = {part: changed(presets[part], changes or {}) for part in chosen}
+    plans = {part: changed(presets[part], changes) for part in chosen}
     # All of them before any time is spent: a checkpoint may turn out to be of no use.
     trainings = {part: _resumed(images, part, plans.get(part), paths[part], device, log) for part in presets}
     for part in presets:
@@ -197,14 +172,10 @@ def _resumed(
 ) -> ImageTraining:
     """A training where it last stood; without a plan, one that is only exported: BfnError unless it can be."""
     made = plan or ImagePlan(**checkpoint.plan(path))
-    training = ImageTraining(_task(images, part, made, device), made, device, log)
+    how = made.pixels, made.seed, device
+    task = PixelTask(images, *how) if part == "wavefront" else CosetTask(images, part, DEVIATIONS, *how)
+    training = ImageTraining(task, made, device, log)
     training.resume(path)
     if plan is None and training.local.grids is None:
         raise BfnError(f"{path} has not been trained with integer rounding yet; train {part}, too")
     return training
-
-
-def _task(images: Photographs | SmallImages, part: str, plan: ImagePlan, device: str) -> Task:
-    if part == "wavefront":
-        return PixelTask(images, plan.pixels, plan.seed, device)
-    return CosetTask(images, part, DEVIATIONS, plan.pixels, plan.seed, device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,17 +17,12 @@ _FINE = 1.5  # deviations in levels below which the bins of values show
 _NEAR = 8  # bins that matter there
 
 
-@dataclass(frozen=True)
-class Shown:
+class Shown(NamedTuple):
     """What n items show before a step: network inputs, and what its outputs are added to."""
 
     inputs: Tensor  # float [n, H, W, inputs]
     base: Tensor  # log-odds [n, H, W, C], means in levels, or log-weights [n, H, W, K]
     spread: Tensor  # deviation in levels [n] (values only)
-
-    def part(self, share: slice) -> Shown:
-        """What some of the items show."""
-        return Shown(self.inputs[share], self.base[share], self.spread[share])
 
 
 class Flow:
@@ -146,7 +141,7 @@ class Flow:
 
         share: of the items; all get noise.
         """
-        seen = self.seen(items, step / count).part(share)
+        seen = Shown(*(part[share] for part in self.seen(items, step / count)))
         items, step, count = items[share], step[share], count[share]
         at = step / count
         outputs = self.outputs(network, seen, time_inputs(at))

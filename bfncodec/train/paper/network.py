@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from torch.nn import functional
 from bfncodec.exact.kernels import ACTIVATION_MAX
 from bfncodec.exact.layers import STREAM_BITS
 from bfncodec.models.paper.spec import TIME_INPUTS, TIME_ONE, Spec
-from bfncodec.train.freeze import WEIGHT_MAX, freeze
+from bfncodec.train.freeze import WEIGHT_MAX, array, freeze
 
 INPUT_UNIT = 16.0  # integer steps of a network input per float
 OUTPUT_UNIT = 64.0  # of a network output
@@ -70,7 +69,7 @@ class GridTrainingNetwork(nn.Module):
         pairs = list(zip(widths, widths[1:], strict=False))
         self.down = nn.ModuleList(Gather(fold * a, b, one, time=False) for a, b in pairs)
         self.up = nn.ModuleList(Gather(b, fold * a, one, time=False, gain=0.5) for a, b in pairs)
-        places = math.prod(grid_sizes(spec)[-1])
+        places = spec.size // spec.shape[2] // patch // fold ** (len(widths) - 1)
         self.inner = Gather(places * widths[-1], spec.bottom, one, time=True)
         self.outer = Gather(spec.bottom, places * widths[-1], one, time=False, gain=0.0)
         self.out = Gather(widths[0], patch * spec.outputs, one, time=False, gain=0.0)
@@ -91,7 +90,6 @@ class GridTrainingNetwork(nn.Module):
         return stream
 
     def forward(self, inputs: Tensor, time: Tensor) -> Tensor:
-        """See the class."""
         spec = self.spec
         values = unshuffle(inputs.permute(0, 3, 1, 2), spec.patch).contiguous(memory_format=torch.channels_last)
         stream = self.stem(values, time)
@@ -130,16 +128,17 @@ class GridTrainingNetwork(nn.Module):
         for inputs, time in batches:
             self(inputs, time)
         grids = {name: ACTIVATION_MAX / peak.clamp(min=float(peak.max()) / 8) for name, peak in self.peaks.items()}
+        grids |= {"inputs": torch.tensor([INPUT_UNIT]), "outputs": torch.tensor([OUTPUT_UNIT])}
         self.peaks = None
         for _ in range(_ROUNDS):
             self._coarsen(grids)
         tensors: dict[str, NDArray[Any]] = {}
         for name, layer in self.layers():
-            scale_in, scale_out = self._scales(name, grids)
+            scale_in, scale_out = self._scales(name, layer, grids)
             weight = layer.weight * scale_out[:, None] / scale_in
             if layer.times is not None:
                 weight = torch.cat([weight, layer.times * scale_out[:, None] / TIME_ONE], 1)
-            tensors |= freeze(f"paper.{name}", _array(weight), _array(layer.bias * scale_out), ACTIVATION_MAX)
+            tensors |= freeze(f"paper.{name}", array(weight), array(layer.bias * scale_out), ACTIVATION_MAX)
         return tensors
 
     def _coarsen(self, grids: dict[str, Tensor]) -> None:
@@ -147,54 +146,37 @@ class GridTrainingNetwork(nn.Module):
         for name, layer in self.layers():
             if name == "out":
                 continue
-            target = self._target(name)
-            scale_in, scale_out = self._scales(name, grids)
+            _, target = self._ends(name)
+            scale_in, scale_out = self._scales(name, layer, grids)
             peak = (layer.weight * scale_out[:, None] / scale_in).abs().amax(1)
             worst = peak.view(-1, len(grids[target])).amax(0)
             grids[target] = grids[target] * (WEIGHT_MAX / worst).clamp(max=1.0)
 
-    def _target(self, name: str) -> str:
-        """The grid that a layer writes to."""
-        parts = name.split(".")
-        if parts[-1] == "first":
-            return name.removesuffix(".first")
-        if parts[-1] == "second" or parts[0] == "up":
-            return f"stream.{parts[1]}"
-        if parts[0] == "down":
-            return f"stream.{int(parts[1]) + 1}"
-        return {"stem": "stream.0", "inner": "inner", "outer": f"stream.{len(self.spec.widths) - 1}"}[name]
+    def _ends(self, name: str) -> tuple[str, str]:
+        """The grids that a layer reads and writes."""
+        top, bottom = "stream.0", f"stream.{len(self.spec.widths) - 1}"
+        ends = {
+            "stem": ("inputs", top),
+            "inner": (bottom, "inner"),
+            "outer": ("inner", bottom),
+            "out": (top, "outputs"),
+        }
+        if name in ends:
+            return ends[name]
+        kind, level, *rest = name.split(".")
+        stream, below = f"stream.{level}", f"stream.{int(level) + 1}"
+        if not rest:
+            return (stream, below) if kind == "down" else (below, stream)
+        hidden = name.rpartition(".")[0]
+        return (stream, hidden) if rest[-1] == "first" else (hidden, stream)
 
-    def _scales(self, name: str, grids: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Integer steps per float of a layer's input columns and of its outputs."""
-        spec = self.spec
-        fold, taps = spec.pool[0] * spec.pool[1], spec.kernel[0] * spec.kernel[1]
-        places = math.prod(grid_sizes(spec)[-1])
-        last = len(spec.widths) - 1
-
-        def stream(level: int) -> Tensor:
-            return grids[f"stream.{level}"]
-
-        fine = 1 << STREAM_BITS
-        parts = name.split(".")
-        if parts[0] in ("before", "after"):
-            level, hidden = int(parts[1]), grids[f"{parts[0]}.{parts[1]}.{parts[2]}"]
-            if parts[3] == "first":
-                return stream(level).repeat(taps), hidden
-            return hidden.repeat(taps), stream(level) * fine
-        if parts[0] == "down":
-            level = int(parts[1])
-            return stream(level).repeat(fold), stream(level + 1) * fine
-        if parts[0] == "up":
-            level = int(parts[1])
-            return stream(level + 1), stream(level).repeat(fold) * fine
-        if parts[0] == "inner":
-            return stream(last).repeat(places), grids["inner"]
-        if parts[0] == "outer":
-            return grids["inner"], stream(last).repeat(places) * fine
-        if parts[0] == "stem":
-            columns = spec.patch[0] * spec.patch[1] * spec.inputs * taps
-            return torch.full((columns,), INPUT_UNIT), stream(0) * fine
-        return stream(0), torch.full((spec.patch[0] * spec.patch[1] * spec.outputs,), OUTPUT_UNIT)
+    def _scales(self, name: str, layer: Gather, grids: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Integer steps per float of a layer's input columns and of its outputs: grids for every place they are of."""
+        source, target = self._ends(name)
+        outputs, columns = layer.weight.shape
+        scale_in, scale_out = grids[source], grids[target]
+        fine = 1 << STREAM_BITS if target.startswith("stream") else 1
+        return scale_in.repeat(columns // len(scale_in)), scale_out.repeat(outputs // len(scale_out)) * fine
 
 
 def _blocks(spec: Spec) -> nn.ModuleList:
@@ -202,17 +184,6 @@ def _blocks(spec: Spec) -> nn.ModuleList:
         nn.ModuleList(ResidualBlock(width, spec.kernel) for _ in range(count))
         for width, count in zip(spec.widths, spec.blocks, strict=True)
     )
-
-
-def _array(values: Tensor) -> NDArray[np.float64]:
-    array: NDArray[np.float64] = values.detach().cpu().double().numpy()
-    return array
-
-
-def grid_sizes(spec: Spec) -> list[tuple[int, int]]:
-    """Height and width of every level."""
-    height, width = spec.shape[0] // spec.patch[0], spec.shape[1] // spec.patch[1]
-    return [(height // spec.pool[0] ** level, width // spec.pool[1] ** level) for level in range(len(spec.widths))]
 
 
 def unshuffle(values: Tensor, patch: tuple[int, int]) -> Tensor:

@@ -90,24 +90,19 @@ class Items:
         return torch.bernoulli(picked / 255).long() if self.spec.kind == "binary" else picked.long()
 
 
-class PaperTraining(Training):
+class PaperTraining(Training[PaperPlan]):
     """One network for all numbers of steps."""
 
     unit = "nats an item"
 
     def __init__(self, spec: Spec, data: Items, plan: PaperPlan, log: Log) -> None:
-        self.flow, self.data, self.plan = Flow(spec), data, plan
+        self.flow, self.data = Flow(spec), data
         torch.manual_seed(plan.seed)
         self.grid = GridTrainingNetwork(spec)
-        super().__init__(self.grid, self.grid.matrices(), plan, log, weight_decay=0.01)
-
-    @property
-    def items(self) -> int:
-        """Items."""
-        return self.plan.items
+        super().__init__(self.grid, self.grid.matrices(), plan, plan.items, log, weight_decay=0.01)
 
     def loss(self, network: nn.Module) -> Tensor:
-        """The n-step loss in nats, from one step of every item."""
+        """The n-step loss, from one step of every item."""
         plan, share = self.plan, distributed.share(self.items)
         torch.manual_seed(plan.seed * 1_000_003 + self.step)
         items = self.data.batch(plan.items)

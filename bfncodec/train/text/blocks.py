@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from bfncodec.exact.layers import INPUT_MAX, Tensors
@@ -26,7 +26,7 @@ from bfncodec.models.text import blockwise, contexts
 from bfncodec.train import checkpoint, distributed
 from bfncodec.train.loop import Log, Plan, Training, changed
 from bfncodec.train.text.corpus import WARM, Corpus
-from bfncodec.train.text.train import frozen_layers
+from bfncodec.train.text.train import TextTrainingNetwork, frozen_layers
 
 _UNIT = 32.0  # int8 steps of table and views per float
 _VIEWS = 16  # inputs that a byte's theta becomes
@@ -48,50 +48,34 @@ class BlockPlan(Plan):
     crlf: float = 0.25
 
 
-class BlockTrainingNetwork(torch.nn.Module):
-    """Embedded contexts [n, C] and theta [n, B, 256] -> logits [n, B, 256]; products in bfloat16."""
+class BlockTrainingNetwork(TextTrainingNetwork):
+    """Embedded contexts [n, C] and theta [n, B, 256] -> logits float32 [n, B, 256]; products in bfloat16."""
 
     def __init__(self, plan: BlockPlan, inputs: int) -> None:
-        super().__init__()
-        self.block = plan.block
-        self.views = torch.nn.Parameter(torch.randn(256, _VIEWS))
-        self.first = torch.nn.Linear(inputs + plan.block * _VIEWS, plan.width)
-        self.second = torch.nn.Linear(plan.width, plan.hidden)
-        self.last = torch.nn.Linear(plan.hidden, 256 * plan.block)
-        for layer, gain in ((self.first, 2.0), (self.second, 1.4), (self.last, 0.5)):
-            torch.nn.init.normal_(layer.weight, std=gain / math.sqrt(layer.in_features))
-            torch.nn.init.zeros_(layer.bias)
+        views = torch.randn(256, _VIEWS)
+        super().__init__(inputs + plan.block * _VIEWS, plan.width, plan.hidden, 256 * plan.block, 2.0)
+        self.block, self.views = plan.block, nn.Parameter(views)
 
-    def forward(self, embedded: Tensor, shares: Tensor) -> Tensor:
-        """Logits float32 [n, B, 256]."""
+    def forward(self, embedded: Tensor, shares: Tensor) -> Tensor:  # type: ignore[override]
         half = torch.bfloat16
         seen = (shares.to(half) @ self.views.to(half)).flatten(1)
-        hidden = torch.cat([embedded.to(half), seen], dim=1)
-        for layer in (self.first, self.second):
-            hidden = functional.relu(functional.linear(hidden, layer.weight.to(half), layer.bias.to(half)))
-        logits = functional.linear(hidden, self.last.weight.to(half), self.last.bias.to(half))
-        return logits.float().view(-1, self.block, 256)
+        return super().forward(torch.cat([embedded.to(half), seen], dim=1)).view(-1, self.block, 256)
 
 
-class BlockTraining(Training):
+class BlockTraining(Training[BlockPlan]):
     """The block network on a text model's table."""
 
     unit, counted = "bits a byte over all states", ("blocks", 1.0)
 
     def __init__(self, corpus: Corpus, table: NDArray[np.int8], plan: BlockPlan, log: Log) -> None:
-        self.corpus, self.plan = corpus, plan
+        self.corpus = corpus
+        self.per = (plan.length - plan.block) // plan.stride  # blocks a window
         torch.manual_seed(plan.seed)
         self.table = torch.from_numpy(table.astype(np.float32) / _UNIT)
         self.layers = layers = BlockTrainingNetwork(plan, contexts.CONTEXTS * table.shape[1])
-        super().__init__(layers, [layers.first.weight, layers.second.weight], plan, log)
+        super().__init__(layers, [layers.first.weight, layers.second.weight], plan, plan.windows * self.per, log)
 
-    @property
-    def items(self) -> int:
-        """Blocks."""
-        return self.plan.windows * ((self.plan.length - self.plan.block) // self.plan.stride)
-
-    def loss(self, network: torch.nn.Module) -> Tensor:
-        """Bits a byte."""
+    def loss(self, network: nn.Module) -> Tensor:
         share, weight = distributed.share(self.items), distributed.weight(self.items)
         embedded, shares, values = (part[share] for part in self.batch(self.step))
         nats = functional.cross_entropy(network(embedded, shares).flatten(0, 1), values.flatten())
@@ -101,10 +85,9 @@ class BlockTraining(Training):
         """Embedded contexts [n, C], theta in 1/256 [n, B, 256] and bytes [n, B] of one step."""
         plan = self.plan
         rng = np.random.default_rng([plan.seed, step])
-        per = (plan.length - plan.block) // plan.stride
         rows = np.empty((plan.length, contexts.CONTEXTS), np.int32)
         kept, values = [], []
-        starts = np.arange(per) * plan.stride
+        starts = np.arange(self.per) * plan.stride
         for _ in range(plan.windows):
             text = self.corpus.window(rng, plan.length, plan.crlf)
             contexts.window_rows(text, WARM, rows)
@@ -135,8 +118,7 @@ class BlockTraining(Training):
         views = np.rint(network.views.double().numpy() * _UNIT).clip(-INPUT_MAX, INPUT_MAX)
         seen = np.floor(shares.double().numpy() @ views).reshape(len(embedded), -1)
         values = np.concatenate([np.rint(embedded.double().numpy() * _UNIT), seen], axis=1)
-        layers = {f"blocks.{name}": getattr(network, name) for name in ("first", "second", "last")}
-        return {"blocks.views": views.astype(np.int8)} | frozen_layers(layers, values, _UNIT)
+        return {"blocks.views": views.astype(np.int8)} | frozen_layers("blocks", network, values, _UNIT)
 
 
 def train(

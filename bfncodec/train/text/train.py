@@ -26,7 +26,7 @@ from bfncodec.models import zoo
 from bfncodec.models.text import bytewise, contexts, mixing, network
 from bfncodec.models.text.network import LOGIT_STEPS
 from bfncodec.train import checkpoint, distributed
-from bfncodec.train.freeze import freeze
+from bfncodec.train.freeze import array, freeze
 from bfncodec.train.loop import Log, Plan, Training, changed
 from bfncodec.train.text.corpus import WARM, Corpus
 
@@ -52,23 +52,24 @@ class TextPlan(Plan):
     crlf: float = 0.25  # share of windows whose lines are made to end in CR LF
 
 
-class TextTrainingNetwork(torch.nn.Module):
-    """Embedding rows [n, CONTEXTS * dimensions] -> logits [n, 256]; products in bfloat16."""
+class TextTrainingNetwork(nn.Module):
+    """Inputs [n, inputs] through two hidden layers -> logits float32 [n, outputs]; products in bfloat16.
 
-    def __init__(self, plan: TextPlan) -> None:
+    gain: of the first layer's weights.
+    """
+
+    def __init__(self, inputs: int, width: int, hidden: int, outputs: int, gain: float) -> None:
         super().__init__()
-        inputs = contexts.CONTEXTS * plan.dimensions
-        self.first = torch.nn.Linear(inputs, plan.width)
-        self.second = torch.nn.Linear(plan.width, plan.hidden)
-        self.last = torch.nn.Linear(plan.hidden, 256)
-        for layer, gain in ((self.first, 4.0), (self.second, 1.4), (self.last, 0.5)):
-            torch.nn.init.normal_(layer.weight, std=gain / math.sqrt(layer.in_features))
-            torch.nn.init.zeros_(layer.bias)
+        self.first = nn.Linear(inputs, width)
+        self.second = nn.Linear(width, hidden)
+        self.last = nn.Linear(hidden, outputs)
+        for layer, size in ((self.first, gain), (self.second, 1.4), (self.last, 0.5)):
+            nn.init.normal_(layer.weight, std=size / math.sqrt(layer.in_features))
+            nn.init.zeros_(layer.bias)
 
-    def forward(self, embedded: Tensor) -> Tensor:
-        """Logits float32 [n, 256]."""
+    def forward(self, inputs: Tensor) -> Tensor:
         half = torch.bfloat16
-        hidden = embedded.to(half)
+        hidden = inputs.to(half)
         for layer in (self.first, self.second):
             hidden = functional.relu(functional.linear(hidden, layer.weight.to(half), layer.bias.to(half)))
         return functional.linear(hidden, self.last.weight.to(half), self.last.bias.to(half)).float()
@@ -101,27 +102,22 @@ def _batch(corpus: Corpus, plan: TextPlan, step: int, share: slice = distributed
     return torch.from_numpy(rows.reshape(-1, contexts.CONTEXTS)), torch.from_numpy(values.reshape(-1))
 
 
-class TextTraining(Training):
+class TextTraining(Training[TextPlan]):
     """The network, its table and its text."""
 
     unit, counted = "bpb", ("kB", 1e3)
 
     def __init__(self, corpus: Corpus, plan: TextPlan, device: str, log: Log) -> None:
-        self.corpus, self.plan, self.device = corpus, plan, device
+        self.corpus, self.device = corpus, device
         torch.manual_seed(plan.seed)
         self.table = torch.empty(contexts.ROWS, plan.dimensions).uniform_(-0.05, 0.05).to(device)
         self.squares = torch.full((contexts.ROWS,), 1e-3, device=device)
-        self.layers = layers = TextTrainingNetwork(plan).to(device)
+        inputs = contexts.CONTEXTS * plan.dimensions
+        self.layers = layers = TextTrainingNetwork(inputs, plan.width, plan.hidden, 256, 4.0).to(device)
         self.used = torch.empty(0), torch.empty(0)  # rows of the table in the step at hand, and what they held
-        super().__init__(layers, [layers.first.weight, layers.second.weight], plan, log)
-
-    @property
-    def items(self) -> int:
-        """Bytes."""
-        return self.plan.windows * self.plan.length
+        super().__init__(layers, [layers.first.weight, layers.second.weight], plan, plan.windows * plan.length, log)
 
     def loss(self, network: nn.Module) -> Tensor:
-        """Bits a byte."""
         share = distributed.share(self.plan.windows)
         rows, values = (part.to(self.device) for part in _batch(self.corpus, self.plan, self.step, share))
         bits, embedded = self._bits(network, rows, values)
@@ -129,7 +125,7 @@ class TextTraining(Training):
         return bits * distributed.weight(self.plan.windows)
 
     def learn(self, factor: float) -> None:
-        """Every process has the whole table, and brings it up to date with the rows of all."""
+        # Every process has the whole table, and brings it up to date with the rows of all.
         plan, (rows, embedded) = self.plan, self.used
         assert embedded.grad is not None
         gradient = embedded.grad * (self.items / distributed.processes() * math.log(2))
@@ -138,7 +134,7 @@ class TextTraining(Training):
         gradient = distributed.whole(gradient.view(mine, -1), plan.windows).view(-1, plan.dimensions)
         self._update_table(rows, gradient, plan.table_rate * factor)
 
-    def _bits(self, network: torch.nn.Module, rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def _bits(self, network: nn.Module, rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Mean bits a byte, and the embedded rows that they depend on."""
         embedded = self.table.index_select(0, rows.reshape(-1)).requires_grad_()
         logits = network(embedded.view(len(values), -1))
@@ -165,11 +161,9 @@ class TextTraining(Training):
         return bits / max(count, 1)
 
     def state(self) -> dict[str, Tensor]:
-        """The table."""
         return {"table": self.table, "squares": self.squares}
 
     def take(self, tensors: dict[str, Tensor]) -> None:
-        """The table."""
         self.table.copy_(tensors["table"])
         self.squares.copy_(tensors["squares"])
 
@@ -196,32 +190,26 @@ class TextTraining(Training):
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The integer network, as `models.text.network` reads it."""
-        return integers(self.table.cpu().numpy(), self.layers, _batch(self.corpus, self.plan, _CALIBRATION)[0].numpy())
-
-
-def integers(table: NDArray[Any], trained: TextTrainingNetwork, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """int8 table and layers of a float network; `rows` [n, CONTEXTS] of some text tell the activations' ranges."""
-    scale = INPUT_MAX / np.quantile(abs(table[rows.reshape(-1)]), 0.9999)
-    whole = np.rint(table * scale).clip(-INPUT_MAX, INPUT_MAX).astype(np.int8)
-    values = whole[rows].reshape(len(rows), -1).astype(np.float64)
-    layers = {"text.first": trained.first, "text.second": trained.second, "text.last": trained.last}
-    return {"text.table": whole} | frozen_layers(layers, values, scale)
+        table, rows = self.table.cpu().numpy(), _batch(self.corpus, self.plan, _CALIBRATION)[0].numpy()
+        scale = INPUT_MAX / np.quantile(abs(table[rows.reshape(-1)]), 0.9999)
+        whole = np.rint(table * scale).clip(-INPUT_MAX, INPUT_MAX).astype(np.int8)
+        values = whole[rows].reshape(len(rows), -1).astype(np.float64)
+        return {"text.table": whole} | frozen_layers("text", self.layers, values, scale)
 
 
 def frozen_layers(
-    layers: dict[str, torch.nn.Linear], values: NDArray[np.float64], scale: float
+    prefix: str, trained: TextTrainingNetwork, values: NDArray[np.float64], scale: float
 ) -> dict[str, NDArray[Any]]:
-    """Layers after each other, the last of which gives logits, as integers.
+    """The layers of a network as integers.
 
     values: integer inputs [n, in], in steps of 1 / scale, that tell the activations' ranges.
     """
     tensors: dict[str, NDArray[Any]] = {}
-    for name, layer in layers.items():
-        weight = layer.weight.detach().cpu().double().numpy() / scale
-        bias = layer.bias.detach().cpu().double().numpy()
+    for name, layer in (("first", trained.first), ("second", trained.second), ("last", trained.last)):
+        weight, bias = array(layer.weight) / scale, array(layer.bias)
         sums = values @ weight.T + bias
-        scale = LOGIT_STEPS if name.endswith("last") else ACTIVATION_MAX / np.quantile(sums, 0.9999)
-        tensors |= freeze(name, weight * scale, bias * scale)
+        scale = LOGIT_STEPS if name == "last" else ACTIVATION_MAX / np.quantile(sums, 0.9999)
+        tensors |= freeze(f"{prefix}.{name}", weight * scale, bias * scale)
         values = np.rint(sums * scale).clip(0, ACTIVATION_MAX)
     return tensors
 
