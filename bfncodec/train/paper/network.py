@@ -26,11 +26,23 @@ _ROUNDS = 4  # of coarsening: a coarser stream asks for larger weights behind it
 
 
 class Gather(nn.Module):
-    """A convolution stored as the matrix [out, kh * kw * in (+ TIME_INPUTS)] that the integers use."""
+    """A convolution stored as the matrix [out, kh * kw * in (+ TIME_INPUTS)] that the integers use.
 
-    def __init__(self, inputs: int, outputs: int, kernel: tuple[int, int], time: bool, gain: float = 1.0) -> None:
+    source, target: names of the grids of what it reads and of what it writes.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        target: str,
+        inputs: int,
+        outputs: int,
+        kernel: tuple[int, int] = (1, 1),
+        time: bool = False,
+        gain: float = 1.0,
+    ) -> None:
         super().__init__()
-        self.kernel, self.inputs, self.time = kernel, inputs, time
+        self.source, self.target, self.kernel, self.inputs = source, target, kernel, inputs
         columns = inputs * kernel[0] * kernel[1]
         bound = gain * math.sqrt(3 / columns)
         self.weight = nn.Parameter(torch.empty(outputs, columns).uniform_(-bound, bound))
@@ -45,14 +57,12 @@ class Gather(nn.Module):
             outputs = outputs + (time @ self.times.T)[:, :, None, None]
         return outputs
 
-
-class ResidualBlock(nn.Module):
-    """Two convolutions whose result is added to the stream."""
-
-    def __init__(self, width: int, kernel: tuple[int, int]) -> None:
-        super().__init__()
-        self.first = Gather(width, width, kernel, time=True)
-        self.second = Gather(width, width, kernel, time=False, gain=0.0)
+    def scales(self, grids: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Integer steps per float of the columns and of the outputs: grids, repeated for all places that they hold."""
+        outputs, columns = self.weight.shape
+        scale_in, scale_out = grids[self.source], grids[self.target]
+        fine = 1 << STREAM_BITS if self.target.startswith("stream") else 1
+        return scale_in.repeat(columns // len(scale_in)), scale_out.repeat(outputs // len(scale_out)) * fine
 
 
 class GridTrainingNetwork(nn.Module):
@@ -61,18 +71,18 @@ class GridTrainingNetwork(nn.Module):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.spec = spec
-        widths, one, fold = spec.widths, (1, 1), spec.pool[0] * spec.pool[1]
-        patch = spec.patch[0] * spec.patch[1]
-        self.stem = Gather(patch * spec.inputs, widths[0], spec.kernel, time=True)
-        self.before = _blocks(spec)
-        self.after = _blocks(spec)
-        pairs = list(zip(widths, widths[1:], strict=False))
-        self.down = nn.ModuleList(Gather(fold * a, b, one, time=False) for a, b in pairs)
-        self.up = nn.ModuleList(Gather(b, fold * a, one, time=False, gain=0.5) for a, b in pairs)
+        widths, patch, fold = spec.widths, math.prod(spec.patch), math.prod(spec.pool)
+        streams = [f"stream.{level}" for level in range(len(widths))]
+        pairs = list(zip(streams, streams[1:], widths, widths[1:], strict=False))
         places = spec.size // spec.shape[2] // patch // fold ** (len(widths) - 1)
-        self.inner = Gather(places * widths[-1], spec.bottom, one, time=True)
-        self.outer = Gather(spec.bottom, places * widths[-1], one, time=False, gain=0.0)
-        self.out = Gather(widths[0], patch * spec.outputs, one, time=False, gain=0.0)
+        self.stem = Gather("inputs", streams[0], patch * spec.inputs, widths[0], spec.kernel, time=True)
+        self.before = _blocks(spec, "before")
+        self.after = _blocks(spec, "after")
+        self.down = nn.ModuleList(Gather(above, below, fold * a, b) for above, below, a, b in pairs)
+        self.up = nn.ModuleList(Gather(below, above, b, fold * a, gain=0.5) for above, below, a, b in pairs)
+        self.inner = Gather(streams[-1], "inner", places * widths[-1], spec.bottom, time=True)
+        self.outer = Gather("inner", streams[-1], spec.bottom, places * widths[-1], gain=0.0)
+        self.out = Gather(streams[0], "outputs", widths[0], patch * spec.outputs, gain=0.0)
         self.peaks: dict[str, Tensor] | None = None
 
     def _relu(self, name: str, values: Tensor) -> Tensor:
@@ -83,10 +93,10 @@ class GridTrainingNetwork(nn.Module):
             self.peaks[name] = torch.maximum(self.peaks.get(name, peak), peak)
         return values
 
-    def _run(self, blocks: Any, level: int, kind: str, stream: Tensor, time: Tensor) -> Tensor:
-        for number, block in enumerate(blocks[level]):
-            hidden = block.first(self._relu(f"stream.{level}", stream), time)
-            stream = stream + block.second(self._relu(f"{kind}.{level}.{number}", hidden), time)
+    def _run(self, blocks: Any, stream: Tensor, time: Tensor) -> Tensor:
+        for first, second in (block.values() for block in blocks):
+            hidden = first(self._relu(first.source, stream), time)
+            stream = stream + second(self._relu(second.source, hidden), time)
         return stream
 
     def forward(self, inputs: Tensor, time: Tensor) -> Tensor:
@@ -96,7 +106,7 @@ class GridTrainingNetwork(nn.Module):
         skips: list[Tensor] = []
         last = len(spec.widths) - 1
         for level in range(last + 1):
-            stream = self._run(self.before, level, "before", stream, time)
+            stream = self._run(self.before[level], stream, time)
             if level < last:
                 skips.append(stream)
                 folded = unshuffle(self._relu(f"stream.{level}", stream), spec.pool)
@@ -109,7 +119,7 @@ class GridTrainingNetwork(nn.Module):
             if level < last:
                 raised = self.up[level](self._relu(f"stream.{level + 1}", stream), time)
                 stream = skips[level] + shuffle(raised, spec.pool)
-            stream = self._run(self.after, level, "after", stream, time)
+            stream = self._run(self.after[level], stream, time)
         outputs = self.out(self._relu("stream.0", stream), time)
         return shuffle(outputs, spec.patch).permute(0, 2, 3, 1)
 
@@ -134,7 +144,7 @@ class GridTrainingNetwork(nn.Module):
             self._coarsen(grids)
         tensors: dict[str, NDArray[Any]] = {}
         for name, layer in self.layers():
-            scale_in, scale_out = self._scales(name, layer, grids)
+            scale_in, scale_out = layer.scales(grids)
             weight = layer.weight * scale_out[:, None] / scale_in
             if layer.times is not None:
                 weight = torch.cat([weight, layer.times * scale_out[:, None] / TIME_ONE], 1)
@@ -146,43 +156,22 @@ class GridTrainingNetwork(nn.Module):
         for name, layer in self.layers():
             if name == "out":
                 continue
-            _, target = self._ends(name)
-            scale_in, scale_out = self._scales(name, layer, grids)
+            scale_in, scale_out = layer.scales(grids)
             peak = (layer.weight * scale_out[:, None] / scale_in).abs().amax(1)
-            worst = peak.view(-1, len(grids[target])).amax(0)
-            grids[target] = grids[target] * (WEIGHT_MAX / worst).clamp(max=1.0)
-
-    def _ends(self, name: str) -> tuple[str, str]:
-        """The grids that a layer reads and writes."""
-        top, bottom = "stream.0", f"stream.{len(self.spec.widths) - 1}"
-        ends = {
-            "stem": ("inputs", top),
-            "inner": (bottom, "inner"),
-            "outer": ("inner", bottom),
-            "out": (top, "outputs"),
-        }
-        if name in ends:
-            return ends[name]
-        kind, level, *rest = name.split(".")
-        stream, below = f"stream.{level}", f"stream.{int(level) + 1}"
-        if not rest:
-            return (stream, below) if kind == "down" else (below, stream)
-        hidden = name.rpartition(".")[0]
-        return (stream, hidden) if rest[-1] == "first" else (hidden, stream)
-
-    def _scales(self, name: str, layer: Gather, grids: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Integer steps per float of a layer's input columns and of its outputs: grids for every place they are of."""
-        source, target = self._ends(name)
-        outputs, columns = layer.weight.shape
-        scale_in, scale_out = grids[source], grids[target]
-        fine = 1 << STREAM_BITS if target.startswith("stream") else 1
-        return scale_in.repeat(columns // len(scale_in)), scale_out.repeat(outputs // len(scale_out)) * fine
+            worst = peak.view(-1, len(grids[layer.target])).amax(0)
+            grids[layer.target] = grids[layer.target] * (WEIGHT_MAX / worst).clamp(max=1.0)
 
 
-def _blocks(spec: Spec) -> nn.ModuleList:
+def _blocks(spec: Spec, kind: str) -> nn.ModuleList:
+    """On every level, pairs of convolutions whose result is added to the stream."""
+
+    def block(level: int, number: int) -> nn.ModuleDict:
+        width, stream, hidden = spec.widths[level], f"stream.{level}", f"{kind}.{level}.{number}"
+        first = Gather(stream, hidden, width, width, spec.kernel, time=True)
+        return nn.ModuleDict({"first": first, "second": Gather(hidden, stream, width, width, spec.kernel, gain=0.0)})
+
     return nn.ModuleList(
-        nn.ModuleList(ResidualBlock(width, spec.kernel) for _ in range(count))
-        for width, count in zip(spec.widths, spec.blocks, strict=True)
+        nn.ModuleList(block(level, number) for number in range(count)) for level, count in enumerate(spec.blocks)
     )
 
 
