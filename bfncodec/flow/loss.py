@@ -39,20 +39,17 @@ def vector_costs(
     count, classes = output.shape
     own = sender.hot(values)
     sums = sender.table.cumsum(axis=1)
-    divergences = []
+    seen = [sender.coordinate.receiver_symbols(views)]
     for _ in range(DRAWS):
         points = rng.integers(0, 1 << TOTAL_BITS, count * classes)
         drawn = np.where(own, np.searchsorted(sums[1], points, "right"), np.searchsorted(sums[0], points, "right"))
-        others = sender.coordinate.receiver_views(drawn.reshape(count, classes))
-        divergences.append(_vector_path(sender, values, others, output))
-    return _vector_path(sender, values, views, output), float(np.mean(divergences))
-
-
-def _vector_path(sender: VectorSender, values: NDArray[Any], views: NDArray[Any], output: NDArray[Any]) -> float:
-    ratio = sender.table[1] / sender.table[0]
-    likely = ratio[sender.coordinate.receiver_symbols(views)]
-    own = likely[np.arange(len(values)), values.astype(np.int64)]
-    return float((TOTAL_BITS + np.log2(own) - np.log2((output * likely).sum(axis=1))).sum())
+        seen.append(drawn.reshape(count, classes))
+    paths = []
+    for symbols in seen:
+        likely = (sender.table[1] / sender.table[0])[symbols]
+        right = likely[np.arange(count), values.astype(np.int64)]
+        paths.append(float((TOTAL_BITS + np.log2(right) - np.log2((output * likely).sum(axis=1))).sum()))
+    return paths[0], float(np.mean(paths[1:]))
 
 
 DRAWS = 4

@@ -166,14 +166,8 @@ class CategoricalSender:
         """p_S(. | x) for classes int [n]: weights [n, K]."""
         return self.table[values]
 
-    def noisy(self, values: NDArray[Any], symbols: NDArray[Any]) -> NDArray[np.int64]:
-        """The views, which are the symbols."""
-        return symbols.astype(np.int64)
-
-    def symbols(self, values: NDArray[Any], views: NDArray[Any]) -> NDArray[np.int64]:
-        """The symbols, which are the views."""
-        return views.astype(np.int64)
-
+    # Views are symbols.
+    noisy = symbols = staticmethod(lambda values, views: views.astype(np.int64))
     receiver_symbols = receiver_views = staticmethod(lambda views: views.astype(np.int64))
 
     def receiver(self, output: NDArray[Any]) -> NDArray[np.int64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +16,13 @@ from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import Tensors
 from bfncodec.flow.schedule import AnyStep
 from bfncodec.flow.theta import prior
-from bfncodec.models.image import learning_heads
+from bfncodec.models.image import learning_heads, networks
 from bfncodec.models.image.passes import GRB
 from bfncodec.models.image.wavefront import WavefrontSink
 from bfncodec.models.paper import solvers
 from bfncodec.models.paper.single import AnyPredictor
 from bfncodec.models.paper.spec import Spec
+from bfncodec.models.text.bytewise import Bytewise
 
 Pixels = NDArray[np.uint8]
 
@@ -65,8 +65,6 @@ def _decoded(
 
 def text(kernel: Kernel, tensors: Tensors, length: int, seed: int = 0) -> bytes:
     """Bytes of a text model."""
-    from bfncodec.models.text.bytewise import Bytewise
-
     rng = np.random.default_rng(seed)
     model = Bytewise(kernel, tensors, np.zeros(length, np.uint8), 1)
     for section in model.sinks():
@@ -76,8 +74,6 @@ def text(kernel: Kernel, tensors: Tensors, length: int, seed: int = 0) -> bytes:
 
 def pictures(kernel: Kernel, tensors: Tensors, items: int, side: int, seed: int = 0) -> Pixels:
     """Images uint8 [items, side, side, 3] of an image model."""
-    from bfncodec.models.image import networks
-
     nets, rng = networks.load(kernel, tensors), np.random.default_rng(seed)
     while True:
         model = WavefrontSink(nets, (items, side, side, 3), nets.coefficients, learning_heads.FIXED)
@@ -104,8 +100,7 @@ def grid(images: Pixels, gap: int = 1) -> Pixels:
 
 def shown(spec: Spec, symbols: Pixels) -> Pixels:
     """Symbols [n, D] of an image model as pixels 0 .. 255 [n, height, width, channels]."""
-    scaled: NDArray[Any] = symbols.reshape(-1, *spec.shape).astype(np.int64) * 255 // (spec.levels - 1)
-    return scaled.astype(np.uint8)
+    return (symbols.reshape(-1, *spec.shape).astype(np.int64) * 255 // (spec.levels - 1)).astype(np.uint8)
 
 
 def lines(spec: Spec, symbols: Pixels) -> list[bytes]:

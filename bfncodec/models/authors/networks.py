@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,25 @@ def positions(side: int, bands: int) -> nn.Module:
 def convolution(inputs: int, outputs: int, groups: int, *between: nn.Module) -> nn.Sequential:
     """A convolution of activations that are brought to one scale first."""
     return nn.Sequential(nn.GroupNorm(groups, inputs), nn.SiLU(), *between, nn.Conv2d(inputs, outputs, 3, padding=1))
+
+
+def _across(
+    kept: list[Tensor], h: Tensor, moment: Tensor, down: nn.Module, middle: Iterable[nn.Module], up: nn.Module
+) -> Tensor:
+    """Down and up again; blocks on the way up see what was kept on the way down. Residual layers are told the time."""
+
+    def through(layers: Iterable[nn.Module], h: Tensor) -> Tensor:
+        for layer in layers:
+            h = layer(h, moment) if isinstance(layer, LevelResidual | FlatResidual) else layer(h)
+        return h
+
+    for block in down.children():
+        h = through(block.children(), h)
+        kept.append(h)
+    h = through(middle, h)
+    for block in up.children():
+        h = through(block.children(), torch.cat([h, kept.pop()], dim=1))
+    return h
 
 
 # The U-Net with levels of resolution, of improved-diffusion's design (unet_improved.py)
@@ -118,23 +137,10 @@ class LevelsNetwork(nn.Module):
         seen = torch.stack([2 * theta[..., 0] - 1, (2 * time - 1)[:, None].expand(n, side * side)], dim=-1)
         x = self.input_projection(seen)
         moment = self.time_embed(_cosines(time * LEVELS_TIMES, self.config.width))
-        h = x.transpose(1, 2).reshape(n, -1, side, side)
-        kept = []
-        for block in self.input_blocks:
-            h = _through(block, h, moment)
-            kept.append(h)
-        h = _through(self.middle_block, h, moment)
-        for block in self.output_blocks:
-            h = _through(block, torch.cat([h, kept.pop()], dim=1), moment)
+        grid = x.transpose(1, 2).reshape(n, -1, side, side)
+        h = _across([], grid, moment, self.input_blocks, self.middle_block, self.output_blocks)
         last = self.out(h).flatten(2).transpose(1, 2)
         return self.output_adapter(torch.cat([x, last], dim=-1)).squeeze(-1)
-
-
-def _through(layers: nn.Module, h: Tensor, moment: Tensor) -> Tensor:
-    """Layers one after the other; residual ones are told the time."""
-    for layer in layers.children():
-        h = layer(h, moment) if isinstance(layer, LevelResidual | FlatResidual) else layer(h)
-    return h
 
 
 def _cosines(steps: Tensor, width: int) -> Tensor:
@@ -206,15 +212,9 @@ class FlatNetwork(nn.Module):
         n, side, channels = len(means), self.config.side, self.config.channels
         x = means.reshape(n, side * side, channels)
         moment = self.embed_conditioning(_sines(time, self.config.width))
-        h = self.conv_in(_with_waves(x.transpose(1, 2).reshape(n, channels, side, side)))
-        kept = [h]
-        for block in self.down_blocks:
-            h = _through(block, h, moment)
-            kept.append(h)
-        h = self.mid_resnet_block_1(h, moment)
-        h = self.mid_resnet_block_2(self.mid_attn_block(h), moment)
-        for block in self.up_blocks:
-            h = _through(block, torch.cat([h, kept.pop()], dim=1), moment)
+        grid = self.conv_in(_with_waves(x.transpose(1, 2).reshape(n, channels, side, side)))
+        middle = (self.mid_resnet_block_1, self.mid_attn_block, self.mid_resnet_block_2)
+        h = _across([grid], grid, moment, self.down_blocks, middle, self.up_blocks)
         last = self.conv_out(h).flatten(2).transpose(1, 2)
         return self.output_adapter(torch.cat([x, last], dim=-1)).reshape(n, -1, 2)
 
@@ -319,13 +319,14 @@ def shapes(config: Config) -> dict[str, tuple[int, ...]]:
 def build(config: Config, weights: Mapping[str, Tensor]) -> Network:
     """A network for inference that uses float32 weights as they are; CorruptFile if they are not its own."""
     network = _empty(config)
-    check(shapes(config), {name: tuple(value.shape) for name, value in weights.items()})
+    check(config, weights)
     network.load_state_dict(weights, strict=True, assign=True)
     return network.eval().requires_grad_(False)
 
 
-def check(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:
+def check(config: Config, weights: Mapping[str, Tensor]) -> None:
     """CorruptFile names the first weights that are missing, unknown or of another shape."""
+    wanted, found = shapes(config), {name: tuple(value.shape) for name, value in weights.items()}
     wrong = [f"{name} is missing" for name in wanted if name not in found]
     wrong += [f"{name} is unknown" for name in found if name not in wanted]
     wrong += [

@@ -89,7 +89,6 @@ class FloatPredictor:
         self.spec = spec(config)
 
     def weights(self, theta: AnyTheta | None, items: int, step: int, steps: int) -> NDArray[np.int64]:
-        """p_O as weights int64 [items * D, K], see `Predictor.weights`."""
         shares = predict(self.network, self._inputs(theta, items), np.full(items, step / max(steps, 1)))
         levels = self.spec.levels
         weights = np.floor(shares.reshape(-1, levels) * (TOTAL - 2 * levels)).astype(np.int64) + 1

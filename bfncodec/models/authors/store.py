@@ -37,7 +37,7 @@ def published(path: Path, config: Config) -> dict[str, NDArray[np.float32]]:
     prefixes of wrappers. CorruptFile if the file holds anything but plain weights of that configuration.
     """
     weights = _unwrapped(_read(path))
-    check(shapes(config), {name: tuple(value.shape) for name, value in weights.items()})
+    check(config, weights)
     return {PREFIX + name: _plain(name, weights[name]) for name in shapes(config)}
 
 

@@ -22,13 +22,11 @@ class GridNetwork:
         widths, fold = spec.widths, math.prod(spec.pool)
         taps, patch = math.prod(spec.kernel), math.prod(spec.patch)
         places = spec.size // spec.shape[2] // patch // fold ** (len(widths) - 1)
+        parts = (("first", True), ("second", False))
         self.stem = self._layer("stem", patch * spec.inputs * taps, INPUT_MAX, timed=True)
         self.blocks = {
-            (kind, level): [
-                (
-                    self._layer(f"{kind}.{level}.{number}.first", width * taps, timed=True),
-                    self._layer(f"{kind}.{level}.{number}.second", width * taps),
-                )
+            f"{kind}.{level}": [
+                [self._layer(f"{kind}.{level}.{number}.{part}", width * taps, timed=timed) for part, timed in parts]
                 for number in range(count)
             ]
             for kind in ("before", "after")
@@ -54,7 +52,7 @@ class GridNetwork:
         skips = []
         last = len(spec.widths) - 1
         for level in range(last + 1):
-            stream = self._run("before", level, stream)
+            stream = self._run(f"before.{level}", stream)
             if level < last:
                 skips.append(stream)
                 stream = self._apply(self.down[level], unshuffle(_read(stream), spec.pool))
@@ -63,12 +61,12 @@ class GridNetwork:
         for level in reversed(range(last + 1)):
             if level < last:
                 stream = skips[level] + shuffle(self._apply(self.up[level], _read(stream)), spec.pool)
-            stream = self._run("after", level, stream)
+            stream = self._run(f"after.{level}", stream)
         outputs = shuffle(self._apply(self.out, _read(stream)), spec.patch)
         return self.kernel.numpy(outputs)
 
-    def _run(self, kind: str, level: int, stream: Array) -> Array:
-        for first, second in self.blocks[kind, level]:
+    def _run(self, name: str, stream: Array) -> Array:
+        for first, second in self.blocks[name]:
             hidden = clip(self._convolve(first, _read(stream)), 0, ACTIVATION_MAX)
             stream = stream + self._convolve(second, hidden)
         return stream

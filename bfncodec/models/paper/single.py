@@ -31,15 +31,23 @@ _TAIL = 15 * LOG_STEPS  # log-weights further below the largest than this count 
 _OFFSET_MAX = 8 * 64  # of a mean, 1/64 of its deviation
 
 
+class AnyPredictor(Protocol):
+    """From what the receiver knows to p_O."""
+
+    spec: Spec
+
+    def weights(self, theta: AnyTheta | None, items: int, step: int, steps: int) -> NDArray[np.int64]:
+        """p_O as weights int64 [items * D, K] before view `step` of `steps`; theta None knows nothing."""
+
+
 class Predictor:
-    """From what the receiver knows to p_O, in integers."""
+    """The same in integers."""
 
     def __init__(self, kernel: Kernel, tensors: Tensors, spec: Spec) -> None:
         self.spec = spec
         self.network = GridNetwork(kernel, tensors, spec)
 
     def weights(self, theta: AnyTheta | None, items: int, step: int, steps: int) -> NDArray[np.int64]:
-        """p_O as weights int64 [items * D, K] before view `step` of `steps`; theta None knows nothing."""
         spec, time = self.spec, time_inputs(step, max(steps, 1))
         shape = (items, *spec.shape)
         if spec.kind == "values":
@@ -119,14 +127,14 @@ def softmax(logs: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 class SingleGroups:
-    """Items as groups of one schedule, as `coding.protocol` wants it.
+    """Items as groups of one schedule, a group a span: a Source and a Sink of `coding.protocol`.
 
-    predictor: a Predictor or what has its `weights`; items: how many; batch: items a group; steps:
-    the noisy steps; symbols: int [items, D] when encoding, None when decoding.
+    items: how many; batch: items a group; steps: the noisy steps; symbols: int [items, D] when encoding, None when
+    decoding.
     """
 
     def __init__(
-        self, predictor: Any, items: int, batch: int, steps: tuple[AnyStep, ...], symbols: Array | None = None
+        self, predictor: AnyPredictor, items: int, batch: int, steps: tuple[AnyStep, ...], symbols: Array | None = None
     ) -> None:
         self.predictor, self.batch, self.steps = predictor, batch, steps
         size = predictor.spec.size
@@ -134,32 +142,19 @@ class SingleGroups:
         self.groups = [Group(min(batch, items - at) * size, steps) for at in range(0, items, batch)]
 
     def spans(self) -> Iterable[range]:
-        """Every group by itself."""
         return [range(number, number + 1) for number in range(len(self.groups))]
 
     def _items(self, number: int) -> slice:
         return slice(number * self.batch, (number + 1) * self.batch)
 
     def values(self, span: range) -> Array:
-        """Symbols of a group, item after item."""
         return self.symbols[self._items(span[0])].reshape(-1)
 
     def output(self, span: range, theta: AnyTheta | None) -> Table:
-        """See `coding.protocol`."""
         items = self.groups[span[0]].size // self.predictor.spec.size
         step = 0 if theta is None else theta.steps
         return Table(self.predictor.weights(theta, items, step, len(self.steps)))
 
     def reveal(self, group: int, values: Array) -> None:
-        """Put decoded symbols in their place."""
         place = self.symbols[self._items(group)]
         place[:] = values.reshape(place.shape)
-
-
-class AnyPredictor(Protocol):
-    """`Predictor`, or the same in floating point."""
-
-    spec: Spec
-
-    def weights(self, theta: Any, items: int, step: int, steps: int) -> NDArray[np.int64]:
-        """See `Predictor.weights`."""

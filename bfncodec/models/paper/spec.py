@@ -163,18 +163,14 @@ def from_card(card: dict[str, Any]) -> Spec:
 def _sound(spec: Spec) -> bool:
     pairs = (spec.patch, spec.kernel, spec.pool)
     sizes = [*spec.shape, *spec.widths, *sum(pairs, ()), spec.bottom, spec.mixtures]
-    if not all(type(size) is int and 0 < size <= _SIZE_LIMIT for size in sizes):
-        return False
-    if len(spec.shape) != 3 or any(len(pair) != 2 for pair in pairs):
-        return False
-    if not all(type(count) is int and 0 <= count <= _SIZE_LIMIT for count in spec.blocks):
-        return False
-    down, across = (a * b ** (len(spec.widths) - 1) for a, b in zip(spec.patch, spec.pool, strict=True))
     return (
-        len(spec.widths) == len(spec.blocks) > 0
+        all(type(size) is int and 0 < size <= _SIZE_LIMIT for size in sizes)
+        and len(spec.shape) == 3
+        and all(len(pair) == 2 for pair in pairs)
+        and all(type(count) is int and 0 <= count <= _SIZE_LIMIT for count in spec.blocks)
+        and len(spec.widths) == len(spec.blocks) > 0
         and all(size % 2 for size in spec.kernel)
-        and spec.shape[0] % down == 0
-        and spec.shape[1] % across == 0
+        and all(spec.shape[i] % (spec.patch[i] * spec.pool[i] ** (len(spec.widths) - 1)) == 0 for i in (0, 1))
         and spec.levels
         in {"binary": (2,), "values": (2, 4, 8, 16, 32, 64, 128, 256), "classes": range(2, 257)}[spec.kind]
         and _FINAL.fullmatch(spec.final) is not None

@@ -59,8 +59,7 @@ def encode(
     ledger: Ledger | None = None,
 ) -> Coded:
     """Code symbols uint8 [items, D] in groups of `batch` items. LimitExceeded for what is too large."""
-    views = _steps(predictor, steps, sender, batch)
-    seed = _seed(views, batch * predictor.spec.size)
+    views, seed = _begun(predictor, steps, sender, batch)
     coder = Coder(seed)
     start = coder.bits
     if protocol.encode(coder, SingleGroups(predictor, len(symbols), batch, views, symbols), ledger):
@@ -74,8 +73,7 @@ def decode(
     predictor: AnyPredictor, items: int, steps: int, sender: str, batch: int, seed: int, coded: bytes
 ) -> NDArray[np.uint8]:
     """Symbols uint8 [items, D], the inverse of `encode`. CorruptFile unless the noise leads back to the seed."""
-    views = _steps(predictor, steps, sender, batch)
-    whole = _seed(views, batch * predictor.spec.size)
+    views, whole = _begun(predictor, steps, sender, batch)
     if 4 * seed > len(whole):
         raise CorruptFile("the block claims more seed than it needs")
     coder = Coder(whole[: 4 * seed] + coded)
@@ -86,11 +84,13 @@ def decode(
     return model.symbols
 
 
-def _steps(predictor: AnyPredictor, count: int, sender: str, batch: int) -> tuple[AnyStep, ...]:
-    """The noisy steps of every group; LimitExceeded for groups that are too large."""
-    if batch * predictor.spec.size > GROUP_LIMIT:
+def _begun(predictor: AnyPredictor, count: int, sender: str, batch: int) -> tuple[tuple[AnyStep, ...], bytes]:
+    """The noisy steps of every group, and the seed; LimitExceeded for groups that are too large."""
+    size = batch * predictor.spec.size
+    if size > GROUP_LIMIT:
         raise LimitExceeded(f"{batch} items at once are above the limit; use a smaller batch")
-    return predictor.spec.steps(count, sender)
+    steps = predictor.spec.steps(count, sender)
+    return steps, _seed(steps, size)
 
 
 def _seed(steps: tuple[AnyStep, ...], size: int) -> bytes:

@@ -78,8 +78,7 @@ class Pool:
         """The batch of given pixels of given tiles."""
         row = self.pixels.shape[2]
         index = (tile * self.pixels.shape[1] + y + RADIUS) * row + x + RADIUS
-        place = self.places[tile]
-        across, down = place[:, 0] + x, place[:, 1] + y
+        left, top, width = self.places[tile].T
         kernel = self.kernel
 
         def around(canvas: NDArray[np.int16], offsets: list[tuple[int, int]]) -> Any:
@@ -89,16 +88,10 @@ class Pool:
         errors = kernel.array(self.fields.errors.reshape(-1, 4)[index, :3])
         base = values * 16 - errors
         corrections = kernel.array(self.cross[tile])
-        inputs, steps = features.features(
-            kernel,
-            self.scales,
-            around(self.pixels, features.NEIGHBOURS),
-            around(self.fields.innovations, features.PAST),
-            around(self.fields.trends, features.TREND),
-            base,
-            corrections,
-            kernel.array(features.place_flags(across, down, place[:, 2])),
-        )
+        pixels = around(self.pixels, features.NEIGHBOURS)
+        past, trend = around(self.fields.innovations, features.PAST), around(self.fields.trends, features.TREND)
+        flags = kernel.array(features.place_flags(left + x, top + y, width))
+        inputs, steps = features.features(kernel, self.scales, pixels, past, trend, base, corrections, flags)
         cross, shifts = features.cross_channel(kernel, self.scales, errors, steps, corrections)
         return Batch(
             torch.as_tensor(inputs, dtype=torch.bfloat16),

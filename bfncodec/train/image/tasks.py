@@ -113,18 +113,9 @@ class CosetTask:
             if state < cosets.KNOWN:
                 noise = random.standard_normal(means.shape[:2]) * 16 * self.deviations[state]
                 means[:, :, channel] = np.rint(means[:, :, channel] + noise) if state else 0
-        known, own, means = known[share], own[share], means[share]
-        kernel = self.kernel
-        inputs, steps, base = cosets.features(
-            kernel,
-            self.scales,
-            self.kind,
-            kernel.array(known.astype(np.int32) * 16),
-            kernel.array(means.astype(np.int32)),
-            states,
-            level,
-            step,
-        )
+        kernel, own = self.kernel, own[share]
+        seen = kernel.array(known[share].astype(np.int32) * 16), kernel.array(means[share].astype(np.int32))
+        inputs, steps, base = cosets.features(kernel, self.scales, self.kind, *seen, states, level, step)
         return Batch(
             torch.as_tensor(inputs, dtype=torch.bfloat16),
             None,

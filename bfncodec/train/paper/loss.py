@@ -86,10 +86,9 @@ class Flow:
             return wide[:, 0, 0, 0] / 2 * (hot - outputs.softmax(-1)).square().sum((1, 2, 3))
         fine = precision > 1 / _FINE**2
         divergences = torch.zeros(len(items))
-        if not fine.all():
-            divergences[~fine] = self._coarse_divergence(outputs[~fine], items[~fine], wide[~fine])
-        if fine.any():
-            divergences[fine] = self._fine_divergence(outputs[fine], items[fine], wide[fine])
+        for these, divergence in ((~fine, self._coarse_divergence), (fine, self._fine_divergence)):
+            if these.any():
+                divergences[these] = divergence(outputs[these], items[these], wide[these])
         return divergences
 
     def _coarse_divergence(self, outputs: Tensor, items: Tensor, wide: Tensor) -> Tensor:

@@ -130,23 +130,20 @@ class TextTraining(Training[TextPlan]):
         assert embedded.grad is not None
         gradient = embedded.grad * (self.items / distributed.processes() * math.log(2))
         mine = len(rows) // plan.length
-        rows = distributed.whole(rows.view(mine, -1), plan.windows)
+        rows = distributed.whole(rows.view(mine, -1), plan.windows).reshape(-1)
         gradient = distributed.whole(gradient.view(mine, -1), plan.windows).view(-1, plan.dimensions)
-        self._update_table(rows, gradient, plan.table_rate * factor)
+        rate = plan.table_rate * factor
+        if self.device == "cpu":
+            _adagrad(self.table.numpy(), self.squares.numpy(), rows.numpy(), gradient.numpy(), rate)
+            return
+        self.squares.index_add_(0, rows, gradient.square().mean(1))
+        self.table.index_add_(0, rows, gradient * (-rate * self.squares.index_select(0, rows).rsqrt())[:, None])
 
     def _bits(self, network: nn.Module, rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Mean bits a byte, and the embedded rows that they depend on."""
         embedded = self.table.index_select(0, rows.reshape(-1)).requires_grad_()
         logits = network(embedded.view(len(values), -1))
         return functional.cross_entropy(logits, values) / math.log(2), embedded
-
-    def _update_table(self, rows: Tensor, gradient: Tensor, rate: float) -> None:
-        flat = rows.reshape(-1)
-        if self.device == "cpu":
-            _adagrad(self.table.numpy(), self.squares.numpy(), flat.numpy(), gradient.numpy(), rate)
-            return
-        self.squares.index_add_(0, flat, gradient.square().mean(1))
-        self.table.index_add_(0, flat, gradient * (-rate * self.squares.index_select(0, flat).rsqrt())[:, None])
 
     @torch.no_grad()
     def validate(self) -> float:
@@ -170,13 +167,9 @@ class TextTraining(Training[TextPlan]):
     @torch.no_grad()
     def start_from(self, tensors: Tensors) -> None:
         """Take the weights of an exported model: fine-tuning. BfnError if its sizes are others than the plan's."""
-        layers = network.load(kernels.kernel("float32"), tensors)
-        plan = self.plan
-        if (layers.table.shape[1], len(layers.biases[0]), len(layers.biases[1])) != (
-            plan.dimensions,
-            plan.width,
-            plan.hidden,
-        ):
+        layers, plan = network.load(kernels.kernel("float32"), tensors), self.plan
+        sizes = layers.table.shape[1], len(layers.biases[0]), len(layers.biases[1])
+        if sizes != (plan.dimensions, plan.width, plan.hidden):
             raise BfnError("the model to start from has other widths than the one to train")
         self.table.copy_(torch.from_numpy(layers.table.astype(np.float32)) / _UNITS[0])
         self.squares.fill_(_WORN)
@@ -228,19 +221,16 @@ def learn_mixing(
     """
     rng = np.random.default_rng([plan.seed, 1 << 40])
     layers = network.load(kernels.kernel("float32"), tensors)
-    memory: mixing.Memory | None = None
+    learnt: dict[str, Any] = {}
     bits, size = 0.0, 0
     for number in range(pieces):
         text = corpus.window(rng, PIECES[number % len(PIECES)] - WARM, plan.crlf)
-        fresh = mixing.fresh(start, text, bytewise.slot_bits(len(text)))
-        if memory is not None:
-            fresh = fresh._replace(**{name: getattr(memory, name) for name in mixing.LEARNT})
-        memory = fresh
+        memory = mixing.fresh(start, text, bytewise.slot_bits(len(text)))._replace(**learnt)
         bits += bytewise.dry_run(layers, memory, text)
+        learnt = {name: getattr(memory, name) for name in mixing.LEARNT}
         size += len(text)
         if number % 20 == 19:
             log(f"mixing: {number + 1} pieces, {bits / size:.4f} bpb")
-    assert memory is not None
     return mixing.exported(memory)
 
 
