@@ -8,12 +8,11 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, Any
 
 from bfncodec.errors import NotWritten
 
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+TEMPORARY = ".bfncodec-{}.part"  # name of what is being written
 
 
 class Written(io.FileIO):
@@ -23,8 +22,7 @@ class Written(io.FileIO):
         super().__init__(handle, mode)
         self.output_name = name
 
-    def write(self, data: ReadableBuffer, /) -> int:
-        """Some of the data; NotWritten."""
+    def write(self, data: Any, /) -> int:
         with naming(self.output_name):
             return super().write(data)
 
@@ -82,7 +80,7 @@ def try_folder(folder: Path) -> None:
 
 
 def _temporary(folder: Path) -> Path:
-    return folder / f".bfncodec-{secrets.token_hex(6)}.part"
+    return folder / TEMPORARY.format(secrets.token_hex(6))
 
 
 def _open(temporary: Path) -> tuple[int, bool]:

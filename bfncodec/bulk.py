@@ -13,9 +13,7 @@ import json
 import logging
 import os
 import sys
-import tempfile
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +21,8 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec import arrays, container, decoding, encoding, inputs, presets
-from bfncodec.errors import BfnError, ChangedFile, NotWritten, UnsupportedFeature
+from bfncodec import arrays, atomic, container, decoding, encoding, inputs, presets
+from bfncodec.errors import BfnError, ChangedFile, NotWritten, UnsupportedFeature, reason
 from bfncodec.models import zoo
 from bfncodec.picture import Picture
 from bfncodec.presets import Choices
@@ -32,9 +30,7 @@ from bfncodec.presets import Choices
 MANIFEST = "manifest.json"
 JOB = "job.json"  # what the outputs in a folder are made from
 SUFFIX = ".bfn"
-_TEMPORARY = (".bfncodec-", ".part")  # beginning and end of the name of what is being written
 
-Encode = Callable[[], bytes]
 Entry = dict[str, Any]  # of the manifest: an output's name, bytes and sha256; or an input's name, and the error
 
 
@@ -63,11 +59,11 @@ def encode_dataset(source: Path, target: Path, **choices: Any) -> dict[str, Any]
         job |= {"source": "zarr", "shape": list(array.shape), "images": array.chunks[0]}
     _begin(target, job)
     (target / MANIFEST).unlink(missing_ok=True)
-    entries = _computed(_file if array is None else _chunk, names, source, target, choices)
+    entries = _computed(names, array is None, source, target, choices)
     outputs = [entry for entry in entries if "error" not in entry]
     failed += [entry for entry in entries if "error" in entry]
     manifest = job | {"items": outputs, "failed": failed, "skipped": skipped}
-    for left in target.rglob(_TEMPORARY[0] + "*" + _TEMPORARY[1]):  # by workers that died
+    for left in target.rglob(atomic.TEMPORARY.format("*")):  # by workers that died
         left.unlink(missing_ok=True)
     _write(target / MANIFEST, json.dumps(manifest, indent=1).encode())
     return manifest
@@ -116,7 +112,7 @@ def _files(source: Path) -> tuple[list[str], list[str], list[Entry]]:
     failed: list[Entry] = []
 
     def unread(error: OSError) -> None:
-        failed.append({"name": Path(error.filename).relative_to(source).as_posix(), "error": _reason(error)})
+        failed.append({"name": Path(error.filename).relative_to(source).as_posix(), "error": reason(error)})
 
     for place, folders, others in os.walk(source, onerror=unread):
         for name in [*others, *filter(lambda one: os.path.islink(os.path.join(place, one)), folders)]:
@@ -145,9 +141,7 @@ def _begin(target: Path, job: dict[str, Any]) -> None:
         raise BfnError(f"{target} holds outputs of another job or with other choices; name another folder")
 
 
-def _computed(
-    make: Callable[..., Entry], names: list[str], source: Path, target: Path, choices: dict[str, Any]
-) -> list[Entry]:
+def _computed(names: list[str], files: bool, source: Path, target: Path, choices: dict[str, Any]) -> list[Entry]:
     """The entries of all items. Those that kill their workers, as for want of memory, are tried no more."""
     import dask
     from distributed import KilledWorker
@@ -156,7 +150,7 @@ def _computed(
     task = dask.delayed(_item, pure=False)
     while True:
         keys = {name: f"{name} {uuid.uuid4()}" for name in names if name not in deadly}
-        tasks = [task(make, source, target, name, choices, dask_key_name=key) for name, key in keys.items()]
+        tasks = [task(files, source, target, name, choices, dask_key_name=key) for name, key in keys.items()]
         try:
             entries = dict(zip(keys, dask.compute(*tasks), strict=True))
         except KilledWorker as error:
@@ -175,65 +169,42 @@ def _client(scheduler: str | None, workers: int | None) -> Any:
         if scheduler is not None:
             return Client(scheduler)
     except (OSError, ValueError) as error:
-        raise BfnError(f"{scheduler} cannot be reached: {_reason(error)}") from error
+        raise BfnError(f"{scheduler} cannot be reached: {reason(error)}") from error
     return Client(n_workers=workers or os.cpu_count(), threads_per_worker=1, dashboard_address=None)
 
 
-def _item(make: Callable[..., Entry], source: Path, target: Path, name: str, choices: dict[str, Any]) -> Entry:
+def _item(files: bool, source: Path, target: Path, name: str, choices: dict[str, Any]) -> Entry:
+    """The manifest's entry of an output, which is made unless it is there, whole and not older than its file."""
+    path = target / (name + SUFFIX)
     try:
-        return make(source, target, name, choices)
+        data = _valid(path, (source / name).stat().st_mtime_ns if files else 0)
+        if data is None:
+            data = _file(source / name, choices) if files else _chunk(source, name, choices)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write(path, data)
+            except OSError as error:
+                raise NotWritten(f"{path} cannot be written: {reason(error)}") from error
     except Exception as error:  # whatever it is, all others are encoded
-        return {"name": name, "error": _reason(error)}
+        return {"name": name, "error": reason(error)}
+    return {"name": name + SUFFIX, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _reason(error: Exception) -> str:
-    """What to tell of an error."""
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    if isinstance(error, MemoryError):
-        return "not enough memory"
-    return str(error) if isinstance(error, BfnError) else f"{type(error).__name__}: {error}"
+def _file(path: Path, choices: dict[str, Any]) -> bytes:
+    with inputs.reading(path) as given, inputs.spool() as spool:
+        data = container.write(encoding.encode_file(given.data, spool, Choices(**choices)))
+    if given.changed or not given.is_still(path.stat()):  # the output would be the younger one
+        raise ChangedFile("changed while it was read")
+    return data
 
 
-def _file(source: Path, target: Path, name: str, choices: dict[str, Any]) -> dict[str, Any]:
-    """Encode one file."""
-    path = source / name
-
-    def encoded() -> bytes:
-        with inputs.reading(path) as given, inputs.spool() as spool:
-            data = container.write(encoding.encode_file(given.data, spool, Choices(**choices)))
-        if given.changed or not given.is_still(path.stat()):  # the output would be the younger one
-            raise ChangedFile("changed while it was read")
-        return data
-
-    return _made(target / (name + SUFFIX), target, encoded, path.stat().st_mtime_ns)
-
-
-def _chunk(source: Path, target: Path, name: str, choices: dict[str, Any]) -> dict[str, Any]:
-    """Encode one chunk as an archive of its images, which are named by their numbers."""
+def _chunk(source: Path, name: str, choices: dict[str, Any]) -> bytes:
+    """A chunk as an archive of its images, which are named by their numbers."""
     first, last = map(int, name.split("-"))
-
-    def encoded() -> bytes:
-        images = _array(source)[first : last + 1]
-        images = images.reshape(*images.shape[:3], -1)
-        names = [str(number) for number in range(first, last + 1)]
-        return container.write(arrays.encode_images(images, Choices(**choices), names))
-
-    return _made(target / (name + SUFFIX), target, encoded, 0)
-
-
-def _made(path: Path, target: Path, encoded: Encode, since: int) -> dict[str, Any]:
-    """The manifest's entry of an output, which is made unless it is there, whole and not older than `since`."""
-    data = _valid(path, since)
-    if data is None:
-        data = encoded()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path, data)
-        except OSError as error:
-            raise NotWritten(f"{path} cannot be written: {_reason(error)}") from error
-    name = path.relative_to(target).as_posix()
-    return {"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    images = _array(source)[first : last + 1]
+    images = images.reshape(*images.shape[:3], -1)
+    names = [str(number) for number in range(first, last + 1)]
+    return container.write(arrays.encode_images(images, Choices(**choices), names))
 
 
 def _valid(path: Path, since: int) -> bytes | None:
@@ -249,18 +220,9 @@ def _valid(path: Path, since: int) -> bytes | None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """A file that is whole at any time, also if two workers write it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY[0], suffix=_TEMPORARY[1])
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(handle)
-            os.fchmod(handle, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """A file that is whole at any time, also if two workers write it, and that everybody may read; NotWritten."""
+    with atomic.writing(path, replace=True, dress=lambda handle: os.fchmod(handle, 0o644)) as file:
+        file.write(data)
 
 
 @click.command()

@@ -35,3 +35,12 @@ class ChangedFile(BfnError):
 
 class NotWritten(BfnError):
     """An output cannot be written."""
+
+
+def reason(error: BaseException) -> str:
+    """What to tell of an error: of those that nobody raises on purpose, the kind as well."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    return str(error) if isinstance(error, BfnError) else f"{type(error).__name__}: {error}"

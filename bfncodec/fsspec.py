@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import io
 from tempfile import SpooledTemporaryFile
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
 
 from fsspec.compression import register_compression
 
-from bfncodec import container, decoding, encoding, media
+from bfncodec import container, decoding, encoding, inputs, media
 from bfncodec.errors import UnsupportedFeature
 from bfncodec.media import png
 from bfncodec.picture import Picture
@@ -20,12 +20,7 @@ from bfncodec.presets import MAX_OUTPUT, MAX_PIXELS, Choices
 from bfncodec.spans import whole
 
 NAME = "bfn"
-SPOOLED = 1 << 23  # bytes that are in memory at most; more are in a temporary file
-
 _READING, _WRITING = ("r", "rb"), ("w", "wb", "x", "xb")
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer, WriteableBuffer
 
 
 def opened(infile: IO[bytes], mode: str = "rb", **_: Any) -> IO[bytes]:
@@ -42,22 +37,16 @@ def opened(infile: IO[bytes], mode: str = "rb", **_: Any) -> IO[bytes]:
         raise UnsupportedFeature(f"cannot open a .bfn file with mode {asked!r}; there are reading and writing")
     if mode in _READING:
         with infile:
-            stream: io.BufferedIOBase = io.BufferedReader(_Content(_decoded(infile)))
-    else:
-        stream = _Writer(infile)
-    return cast(IO[bytes], stream)
+            return cast(IO[bytes], io.BufferedReader(_decoded(infile)))
+    return cast(IO[bytes], io.BufferedWriter(_Writing(infile)))
 
 
 def _decoded(infile: IO[bytes]) -> SpooledTemporaryFile[bytes]:
-    with SpooledTemporaryFile(SPOOLED) as copy:
-        given = infile
-        if not infile.seekable():
-            copy.writelines(iter(lambda: infile.read(1 << 20), b""))
-            given = copy
-        file = decoding.read(whole(given), max_output=MAX_OUTPUT, max_pixels=MAX_PIXELS)
+    with inputs.to_end(infile) as given:
+        file = decoding.read(given, max_output=MAX_OUTPUT, max_pixels=MAX_PIXELS)
         if file.names is not None:
             raise UnsupportedFeature("this is an archive of several items: use bfncodec.decode_items")
-        decoded = SpooledTemporaryFile(SPOOLED)
+        decoded = SpooledTemporaryFile[bytes](inputs.SPOOLED)
         try:
             for content in decoding.contents(file, "auto"):
                 decoded.writelines([media.build(content)] if isinstance(content, Picture) else content)
@@ -68,69 +57,24 @@ def _decoded(infile: IO[bytes]) -> SpooledTemporaryFile[bytes]:
     return decoded
 
 
-class _Content(io.RawIOBase):
-    """Decoded bytes, which nothing is written to."""
-
-    def __init__(self, spool: SpooledTemporaryFile[bytes]) -> None:
-        self.spool = spool
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        return self.spool.readinto(buffer)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self.spool.seek(offset, whence)
-
-    def fileno(self) -> int:
-        return self.spool.fileno()
-
-    def close(self) -> None:
-        self.spool.close()
-        super().close()
-
-
-class _Writer(io.BufferedIOBase):
-    """Bytes that go to `target` as a .bfn file at the end, and are not read before."""
+class _Writing(SpooledTemporaryFile[bytes]):
+    """What is written, which goes to `target` as a .bfn file at the end."""
 
     def __init__(self, target: IO[bytes]) -> None:
-        self.target, self.spool = target, SpooledTemporaryFile[bytes](SPOOLED)
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def write(self, data: ReadableBuffer) -> int:
-        return self.spool.write(data)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self.spool.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self.spool.tell()
-
-    def truncate(self, size: int | None = None) -> int:
-        return self.spool.truncate(size)
+        super().__init__(inputs.SPOOLED)
+        self.target = target
 
     def close(self) -> None:
-        """Encode, and close the target."""
         if self.closed:
             return
         try:
-            self.spool.seek(0)
+            self.seek(0)
             # Byte for byte: the pixels and chunks of a PNG file alone are not enough.
             (magic,) = png.MAGIC
-            choices = Choices(media="bytes" if self.spool.read(len(magic)) == magic else "auto")
-            with self.target, SpooledTemporaryFile(SPOOLED) as spool:
-                container.write_to(self.target, encoding.encode_file(whole(self.spool), spool, choices))
+            choices = Choices(media="bytes" if self.read(len(magic)) == magic else "auto")
+            with self.target, inputs.spool() as spool:
+                container.write_to(self.target, encoding.encode_file(whole(self), spool, choices))
         finally:
-            self.spool.close()
             super().close()
 
 

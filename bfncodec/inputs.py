@@ -7,21 +7,16 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import SpooledTemporaryFile, gettempdir
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from bfncodec.errors import BadMagic, ChangedFile, CorruptFile, NotWritten, TruncatedFile
 from bfncodec.spans import Span, whole
 
 SPOOLED = 1 << 23  # bytes on their way that are in memory at most
-
-if TYPE_CHECKING:
-    _Temporary = SpooledTemporaryFile[bytes]
-else:
-    _Temporary = SpooledTemporaryFile
 
 
 @dataclass
@@ -45,7 +40,7 @@ class Input:
         return self.status is not None and _identity(self.status) == _identity(status)
 
 
-class _Spool(_Temporary):
+class _Spool(SpooledTemporaryFile[bytes]):
     """A temporary file whose errors are told from those of inputs and outputs."""
 
     def write(self, data: Any, /) -> int:
@@ -90,15 +85,10 @@ def reading(path: Path) -> Iterator[Input]:
             given.changed = changed()
 
 
-@contextmanager
-def to_end(file: IO[bytes]) -> Iterator[Span]:
+def to_end(file: IO[bytes]) -> AbstractContextManager[Span]:
     """All bytes of an open file: where they are if it can seek and has the size it claims, or else a copy."""
     size = _true_size(file)
-    if size is not None:
-        yield Span(file, 0, size)
-        return
-    with copied(file) as data:
-        yield data
+    return copied(file) if size is None else nullcontext(Span(file, 0, size))
 
 
 @contextmanager

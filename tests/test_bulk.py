@@ -260,7 +260,7 @@ def test_writing_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fails)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(BfnError, match="No space"):
         bulk._write(tmp_path / "x", b"x")
     assert not list(tmp_path.iterdir())
 
