@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bfncodec import inputs
-from bfncodec.errors import BfnError, ChangedFile
+from bfncodec.errors import BfnError, ChangedFile, reason
 from bfncodec.exact import notice
 from bfncodec.inputs import Input
 
@@ -165,10 +165,7 @@ def _removed(name: str, given: Input, messages: Messages) -> bool:
 
 
 def each(
-    names: Sequence[str],
-    work: Callable[[str], None],
-    messages: Messages,
-    finish: Callable[[], None] = lambda: None,
+    names: Sequence[str], work: Callable[[str], None], messages: Messages, finish: Callable[[], None] = lambda: None
 ) -> None:
     """Do the work for every name, then finish; go on after a failure; exit with 1 at the end if there was one."""
     failed = False
@@ -190,13 +187,6 @@ def each(
     finish()
     if failed:
         sys.exit(1)
-
-
-def reason(error: BaseException) -> str:
-    """What to tell of an error."""
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return "not enough memory" if isinstance(error, MemoryError) else str(error)
 
 
 def with_unit(size: float) -> str:

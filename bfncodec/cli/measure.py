@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import click
 from bfncodec import presets
 from bfncodec.cli import files, options, outputs
 from bfncodec.cli.files import Messages
-from bfncodec.cli.options import Compute
+from bfncodec.cli.outputs import Keep
 from bfncodec.presets import Choices
 
 ROWS = 12  # groups shown one by one; more are summed step by step
@@ -35,18 +33,12 @@ ROWS = 12  # groups shown one by one; more are summed step by step
 @options.loudness
 def measure(
     names: tuple[str, ...],
-    model: str | None,
-    effort: str,
-    media: str,
-    steps: int,
-    sender: str,
-    batch: int,
     paths: int,
     plot: Path | None,
     table: Path | None,
     force: bool,
-    compute: Compute,
     messages: Messages,
+    **chosen: Any,
 ) -> None:
     """Encode and decode each FILE, and account for every bit.
 
@@ -62,64 +54,44 @@ def measure(
         raise click.UsageError("--plot takes one FILE")
     if plot is not None and plot == table:
         raise click.UsageError("--plot and --json name the same file")
-    choices = Choices(compute.device, model, effort, media, steps=steps, sender=sender, batch=batch)
-    account = _Account(choices, paths, plot, force, messages)
-    targets = [str(target) for target in (plot, table) if target is not None]
-    files.each(names[:1], lambda _: account.prepare(targets, list(names)), messages)
+    from bfncodec.measure import account, plots
+
+    choices = Choices(**chosen)
+    reports: list[dict[str, Any]] = []
+
+    def prepare(_: str) -> None:
+        """Refuse what cannot be written before there is work for it."""
+        for target in filter(None, (plot, table)):
+            outputs.check_target(str(target), names, force)
+        if plot is not None:
+            plots.need()
+
+    def one(name: str) -> None:
+        messages.progress(files.printable(name))
+        with files.opened(name, binary_wanted=True, force=False) as given:
+            data = bytes(given.data)
+        ledger = account.PixelLedger.of(paths)
+        report = {"file": name, **account.measure(data, choices, ledger)}
+        reports.append(report)
+        messages.clear()
+        if report["floating_point"]:
+            messages.note(f"{files.printable(name)}: {files.TIED}")
+        if messages.loudness > 0:
+            outputs.tell(text(report, ROWS if messages.loudness < 2 else 1 << 30))
+        if plot is not None:
+            with outputs.output(str(plot), {}, Keep.NOTHING, force=force) as out:
+                plots.draw(out.file, plot.suffix[1:], report, ledger.image_map())
+
+    def write(target: str) -> None:
+        with outputs.output(target, {}, Keep.NOTHING, force=force) as out:
+            out.file.write((json.dumps(reports, indent=1) + "\n").encode())
 
     def finish() -> None:
         if table is not None:
-            files.each([str(table)], account.write, messages)
+            files.each([str(table)], write, messages)
 
-    files.each(names, account.one, messages, finish)
-
-
-@dataclass
-class _Account:
-    """Measurements of files, and what is made of them."""
-
-    choices: Choices
-    paths: int
-    plot: Path | None
-    force: bool
-    messages: Messages
-    reports: list[dict[str, Any]] = field(default_factory=list)
-
-    def prepare(self, targets: list[str], names: list[str]) -> None:
-        """Refuse what cannot be written before there is work for it."""
-        for target in targets:
-            outputs.check_target(target, names, self.force)
-        if self.plot is not None:
-            from bfncodec.measure import plots
-
-            plots.need()
-
-    def one(self, name: str) -> None:
-        """Measure a file."""
-        from bfncodec.measure import account, plots
-
-        self.messages.progress(files.printable(name))
-        with files.opened(name, binary_wanted=True, force=False) as given:
-            data = bytes(given.data)
-        ledger = account.PixelLedger.of(self.paths)
-        report = {"file": name, **account.measure(data, self.choices, ledger)}
-        self.reports.append(report)
-        self.messages.clear()
-        if report["floating_point"]:
-            self.messages.note(f"{files.printable(name)}: {files.TIED}")
-        if self.messages.loudness > 0:
-            outputs.tell(text(report, ROWS if self.messages.loudness < 2 else 1 << 30))
-        if self.plot is not None:
-            with self._output(str(self.plot)) as out:
-                plots.draw(out.file, self.plot.suffix[1:], report, ledger.image_map())
-
-    def write(self, target: str) -> None:
-        """All numbers as JSON."""
-        with self._output(target) as out:
-            out.file.write((json.dumps(self.reports, indent=1) + "\n").encode())
-
-    def _output(self, target: str) -> AbstractContextManager[outputs.Output]:
-        return outputs.output(target, sources={}, force=self.force, keep=outputs.Keep.NOTHING)
+    files.each(names[:1], prepare, messages)
+    files.each(names, one, messages, finish)
 
 
 def text(report: dict[str, Any], rows: int) -> str:
@@ -129,7 +101,14 @@ def text(report: dict[str, Any], rows: int) -> str:
         f"{'':22}{'theory':>14}{'expected':>14}{'real bits':>12}",
     ]
     groups = report["groups"]
-    lines += [_row(*row) for row in (_each(groups) if len(groups) <= rows else _summed(groups))]
+    if len(groups) <= rows:
+        for number, group in enumerate(groups):
+            lines += _rows([group], f"group {number} step {{}}", f"group {number} data")
+    else:
+        noisy = [group for group in groups if group["steps"]]
+        exact = [group for group in groups if not group["steps"]]
+        lines += _rows(noisy, "step {}, {} groups", f"data {len(noisy)} groups")
+        lines += _rows(exact, "", f"data, no noise, {len(exact)} groups")
     spent = report["payload_bits"] - report["seed_bits"]
     lines.append(_row("coded in all", report["theory_bits"], report["n_step_bits"], spent))
     lines += [
@@ -163,27 +142,14 @@ def _row(name: str, theory: float, expected: float | None, spent: int) -> str:
     return f"  {name:20}{theory:>14.1f}{mean:>14}{spent:>12}"
 
 
-def _each(groups: list[dict[str, Any]]) -> list[tuple[str, float, float | None, int]]:
+def _rows(groups: list[dict[str, Any]], step_name: str, data_name: str) -> list[str]:
+    """Sums over groups: step by step, each with its number and that of the groups that have it, and of the data."""
     rows = []
-    for number, group in enumerate(groups):
-        for index, step in enumerate(group["steps"], 1):
-            name = f"group {number} step {index}"
-            rows.append((name, step["theory_bits"], step["divergence_bits"], step["spent_bits"]))
-        rows.append((f"group {number} data", group["reconstruction_bits"], None, group["reconstruction_spent_bits"]))
-    return rows
-
-
-def _summed(groups: list[dict[str, Any]]) -> list[tuple[str, float, float | None, int]]:
-    """Sums over all groups with noisy steps, step by step, and over those without."""
-    noisy = [group for group in groups if group["steps"]]
-    exact = [group for group in groups if not group["steps"]]
-    rows: list[tuple[str, float, float | None, int]] = []
-    for index in range(max((len(group["steps"]) for group in noisy), default=0)):
-        steps = [group["steps"][index] for group in noisy if index < len(group["steps"])]
+    for index in range(max((len(group["steps"]) for group in groups), default=0)):
+        steps = [group["steps"][index] for group in groups if index < len(group["steps"])]
         sums = [sum(step[key] for step in steps) for key in ("theory_bits", "divergence_bits", "spent_bits")]
-        rows.append((f"step {index + 1}, {len(steps)} groups", *sums))
-    for name, part in (("data", noisy), ("data, no noise,", exact)):
-        if part:
-            sums = [sum(group[key] for group in part) for key in ("reconstruction_bits", "reconstruction_spent_bits")]
-            rows.append((f"{name} {len(part)} groups", sums[0], None, sums[1]))
+        rows.append(_row(step_name.format(index + 1, len(steps)), *sums))
+    if groups:
+        theory, spent = (sum(group[f"reconstruction_{key}"] for group in groups) for key in ("bits", "spent_bits"))
+        rows.append(_row(data_name, theory, None, spent))
     return rows

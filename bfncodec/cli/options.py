@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import click
 from bfncodec import presets
 from bfncodec.cli import files, outputs
 from bfncodec.cli.files import Messages
+from bfncodec.cli.outputs import Keep, Output
 from bfncodec.inputs import Input
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -52,55 +55,42 @@ class Where:
         """A target by its own name, or in --output-dir."""
         return str(Path(self.output_dir) / Path(target).name) if self.output_dir else target
 
-    def check(self, target: str, sources: list[str], *, make_folder: bool | None = None) -> None:
+    def check(self, target: str, sources: Iterable[str]) -> None:
         """Refuse what must not or cannot be written, see `outputs.check_target`."""
-        make_folder = bool(self.output_dir) if make_folder is None else make_folder
-        outputs.check_target(target, sources, self.force, named=bool(self.named), make_folder=make_folder)
+        outputs.check_target(target, sources, self.force, named=bool(self.named))
 
-    def keeping(self, kept: outputs.Keep) -> outputs.Keep:
-        """What an output takes over, unless --no-preserve says nothing."""
-        return outputs.Keep.NOTHING if self.no_preserve else kept
+    def writing(self, target: str, sources: Mapping[str, Input], keep: Keep) -> AbstractContextManager[Output]:
+        """See `outputs.output`; nothing is kept if --no-preserve says so."""
+        keep = Keep.NOTHING if self.no_preserve else keep
+        return outputs.output(target, sources, keep, force=self.force, named=bool(self.named))
 
-    def done(self, given: dict[str, Input], messages: Messages, target: str) -> None:
+    def done(self, given: Mapping[str, Input], messages: Messages, target: str) -> None:
         """What was read is safely written to a target: --rm removes it; what goes into a stream is not safe yet."""
         files.done(given, messages, remove=self.remove and not outputs.is_stream(target))
 
 
-@dataclass(frozen=True)
-class Compute:
+def _device(threads: int, device: str) -> str:
     """Where to compute; 0 threads leave all cores to the libraries."""
+    if threads:
+        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[variable] = str(threads)
+        from threadpoolctl import threadpool_limits
 
-    threads: int
-    device: str
-
-    def __post_init__(self) -> None:
-        if self.threads:
-            for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-                os.environ[variable] = str(self.threads)
-            from threadpoolctl import threadpool_limits
-
-            threadpool_limits(self.threads)
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """The largest that is decoded."""
-
-    max_pixels: int
-    max_output: int
+        threadpool_limits(threads)
+    return device
 
 
 def _messages(quiet: int, verbose: int, debug: bool) -> Messages:
     return Messages(1 - quiet + verbose, debug)
 
 
-def gathered(name: str, kind: Callable[..., Any], parameters: list[str], *options: Decorator) -> Decorator:
-    """Options that a command is handed as one argument."""
+def gathered(name: str, kind: Callable[..., Any], *options: Decorator) -> Decorator:
+    """Options that a command is handed as one argument: what `kind` makes of those that its parameters name."""
 
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def gathering(**given: Any) -> Any:
-            own = {parameter: given.pop(parameter) for parameter in parameters}
+            own = {parameter: given.pop(parameter) for parameter in inspect.signature(kind).parameters}
             return function(**given, **{name: kind(**own)})
 
         command: Callable[..., Any] = gathering
@@ -111,14 +101,9 @@ def gathered(name: str, kind: Callable[..., Any], parameters: list[str], *option
     return wrap
 
 
-def _names(kind: type) -> list[str]:
-    return [field.name for field in fields(kind)]
-
-
 loudness = gathered(
     "messages",
     _messages,
-    ["quiet", "verbose", "debug"],
     click.option("-q", "--quiet", count=True, help="Only errors; -qq: not even those."),
     click.option("-v", "--verbose", count=True, help="Say more."),
     click.option("--debug", is_flag=True, help="Show the traceback of an error."),
@@ -127,7 +112,6 @@ loudness = gathered(
 output = gathered(
     "where",
     Where,
-    _names(Where),
     click.option("-o", "--output", metavar="FILE", help="Write here ('-': standard output)."),
     click.option("-c", "--stdout", is_flag=True, help="Write to standard output."),
     click.option("--output-dir", metavar="DIR", type=click.Path(file_okay=False), help="Write into this folder."),
@@ -138,43 +122,20 @@ output = gathered(
 )
 
 compute = gathered(
-    "compute",
-    Compute,
-    _names(Compute),
+    "device",
+    _device,
     click.option("-T", "--threads", type=click.IntRange(0), default=0, help="Threads; 0: all cores."),
     click.option("--device", type=click.Choice(presets.DEVICES), default="auto", help="Where to compute."),
 )
 
-
-def max_pixels(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--max-pixels."""
-    kind, default = click.IntRange(1), presets.MAX_PIXELS
-    return click.option("--max-pixels", type=kind, default=default, help="Refuse larger images.")(function)
-
-
-limits = gathered(
-    "sizes",
-    Sizes,
-    _names(Sizes),
-    max_pixels,
-    click.option(
-        "--max-output", type=click.IntRange(0), default=presets.MAX_OUTPUT, help="Refuse larger outputs (bytes)."
-    ),
+max_pixels = click.option(
+    "--max-pixels", type=click.IntRange(1), default=presets.MAX_PIXELS, help="Refuse larger images."
 )
-
-
-def model(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--model."""
-    return click.option("-m", "--model", metavar="MODEL", help="A model's name or .safetensors file.")(function)
-
-
-def effort(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--effort."""
-    kind = click.Choice(presets.EFFORTS)
-    return click.option("--effort", type=kind, default="default", help="How hard to try; see encode.")(function)
-
-
-def media(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--media."""
-    kind = click.Choice(presets.MEDIA)
-    return click.option("--media", type=kind, default="auto", help="What the files are coded as.")(function)
+max_output = click.option(
+    "--max-output", type=click.IntRange(0), default=presets.MAX_OUTPUT, help="Refuse larger outputs (bytes)."
+)
+model = click.option("-m", "--model", metavar="MODEL", help="A model's name or .safetensors file.")
+effort = click.option(
+    "--effort", type=click.Choice(presets.EFFORTS), default="default", help="How hard to try; see encode."
+)
+media = click.option("--media", type=click.Choice(presets.MEDIA), default="auto", help="What the files are coded as.")

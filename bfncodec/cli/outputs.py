@@ -52,14 +52,14 @@ class Output:
 
 @contextmanager
 def output(
-    target: str, *, sources: Mapping[str, Input], force: bool, keep: Keep, make_folder: bool = False
+    target: str, sources: Mapping[str, Input], keep: Keep, *, force: bool, named: bool = True
 ) -> Iterator[Output]:
     """What is to be written. A file appears whole at the end, or not at all; a stream gets it then.
 
-    An existing file is replaced only if forced, one of its sources never. With `make_folder` a target's missing
-    folder is made, and unmade on errors. The sources' names must be known at the end only. Raises Refused, NotWritten.
+    An existing file is replaced only if forced, one of its sources never. The missing folder of a target that is not
+    `named` by the user is made, and unmade on errors. Raises Refused, NotWritten.
     """
-    check_target(target, sources, force, make_folder=make_folder)
+    check_target(target, sources, force, named=named)
     if is_stream(target):
         with _stream(target) as stream, spool() as file:
             out = Output(file, stream, "standard output" if _number(target) == 1 else target)
@@ -69,10 +69,10 @@ def output(
     path = Path(target)
     if path.is_symlink():
         path = path.resolve()
-    missing = [folder for folder in path.parents if make_folder and not folder.exists()]
-    if make_folder:
-        with atomic.naming(target):
-            path.parent.mkdir(parents=True, exist_ok=True)
+    missing = [folder for folder in path.parents if not named and not folder.exists()]
+    with atomic.naming(target):
+        for folder in reversed(missing):
+            folder.mkdir(exist_ok=True)
     try:
         with atomic.writing(path, replace=force, dress=lambda handle: _take_over(handle, sources, keep)) as file:
             yield Output(file)
@@ -96,20 +96,18 @@ def is_stream(target: str) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
-def check_target(
-    target: str, sources: Iterable[str], force: bool, *, named: bool = True, make_folder: bool = False
-) -> None:
+def check_target(target: str, sources: Iterable[str], force: bool, *, named: bool = True) -> None:
     """Refuse what must not or cannot be written, before there is work for it: a terminal unless forced, or a file.
 
-    A pipe or a device must be `named` by the user.
+    What is not `named` by the user is no pipe or device, and its folder need not be there.
     """
     if target == STANDARD or named and is_stream(target):
         _check_stream(target, force)
     else:
-        check_file(target, sources, force, make_folder=make_folder)
+        check_file(target, sources, force, named=named)
 
 
-def check_file(target: str, sources: Iterable[str], force: bool, *, make_folder: bool = False) -> None:
+def check_file(target: str, sources: Iterable[str], force: bool, *, named: bool = True) -> None:
     """Refuse a source, what is no file, an existing one unless forced, and one in a folder that takes no files."""
     path = Path(target)
     with atomic.naming(target):
@@ -124,7 +122,7 @@ def check_file(target: str, sources: Iterable[str], force: bool, *, make_folder:
                 raise Refused(f"{printable(target)} exists already; use -f to replace it")
             path = Path(os.path.realpath(path))
         folder = path.parent
-        while make_folder and not folder.exists():
+        while not named and not folder.exists():
             folder = folder.parent
         if not folder.is_dir():
             raise NotWritten(f"{target} cannot be written: {folder} is no folder to write to")
@@ -212,21 +210,15 @@ def _take_over(handle: int, sources: Mapping[str, Input], keep: Keep) -> None:
     mask = os.umask(0)
     os.umask(mask)
     mode = 0o666 & ~mask
-    kept = [given.status for given in sources.values() if keep is not Keep.NOTHING]
-    statuses = [status for status in kept if status is not None]
-    if keep is Keep.ALL and len(statuses) == 1 and stat.S_ISREG(statuses[0].st_mode):
-        status = statuses[0]
-        own = os.fstat(handle).st_gid
-        if status.st_gid != own:
-            try:
-                os.fchown(handle, -1, status.st_gid)
-                own = status.st_gid
-            except OSError:
-                pass
-        os.fchmod(handle, _rights(status, own))
-        os.utime(handle, ns=(status.st_atime_ns, status.st_mtime_ns))
-        return
+    statuses = [one.status for one in sources.values() if one.status is not None and keep is not Keep.NOTHING]
     own = os.fstat(handle).st_gid
+    if keep is Keep.ALL and len(statuses) == 1 and stat.S_ISREG(statuses[0].st_mode):
+        (status,) = statuses
+        with suppress(OSError):
+            os.fchown(handle, -1, status.st_gid)
+            own = status.st_gid
+        os.utime(handle, ns=(status.st_atime_ns, status.st_mtime_ns))
+        mode = 0o777
     for status in statuses:
         mode &= _rights(status, own)
     os.fchmod(handle, mode)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import wraps
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -12,7 +12,6 @@ import click
 
 from bfncodec.cli import files, options
 from bfncodec.cli.files import Messages
-from bfncodec.cli.options import Compute
 
 CONFIGS = ("mnist", "cifar10", "cifar10-16", "text8")  # train.paper.train.SPECS, which --help need not import
 
@@ -37,10 +36,13 @@ class Job:
         return {"steps": self.steps, "rate": self.rate} | more
 
 
+def _names(_: click.Context, __: click.Parameter, skip: TextIO | None) -> frozenset[str]:
+    return frozenset(line.strip() for line in skip) - {""} if skip else frozenset()
+
+
 _job = options.gathered(
     "job",
     Job,
-    ["data", "output", "work", "steps", "rate"],
     click.option(
         "--data", required=True, type=click.Path(exists=True, path_type=Path), help="Folder or file; see above."
     ),
@@ -49,10 +51,24 @@ _job = options.gathered(
     click.option("--steps", type=click.IntRange(1), help="Steps instead of the preset's."),
     click.option("--rate", type=float, help="Learning rate instead of the preset's."),
 )
-_skip = click.option("--skip", type=click.File(), help="List of files to leave out, one path ending a line.")
+_skip = click.option(
+    "--skip", type=click.File(), callback=_names, help="List of files to leave out, one path ending a line."
+)
 _mix = click.option(
     "--mix", type=click.Path(exists=True, path_type=Path), help="Shares of kinds of text by folder (JSON)."
 )
+
+
+def _training(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that come last, and errors that are told. Options that replace fields of a plan have their names."""
+
+    @options.compute
+    @options.loudness
+    @wraps(function)
+    def told(job: Job, messages: Messages, **given: Any) -> None:
+        files.each([str(job.output)], lambda _: function(job=job, messages=messages, **given), messages)
+
+    return told
 
 
 @click.group()
@@ -70,29 +86,16 @@ def train() -> None:
 @click.option("--blocks", type=click.IntRange(0), help="Residual blocks instead of the preset's.")
 @click.option("--pixels", type=click.IntRange(1), help="Pixels a step instead of the preset's.")
 @_skip
-@options.compute
-@options.loudness
+@_training
 def images(
-    job: Job,
-    parts: tuple[str, ...],
-    width: int | None,
-    blocks: int | None,
-    pixels: int | None,
-    skip: TextIO | None,
-    compute: Compute,
-    messages: Messages,
+    job: Job, parts: tuple[str, ...], skip: frozenset[str], device: str, messages: Messages, **plan: int | None
 ) -> None:
     """Train an image model from a folder of images, or from an array uint8 [N, side, side, 3] (.npy)."""
-    device = _device(compute.device, messages)
-    changes, names = job.changes(width=width, blocks=blocks, pixels=pixels), _names(skip)
+    from bfncodec.train.image.train import train as train_images
 
-    def work() -> None:
-        from bfncodec.train.image.train import train as train_images
-
-        how = partial(train_images, parts=parts, changes=changes, skip=names, device=device, log=messages.note)
-        how(job.data, job.output, job.folder)
-
-    _run(job, work, messages)
+    changes, device = job.changes(**plan), _device(device, messages)
+    where = job.data, job.output, job.folder
+    train_images(*where, parts=parts, changes=changes, skip=skip, device=device, log=messages.note)
 
 
 @train.command()
@@ -102,32 +105,26 @@ def images(
 @click.option("--pieces", type=click.IntRange(1), default=160, help="Pieces of text to learn the mixing on.")
 @_skip
 @_mix
-@options.compute
-@options.loudness
+@_training
 def text(
     job: Job,
     init: str | None,
-    table_rate: float | None,
     pieces: int,
-    skip: TextIO | None,
+    skip: frozenset[str],
     mix: Path | None,
-    compute: Compute,
+    device: str,
     messages: Messages,
+    **plan: float | None,
 ) -> None:
     """Train a text model from a folder of text files or a text, or fine-tune one (--init) for texts of a kind."""
-    device = _device(compute.device, messages)
-    changes, names = job.changes(table_rate=table_rate), _names(skip)
+    from bfncodec.models import zoo
+    from bfncodec.train.text.corpus import Corpus
+    from bfncodec.train.text.train import train as train_text
 
-    def work() -> None:
-        from bfncodec.models import zoo
-        from bfncodec.train.text.corpus import Corpus
-        from bfncodec.train.text.train import train as train_text
-
-        start = zoo.find("text" if init == "default" else init) if init else None
-        how = partial(train_text, changes=changes, init=start, pieces=pieces, device=device, log=messages.note)
-        how(Corpus(job.data, names, mix), job.output, job.folder)
-
-    _run(job, work, messages)
+    changes, device = job.changes(**plan), _device(device, messages)
+    start = zoo.find("text" if init == "default" else init) if init else None
+    where = Corpus(job.data, skip, mix), job.output, job.folder
+    train_text(*where, changes=changes, init=start, pieces=pieces, device=device, log=messages.note)
 
 
 @train.command()
@@ -136,56 +133,40 @@ def text(
 @click.option("--block", type=click.IntRange(1, 16), help="Bytes a block instead of the preset's.")
 @_skip
 @_mix
-@options.compute
-@options.loudness
+@_training
 def blocks(
     job: Job,
     model: str,
-    block: int | None,
-    skip: TextIO | None,
+    skip: frozenset[str],
     mix: Path | None,
-    compute: Compute,
+    device: str,
     messages: Messages,
+    **plan: int | None,
 ) -> None:
     """Train the network of --effort blocks for a text model (on the CPU, whatever --device says)."""
+    from bfncodec.models import zoo
+    from bfncodec.train.text.blocks import train as train_blocks
+    from bfncodec.train.text.corpus import Corpus
+
     _device("cpu", messages)
-    changes, names = job.changes(block=block), _names(skip)
-
-    def work() -> None:
-        from bfncodec.models import zoo
-        from bfncodec.train.text.blocks import train as train_blocks
-        from bfncodec.train.text.corpus import Corpus
-
-        corpus = Corpus(job.data, names, mix)
-        train_blocks(corpus, job.output, job.folder, zoo.find(model), changes=changes, log=messages.note)
-
-    _run(job, work, messages)
+    corpus, changes = Corpus(job.data, skip, mix), job.changes(**plan)
+    train_blocks(corpus, job.output, job.folder, zoo.find(model), changes=changes, log=messages.note)
 
 
 @train.command()
 @click.option("--config", required=True, type=click.Choice(CONFIGS), help="What is modelled.")
 @_job
 @click.option("--items", type=click.IntRange(1), help="Items a step instead of the preset's.")
-@options.compute
-@options.loudness
-def paper(config: str, job: Job, items: int | None, compute: Compute, messages: Messages) -> None:
+@_training
+def paper(config: str, job: Job, device: str, messages: Messages, **plan: int | None) -> None:
     """Train a model in the paper's setting from an array (.npy), or text8: one group, n noisy steps.
 
     On the CPU, whatever --device says.
     """
+    from bfncodec.train.paper.train import train as train_paper
+
     _device("cpu", messages)
-    changes = job.changes(items=items)
-
-    def work() -> None:
-        from bfncodec.train.paper.train import train as train_paper
-
-        train_paper(config, job.data, job.output, job.folder, changes=changes, log=messages.note)
-
-    _run(job, work, messages)
-
-
-def _run(job: Job, work: Callable[[], None], messages: Messages) -> None:
-    files.each([str(job.output)], lambda _: work(), messages)
+    train_paper(config, job.data, job.output, job.folder, changes=job.changes(**plan), log=messages.note)
 
 
 def _device(device: str, messages: Messages) -> str:
@@ -199,7 +180,3 @@ def _device(device: str, messages: Messages) -> str:
     if not distributed.first():
         messages.loudness = min(messages.loudness, 0)
     return chosen
-
-
-def _names(skip: TextIO | None) -> frozenset[str]:
-    return frozenset(line.strip() for line in skip) - {""} if skip else frozenset()
