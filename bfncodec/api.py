@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bfncodec import container, decoding, encoding, media
-from bfncodec.container import Content
 from bfncodec.errors import UnsupportedFeature
 from bfncodec.media import convert
 from bfncodec.picture import Layout, Origin, Picture
@@ -53,10 +52,6 @@ def decode(data: bytes, *, device: str = "auto") -> Any:
     if file.names is not None:
         raise UnsupportedFeature("this is an archive of several items: use bfncodec.decode_items")
     (content,) = decoding.contents(file, device)
-    return _as_given(content)
-
-
-def _as_given(content: Content) -> Any:
     if isinstance(content, Picture) and content.origin is Origin.ARRAY:
         return content.pixels
     if isinstance(content, Picture) and content.origin is Origin.PILLOW:

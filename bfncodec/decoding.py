@@ -112,19 +112,14 @@ def verify(encoded: Data, originals: Mapping[str, Data], device: str) -> None:
 def _matches(content: Content, original: Data) -> bool:
     if isinstance(content, Picture):
         wanted = media.parse(original, None)
-        return wanted is not None and _same(content, wanted)
+        return (
+            wanted is not None
+            and (content.origin, content.layout, content.metadata) == (wanted.origin, wanted.layout, wanted.metadata)
+            and np.array_equal(content.pixels, wanted.pixels)
+        )
     position = 0
     for piece in content:
         if len(piece) > len(original) - position or bytes(cut(original, position, len(piece))) != piece:
             return False
         position += len(piece)
     return position == len(original)
-
-
-def _same(one: Picture, other: Picture) -> bool:
-    return (
-        one.origin is other.origin
-        and one.layout is other.layout
-        and one.metadata == other.metadata
-        and np.array_equal(one.pixels, other.pixels)
-    )

@@ -13,10 +13,11 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from bfncodec import container, decoding
+from bfncodec import api, container, decoding
 from bfncodec.blocks.image import Image as BfnImage
 from bfncodec.blocks.image import unpack_metadata
 from bfncodec.errors import BfnError
+from bfncodec.media import convert
 from bfncodec.media.medium import METADATA_LIMIT
 from bfncodec.picture import Picture
 from bfncodec.spans import whole
@@ -110,14 +111,8 @@ def _info(image: BfnImage) -> dict[str | tuple[int, int], Any]:
     """What Pillow finds in the metadata."""
     if not image.metadata:
         return {}
-    from bfncodec.media import convert
-
     (metadata,) = unpack_metadata(image.metadata, 1, METADATA_LIMIT + 16)
     return convert.info(image.origin, metadata)
-
-
-def _accept(prefix: bytes) -> bool:
-    return container.is_bfn(prefix)
 
 
 def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
@@ -126,8 +121,6 @@ def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     ValueError for an unknown effort; OSError for modes other than L, LA, RGB and RGBA, and for L and RGB with a
     transparent colour.
     """
-    from bfncodec import api
-
     options = image.encoderinfo
     effort = options.get("effort", "default")
     if image.mode not in MODES:
@@ -136,19 +129,15 @@ def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
         raise ValueError(f"no effort is called {effort!r}; there are {', '.join(_EFFORTS)}")
     shown = image.copy()
     shown.info = {key: options.get(key, image.info.get(key)) for key in _SEEN}
+    choices = {key: options[key] for key in ("effort", "model") if key in options}
     try:
-        data = api.encode(
-            shown,
-            effort=effort,
-            model=options.get("model"),
-            max_pixels=image.width * image.height,
-        )
+        data = api.encode(shown, max_pixels=image.width * image.height, **choices)
     except BfnError as error:
         raise OSError(str(error)) from error
     file.write(data)
 
 
-Image.register_open(FORMAT, BfnImageFile, _accept)
+Image.register_open(FORMAT, BfnImageFile, container.is_bfn)
 Image.register_save(FORMAT, _save)
 Image.register_extension(FORMAT, ".bfn")
 Image.register_mime(FORMAT, "image/x-bfn")

@@ -45,11 +45,9 @@ class BfnCodec(ArrayBytesCodec):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The codec that an array's metadata describe."""
         return cls(**data.get("configuration", {}))
 
     def to_dict(self) -> dict[str, Any]:
-        """The codec as an array's metadata describe it."""
         configuration = {"media": self.media, "effort": self.effort}
         return {"name": NAME, "configuration": configuration | ({"model": self.model} if self.model else {})}
 

@@ -38,11 +38,9 @@ class PixelLedger(Ledger):
         return cls(others=[[] for _ in range(paths - 1)])
 
     def blank(self) -> PixelLedger:
-        """See `Ledger`, as for all that follows."""
         return PixelLedger(others=[[] for _ in self.others])
 
     def extend(self, other: Ledger) -> None:
-        """Images, too."""
         super().extend(other)
         if isinstance(other, PixelLedger):
             self.images += other.images
@@ -85,53 +83,40 @@ def measure(data: bytes, choices: Choices, ledger: Ledger) -> Report:
     decoding.verify(encoded, {"": data}, choices.device)
     ended = time.perf_counter()
     times = {"encode_seconds": round(middle - started, 3), "decode_seconds": round(ended - middle, 3)}
-    costs = {"paths": len(ledger.others) + 1} | _rates(file.blocks[0], len(encoded), ledger)
-    sizes = {"file_bytes": len(encoded), "input_bytes": len(data)} | _sizes(file.blocks[0], len(encoded))
+    costs = _costs(file.blocks[0], len(encoded), ledger)
     groups = [_group(group) for group in ledger.groups]
+    sizes = {"file_bytes": len(encoded), "input_bytes": len(data)}
     return sizes | costs | times | {"round_trip": True, "groups": groups}
 
 
-def _sizes(block: Block, size: int) -> Report:
-    """What a file of `size` bytes is made of."""
+def _costs(block: Block, size: int, ledger: Ledger) -> Report:
+    """What a file of `size` bytes is made of; theory and what was spent, in relation to each other and to variables."""
     form, payload = block.form, block.payload_bytes
+    single = form if isinstance(form, Single) else None
+    seed, coded = single.seed_bits if single else 0, 8 * form.coded_bytes
+    dimensions, spent = block.size - (len(single.rest()) if single else 0), coded - seed
+    path, n_step = ledger.path_loss, ledger.n_step_loss
     return {
         "mode": form.name,
-        "floating_point": isinstance(form, Single) and form.inexact,
-        "dimensions": _dimensions(block),
+        "floating_point": single is not None and single.inexact,
+        "dimensions": dimensions,
         "header_bytes": size - payload,
         "digest_bytes": container.DIGEST_BYTES,
         "side_bytes": payload - form.coded_bytes,
-        "payload_bits": 8 * form.coded_bytes,
-        "seed_bits": _seed_bits(block),
+        "payload_bits": coded,
+        "seed_bits": seed,
         "weights_bytes": zoo.find_hash(form.model).stat().st_size if form.model else 0,
-    }
-
-
-def _rates(block: Block, size: int, ledger: Ledger) -> Report:
-    """Theory, and what was spent, in relation to each other and to the variables."""
-    path, n_step = ledger.path_loss, ledger.n_step_loss
-    payload, dimensions = 8 * block.form.coded_bytes, _dimensions(block)
-    spent = payload - _seed_bits(block)
-    return {
+        "paths": len(ledger.others) + 1,
         "theory_bits": round(path, 3),
         "n_step_bits": round(n_step, 3),
         "theory_stderr": _number(ledger.standard_error),
         "path_deviation": _number(ledger.path_deviation),
         "ratio": round(spent / path, 6) if path else None,
         "n_step_ratio": round(spent / n_step, 6) if path else None,
-        "payload_bpd": round(payload / dimensions, 5) if dimensions else None,
+        "payload_bpd": round(coded / dimensions, 5) if dimensions else None,
         "payload_without_seed_bpd": round(spent / dimensions, 5) if dimensions else None,
         "file_bpd": round(8 * size / dimensions, 5) if dimensions else None,
     }
-
-
-def _dimensions(block: Block) -> int:
-    """Variables of a block's items."""
-    return block.size - (len(block.form.rest()) if isinstance(block.form, Single) else 0)
-
-
-def _seed_bits(block: Block) -> int:
-    return block.form.seed_bits if isinstance(block.form, Single) else 0
 
 
 def _number(value: float) -> float | None:

@@ -42,15 +42,11 @@ def draw(file: IO[bytes], form: str, account: dict[str, Any], bits: NDArray[np.f
 
 def _bars(axes: Any, account: dict[str, Any]) -> None:
     groups = account["groups"]
+    steps = [step for group in groups for step in group["steps"]]
     parts = [
-        ("noisy views", "#66c2a5", _sum(groups, "theory_bits"), _sum(groups, "spent_bits")),
-        (
-            "the data itself",
-            "#8da0cb",
-            sum(group["reconstruction_bits"] for group in groups),
-            sum(group["reconstruction_spent_bits"] for group in groups),
-        ),
-        ("all of it, without a model", "#8da0cb", 0, 0 if groups else account["payload_bits"]),
+        ("noisy views", "#66c2a5", _sum(steps, "theory_bits"), _sum(steps, "spent_bits")),
+        ("the data itself", THEORY, _sum(groups, "reconstruction_bits"), _sum(groups, "reconstruction_spent_bits")),
+        ("all of it, without a model", THEORY, 0, 0 if groups else account["payload_bits"]),
         ("seed for the first noise", "#e78ac3", 0, account["seed_bits"]),
         ("header, checksum, coefficients", EXTRA, 0, 8 * (account["header_bytes"] + account["side_bytes"])),
     ]
@@ -65,23 +61,21 @@ def _bars(axes: Any, account: dict[str, Any]) -> None:
     axes.legend(loc="upper center", fontsize="small", framealpha=0.9)
 
 
-def _sum(groups: list[dict[str, Any]], key: str) -> float:
-    return float(sum(step[key] for group in groups for step in group["steps"]))
+def _sum(entries: list[dict[str, Any]], key: str) -> float:
+    return float(sum(entry[key] for entry in entries))
 
 
 def _curve(axes: Any, account: dict[str, Any]) -> None:
     """Cost added up in decoding order; groups of equal schedules (items) are added step by step."""
-    groups = account["groups"]
-    lengths = {len(group["steps"]) for group in groups}
-    if len(groups) > 1 and len(lengths) == 1 and lengths != {0}:
-        series = np.array([_costs(group) for group in groups]).sum(axis=0)
-        pairs = [(float(theory), float(real)) for theory, real in series]
-        label = f"noisy step of all {len(groups)} groups; the last point is the data"
+    costs = [_costs(group) for group in account["groups"]]
+    lengths = set(map(len, costs))
+    if len(costs) > 1 and len(lengths) == 1 and lengths != {1}:
+        pairs = np.sum(costs, axis=0).tolist()
+        label = f"noisy step of all {len(costs)} groups; the last point is the data"
     else:
-        pairs = [pair for group in groups for pair in _costs(group)]
+        pairs = [pair for group in costs for pair in group]
         label = "noisy steps and groups of pixels or bytes, in decoding order"
-    theory = np.cumsum([0.0, *(pair[0] for pair in pairs)]) / 8
-    real = np.cumsum([0.0, *(pair[1] for pair in pairs)]) / 8
+    theory, real = np.cumsum([(0.0, 0.0), *pairs], axis=0).T / 8
     axes.plot(theory, color=THEORY, linewidth=5, label="theory: the loss")
     axes.plot(real, color=REAL, linewidth=1.5, label="real: bytes on the coder's stack")
     axes.set_xlabel(label)

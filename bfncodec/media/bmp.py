@@ -22,7 +22,6 @@ def _stride(width: int) -> int:
 
 
 def head(start: bytes) -> Head | None:
-    """See `Medium`, as for all that follows."""
     if len(start) < _FIRST:
         return None
     offset, header, width, height, planes, depth, compression = _FIELDS.unpack_from(start, 10)
@@ -44,7 +43,6 @@ def parse(data: bytes, head: Head, max_pixels: int | None) -> Picture | None:
 
 
 def build(picture: Picture) -> bytes:
-    """The file as it was."""
     before, after = halves(picture.metadata)
     height, width = picture.pixels.shape[:2]
     padding = np.zeros((height, _stride(width) - 3 * width), np.uint8)

@@ -32,7 +32,6 @@ _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
 
 
 def head(start: bytes) -> Head | None:
-    """See `Medium`, as for all that follows."""
     if len(start) < 33 or start[8:16] != b"\0\0\0\x0dIHDR":
         return None
     width, height, depth, colour, packing, filters, interlacing = _FIELDS.unpack_from(start, 16)

@@ -14,15 +14,9 @@ ORIGINS: tuple[Origin, ...] = (Origin.PNM,)
 SUFFIXES: tuple[str, ...] = (".ppm", ".pgm", ".pnm")
 
 
-def _match(start: bytes) -> re.Match[bytes] | None:
-    """Number, width and height of a file of 8 bits."""
-    space = rb"(?:[ \t\r\n]|#[^\n]*\n)+"
-    return re.match(rb"P([56])" + space + rb"(\d{1,10})" + space + rb"(\d{1,10})" + space + rb"255\s", start)
-
-
 def head(start: bytes) -> Head | None:
-    """See `Medium`, as for all that follows."""
-    match = _match(start)
+    space = rb"(?:[ \t\r\n]|#[^\n]*\n)+"
+    match = re.match(rb"P([56])" + space + rb"(\d{1,10})" + space + rb"(\d{1,10})" + space + rb"255\s", start)
     if match is None:
         return None
     width, height = int(match[2]), int(match[3])
@@ -31,17 +25,14 @@ def head(start: bytes) -> Head | None:
 
 
 def parse(data: bytes, head: Head, max_pixels: int | None) -> Picture | None:
-    """Pixels, and what stands around them."""
     check_size(head, max_pixels)
-    match = _match(data)
-    assert match is not None
-    layout = Layout.L if match[1] == b"5" else Layout.RGB
-    pixels = np.frombuffer(data, np.uint8, head.most, match.end()).reshape(head.height, head.width, layout.channels)
-    return Picture(Origin.PNM, layout, pixels, joined(data[: match.end()], data[match.end() + head.most :]))
+    layout = Layout.L if data.startswith(b"P5") else Layout.RGB
+    start, stop = head.least - head.most, head.least
+    pixels = np.frombuffer(data, np.uint8, head.most, start).reshape(head.height, head.width, layout.channels)
+    return Picture(Origin.PNM, layout, pixels, joined(data[:start], data[stop:]))
 
 
 def build(picture: Picture) -> bytes:
-    """The file as it was."""
     before, after = halves(picture.metadata)
     return before + picture.pixels.tobytes() + after
 
