@@ -20,17 +20,15 @@ from bfncodec.blocks import plain
 from bfncodec.container import MODEL_BYTES, Block, Content, Form, Limits, Reader, checked, hasher, varint
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
 from bfncodec.models import zoo
+from bfncodec.models.paper.spec import SEED_LIMIT, STEP_LIMIT, Spec
 from bfncodec.presets import Choices
 from bfncodec.spans import Data
 
 if TYPE_CHECKING:  # the models are imported where they are used: compiled code takes its time
     from bfncodec.coding.ledger import Ledger
-    from bfncodec.models.paper.spec import Spec
 
-STEP_LIMIT = 4096
 WORK_LIMIT = 1 << 36  # bytes times steps
 SIZE_LIMIT = 1 << 30
-SEED_LIMIT = 1 << 28  # words
 FRAME_LIMIT = 1 << 26
 _NUMPY = b"\x93NUMPY"
 
@@ -61,7 +59,6 @@ class Single(Form):
     mode, name = 4, "single"
 
     def write(self, header: bytearray) -> list[Data]:
-        """See `Form`, as for all that follows."""
         header += self.model + bytes([self.inexact << 4 | self.sender])
         for number in (self.steps, self.batch, self.before, len(self.frame), self.seed, len(self.stream)):
             header += varint(number)
@@ -69,7 +66,6 @@ class Single(Form):
 
     @classmethod
     def read(cls, header: Reader, payload: Reader, items: int, size: int, limits: Limits) -> Single:
-        """Refuses what would take more time than is allowed."""
         model, kind = header.take(MODEL_BYTES), header.byte()
         if kind >> 4 > 1 or kind & 15 not in list(Sender):
             raise UnsupportedFeature(f"sender {kind:#04x} is not supported by this version")
@@ -78,11 +74,10 @@ class Single(Form):
             raise LimitExceeded(f"the file claims {steps} noisy steps for {size} bytes; that is above the limits")
         if not 0 < batch <= size or before > size or seed > SEED_LIMIT:
             raise CorruptFile("a block's sizes, batch and seed contradict each other")
-        sender = Sender(kind & 15)
         return cls(
             model=model,
             inexact=bool(kind >> 4),
-            sender=sender,
+            sender=Sender(kind & 15),
             steps=steps,
             batch=batch,
             before=before,
@@ -93,11 +88,9 @@ class Single(Form):
 
     @property
     def coded_bytes(self) -> int:
-        """Bytes of the stream."""
         return len(self.stream)
 
     def describe(self, block: Block) -> dict[str, Any]:
-        """Model, sender, steps and rate."""
         return {
             "lossless": "bytes",
             "model": self.model.hex(),
@@ -110,7 +103,6 @@ class Single(Form):
 
     @property
     def tied(self) -> bool:
-        """Floating point differs between machines."""
         return self.inexact
 
     def rest(self) -> bytes:
@@ -118,7 +110,6 @@ class Single(Form):
         return b"".join(plain.unpack(self.frame, FRAME_LIMIT)) if self.frame else b""
 
     def decode(self, block: Block, device: str) -> Iterator[Content]:
-        """One item, whole."""
         from bfncodec.models.paper import streams
         from bfncodec.models.paper.single import Predictor
 

@@ -20,6 +20,7 @@ from bfncodec.flow.sender import SHARES
 UNIT = 64  # fine units of a level, of which views and deviations are whole numbers
 PRECISION = 32  # bits of the accuracy of one per level
 STEP_LIMIT = 4096
+SEED_LIMIT = 1 << 28  # words
 TIME_INPUTS = 12
 TIME_ONE = 127
 SENDERS = ("gaussian", "dither", "categorical")

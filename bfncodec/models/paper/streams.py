@@ -21,10 +21,9 @@ from bfncodec.exact.splitmix import stream
 from bfncodec.flow.schedule import AnyStep
 from bfncodec.models import zoo
 from bfncodec.models.paper.single import AnyPredictor, Predictor, SingleGroups
-from bfncodec.models.paper.spec import from_card
+from bfncodec.models.paper.spec import SEED_LIMIT, from_card
 
 _SEED = (0xFFFFFFFF, 0xFFFFFFFF)
-SEED_LIMIT = 1 << 28  # words
 GROUP_LIMIT = 1 << 20  # variables that are coded at once
 
 
