@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -30,7 +29,6 @@ from bfncodec.spans import Data
 
 if TYPE_CHECKING:  # the models are imported where they are used: compiled code takes its time
     from bfncodec.coding.ledger import Ledger
-    from bfncodec.models.image.streams import Fit
 
 FILE_BLOCK_PIXELS = 1 << 17  # of small images that share a block
 FILE_BLOCK_ITEMS = 256
@@ -57,7 +55,6 @@ class Image(Form):
     mode, name, many, pictorial = 2, "image", True, True
 
     def write(self, header: bytearray) -> list[Data]:
-        """See `Form`, as for all that follows."""
         header += bytes([self.origin << 4 | self.layout, self.schedule])
         header += varint(self.width) + varint(self.height) + self.model + varint(len(self.metadata))
         payload = [self.metadata]
@@ -73,7 +70,6 @@ class Image(Form):
 
     @classmethod
     def read(cls, header: Reader, payload: Reader, items: int, size: int, limits: Limits) -> Image:
-        """Refuses images of more pixels than the limit."""
         kind, schedule = header.byte(), header.byte()
         if kind >> 4 not in list(Origin) or kind & 15 not in list(Layout) or schedule not in list(Schedule):
             raise UnsupportedFeature(f"image kind {kind:#04x}, schedule {schedule} is not supported by this version")
@@ -100,11 +96,9 @@ class Image(Form):
 
     @property
     def coded_bytes(self) -> int:
-        """Bytes of the passes' streams."""
         return sum(len(part.stream) for part in self.passes)
 
     def describe(self, block: Block) -> dict[str, Any]:
-        """Size, origin, schedule, model and rate."""
         return {
             "width": self.width,
             "height": self.height,
@@ -117,7 +111,6 @@ class Image(Form):
         }
 
     def decode(self, block: Block, device: str) -> Iterator[Content]:
-        """Pictures, when all of them are checked."""
         pixels = self._decoded(block.items, device, small=False)
         metadata = unpack_metadata(self.metadata, block.items)
         pictures = [Picture(self.origin, self.layout, p, m) for p, m in zip(pixels, metadata, strict=True)]
@@ -153,26 +146,19 @@ def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = No
 
     first = pictures[0]
     height, width, _ = first.pixels.shape
-    path = zoo.chosen(choices.model, "images") or default_model(width, height)
+    packaged = "small" if max(width, height) <= SMALL_SIDE else "photo"
+    path = zoo.chosen(choices.model, "images") or zoo.find(packaged)
     nets = streams.networks(path, choices.device)
     schedule = Schedule.LATTICE if choices.effort == "lattice" else Schedule.WAVEFRONT
     pixels = np.stack([picture.pixels for picture in pictures])
     form = Image(first.origin, first.layout, schedule, width, height, zoo.digest(path), _pack_metadata(pictures))
-    fit = _fit() if choices.effort == "max" else None
+    fit = None
+    if choices.effort == "max":
+        from bfncodec.train.image import adapt
+
+        fit = adapt.fit
     form.passes = [streams.encode_pass(nets, planes, schedule, fit, ledger) for planes in split(pixels)]
     return Block(len(pictures), pixels.size, _digest(pictures), form)
-
-
-def _fit() -> Fit:
-    """What fits a network's biases to an image."""
-    from bfncodec.train.image import adapt
-
-    return adapt.fit
-
-
-def default_model(width: int, height: int) -> Path:
-    """The packaged model for images of a size."""
-    return zoo.find("small" if max(width, height) <= SMALL_SIDE else "photo")
 
 
 def cuts(items: list[T], shape: tuple[int, ...] | None) -> Iterator[list[T]]:

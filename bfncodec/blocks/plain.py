@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import lzma
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Self
 
@@ -25,21 +25,17 @@ class Plain(Form):
     partial, model = True, None
 
     def write(self, header: bytearray) -> list[Data]:
-        """See `Form`, as for all that follows."""
         header += varint(len(self.data))
         return [self.data]
 
     @classmethod
     def read(cls, header: Reader, payload: Reader, items: int, size: int, limits: Limits) -> Self:
-        """The payload stays where it is."""
         return cls(payload.skip(header.varint()))
 
     def describe(self, block: Block) -> dict[str, Any]:
-        """It comes back byte for byte."""
         return {"lossless": "bytes"}
 
     def decode(self, block: Block, device: str) -> Iterator[Content]:
-        """One item."""
         yield self._checked(block)
 
     def _checked(self, block: Block) -> Iterator[bytes]:
@@ -63,14 +59,12 @@ class Stored(Plain):
 
     @classmethod
     def read(cls, header: Reader, payload: Reader, items: int, size: int, limits: Limits) -> Self:
-        """See `Plain`."""
         form = super().read(header, payload, items, size, limits)
         if len(form.data) != size:
             raise CorruptFile("a stored block has the wrong length")
         return form
 
     def content(self, size: int) -> Iterator[bytes]:
-        """See `Plain`."""
         return pieces(self.data)
 
 
@@ -80,7 +74,6 @@ class Lzma(Plain):
     mode, name = 1, "lzma"
 
     def content(self, size: int) -> Iterator[bytes]:
-        """See `Plain`."""
         return unpack(self.data, size)
 
 
@@ -116,7 +109,7 @@ def encode(data: bytes) -> Block:
     return Block(1, len(data), hasher(data).digest(), form)
 
 
-def stored(item: Span) -> Block:
+def stored(item: Data) -> Block:
     """One item as it is, which stays where it is."""
     digest = hasher()
     for piece in pieces(item):
@@ -124,10 +117,11 @@ def stored(item: Span) -> Block:
     return Block(1, len(item), digest.digest(), Stored(item))
 
 
-def encode_into(spool: IO[bytes], parts: Iterable[Span]) -> tuple[Block, list[int]]:
-    """Parts that follow each other in a file as one LZMA block at the end of `spool`, and the bytes that each took.
+def encode_into(spool: IO[bytes], parts: list[Span]) -> tuple[Block, list[int]]:
+    """Parts that follow each other in a file as one block, and the bytes that LZMA has for each.
 
-    Of a part's bytes some thousand are counted with the next one. Memory: 0.7 GB, whatever the size.
+    The block is LZMA at the end of `spool`, or stored if that is no larger, and stays where it is. Of a part's bytes
+    some thousand are counted with the next one. Memory: 0.7 GB, whatever the size.
     """
     compressor = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=_FILTERS)
     digest = hasher()
@@ -141,5 +135,8 @@ def encode_into(spool: IO[bytes], parts: Iterable[Span]) -> tuple[Block, list[in
         size += len(part)
         shares.append(spool.tell() - before)
     shares[-1] += spool.write(compressor.flush())
-    packed = Span(spool, start, spool.tell() - start)
-    return Block(1, size, digest.digest(), Lzma(packed)), shares
+    form: Plain = Lzma(Span(spool, start, spool.tell() - start))
+    if len(form.data) >= size:
+        spool.truncate(start)
+        form = Stored(Span(parts[0].file, parts[0].start, size))
+    return Block(1, size, digest.digest(), form), shares

@@ -8,9 +8,8 @@ from dataclasses import replace
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from bfncodec.blocks import image, plain, text
-from bfncodec.blocks.plain import Stored
 from bfncodec.blocks.text import TEXT_LIMIT, Text
-from bfncodec.container import Block, hasher
+from bfncodec.container import Block
 from bfncodec.picture import Picture
 from bfncodec.presets import Choices
 from bfncodec.spans import Data, Span, cut
@@ -64,10 +63,11 @@ def of_bytes(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Blo
     Large items that look hopeless are not tried as text.
     """
     forced = choices.media == "text"
-    other = _stored(data) if forced else plain.encode(data)
+    other = plain.stored(data) if forced else plain.encode(data)
     candidates = [Candidate([other])]
-    if data and len(data) <= TEXT_LIMIT and (forced or _worth_trying(data, other.payload_bytes, choices)):
-        candidates += _as_text(data, choices, ledger)
+    if data and len(data) <= TEXT_LIMIT:
+        if forced or len(data) <= PROBE_FROM or is_hopeful(data, other.payload_bytes, choices):
+            candidates += _as_text(data, choices, ledger)
     (best,) = smallest(candidates, ledger)
     return plain.encode(data) if forced and best is other else best
 
@@ -82,14 +82,14 @@ def in_parts(item: Span, spool: IO[bytes], part: int, choices: Choices) -> list[
     cuts = [Span(item.file, item.start + at, min(part, len(item) - at)) for at in range(0, len(item), part)]
     if choices.media == "text":
         return [_text_part(one, spool, choices) for one in cuts]
-    whole, shares = _plain_part(item, cuts, spool)
+    whole, shares = plain.encode_into(spool, cuts)
     hopeful = [is_hopeful(one, share, choices) for one, share in zip(cuts, shares, strict=True)]
     promised = sum(min(len(one), share) for one, share in zip(cuts, shares, strict=True))
     if not any(hopeful) and promised >= whole.payload_bytes:
         return [whole]
     blocks = []
     for one, share, promising in zip(cuts, shares, hopeful, strict=True):
-        block = _plain_part(one, [one], spool)[0] if share < len(one) else plain.stored(one)
+        block = plain.encode_into(spool, [one])[0] if share < len(one) else plain.stored(one)
         candidates = [Candidate([block])]
         if promising:
             candidates += _as_text(bytes(one), choices, None)
@@ -113,10 +113,6 @@ def is_hopeful(data: Data, packed: int, choices: Choices) -> bool:
     return streams.bits_a_byte(text.model(choices), sample) * size / 8 <= min(1.25 * packed, 0.985 * size)
 
 
-def _worth_trying(data: bytes, packed: int, choices: Choices) -> bool:
-    return len(data) <= PROBE_FROM or is_hopeful(data, packed, choices)
-
-
 def _as_text(data: bytes, choices: Choices, ledger: Ledger | None) -> list[Candidate]:
     """The item as text, if a decoder accepts that."""
     candidate = tried(lambda account: text.encode(data, choices, account), ledger)
@@ -124,24 +120,10 @@ def _as_text(data: bytes, choices: Choices, ledger: Ledger | None) -> list[Candi
     return [candidate] if isinstance(form, Text) and form.holds(len(data)) else []
 
 
-def _stored(data: bytes) -> Block:
-    return Block(1, len(data), hasher(data).digest(), Stored(data))
-
-
 def _text_part(part: Span, spool: IO[bytes], choices: Choices) -> Block:
     other = plain.stored(part)
     (best,) = smallest([Candidate([other]), *_as_text(bytes(part), choices, None)])
-    return _plain_part(part, [part], spool)[0] if best is other else _spooled(best, spool)
-
-
-def _plain_part(content: Span, cuts: list[Span], spool: IO[bytes]) -> tuple[Block, list[int]]:
-    """One block, LZMA or stored if that is no larger, and about what LZMA has for each piece of the content."""
-    start = spool.seek(0, io.SEEK_END)
-    block, shares = plain.encode_into(spool, cuts)
-    if block.payload_bytes >= len(content):
-        spool.truncate(start)
-        block = replace(block, form=Stored(content))
-    return block, shares
+    return plain.encode_into(spool, [part])[0] if best is other else _spooled(best, spool)
 
 
 def _spooled(block: Block, spool: IO[bytes]) -> Block:
@@ -149,10 +131,8 @@ def _spooled(block: Block, spool: IO[bytes]) -> Block:
     form = block.form
     if not isinstance(form, Text):
         return block
-    start = spool.seek(0, io.SEEK_END)
     streams: list[Data] = []
     for stream in form.streams:
-        spool.write(bytes(stream))
-        streams.append(Span(spool, start, len(stream)))
-        start += len(stream)
+        start = spool.seek(0, io.SEEK_END)
+        streams.append(Span(spool, start, spool.write(bytes(stream))))
     return replace(block, form=replace(form, streams=streams))

@@ -47,7 +47,6 @@ class Text(Form):
     mode, name, partial = 3, "text", True
 
     def write(self, header: bytearray) -> list[Data]:
-        """See `Form`, as for all that follows."""
         header += bytes([self.schedule]) + self.model + varint(self.lanes)
         if self.schedule is TextSchedule.BLOCKWISE:
             header += varint(self.steps) + varint(self.quiet)
@@ -58,7 +57,6 @@ class Text(Form):
 
     @classmethod
     def read(cls, header: Reader, payload: Reader, items: int, size: int, limits: Limits) -> Text:
-        """Refuses what would take more time than its size is worth."""
         schedule = header.byte()
         if schedule not in list(TextSchedule):
             raise UnsupportedFeature(f"text schedule {schedule} is not supported by this version")
@@ -83,13 +81,7 @@ class Text(Form):
         """True if the streams can hold `size` bytes: a small file cannot ask for hours of decoding."""
         return size * _FEWEST_BITS[self.schedule] <= (8 * self.coded_bytes + 64 * len(self.streams)) << 16
 
-    @property
-    def coded_bytes(self) -> int:
-        """Bytes of the streams."""
-        return sum(map(len, self.streams))
-
     def describe(self, block: Block) -> dict[str, Any]:
-        """Model, schedule and rate."""
         return {
             "lossless": "bytes",
             "model": self.model.hex(),
@@ -99,7 +91,6 @@ class Text(Form):
         }
 
     def decode(self, block: Block, device: str) -> Iterator[Content]:
-        """One item, whole."""
         from bfncodec.models.text import streams
 
         path = zoo.find_hash(self.model)
