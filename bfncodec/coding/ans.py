@@ -17,8 +17,6 @@ from bfncodec.exact.compiled import compiled
 from bfncodec.exact.pmf import TOTAL, TOTAL_BITS
 from bfncodec.exact.tables import CHANCE_BITS
 
-Weights = NDArray[Any]
-Symbols = NDArray[np.int32]
 Ints = NDArray[Any]
 _CHUNK = 1 << 16
 _LOW = np.uint64(1 << 32)
@@ -51,17 +49,16 @@ class Coder:
         """True if every pushed symbol has been popped."""
         return bool(self._closed().is_empty())
 
-    def push(self, symbols: NDArray[Any], weights: Weights) -> None:
+    def push(self, symbols: Ints, weights: Ints) -> None:
         """Push symbols int [n] with pmfs [n, k] so that `pop` returns them in this order."""
         if len(symbols):
             self._closed().encode_reverse(symbols.astype(np.int32), self._model, _checked(weights))
 
-    def pop(self, weights: Weights) -> Symbols:
+    def pop(self, weights: Ints) -> NDArray[np.int32]:
         """Pop one symbol for each of the pmfs [n, k]: int32 [n]."""
         if not len(weights):
             return np.empty(0, np.int32)
-        symbols: Symbols = self._closed().decode(self._model, _checked(weights))
-        return symbols
+        return self._closed().decode(self._model, _checked(weights))
 
     def data(self) -> bytes:
         """The stack as bytes: little-endian words without trailing zero bytes."""
@@ -99,7 +96,7 @@ def _stack(data: bytes) -> Any:
     return constriction.stream.stack.AnsCoder(words) if len(words) else constriction.stream.stack.AnsCoder()
 
 
-def _checked(weights: Weights) -> NDArray[np.float64]:
+def _checked(weights: Ints) -> NDArray[np.float64]:
     if weights.min() < 1 or (weights.sum(axis=1) != TOTAL).any():
         raise ValueError("a pmf must have integer weights of at least 1 that sum to 2**24")
     # constriction reads the memory row by row, whatever the strides say.
@@ -143,7 +140,7 @@ def pop_between(stack: Ints, words: Ints, below: int, width: int) -> None:
     stack[0] = state
 
 
-def push_bits(coder: Coder, bits: NDArray[Any], probabilities: NDArray[Any]) -> None:
+def push_bits(coder: Coder, bits: Ints, probabilities: Ints) -> None:
     """Push bits [n] with probabilities of a one [n], 1 / 2**16, so that `pop_bit` gives them in this order."""
     for stop in range(len(bits), 0, -_CHUNK):
         part = slice(max(0, stop - _CHUNK), stop)
@@ -151,7 +148,7 @@ def push_bits(coder: Coder, bits: NDArray[Any], probabilities: NDArray[Any]) -> 
         coder.push(bits[part], np.stack([TOTAL - ones, ones], axis=1))
 
 
-def cost_of_bits(bits: NDArray[Any], probabilities: NDArray[Any]) -> float:
+def cost_of_bits(bits: Ints, probabilities: Ints) -> float:
     """-log2 of the probabilities of bits, summed."""
     chosen = np.where(bits == 1, probabilities, (1 << CHANCE_BITS) - probabilities.astype(np.int64))
     return float((CHANCE_BITS - np.log2(chosen)).sum())

@@ -23,6 +23,7 @@ from bfncodec.flow.sender import noise_bits as view_bits
 
 Array = NDArray[Any]
 Name = tuple[int, int]
+RESERVE_BITS = 64  # asked for on top of the expected bits of a step's noise
 
 
 class Channel:
@@ -66,16 +67,12 @@ class GridChannel(Channel):
         self.receiver = Receiver(sender(step))
 
     def send(self, coder: Coder, y: Array, output: Array, name: Name) -> None:
-        """See `Channel`."""
         self.receiver.push(coder, self.sender.receiver_symbols(y), output)
 
     def receive(self, coder: Coder, output: Array, name: Name) -> Array:
-        """See `Channel`."""
-        symbols: Array = self.receiver.pop(coder, output)
-        return self.sender.receiver_views(symbols)
+        return self.sender.receiver_views(self.receiver.pop(coder, output))
 
     def costs(self, x: Array, y: Array, output: Array, name: Name) -> tuple[float, float]:
-        """See `Channel`."""
         sent, own = self.sender.weights(x), self.sender.symbols(x, y)
         first = self.sender.receiver_symbols(y) - own
         matched = np.diff(self.receiver.bounds(first, sent.shape[1], output), axis=1)
@@ -105,7 +102,6 @@ class VectorChannel:
         return self._pop(coder, x)
 
     def give_back(self, coder: Coder, x: Array, y: Array) -> None:
-        """The inverse of `draw`."""
         self._push(coder, x, y)
 
     def send(self, coder: Coder, y: Array, output: Array, name: Name) -> None:
@@ -115,7 +111,6 @@ class VectorChannel:
         coder.push(latent, output)
 
     def receive(self, coder: Coder, output: Array, name: Name) -> Array:
-        """The inverse of `send`."""
         latent = coder.pop(output)
         y = self._pop(coder, latent)
         coder.push(latent, self.sender.posterior(y, output))
@@ -149,7 +144,6 @@ class DitherChannel:
         coder.push(self._cells(y, noise), self.sender.receiver(output, noise))
 
     def receive(self, coder: Coder, output: Array, name: Name) -> Array:
-        """The inverse of `send`."""
         noise = self.sender.noise(name, len(output))
         return self.sender.views(coder.pop(self.sender.receiver(output, noise)), noise)
 
@@ -175,8 +169,4 @@ def channel(step: AnyStep) -> Link:
 
 def noise_bits(steps: tuple[AnyStep, ...], size: int) -> int:
     """Bits that are surely enough to pop the noise of all steps of `size` variables."""
-    each = map(view_bits, steps)
-    return sum(bits * size + RESERVE_BITS for bits in each if bits)
-
-
-RESERVE_BITS = 64  # asked for on top of the expected bits of a step's noise
+    return sum(bits * size + RESERVE_BITS for bits in map(view_bits, steps) if bits)

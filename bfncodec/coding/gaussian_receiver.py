@@ -7,18 +7,14 @@ are asked for: the same integers as `GaussianSender.receiver`.
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bfncodec.coding.ans import Coder, pop_between
+from bfncodec.coding.ans import Coder, Ints, pop_between
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.pmf import TOTAL, TOTAL_BITS
 from bfncodec.flow.sender import GaussianSender
-
-Ints = NDArray[Any]
 
 
 class Grid(NamedTuple):
@@ -35,16 +31,11 @@ class Receiver:
     """Pushes and pops views under the receiver that p_O weights [n, levels] imply."""
 
     def __init__(self, sender: GaussianSender) -> None:
-        self.sender = sender
-
-    @cached_property
-    def grid(self) -> Grid:
-        """The sender's numbers."""
-        step, table = self.sender.step, self.sender.table
+        step, table = sender.step, sender.table
         last = (step.levels - 1) * step.unit // step.spacing
         sums = np.ascontiguousarray(table.cumsum(axis=1).T)
         unit, spacing = step.unit.bit_length() - 1, step.spacing.bit_length() - 1
-        return Grid(sums, unit, spacing, step.levels, last + table.shape[1])
+        self.grid = Grid(sums, unit, spacing, step.levels, last + table.shape[1])
 
     def push(self, coder: Coder, symbols: Ints, output: Ints) -> None:
         """Push receiver symbols int [n]."""

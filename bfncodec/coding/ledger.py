@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.channels import noise_bits
-from bfncodec.coding.protocol import Observer, Pushable, Source, View, draw
+from bfncodec.coding.protocol import Observer, Pushable, Source, Values, View, draw
 from bfncodec.exact.splitmix import stream
 from bfncodec.flow.schedule import AnyStep
-
-Values = NDArray[Any]
 
 
 @dataclass
@@ -33,12 +31,6 @@ class GroupLoss:
     spent: list[int] = field(default_factory=list)
     reconstruction: float = 0.0
     reconstruction_spent: int = 0
-
-    def add(self, path: float, divergence: float, spent: int) -> None:
-        """Take note of a step."""
-        self.path.append(path)
-        self.divergence.append(divergence)
-        self.spent.append(spent)
 
     @property
     def n_step_loss(self) -> float:
@@ -59,11 +51,9 @@ class Ledger(Observer):
     _level: int = field(default=0, init=False, repr=False, compare=False)  # of the stack after what was last seen
 
     def begins(self) -> None:
-        """See `Observer`, as for all that follows."""
         self._first = len(self.groups)
 
     def group(self, coder: Coder, model: Source, span: range, x: Values, steps: tuple[AnyStep, ...]) -> None:
-        """Open an entry; where there are noisy steps, draw the further paths."""
         self.groups.insert(self._first, GroupLoss(span[0], len(x)))
         for number, path in enumerate(self.others, 1):
             if steps:
@@ -72,16 +62,17 @@ class Ledger(Observer):
         self._level = coder.bits
 
     def drawn(self, coder: Coder, view: View, x: Values, weights: Values) -> None:
-        """Costs of a view."""
-        self.groups[self._first].add(*view.link.costs(x, view.y, weights, view.name), self._grown(coder))
+        entry = self.groups[self._first]
+        path, divergence = view.link.costs(x, view.y, weights, view.name)
+        entry.path.append(path)
+        entry.divergence.append(divergence)
+        entry.spent.append(self._grown(coder))
 
     def pushed(self, coder: Coder, output: Pushable, x: Values) -> None:
-        """Cost of the reconstruction."""
         entry = self.groups[self._first]
         entry.reconstruction, entry.reconstruction_spent = output.cost(x), self._grown(coder)
 
     def sent(self, coder: Coder, step: int) -> None:
-        """What a view took on the stack."""
         self.groups[self._first].spent[step] += self._grown(coder)
 
     def _grown(self, coder: Coder) -> int:
@@ -89,9 +80,9 @@ class Ledger(Observer):
         before, self._level = self._level, coder.bits
         return self._level - before
 
-    def blank(self) -> Ledger:
+    def blank(self) -> Self:
         """An empty ledger of as many paths."""
-        return Ledger(others=[[] for _ in self.others])
+        return type(self)(others=[[] for _ in self.others])
 
     def extend(self, other: Ledger) -> None:
         """Append what another ledger of as many paths holds."""
@@ -119,9 +110,8 @@ class Ledger(Observer):
     @property
     def path_deviation(self) -> float:
         """Of `path_loss`, in bits: how far one path may well be from the n-step loss; nan for a single path."""
-        return _scatter(
-            np.array([[sum(group.path) + group.reconstruction for group in path] for path in self._paths()])
-        )
+        costs = [[sum(group.path) + group.reconstruction for group in path] for path in self._paths()]
+        return _scatter(np.array(costs))
 
     def _paths(self) -> list[list[GroupLoss]]:
         """The noisy groups of every path."""

@@ -8,17 +8,15 @@ encoder those of the symbol itself, the decoder those that a search among the 16
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.ans import Coder, pop_between, push_intervals
+from bfncodec.coding.ans import Coder, Ints, pop_between, push_intervals
 from bfncodec.exact import tables
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.pmf import LEVELS, TOTAL, TOTAL_BITS
-
-Ints = NDArray[Any]
 
 HALF = 16  # symbols of either half
 MEAN_BITS = 10  # means are in units of 2**-10 level
@@ -197,35 +195,28 @@ def _intervals(known: Tables, parts: Ints, values: Ints, out: Ints) -> None:
 @compiled
 def _pop(known: Tables, parts: Ints, stack: Ints, words: Ints, out: Ints) -> None:
     """Both halves by bisection. The free units at the ends count as symbols beside the first and the last."""
-    halves = np.empty((len(out), 2), np.int64)
-    for index in range(len(out)):
-        wanted = np.int64(stack[0] & np.uint64(TOTAL - 1))
-        first, last = 0, HALF
-        below, above = 1, TOTAL - 1
-        while last - first > 1:
-            middle = (first + last) // 2
-            bound = _below(known, parts[index], middle * HALF)
-            if bound <= wanted:
-                first, below = middle, bound
-            else:
-                last, above = middle, bound
-        out[index], halves[index, 0], halves[index, 1] = first * HALF, below, above
-        _pop_inside(stack, words, wanted, below, above)
-    for index in range(len(out)):
-        wanted = np.int64(stack[0] & np.uint64(TOTAL - 1))
-        one, start = parts[index], out[index]
-        low, high = halves[index]
-        first, last = 0, HALF
-        below, above = 1, TOTAL - 1
-        while last - first > 1:
-            middle = (first + last) // 2
-            bound = _inside(known, one, start, low, high, middle)
-            if bound <= wanted:
-                first, below = middle, bound
-            else:
-                last, above = middle, bound
-        out[index] = start + first
-        _pop_inside(stack, words, wanted, below, above)
+    halves = np.zeros((len(out), 2), np.int64)
+    out[:] = 0
+    for lower in (False, True):
+        for index in range(len(out)):
+            wanted = np.int64(stack[0] & np.uint64(TOTAL - 1))
+            one, start = parts[index], out[index]
+            low, high = halves[index]
+            first, last = 0, HALF
+            below, above = 1, TOTAL - 1
+            while last - first > 1:
+                middle = (first + last) // 2
+                if lower:
+                    bound = _inside(known, one, start, low, high, middle)
+                else:
+                    bound = _below(known, one, middle * HALF)
+                if bound <= wanted:
+                    first, below = middle, bound
+                else:
+                    last, above = middle, bound
+            out[index] = start + first if lower else first * HALF
+            halves[index] = below, above
+            _pop_inside(stack, words, wanted, below, above)
 
 
 @compiled

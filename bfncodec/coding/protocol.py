@@ -8,9 +8,8 @@ pushed back by its sender distribution: bits the encoder took from the stack (bi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from copy import deepcopy
-from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -53,25 +52,21 @@ class Prediction(Protocol):
 
 
 class Table:
-    """Any pmfs: weights int64 [n, K]."""
+    """Any pmfs: weights int64 [n, K], for K of 256 at most."""
 
     def __init__(self, weights: NDArray[np.int64]) -> None:
         self._weights = weights
 
     def weights(self) -> NDArray[np.int64]:
-        """Pmfs [n, K]."""
         return self._weights
 
     def push(self, coder: Coder, values: Values) -> None:
-        """Push symbols [n]."""
         coder.push(values, self._weights)
 
     def pop(self, coder: Coder) -> NDArray[np.uint8]:
-        """Pop symbols [n], below 256."""
         return coder.pop(self._weights).astype(np.uint8)
 
     def cost(self, values: Values) -> float:
-        """Bits of symbols [n]."""
         return surprise(self._weights, values)
 
 
@@ -118,7 +113,8 @@ class View(NamedTuple):
     link: Link
     name: Name
     y: Values
-    weights: Callable[[], Values]  # p_O before the view
+    weights: Values | None  # p_O before the view; None: too large to be kept
+    theta: AnyTheta | None  # what they can be computed from again
 
 
 class Observer:
@@ -156,7 +152,8 @@ def encode(coder: Coder, model: Source, observer: Observer | None = None) -> set
         output.push(coder, x)
         observer.pushed(coder, output, x)
         for step, view in reversed(list(enumerate(views))):
-            view.link.send(coder, view.y, view.weights(), view.name)
+            weights = _weights(model.output(span, view.theta)) if view.weights is None else view.weights
+            view.link.send(coder, view.y, weights, view.name)
             observer.sent(coder, step)
     return silent
 
@@ -181,10 +178,9 @@ def draw(
     for index, step in enumerate(steps):
         assert theta is not None
         weights = _weights(model.output(span, theta))
-        few = weights.size * len(steps) <= KEPT
-        again = partial(_same, weights) if few else partial(_again, model, span, deepcopy(theta))
+        kept = (weights, None) if weights.size * len(steps) <= KEPT else (None, deepcopy(theta))
         link, name = channel(step), (span[0], index + (path << 16))
-        view = View(link, name, link.draw(coder, x, name), again)
+        view = View(link, name, link.draw(coder, x, name), *kept)
         theta.update(step, view.y)
         observer.drawn(coder, view, x, weights)
         views.append(view)
@@ -210,11 +206,3 @@ def receive(
 def _weights(output: Pushable | Poppable) -> Values:
     assert isinstance(output, Prediction), "a group with noisy steps needs whole pmfs"
     return output.weights()
-
-
-def _same(weights: Values) -> Values:
-    return weights
-
-
-def _again(model: Source, span: range, theta: AnyTheta) -> Values:
-    return _weights(model.output(span, theta))
