@@ -8,20 +8,12 @@ products is compiled for NumPy's arrays, and shared operators for torch's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import Any
 
 import numpy as np
 
-from bfncodec.errors import UnsupportedFeature
-
-if TYPE_CHECKING:
-    pass
-
-
-from functools import cache
-from typing import Protocol
-
-from bfncodec.errors import BfnError
+from bfncodec.errors import BfnError, UnsupportedFeature
 from bfncodec.exact.compiled import compiled
 
 SUM_LIMIT = 1 << 24
@@ -51,62 +43,41 @@ def _activate(sums: Array, bias: Array, shift: Array, out: Array) -> None:
             out[row, column] = min(max(value, 0), ACTIVATION_MAX)
 
 
-class Kernel(Protocol):
-    """The operations in which NumPy and torch differ; all else is shared operators."""
-
-    name: str
-
-    def array(self, values: Any) -> Array:
-        """An integer array in the kernel's home; int8 and int16 become int32."""
-
-    def numpy(self, values: Array) -> np.ndarray[Any, Any]:
-        """The array as NumPy."""
-
-    def weights(self, values: Array) -> Any:
-        """A matrix [out, in] made ready for `matmul`."""
-
-    def matmul(self, values: Array, weights: Any) -> Array:
-        """values [n, in] times weights [out, in]: integers [n, out] of the kernel's own type, sums below 2**24."""
-
-    def shifted(self, sums: Array, bias: Array, shift: Array) -> Array:
-        """sums + bias >> shift, int32 [n, out]; bias and shift int32 [out]."""
-
-    def activated(self, sums: Array, bias: Array, shift: Array) -> Array:
-        """The same, limited to 0 .. ACTIVATION_MAX, of the type that `matmul` likes best."""
-
-    def concat(self, parts: list[Array]) -> Array:
-        """Arrays joined along the last axis."""
-
-    def stack(self, parts: list[Array]) -> Array:
-        """Arrays joined along a new last axis."""
-
-
 class NumpyKernel:
-    """NumPy; products in float32 BLAS (exact below 2**24), float64 BLAS (2**53) or int64, the slow reference."""
+    """NumPy; products in float32 BLAS (exact below 2**24), float64 BLAS (2**53) or int64, the slow reference.
+
+    Its methods, `wide` and `widened` aside, are where NumPy and torch differ; all else is shared operators.
+    """
 
     def __init__(self, name: str = "float32") -> None:
         self.name, self.dtype = name, np.dtype(name)
         self.wide_dtype = np.dtype("int64" if name == "int64" else "float64")
 
     def array(self, values: Any) -> Array:
+        """An integer array in the kernel's home; int8 and int16 become int32."""
         values = np.asarray(values)
         return values if values.dtype == np.int64 else values.astype(np.int32)
 
     def numpy(self, values: Array) -> np.ndarray[Any, Any]:
+        """The array as NumPy."""
         return np.asarray(values)
 
     def weights(self, values: Array) -> Any:
+        """A matrix [out, in] made ready for `matmul`."""
         return np.ascontiguousarray(values.T.astype(self.dtype))
 
     def matmul(self, values: Array, weights: Any) -> Array:
+        """values [n, in] times weights [out, in]: integers [n, out] of the kernel's own type, sums below 2**24."""
         return values.astype(self.dtype, copy=False) @ weights
 
     def shifted(self, sums: Array, bias: Array, shift: Array) -> Array:
+        """sums + bias >> shift, int32 [n, out]; bias and shift int32 [out]."""
         shifted = np.empty(sums.shape, np.int32)
         _shift(sums, bias, shift, shifted)
         return shifted
 
     def activated(self, sums: Array, bias: Array, shift: Array) -> Array:
+        """The same, limited to 0 .. ACTIVATION_MAX, of the type that `matmul` likes best."""
         activated = np.empty(sums.shape, self.dtype)
         _activate(sums, bias, shift, activated)
         return activated
@@ -120,14 +91,16 @@ class NumpyKernel:
         return values.astype(self.wide_dtype, copy=False)
 
     def concat(self, parts: list[Array]) -> Array:
+        """Arrays joined along the last axis."""
         return np.concatenate(parts, axis=-1)
 
     def stack(self, parts: list[Array]) -> Array:
+        """Arrays joined along a new last axis."""
         return np.stack(parts, axis=-1)
 
 
 class TorchKernel:
-    """torch on any device; products in float32 (exact below 2**24, TF32 off)."""
+    """The same by torch on any device; products in float32 (exact below 2**24, TF32 off)."""
 
     def __init__(self, device: str) -> None:
         import torch
@@ -142,8 +115,7 @@ class TorchKernel:
         return tensor if tensor.dtype == self._torch.int64 else tensor.to(self._torch.int32)
 
     def numpy(self, values: Array) -> np.ndarray[Any, Any]:
-        result: np.ndarray[Any, Any] = values.cpu().numpy()
-        return result
+        return values.cpu().numpy()
 
     def weights(self, values: Array) -> Any:
         return self._torch.as_tensor(values, device=self.device).T.to(self._torch.float32).contiguous()
@@ -162,6 +134,9 @@ class TorchKernel:
 
     def stack(self, parts: list[Array]) -> Array:
         return self._torch.stack(parts, dim=-1)
+
+
+Kernel = NumpyKernel | TorchKernel
 
 
 def self_check(kernel: Kernel) -> None:
@@ -212,6 +187,6 @@ def _checked(name: str) -> Kernel:
 
 def host(chosen: Kernel) -> NumpyKernel:
     """The kernel itself if its arrays are NumPy's, otherwise one whose are."""
-    numpy_kernel = chosen if isinstance(chosen, NumpyKernel) else kernel("float32")
-    assert isinstance(numpy_kernel, NumpyKernel)
-    return numpy_kernel
+    own = chosen if isinstance(chosen, NumpyKernel) else kernel("float32")
+    assert isinstance(own, NumpyKernel)
+    return own

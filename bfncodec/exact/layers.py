@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,7 @@ INPUT_MAX = 127
 STREAM_BITS = 4  # extra fraction bits of the residual stream
 
 
-@dataclass(frozen=True)
-class Integers:
+class Integers(NamedTuple):
     """A layer's numbers as int64 NumPy arrays: weight [out, in], bias with rounding [out], shift [out]."""
 
     weight: NDArray[np.int64]
@@ -64,8 +62,8 @@ class LocalNetwork:
     """
 
     def __init__(self, kernel: Kernel, tensors: Tensors) -> None:
-        features = tensors["inner.weight"].shape[1]
-        self.width = width = tensors["inner.weight"].shape[0]
+        width, features = tensors["inner.weight"].shape
+        self.width = width
         blocks = sum(1 for name in tensors if name.startswith("first.") and name.endswith(".weight"))
         positive = np.full(width, ACTIVATION_MAX, np.int64)
         self.inner = Linear(kernel, tensors, "inner", np.full(features, INPUT_MAX, np.int64))

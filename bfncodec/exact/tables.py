@@ -72,13 +72,12 @@ def octaves(first: int, last: int, steps: int, fraction: int) -> Ints:
 CHANCE_BITS = 16
 CHANCE_ONE = 1 << CHANCE_BITS
 LOGIT_MAX = 2815  # 11 nats: one in 60,000
-_UNIT = 1 << 30
 
 
 def squash_table() -> Ints:
     """Probabilities of the log-odds -LOGIT_MAX .. LOGIT_MAX: int64 [2 * LOGIT_MAX + 1]."""
     tail = exp_negative(np.arange(LOGIT_MAX + 1, dtype=np.int64), 256)
-    upper = (_UNIT << CHANCE_BITS) // (_UNIT + tail)
+    upper = (_ONE << CHANCE_BITS) // (_ONE + tail)
     return np.concatenate([(CHANCE_ONE - upper)[:0:-1], upper])
 
 
