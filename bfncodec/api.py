@@ -64,9 +64,8 @@ def decode_items(data: bytes, *, device: str = "auto") -> dict[str, bytes]:
     file = decoding.read(bytes(data), max_output=MAX_OUTPUT, max_pixels=MAX_PIXELS)
     if file.names is None:
         raise UnsupportedFeature("this is not an archive: use bfncodec.decode")
-    return {
-        name: decoding.file_bytes(one) for name, one in zip(file.names, decoding.contents(file, device), strict=True)
-    }
+    items = zip(file.names, decoding.contents(file, device), strict=True)
+    return {name: decoding.file_bytes(content) for name, content in items}
 
 
 def info(data: Data) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,12 +134,10 @@ def _begin(target: Path, job: dict[str, Any]) -> None:
     if not path.exists():
         _write(path, json.dumps(job).encode())
         return
-    try:
-        same = json.loads(path.read_text()) == job
-    except ValueError:
-        same = False
-    if not same:
-        raise BfnError(f"{target} holds outputs of another job or with other choices; name another folder")
+    with suppress(ValueError):
+        if json.loads(path.read_text()) == job:
+            return
+    raise BfnError(f"{target} holds outputs of another job or with other choices; name another folder")
 
 
 def _computed(names: list[str], files: bool, source: Path, target: Path, choices: dict[str, Any]) -> list[Entry]:

@@ -88,7 +88,6 @@ class Block:
 
     @property
     def payload_bytes(self) -> int:
-        """Bytes of the payload."""
         return sum(map(len, self.form.write(bytearray())))
 
     @property
@@ -111,7 +110,6 @@ class File:
 
     @property
     def items(self) -> int:
-        """Number of items."""
         return 1 if self.names is None else len(self.names)
 
 
@@ -195,12 +193,10 @@ def is_bfn(data: bytes) -> bool:
 
 
 def _check_magic(data: bytes) -> None:
-    if len(data) < len(MAGIC):
-        if MAGIC.startswith(data):
-            raise TruncatedFile("the file ends within its first bytes")
-        raise BadMagic("this is not a .bfn file")
     if is_bfn(data):
         return
+    if MAGIC.startswith(data):
+        raise TruncatedFile("the file ends within its first bytes")
     damaged = (
         b"\x89BFN\n\x1a\n",
         b"\x89BFN\n\n\x1a\n",
@@ -210,7 +206,7 @@ def _check_magic(data: bytes) -> None:
         b"\xef\xbf\xbdBFN",
         b"\xc2\x89BFN",
     )
-    if data.startswith(damaged):
+    if len(data) >= len(MAGIC) and data.startswith(damaged):
         raise BadMagic("this .bfn file was damaged by a transfer in text mode; transfer it again in binary mode")
     raise BadMagic("this is not a .bfn file")
 

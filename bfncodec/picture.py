@@ -34,8 +34,7 @@ class Layout(IntEnum):
 
     @property
     def channels(self) -> int:
-        """Number of channels."""
-        return (1, 2, 3, 4)[self]
+        return self + 1
 
 
 @dataclass

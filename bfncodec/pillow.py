@@ -129,9 +129,8 @@ def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
         raise ValueError(f"no effort is called {effort!r}; there are {', '.join(_EFFORTS)}")
     shown = image.copy()
     shown.info = {key: options.get(key, image.info.get(key)) for key in _SEEN}
-    choices = {key: options[key] for key in ("effort", "model") if key in options}
     try:
-        data = api.encode(shown, max_pixels=image.width * image.height, **choices)
+        data = api.encode(shown, effort=effort, model=options.get("model"), max_pixels=image.width * image.height)
     except BfnError as error:
         raise OSError(str(error)) from error
     file.write(data)
