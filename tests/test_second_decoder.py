@@ -24,7 +24,7 @@ from bfncodec.flow.schedule import Dither, Draw, Vector
 from bfncodec.flow.sender import sender
 from bfncodec.flow.theta import LOG_STEPS, ClassTheta
 from bfncodec.models.paper import streams as paper_streams
-from bfncodec.models.text import blockwise, bytewise, contexts, histories, mixing, network
+from bfncodec.models.text import blockwise, bytewise, contexts, histories, memory, network
 from bfncodec.models.text import streams as text_streams
 
 PAGE = (Path(__file__).parents[1] / "docs" / "format.md").read_text()
@@ -81,7 +81,7 @@ def test_numbers_of_the_page() -> None:
     bits = [int(row[2]) for row in table("| hash | value | bits |\n")]
     assert bits == list(contexts.TABLE_BITS[: contexts.HASHED]) == reference_text.ROW_BITS[: contexts.HASHED]
     mixers = [[int(cell) for cell in row[:3]] for row in table("| mixer | sets | the first is row | chosen is |\n")]
-    assert mixers == [[k, *pair] for k, pair in enumerate(zip(mixing.SETS, mixing.OFFSETS, strict=False))]
+    assert mixers == [[k, *pair] for k, pair in enumerate(zip(memory.SETS, memory.OFFSETS, strict=False))]
     kept, most = (re.findall(rf"\| {name}\(\w\) \| (.*) \|", TEXT)[0] for name in ("kept", "most"))
     assert most == " | ".join(map(str, histories._LARGEST))
     assert kept.split(" | ")[:6] == [str(count) for count in histories._KEPT[3:9]]
@@ -91,7 +91,7 @@ def test_numbers_of_the_page() -> None:
         if name.startswith("mixing"):
             assert shapes[f"`{name}`"] == [str(tensor.dtype), ", ".join(map(str, tensor.shape))]
     assert shapes["`text.table`"] == ["int8", f"{contexts.ROWS}, dimensions"]
-    assert f"A bit has {mixing.INPUTS} inputs" in TEXT and f"1 to {text_blocks.LANE_LIMIT} " in PAGE
+    assert f"A bit has {memory.INPUTS} inputs" in TEXT and f"1 to {text_blocks.LANE_LIMIT} " in PAGE
     assert f"steps of a block, at most {text_blocks.STEP_LIMIT} " in PAGE
     assert f"adds {log_ratio(blockwise.SHARE, 256, LOG_STEPS)} to" in TEXT
     assert text_streams.BLOCK_PART == reference_text.PART and "parts of 2^22 bytes" in TEXT

@@ -15,7 +15,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from bfncodec.exact import kernels
-from bfncodec.models.text import bytewise, contexts, mixing, network
+from bfncodec.models.text import bytewise, contexts, network
+from bfncodec.models.text import memory as memory_text
 
 PATTERN = 1 << 12  # rows of the table after which it begins again
 DATA = Path(__file__).parents[1] / "data"
@@ -28,7 +29,7 @@ def tensors(dimensions: int = 1, width: int = 8, hidden: int = 8, seed: int = 0)
     pattern = random.integers(-60, 61, (PATTERN, dimensions)).astype(np.int8)
     made = {"text.table": np.resize(pattern, (contexts.ROWS, dimensions))}
     made |= _layers(random, "text", [contexts.CONTEXTS * dimensions, width, hidden, 256])
-    return made | mixing.exported(mixing.fresh(None, np.zeros(0, np.uint8), 0))
+    return made | memory_text.exported(memory_text.fresh(None, np.zeros(0, np.uint8), 0))
 
 
 def blocks(
@@ -69,9 +70,9 @@ def taught() -> dict[str, np.ndarray]:
     made["blocks.first.shift"] -= 2
     made["blocks.last.shift"][:] = 7
     made["blocks.last.bias"] = np.tile(units, 2) << 7
-    memory = mixing.fresh(made, text, bytewise.slot_bits(len(text)))
+    memory = memory_text.fresh(made, text, bytewise.slot_bits(len(text)))
     bytewise.dry_run(network.load(kernels.kernel("float32"), made), memory, text)
-    return made | mixing.exported(memory)
+    return made | memory_text.exported(memory)
 
 
 def make(path: Path) -> None:

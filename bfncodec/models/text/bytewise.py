@@ -21,8 +21,9 @@ from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import Tensors
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import AnyTheta
-from bfncodec.models.text import contexts, mixing, network
-from bfncodec.models.text.mixing import Desk, Lanes, Memory, end_byte, predict, start_byte, update
+from bfncodec.models.text import contexts, network
+from bfncodec.models.text.memory import Lanes, Memory, Scratch, fresh, fresh_lanes, fresh_scratch
+from bfncodec.models.text.mixing import end_byte, predict, start_byte, update
 from bfncodec.models.text.network import Layers
 
 Bytes = NDArray[np.uint8]
@@ -46,9 +47,9 @@ class Bytewise:
         self.layers = network.load(kernel, tensors)
         self.length = -(-len(data) // lanes)
         self.data = data
-        self.memory = mixing.fresh(tensors, self.data, slot_bits(len(data)))
-        self.lanes = mixing.lanes(lanes)
-        self.desk = mixing.desk()
+        self.memory = fresh(tensors, self.data, slot_bits(len(data)))
+        self.lanes = fresh_lanes(lanes)
+        self.scratch = fresh_scratch()
 
     def sources(self) -> Iterator[SectionSource]:
         """The text to encode in parts with a stream each; the learning goes on from one to the next."""
@@ -91,7 +92,7 @@ class SectionSource(Section):
         text, steps = self.text, self.steps
         probabilities = np.empty(8 * len(self.positions), np.uint16)
         _foresee(
-            text.layers, text.memory, text.lanes, text.desk, steps.start, steps.stop, text.length, probabilities
+            text.layers, text.memory, text.lanes, text.scratch, steps.start, steps.stop, text.length, probabilities
         )  # fmt: skip
         return Foreseen(probabilities)
 
@@ -122,7 +123,7 @@ class SectionSink(Section):
         """Pop bytes uint8 [n] in coding order, all that the coder holds, to where they stand in the text."""
         text, steps = self.text, self.steps
         _decode(
-            text.layers, text.memory, text.lanes, text.desk, steps.start, steps.stop, text.length,
+            text.layers, text.memory, text.lanes, text.scratch, steps.start, steps.stop, text.length,
             *coder.opened(),
         )  # fmt: skip
         return text.data[self.positions]
@@ -134,13 +135,13 @@ class SectionSink(Section):
 def dry_run(layers: Layers, memory: Memory, text: Bytes) -> float:
     """Bits of a text in one lane, the memory learning on the way: for training."""
     probabilities = np.empty(8 * len(text), np.uint16)
-    _foresee(layers, memory, mixing.lanes(1), mixing.desk(), 0, len(text), len(text), probabilities)
+    _foresee(layers, memory, fresh_lanes(1), fresh_scratch(), 0, len(text), len(text), probabilities)
     return ans.cost_of_bits(np.unpackbits(text), probabilities)
 
 
 @compiled
 def _foresee(
-    layers: Layers, memory: Memory, lane: Lanes, desk: Desk, first: int, last: int, length: int, out: Array
+    layers: Layers, memory: Memory, lane: Lanes, scratch: Scratch, first: int, last: int, length: int, out: Array
 ) -> None:
     """Probabilities of all bits of steps first .. last - 1, in coding order."""
     count = len(lane.states)
@@ -154,18 +155,18 @@ def _foresee(
                 byte = int(memory.data[position])
                 contexts.rows(lane.states[number], rows)
                 network.predict(layers, rows, weights)
-                start_byte(memory, desk, lane.states[number], weights)
+                start_byte(memory, scratch, lane.states[number], weights)
                 for bit in range(8):
                     partial = (256 | byte) >> (8 - bit)
-                    out[done] = predict(memory, lane, number, desk, partial, bit)
-                    update(memory, lane, number, desk, partial, bit, (byte >> (7 - bit)) & 1)
+                    out[done] = predict(memory, lane, number, scratch, partial, bit)
+                    update(memory, lane, number, scratch, partial, bit, (byte >> (7 - bit)) & 1)
                     done += 1
                 end_byte(memory, lane, number, length, position)
 
 
 @compiled
 def _decode(
-    layers: Layers, memory: Memory, lane: Lanes, desk: Desk, first: int, last: int, length: int,
+    layers: Layers, memory: Memory, lane: Lanes, scratch: Scratch, first: int, last: int, length: int,
     stack: Array, words: Array,
 ) -> None:  # fmt: skip
     """The mirror of `_foresee`: pops each bit with its probability."""
@@ -178,11 +179,11 @@ def _decode(
             if position < len(memory.data):
                 contexts.rows(lane.states[number], rows)
                 network.predict(layers, rows, weights)
-                start_byte(memory, desk, lane.states[number], weights)
+                start_byte(memory, scratch, lane.states[number], weights)
                 partial = 1
                 for bit in range(8):
-                    value = pop_bit(stack, words, predict(memory, lane, number, desk, partial, bit))
-                    update(memory, lane, number, desk, partial, bit, value)
+                    value = pop_bit(stack, words, predict(memory, lane, number, scratch, partial, bit))
+                    update(memory, lane, number, scratch, partial, bit, value)
                     partial = partial << 1 | value
                 memory.data[position] = partial & 0xFF
                 end_byte(memory, lane, number, length, position)

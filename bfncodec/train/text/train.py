@@ -23,7 +23,8 @@ from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import ACTIVATION_MAX
 from bfncodec.exact.layers import INPUT_MAX, Tensors
 from bfncodec.models import zoo
-from bfncodec.models.text import bytewise, contexts, mixing, network
+from bfncodec.models.text import bytewise, contexts, network
+from bfncodec.models.text.memory import LEARNT, exported, fresh
 from bfncodec.models.text.network import LOGIT_STEPS
 from bfncodec.train import checkpoint, distributed
 from bfncodec.train.freeze import array, freeze
@@ -225,13 +226,13 @@ def learn_mixing(
     bits, size = 0.0, 0
     for number in range(pieces):
         text = corpus.window(rng, PIECES[number % len(PIECES)] - WARM, plan.crlf)
-        memory = mixing.fresh(start, text, bytewise.slot_bits(len(text)))._replace(**learnt)
+        memory = fresh(start, text, bytewise.slot_bits(len(text)))._replace(**learnt)
         bits += bytewise.dry_run(layers, memory, text)
-        learnt = {name: getattr(memory, name) for name in mixing.LEARNT}
+        learnt = {name: getattr(memory, name) for name in LEARNT}
         size += len(text)
         if number % 20 == 19:
             log(f"mixing: {number + 1} pieces, {bits / size:.4f} bpb")
-    return mixing.exported(memory)
+    return exported(memory)
 
 
 def train(

@@ -28,7 +28,7 @@ from bfncodec.exact.kernels import SUM_LIMIT
 from bfncodec.exact.layers import INPUT_MAX
 from bfncodec.exact.tables import exp_negative
 from bfncodec.models import zoo
-from bfncodec.models.text import bytewise, contexts, mixing, network, streams
+from bfncodec.models.text import bytewise, contexts, histories, memory, mixing, network, streams
 from bfncodec.picture import Picture
 from bfncodec.presets import Choices
 
@@ -150,7 +150,7 @@ def test_memory_is_bounded() -> None:
     assert numbers == sorted(numbers) and numbers[0] < numbers[-1]
 
     def taken(size: int) -> int:
-        return sum(part.nbytes for part in mixing.fresh(None, EMPTY, bytewise.slot_bits(size)))
+        return sum(part.nbytes for part in memory.fresh(None, EMPTY, bytewise.slot_bits(size)))
 
     assert taken(1000) < 1 << 26
     assert taken(1 << 40) <= 1 << 29
@@ -161,19 +161,19 @@ def test_what_was_learnt_goes_into_a_model_and_comes_back(tiny_text: Path) -> No
     text = np.frombuffer(WORDS * 5, np.uint8)
     made = bytewise.Bytewise(kernels.kernel("float32"), zoo.tensors(tiny_text), text, 1)
     bytewise.dry_run(made.layers, made.memory, text)
-    exported = mixing.exported(made.memory)
-    before = mixing.exported(mixing.fresh(None, EMPTY, 0))
+    exported = memory.exported(made.memory)
+    before = memory.exported(memory.fresh(None, EMPTY, 0))
     assert all((exported[name] != before[name]).any() for name in exported)
-    again = mixing.fresh(exported, EMPTY, 0)
-    for name, part in mixing.exported(again).items():
+    again = memory.fresh(exported, EMPTY, 0)
+    for name, part in memory.exported(again).items():
         assert part.dtype == exported[name].dtype and np.array_equal(part, exported[name])
-    for name in mixing.LEARNT:
+    for name in memory.LEARNT:
         mine, kept = getattr(made.memory, name), getattr(again, name)
         assert mine.dtype == kept.dtype and mine.shape == kept.shape
         assert abs(mine - kept).max() < 16
 
 
-@pytest.mark.parametrize("name", mixing.LEARNT)
+@pytest.mark.parametrize("name", memory.LEARNT)
 def test_a_model_is_not_changed_by_what_is_learnt(tiny_text: Path, name: str) -> None:
     """Each file starts from the same numbers, in one process too."""
     tensors = zoo.tensors(tiny_text)
@@ -205,7 +205,7 @@ def test_wrong_mixing_weights_are_refused(case: str) -> None:
     if part is not None:
         tensors[key] = part
     with pytest.raises(CorruptFile, match="mixing weights"):
-        mixing.fresh(tensors, EMPTY, 10)
+        memory.fresh(tensors, EMPTY, 10)
 
 
 # Whole texts
