@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from bfncodec.coding.protocol import Table
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.compiled import compiled
-from bfncodec.exact.kernels import ACTIVATION_MAX, Kernel
-from bfncodec.exact.layers import INPUT_MAX, Linear, Tensors
+from bfncodec.exact.kernels import Kernel
+from bfncodec.exact.layers import Tensors
 from bfncodec.exact.pmf import LEVELS, TOTAL_BITS, normalise
 from bfncodec.flow.schedule import Draw, Group
 from bfncodec.flow.theta import AnyTheta, ClassTheta
 from bfncodec.models.text import contexts
-from bfncodec.models.text.network import TAIL, exponentials
+from bfncodec.models.text.network import TAIL, exponentials, three
 
 Bytes = NDArray[np.uint8]
 Array = NDArray[Any]
@@ -46,11 +46,7 @@ class BlockNetwork:
         self.views = tensors["blocks.views"].astype(np.int64)
         inputs = contexts.CONTEXTS * self.table.shape[1]
         self.block = (tensors["blocks.first.weight"].shape[1] - inputs) // self.views.shape[1]
-        bounds = np.full(inputs + self.block * self.views.shape[1], INPUT_MAX + 1, np.int64)
-        self.layers = [Linear(kernel, tensors, "blocks.first", bounds)]
-        for name in ("blocks.second", "blocks.last"):
-            before = len(self.layers[-1].integers.bias)
-            self.layers.append(Linear(kernel, tensors, name, np.full(before, ACTIVATION_MAX, np.int64)))
+        self.layers = three(kernel, tensors, "blocks", inputs + self.block * self.views.shape[1])
         if len(self.table) != contexts.ROWS or len(self.layers[-1].integers.bias) != LEVELS * self.block:
             raise CorruptFile("the model's block network has the wrong shape")
         self.kernel = kernel
@@ -94,18 +90,11 @@ class Blockwise:
         for at in range(blocks * block, longest):
             self.places.append(range(at, at + 1))
             self.groups.append(Group(len(self._positions(self.places[-1]))))
-        self.encoding = text is not None
-        self.rows = self._all_rows() if self.encoding else []
-        self.current: tuple[int, Array] = (-1, np.empty(0))
-
-    def _all_rows(self) -> list[Array]:
-        """Context rows of every group: the encoder knows all bytes."""
-        rows = []
-        for places in self.places:
-            positions = self._positions(places)
-            rows.append(self._now())
-            self._advance(places, self.data[positions])
-        return rows
+        self.rows: dict[int, Array] = {}  # context rows of every lane, by group: all of them when encoding
+        if text is not None:
+            for number, places in enumerate(self.places):
+                self.rows[number] = self._now()
+                self._advance(places, text[self._positions(places)])
 
     def _positions(self, places: range) -> NDArray[np.int64]:
         """Where in the text the bytes of a group stand: int64 [lanes * B]."""
@@ -126,7 +115,6 @@ class Blockwise:
         _advance(self.states, self._lanes(places), values.reshape(-1, len(places)))
 
     def spans(self) -> Iterable[range]:
-        """The groups one by one."""
         return [range(number, number + 1) for number in range(len(self.groups))]
 
     def values(self, span: range) -> Bytes:
@@ -134,21 +122,15 @@ class Blockwise:
         return self.data[self._positions(self.places[span[0]])]
 
     def output(self, span: range, theta: AnyTheta | None) -> Table:
-        """See `coding.protocol`."""
         number = span[0]
         places, block = self.places[number], self.network.block
         lanes = self._lanes(places)
-        if self.encoding:
-            rows = self.rows[number]
-        else:
-            if self.current[0] != number:
-                self.current = (number, self._now())
-            rows = self.current[1]
+        if number not in self.rows:
+            self.rows = {number: self._now()}
+        shares = np.zeros((len(lanes), block, LEVELS), np.int64)  # 1/255 each would round to this
         if isinstance(theta, ClassTheta):
-            shares = theta.shares().reshape(len(lanes), block, LEVELS)
-        else:
-            shares = np.zeros((len(lanes), block, LEVELS), np.int64)  # 1/255 each would round to this
-        weights = self.network(rows[lanes], shares)[:, : len(places)]
+            shares = theta.shares().reshape(shares.shape)
+        weights = self.network(self.rows[number][lanes], shares)[:, : len(places)]
         return Table(np.ascontiguousarray(weights).reshape(-1, LEVELS))
 
     def reveal(self, group: int, values: Bytes) -> None:

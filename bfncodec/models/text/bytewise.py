@@ -46,10 +46,9 @@ class Bytewise:
     def __init__(self, kernel: Kernel, tensors: Tensors, data: Bytes, lanes: int) -> None:
         self.layers = network.load(kernel, tensors)
         self.length = -(-len(data) // lanes)
-        self.data = data
-        self.memory = fresh(tensors, self.data, slot_bits(len(data)))
+        self.memory = fresh(tensors, data, slot_bits(len(data)))
+        self.data = self.memory.data
         self.lanes = fresh_lanes(lanes)
-        self.scratch = fresh_scratch()
 
     def sources(self) -> Iterator[SectionSource]:
         """The text to encode in parts with a stream each; the learning goes on from one to the next."""
@@ -80,7 +79,6 @@ class SectionSource(Section):
     """A section to encode: a `coding.protocol.Source`."""
 
     def spans(self) -> Iterable[range]:
-        """The one group."""
         return [range(1)]
 
     def values(self, span: range) -> Bytes:
@@ -88,13 +86,8 @@ class SectionSource(Section):
         return self.text.data[self.positions]
 
     def output(self, span: range, theta: AnyTheta | None) -> Foreseen:
-        """See `coding.protocol.Source`."""
         text, steps = self.text, self.steps
-        probabilities = np.empty(8 * len(self.positions), np.uint16)
-        _foresee(
-            text.layers, text.memory, text.lanes, text.scratch, steps.start, steps.stop, text.length, probabilities
-        )  # fmt: skip
-        return Foreseen(probabilities)
+        return _foreseen(text.layers, text.memory, text.lanes, steps, text.length, len(self.positions))
 
 
 class Foreseen:
@@ -104,11 +97,9 @@ class Foreseen:
         self.probabilities = probabilities
 
     def push(self, coder: Coder, values: Bytes) -> None:
-        """Push the bytes that the probabilities were made for."""
         ans.push_bits(coder, np.unpackbits(values), self.probabilities)
 
     def cost(self, values: Bytes) -> float:
-        """Bits of the bytes that the probabilities were made for."""
         return ans.cost_of_bits(np.unpackbits(values), self.probabilities)
 
 
@@ -116,15 +107,15 @@ class SectionSink(Section):
     """A section that is decoded: a `coding.protocol.Sink`, and its own output distribution."""
 
     def output(self, span: range, theta: AnyTheta | None) -> SectionSink:
-        """See `coding.protocol.Sink`."""
         return self
 
     def pop(self, coder: Coder) -> Bytes:
         """Pop bytes uint8 [n] in coding order, all that the coder holds, to where they stand in the text."""
         text, steps = self.text, self.steps
-        _decode(
-            text.layers, text.memory, text.lanes, text.scratch, steps.start, steps.stop, text.length,
-            *coder.opened(),
+        nowhere = np.empty(0, np.uint16)
+        _code(
+            text.layers, text.memory, text.lanes, fresh_scratch(), steps.start, steps.stop, text.length,
+            nowhere, *coder.opened(),
         )  # fmt: skip
         return text.data[self.positions]
 
@@ -133,57 +124,48 @@ class SectionSink(Section):
 
 
 def dry_run(layers: Layers, memory: Memory, text: Bytes) -> float:
-    """Bits of a text in one lane, the memory learning on the way: for training."""
-    probabilities = np.empty(8 * len(text), np.uint16)
-    _foresee(layers, memory, fresh_lanes(1), fresh_scratch(), 0, len(text), len(text), probabilities)
-    return ans.cost_of_bits(np.unpackbits(text), probabilities)
+    """Bits of a memory's text in one lane, the memory learning on the way: for training."""
+    return _foreseen(layers, memory, fresh_lanes(1), range(len(text)), len(text), len(text)).cost(text)
+
+
+def _foreseen(layers: Layers, memory: Memory, lanes: Lanes, steps: range, length: int, count: int) -> Foreseen:
+    """The `count` bytes of some steps, all known."""
+    probabilities, stack = np.empty(8 * count, np.uint16), np.empty(0, np.uint64)
+    _code(layers, memory, lanes, fresh_scratch(), steps.start, steps.stop, length, probabilities, stack, stack)
+    return Foreseen(probabilities)
 
 
 @compiled
-def _foresee(
-    layers: Layers, memory: Memory, lane: Lanes, scratch: Scratch, first: int, last: int, length: int, out: Array
-) -> None:
-    """Probabilities of all bits of steps first .. last - 1, in coding order."""
-    count = len(lane.states)
+def _code(
+    layers: Layers, memory: Memory, lane: Lanes, scratch: Scratch, first: int, last: int, length: int,
+    out: Array, stack: Array, words: Array,
+) -> None:  # fmt: skip
+    """Code steps first .. last - 1 of all lanes, learning on the way.
+
+    Without a stack the bytes are known, and the probabilities of their bits go to `out`, in coding order; with one
+    (`Coder.opened`), each bit is popped from it with its probability, and the bytes go to the memory.
+    """
     rows = np.zeros(contexts.CONTEXTS, np.int64)
     weights = np.zeros(256, np.int64)
     done = 0
     for step in range(first, last):
-        for number in range(count):
+        for number in range(len(lane.states)):
             position = number * length + step
-            if position < len(memory.data):
-                byte = int(memory.data[position])
-                contexts.rows(lane.states[number], rows)
-                network.predict(layers, rows, weights)
-                start_byte(memory, scratch, lane.states[number], weights)
-                for bit in range(8):
-                    partial = (256 | byte) >> (8 - bit)
-                    out[done] = predict(memory, lane, number, scratch, partial, bit)
-                    update(memory, lane, number, scratch, partial, bit, (byte >> (7 - bit)) & 1)
+            if position >= len(memory.data):
+                continue
+            contexts.rows(lane.states[number], rows)
+            network.predict(layers, rows, weights)
+            start_byte(memory, scratch, lane.states[number], weights)
+            partial = 1
+            for bit in range(8):
+                chance = predict(memory, lane, number, scratch, partial, bit)
+                if len(stack):
+                    value = pop_bit(stack, words, chance)
+                else:
+                    value = (int(memory.data[position]) >> (7 - bit)) & 1
+                    out[done] = chance
                     done += 1
-                end_byte(memory, lane, number, length, position)
-
-
-@compiled
-def _decode(
-    layers: Layers, memory: Memory, lane: Lanes, scratch: Scratch, first: int, last: int, length: int,
-    stack: Array, words: Array,
-) -> None:  # fmt: skip
-    """The mirror of `_foresee`: pops each bit with its probability."""
-    count = len(lane.states)
-    rows = np.zeros(contexts.CONTEXTS, np.int64)
-    weights = np.zeros(256, np.int64)
-    for step in range(first, last):
-        for number in range(count):
-            position = number * length + step
-            if position < len(memory.data):
-                contexts.rows(lane.states[number], rows)
-                network.predict(layers, rows, weights)
-                start_byte(memory, scratch, lane.states[number], weights)
-                partial = 1
-                for bit in range(8):
-                    value = pop_bit(stack, words, predict(memory, lane, number, scratch, partial, bit))
-                    update(memory, lane, number, scratch, partial, bit, value)
-                    partial = partial << 1 | value
-                memory.data[position] = partial & 0xFF
-                end_byte(memory, lane, number, length, position)
+                update(memory, lane, number, scratch, partial, bit, value)
+                partial = partial << 1 | value
+            memory.data[position] = partial & 0xFF
+            end_byte(memory, lane, number, length, position)

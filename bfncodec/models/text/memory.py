@@ -46,7 +46,7 @@ class Memory(NamedTuple):
     match_table: Array  # int32 [MATCHES, 2**MATCH_BITS]: position after the last like string
     corrections: Array  # int32 [4, CORRECTED, KNOTS]: two of the network's opinion, two of the result
     followers: Array  # int64 [256 + 2**16]: the last three bytes that followed a byte, or two
-    data: Array  # uint8 [n]: the bytes themselves
+    data: Array  # uint8 [n]: the bytes themselves; where they are decoded, so far
 
 
 class Lanes(NamedTuple):
@@ -70,11 +70,23 @@ class Scratch(NamedTuple):
     scalars: Array  # int64 [4], by the constants of `mixing`
 
 
-LEARNT = ("chances", "counts", "weights", "last", "match_chances")
+LEARNT = {  # what serves other files, and its shape
+    "chances": (SLOTS, 256),
+    "counts": (SLOTS, 256),
+    "weights": (OFFSETS[-1], INPUTS),
+    "last": (256, MIXERS),
+    "match_chances": (MATCHES, 64),
+}
+_LIMITS = {
+    "chances": (1, tables.CHANCE_ONE - 1),
+    "counts": (0, COUNT_LIMIT),
+    "last": (-WEIGHT_MAX, WEIGHT_MAX),
+    "match_chances": (1, tables.CHANCE_ONE - 1),
+}
 
 
 def fresh(tensors: Tensors | None, data: Array, bits: int) -> Memory:
-    """The memory at the start of a file whose bytes stand, or will stand, in `data`.
+    """The memory at the start of a file of these bytes, or of as many that are not known yet.
 
     tensors: a model's; None for one that knows nothing. bits: 2**bits buckets a context.
     """
@@ -94,43 +106,21 @@ def fresh(tensors: Tensors | None, data: Array, bits: int) -> Memory:
         learnt = _loaded(tensors)
     return Memory(
         slots=np.zeros((SLOTS, 1 << bits, 16), np.uint8),
-        chances=learnt["chances"],
-        counts=learnt["counts"],
-        weights=learnt["weights"],
-        last=learnt["last"],
-        match_chances=learnt["match_chances"],
+        **learnt,
         match_table=np.zeros((MATCHES, 1 << MATCH_BITS), np.int32),
         corrections=np.tile(line, (4, CORRECTED, 1)),
         followers=np.zeros(256 + (1 << 16), np.int64),
-        data=data,
+        data=data.copy(),
     )
 
 
 def _loaded(tensors: Tensors) -> dict[str, Array]:
-    shapes = {
-        "chances": (SLOTS, 256),
-        "counts": (SLOTS, 256),
-        "weights": (OFFSETS[-1], INPUTS),
-        "last": (256, MIXERS),
-        "match_chances": (MATCHES, 64),
-    }
-    parts = {name: tensors.get(f"mixing.{name}", np.zeros(0, np.int8)) for name in shapes}
-    if any(part.shape != shapes[name] for name, part in parts.items()):
+    parts = {name: tensors.get(f"mixing.{name}", np.zeros(0, np.int8)).astype(np.int64) for name in LEARNT}
+    if any(parts[name].shape != shape for name, shape in LEARNT.items()):
         raise CorruptFile("the model's mixing weights have the wrong shape")
-    chances, counts = parts["chances"].astype(np.int64), parts["counts"].astype(np.int64)
-    match = parts["match_chances"].astype(np.int64)
-    inside = all(part.min() >= 1 and part.max() < tables.CHANCE_ONE for part in (chances, match))
-    if abs(parts["last"].astype(np.int64)).max() > WEIGHT_MAX:
-        inside = False
-    if not inside or counts.min() < 0 or counts.max() > COUNT_LIMIT:
+    if any(parts[name].min() < least or parts[name].max() > most for name, (least, most) in _LIMITS.items()):
         raise CorruptFile("the model's mixing weights are out of range")
-    return {
-        "chances": chances,
-        "counts": counts,
-        "weights": parts["weights"].astype(np.int32) << 4,
-        "last": parts["last"].astype(np.int32),
-        "match_chances": match,
-    }
+    return parts | {"weights": parts["weights"].astype(np.int32) << 4, "last": parts["last"].astype(np.int32)}
 
 
 def exported(memory: Memory) -> dict[str, Array]:

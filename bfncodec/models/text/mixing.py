@@ -115,14 +115,11 @@ def predict(memory: Memory, lane: Lanes, number: int, scratch: Scratch, partial:
             scratch.buckets[context] = _bucket(memory.slots, context, hashed)
     node = partial if bit < 4 else partial & ((1 << (bit - 4)) - 1) | 1 << (bit - 4)
     scalars[_NODE] = node
+    x[:] = 0
     order = 0
     for context in range(SLOTS):
         history = memory.slots[context, scratch.buckets[context], node]
-        if history == 0:
-            x[3 * context] = 0
-            x[3 * context + 1] = 0
-            x[3 * context + 2] = 0
-        else:
+        if history:
             chance = memory.chances[context, history]
             x[3 * context] = _STRETCH[chance]
             x[3 * context + 1] = (chance - 32768) >> 5
@@ -132,8 +129,6 @@ def predict(memory: Memory, lane: Lanes, number: int, scratch: Scratch, partial:
     base = 3 * SLOTS
     longest = 0
     for match in range(MATCHES):
-        x[base] = 0
-        x[base + 1] = 0
         length = lane.lengths[number, match]
         if length > 0:
             expected = int(memory.data[lane.matched[number, match]]) | 256

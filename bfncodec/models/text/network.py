@@ -28,9 +28,9 @@ class Layers(NamedTuple):
     """The network's numbers, for compiled code."""
 
     table: Array  # int8 [ROWS, dimensions]
-    weights: tuple[Array, Array, Array]  # int8 [in, out] each
-    biases: tuple[Array, Array, Array]  # int32 [out], rounding included
-    shifts: tuple[Array, Array, Array]  # int32 [out]
+    weights: tuple[Array, ...]  # int8 [in, out] each
+    biases: tuple[Array, ...]  # int32 [out], rounding included
+    shifts: tuple[Array, ...]  # int32 [out]
     exponentials: Array  # int64 [TAIL + 1], 2**16 and down
 
 
@@ -39,20 +39,25 @@ def load(kernel: Kernel, tensors: Tensors) -> Layers:
     table = tensors["text.table"]
     if table.dtype != np.int8 or table.ndim != 2 or len(table) != contexts.ROWS:
         raise CorruptFile("the model's table of embeddings has the wrong shape")
-    inputs = contexts.CONTEXTS * table.shape[1]
-    first = Linear(kernel, tensors, "text.first", np.full(inputs, INPUT_MAX + 1, np.int64))
-    second = _after(kernel, tensors, "text.second", first)
-    last = _after(kernel, tensors, "text.last", second)
-    if len(last.integers.bias) != 256:
+    numbers = [layer.integers for layer in three(kernel, tensors, "text", contexts.CONTEXTS * table.shape[1])]
+    if len(numbers[-1].bias) != 256:
         raise CorruptFile("the model's last layer does not have 256 outputs")
-    numbers = [layer.integers for layer in (first, second, last)]
     return Layers(
         np.ascontiguousarray(table),
-        _three([np.ascontiguousarray(layer.weight.T.astype(np.int8)) for layer in numbers]),
-        _three([layer.bias.astype(np.int32) for layer in numbers]),
-        _three([layer.shift.astype(np.int32) for layer in numbers]),
+        tuple(np.ascontiguousarray(layer.weight.T.astype(np.int8)) for layer in numbers),
+        tuple(layer.bias.astype(np.int32) for layer in numbers),
+        tuple(layer.shift.astype(np.int32) for layer in numbers),
         exponentials(),
     )
+
+
+def three(kernel: Kernel, tensors: Tensors, family: str, inputs: int) -> list[Linear]:
+    """The layers of the family "text" or "blocks", whose inputs are embeddings and the like."""
+    layers, bounds = [], np.full(inputs, INPUT_MAX + 1, np.int64)
+    for name in ("first", "second", "last"):
+        layers.append(Linear(kernel, tensors, f"{family}.{name}", bounds))
+        bounds = np.full(len(layers[-1].integers.bias), ACTIVATION_MAX, np.int64)
+    return layers
 
 
 def exponentials() -> NDArray[np.int64]:
@@ -60,19 +65,11 @@ def exponentials() -> NDArray[np.int64]:
     return exp_negative(np.arange(TAIL + 1, dtype=np.int64), LOGIT_STEPS) >> 14
 
 
-def _after(kernel: Kernel, tensors: Tensors, name: str, before: Linear) -> Linear:
-    return Linear(kernel, tensors, name, np.full(len(before.integers.bias), ACTIVATION_MAX, np.int64))
-
-
-def _three(parts: list[Array]) -> tuple[Array, Array, Array]:
-    return parts[0], parts[1], parts[2]
-
-
 @compiled
-def _dense(values: Array, weights: Array, bias: Array, shift: Array, sums: Array, out: Array) -> None:
-    """out [k] = values [m] @ weights [m, k] + bias >> shift, through sums float32 [k]; four inputs at a time."""
-    size = len(out)
-    sums[:size] = np.float32(0)
+def _dense(values: Array, weights: Array, bias: Array, shift: Array) -> Array:
+    """values [m] @ weights [m, k] + bias >> shift, int32 [k]; four inputs at a time."""
+    size = len(bias)
+    sums, out = np.zeros(size, np.float32), np.empty(size, np.int32)
     index = 0
     while index + 3 < len(values):
         one, two = np.float32(values[index]), np.float32(values[index + 1])
@@ -91,35 +88,23 @@ def _dense(values: Array, weights: Array, bias: Array, shift: Array, sums: Array
             sums[column] += one * np.float32(weights[rest, column])
     for column in range(size):
         out[column] = (np.int32(sums[column]) + bias[column]) >> shift[column]
+    return out
 
 
 @compiled
 def predict(layers: Layers, rows: Array, out: Array) -> None:
     """Weights >= 1 of the 256 values of the next byte, int64 [256], from its rows int [CONTEXTS]."""
     dimensions = layers.table.shape[1]
-    width, hidden = len(layers.biases[0]), len(layers.biases[1])
-    inputs = np.empty(len(rows) * dimensions, np.int32)
+    values = np.empty(len(rows) * dimensions, np.int32)
     for index in range(len(rows)):
         row = layers.table[rows[index]]
         for column in range(dimensions):
-            inputs[index * dimensions + column] = row[column]
-    sums = np.empty(max(width, hidden, 256), np.float32)
-    one = np.empty(width, np.int32)
-    two = np.empty(hidden, np.int32)
-    logits = np.empty(256, np.int32)
-    _dense(inputs, layers.weights[0], layers.biases[0], layers.shifts[0], sums, one)
-    _limit(one)
-    _dense(one, layers.weights[1], layers.biases[1], layers.shifts[1], sums, two)
-    _limit(two)
-    _dense(two, layers.weights[2], layers.biases[2], layers.shifts[2], sums, logits)
-    top = logits[0]
+            values[index * dimensions + column] = row[column]
+    for number in range(3):
+        if number:
+            for index in range(len(values)):
+                values[index] = min(max(values[index], 0), ACTIVATION_MAX)
+        values = _dense(values, layers.weights[number], layers.biases[number], layers.shifts[number])
+    top = values.max()
     for value in range(256):
-        top = max(top, logits[value])
-    for value in range(256):
-        out[value] = layers.exponentials[min(top - logits[value], TAIL)] + 1
-
-
-@compiled
-def _limit(values: Array) -> None:
-    for index in range(len(values)):
-        values[index] = min(max(values[index], 0), ACTIVATION_MAX)
+        out[value] = layers.exponentials[min(top - values[value], TAIL)] + 1
