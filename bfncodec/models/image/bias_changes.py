@@ -20,6 +20,7 @@ LIMIT = 15  # largest change, in units
 RATIOS = (1, 2, 4, 6, 8, 10, 12, 14)  # sixteenths: how much less likely each further unit is
 # Unit of a change, as a power of two of the layer's output unit.
 UNITS = {"inner": 3, "first": -1, "second": 3}
+_UNIFORM = np.full((1, len(RATIOS)), TOTAL // len(RATIOS), np.int64)  # of the choice of a ratio
 
 Changes = dict[str, NDArray[np.int64]]  # by layer, int [out]
 
@@ -63,7 +64,7 @@ def pack(changes: Changes, tensors: Tensors) -> bytes:
         costs = [-np.log2(pmf[symbols]).sum() for pmf in table]
         best = int(np.argmin(costs))
         coder.push(symbols, np.broadcast_to(table[best], (len(symbols), len(table[best]))))
-        coder.push(np.array([best]), _uniform())
+        coder.push(np.array([best]), _UNIFORM)
     return coder.data()
 
 
@@ -74,13 +75,8 @@ def unpack(data: bytes, tensors: Tensors) -> Changes:
     coder = Coder(data)
     changes = {}
     for name, width in layers(tensors).items():
-        pmf = _pmf(RATIOS[int(coder.pop(_uniform())[0])])
+        pmf = _pmf(RATIOS[int(coder.pop(_UNIFORM)[0])])
         changes[name] = coder.pop(np.broadcast_to(pmf, (width, len(pmf)))).astype(np.int64) - LIMIT
     if not coder.empty:
         raise CorruptFile("the changes of the network are damaged")
     return changes
-
-
-def _uniform() -> NDArray[np.int64]:
-    """Pmf of the choice of a ratio."""
-    return np.full((1, len(RATIOS)), TOTAL // len(RATIOS), np.int64)

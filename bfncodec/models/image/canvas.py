@@ -22,7 +22,7 @@ def canvas_shape(shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
 
 
 def margins(canvas: NDArray[np.int16], thumbnail: NDArray[Any]) -> None:
-    """Fill the part of the margin that the thumbnail [N, h, w, 3] tells."""
+    """Fill the part of the margin that the thumbnail [N, h, w, 3 or 1] tells."""
     width = canvas.shape[2] - 2 * RADIUS
     row = np.repeat(thumbnail[:, 0], STRIDE, axis=1)[:, :width]
     canvas[:, :RADIUS, RADIUS:-RADIUS, :3] = row[:, None]
@@ -31,7 +31,7 @@ def margins(canvas: NDArray[np.int16], thumbnail: NDArray[Any]) -> None:
 
 
 def filled(pixels: NDArray[Any]) -> NDArray[np.int16]:
-    """The canvas of known images [N, H, W, 3] (channels G, R, B)."""
+    """The canvas of known images [N, H, W, 3] (channels G, R, B), or [N, H, W, 1], whose three channels are equal."""
     canvas = np.zeros(canvas_shape(pixels.shape[:3]), np.int16)
     margins(canvas, pixels[:, ::STRIDE, ::STRIDE])
     canvas[:, RADIUS:, RADIUS:-RADIUS, :3] = pixels

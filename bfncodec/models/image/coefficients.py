@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.errors import CorruptFile
-from bfncodec.models.image import canvas as canvas_image
 from bfncodec.models.image import linear
+from bfncodec.models.image.canvas import RADIUS, filled
 
 _SIZE = linear.REGRESSORS * 3 + 3
 _LONGEST = 1 << 17  # ones of a code at most
@@ -18,17 +18,14 @@ _FLOOR = 12  # 1/16 level: errors below this scale tell little
 
 def choose(planes: NDArray[Any], prior: NDArray[np.int64]) -> NDArray[np.int64]:
     """Coefficients [74, 3] fitted to images [N, H, W, C], or the prior where they would not pay."""
-    three = np.repeat(planes, 3, axis=3) if planes.shape[3] == 1 else planes
-    if three.shape[0] * three.shape[1] * three.shape[2] < 4096:
+    if planes[..., 0].size < 4096:
         return prior
-    canvas = canvas_image.filled(three)
+    canvas = filled(planes)
     fitted = linear.solve(linear.normal_equations(canvas), prior)
-    sample = canvas[:, : canvas_image.RADIUS + 512, : 2 * canvas_image.RADIUS + 512]
-    sample = np.ascontiguousarray(sample)
-    left = [linear.fields(sample, coefficients).errors for coefficients in (prior, fitted)]
-    inner = [part[:, canvas_image.RADIUS :, canvas_image.RADIUS : -canvas_image.RADIUS, :3] for part in left]
-    sizes = [abs(errors.astype(np.int64)) + _FLOOR for errors in inner]
-    share = np.log2(sizes[0] / sizes[1]).mean()
+    sample = np.ascontiguousarray(canvas[:, : RADIUS + 512, : 2 * RADIUS + 512])
+    left = [linear.fields(sample, one).errors[:, RADIUS:, RADIUS:-RADIUS, :3] for one in (prior, fitted)]
+    before, after = (abs(errors.astype(np.int64)) + _FLOOR for errors in left)
+    share = np.log2(before / after).mean()
     # About half of the difference in log-size survives the network, which corrects its base.
     gain = 0.5 * share * planes.size
     return fitted if gain > 8 * len(pack(fitted, prior)) else prior

@@ -88,7 +88,6 @@ def look(
             for place in range(_PAST):
                 total += abs(np.int64(innovations[at + near[place], channel])) * weights[place]
             scale_steps[number, channel] = step[min(total, _SUM_MAX)]
-        column = 0
         for place in range(_NEIGHBOURS):
             where = at + neighbours[place]
             for channel in range(3):
@@ -164,35 +163,17 @@ def decorrelate(cross: Ints, values: Ints) -> None:
 
 
 @compiled
-def settle(frame: Frame, pixels: Ints, innovations: Ints, trends: Ints, index: Ints) -> None:
-    """Write innovations and trends of known pixels at addresses, all of whose neighbours are known."""
+def settle(frame: Frame, pixels: Ints, innovations: Ints, trends: Ints, index: Ints) -> Ints:
+    """Write innovations and trends of known pixels at addresses, all of whose neighbours are known.
+
+    Returns errors of the base, int64 [n, 3].
+    """
+    before, cross, height, width, row = frame.before, frame.cross, frame.height, frame.width, frame.row
     errors = np.empty((len(index), 3), np.int64)
-    _settle(frame, pixels, innovations, trends, index, errors)
-
-
-@compiled
-def settle_all(frame: Frame, pixels: Ints, innovations: Ints, trends: Ints, errors: Ints, count: int) -> None:
-    """The same for all pixels of filled canvases of `count` images; errors of the base, too."""
-    index = np.empty(frame.width, np.int64)
-    left = np.empty((frame.width, 3), np.int64)
-    for image in range(count):
-        for y in range(frame.height):
-            first = (image * (frame.height + RADIUS) + y + RADIUS) * frame.row + RADIUS
-            for x in range(frame.width):
-                index[x] = first + x
-            _settle(frame, pixels, innovations, trends, index, left)
-            for x in range(frame.width):
-                _write(frame.height, frame.width, frame.row, errors, index[x], left[x])
-
-
-@compiled
-def _settle(frame: Frame, pixels: Ints, innovations: Ints, trends: Ints, index: Ints, errors: Ints) -> None:
-    neighbours, coefficients, bias, cross = frame.neighbours, frame.coefficients, frame.bias, frame.cross
-    before, height, width, row = frame.before, frame.height, frame.width, frame.row
     seen, added, trend = np.empty(3 * _NEIGHBOURS, np.int64), np.empty(3, np.int64), np.empty(3, np.int64)
     for number in range(len(index)):
         at = index[number]
-        predict(neighbours, coefficients, bias, pixels, at, seen, added)
+        predict(frame.neighbours, frame.coefficients, frame.bias, pixels, at, seen, added)
         for channel in range(3):
             added[channel] = (np.int64(pixels[at, channel]) << 4) - added[channel]
             errors[number, channel] = added[channel]
@@ -201,11 +182,22 @@ def _settle(frame: Frame, pixels: Ints, innovations: Ints, trends: Ints, index: 
             trend[channel] = _before(before, trends, at, channel) + abs(added[channel]) + 4 >> 3
         _write(height, width, row, innovations, at, added)
         _write(height, width, row, trends, at, trend)
+    return errors
+
+
+@compiled
+def settle_all(frame: Frame, pixels: Ints, innovations: Ints, trends: Ints, errors: Ints, count: int) -> None:
+    """The same for all pixels of filled canvases of `count` images; writes errors of the base, too."""
+    columns = np.arange(frame.width)
+    for image in range(count):
+        for y in range(frame.height):
+            index = columns + ((image * (frame.height + RADIUS) + y + RADIUS) * frame.row + RADIUS)
+            put(frame, errors, index, settle(frame, pixels, innovations, trends, index))
 
 
 @compiled
 def put(frame: Frame, pixels: Ints, index: Ints, values: Ints) -> None:
-    """Write decoded values int64 [n, channels] at addresses; a grey one goes to all three channels."""
+    """Write values int64 [n, channels] at addresses; a grey one goes to all three channels."""
     height, width, row = frame.height, frame.width, frame.row
     value = np.empty(3, np.int64)
     grey = values.shape[1] == 1

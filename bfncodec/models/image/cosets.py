@@ -83,7 +83,7 @@ def features(
     kind: Kind,
     known: Array,
     own: Array,
-    states: tuple[int, int, int],
+    states: tuple[int, ...],
     level: int,
     step: int | None,
 ) -> tuple[Array, Array, Array]:
@@ -129,7 +129,7 @@ class Cosets:
         self,
         plane: NDArray[Any],
         means: NDArray[Any],
-        states: tuple[int, int, int],
+        states: tuple[int, ...],
         level: int,
         step: int | None,
         channels: list[int],

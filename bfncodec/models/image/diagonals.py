@@ -12,8 +12,6 @@ from bfncodec.models.image.passes import STRIDE
 
 Addresses = NDArray[np.int64]
 
-_NONE = np.zeros(0, np.int64)
-
 
 class Diagonals:
     """Diagonals of images of one size, as groups 1, 2, ...; group 0 is the thumbnail, whose pixels they leave out.
@@ -24,34 +22,27 @@ class Diagonals:
     def __init__(self, count: int, height: int, width: int) -> None:
         self.count, self.height, self.width = count, height, width
         self.row = width + 2 * RADIUS
-        sizes = [len(self._rows(n, 1, 0)) for n in range(width + SLOPE * (height - 1))]
-        for number in range(0, len(sizes), STRIDE):
-            sizes[number] -= len(self._rows(number, STRIDE, 0))
-        self._numbers = [number for number, size in enumerate(sizes) if size]
-        self.sizes = [count * sizes[number] for number in self._numbers]  # pixels of group 1, 2, ...
+        number = np.arange(width + SLOPE * (height - 1))
+        # The rows that a diagonal crosses, and how many of them have a pixel of the thumbnail there.
+        self._tops = np.maximum(0, -((width - 1 - number) // SLOPE))
+        self._ends = np.minimum(height - 1, number // SLOPE) + 1
+        thumbnail = np.where(number % STRIDE == 0, -(-self._ends // STRIDE) + -self._tops // STRIDE, 0)
+        sizes = self._ends - self._tops - thumbnail
+        self._numbers = np.flatnonzero(sizes).tolist()
+        self.sizes = (count * sizes[self._numbers]).tolist()  # pixels of group 1, 2, ...
 
-    def _rows(self, number: int, step: int, first: int) -> range:
-        """The rows first, first + step, ... that a diagonal crosses."""
-        top = max(0, -((self.width - 1 - number) // SLOPE))
-        return range(top + (first - top) % step, min(self.height - 1, number // SLOPE) + 1, step)
-
-    def _addresses(self, number: int, step: int, first: int) -> Addresses:
-        """Canvas addresses of the pixels of diagonal `number` in rows first, first + step, ..., image after image."""
-        rows = self._rows(number, step, first)
-        y = np.arange(rows.start, rows.stop, step)
+    def _addresses(self, number: int, thumbnail: bool) -> Addresses:
+        """Canvas addresses of a diagonal's pixels, those of the thumbnail or the others, image after image."""
+        y = np.arange(self._tops[number], self._ends[number])
+        # SLOPE * y and x are multiples of STRIDE together.
+        y = y[((y % STRIDE == 0) & (number % STRIDE == 0)) == thumbnail]
         one = (y + RADIUS) * self.row + number - SLOPE * y + RADIUS
         image = np.arange(self.count)[:, None] * ((self.height + RADIUS) * self.row)
         return (one + image).reshape(-1)
 
-    def _thumbnail_part(self, number: int) -> Addresses:
-        """The thumbnail's pixels on a diagonal: SLOPE * y and x are multiples of STRIDE together."""
-        return self._addresses(number, STRIDE, 0) if number % STRIDE == 0 else _NONE
-
     def addresses(self, group: int) -> Addresses:
         """The pixels of a group."""
-        number = self._numbers[group - 1]
-        whole = self._addresses(number, 1, 0)
-        return np.setdiff1d(whole, self._thumbnail_part(number), assume_unique=True) if number % STRIDE == 0 else whole
+        return self._addresses(self._numbers[group - 1], False)
 
     def positions(self, group: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows and columns of the pixels of a group, the images one below the other."""
@@ -62,7 +53,8 @@ class Diagonals:
     def thumbnail_before(self, group: int) -> Addresses:
         """The thumbnail's pixels that come before a group and not before the one before it."""
         first = self._numbers[group - 2] if group > 1 else 0
-        return np.concatenate([self._thumbnail_part(n) for n in range(first, self._numbers[group - 1])] or [_NONE])
+        numbers = range(-(-first // STRIDE) * STRIDE, self._numbers[group - 1], STRIDE)
+        return np.concatenate([np.empty(0, np.int64), *(self._addresses(number, True) for number in numbers)])
 
     def chunks(self, pixels: int) -> Iterator[range]:
         """Runs of groups of at least that many pixels each, but for the last."""

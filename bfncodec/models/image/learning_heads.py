@@ -54,16 +54,19 @@ class _Layer:
         self.shift = layer.integers.shift + WIDE
         self.rate = rates << layer.integers.shift
         self.mean, self.square, self.root = (np.zeros_like(self.fine) for _ in range(3))
-        self.used = np.empty_like(self.fine)
         self.steps = 0
-        _round(self.fine, self.used)
+        self._round()
 
     def learn(self, gradient: Ints) -> None:
         """One step against a gradient int64 [out, in + 1]."""
         self.steps += 1
         divisors = min(self.steps, MOMENTUM), min(self.steps, self.memory)
         _descend(gradient, self.rate, *divisors, self.fine, self.mean, self.square, self.root)
-        _round(self.fine, self.used)
+        self._round()
+
+    def _round(self) -> None:
+        """Weights as they are used."""
+        self.used = clip(self.fine + (1 << FINE - 1) >> FINE, -WIDE_MAX, WIDE_MAX)
 
 
 class _Head(_Layer):
@@ -74,14 +77,10 @@ class _Head(_Layer):
         if (layer.integers.weight.shape[1] + 1) * ACTIVATION_MAX * 128 >= SUM_LIMIT:
             raise CorruptFile("the model's heads have too many inputs")
         super().__init__(layer, constant, rates, memory)
-        self._split()
 
-    def learn(self, gradient: Ints) -> None:
-        super().learn(gradient)
-        self._split()
-
-    def _split(self) -> None:
+    def _round(self) -> None:
         """High and low bytes side by side: two products whose sums stay below 2**24 cost less than one of 2**53."""
+        super()._round()
         high = self.used + 128 >> 8
         self.weights = self.kernel.weights(np.concatenate([high, self.used - (high << 8)]))
 
@@ -93,16 +92,16 @@ class _Head(_Layer):
 class _Out(_Layer):
     """The last layer, too small for a kernel."""
 
+    def __init__(self, layer: Linear, constant: int, rates: Ints, memory: int) -> None:
+        super().__init__(layer, constant, rates, memory)
+        # Rows have powers of two of their own: aligned when a gradient goes back.
+        shift = layer.integers.shift
+        self.align = np.minimum(shift.max() - shift, _ALIGN_MAX)[:, None]
+        self.inner_shift = max(0, int(shift.max()) + WIDE - _INNER_BITS)
+
     def __call__(self, hidden: Ints, out: Ints) -> None:
         """Activations [n, in + 1] -> int64 [n, out], written to `out`."""
         _dense(hidden, self.used, self.bias, self.shift, out)
-
-
-@compiled
-def _round(fine: Ints, used: Ints) -> None:
-    for row in range(fine.shape[0]):
-        for column in range(fine.shape[1]):
-            used[row, column] = min(max(fine[row, column] + (1 << FINE - 1) >> FINE, -WIDE_MAX), WIDE_MAX)
 
 
 @compiled
@@ -172,13 +171,6 @@ class OnlineHeads:
         self.heads = [_Head(kernel, one, width, inner, memory) for one in network.heads]
         self.outs = [_Out(one, head, rates, memory) for one in network.outs]
         self.weights = np.repeat(np.array(_OUT_WEIGHTS, np.int64), self.mixtures)
-        # Rows of the last layer have powers of two of their own: aligned when a gradient goes back.
-        peaks = [int(out.integers.shift.max()) for out in network.outs]
-        self.align = [
-            np.minimum(peak - out.integers.shift, _ALIGN_MAX)[:, None]
-            for peak, out in zip(peaks, network.outs, strict=True)
-        ]
-        self.inner_shift = [max(0, peak + WIDE - _INNER_BITS) for peak in peaks]
         # The trunk's activations, the constant, then what channels tell of those after them.
         self.columns = [width + 1 + more for more in network.extra]
         self.inputs = np.zeros((size, max(self.columns)), kernel.dtype)
@@ -231,7 +223,7 @@ class OnlineHeads:
         wide, hidden = self.kernel.wide, self.hidden[channel, : self.count]
         gradient = clip(gradient * self.weights, -_GRADIENT_MAX, _GRADIENT_MAX)
         out, head = self.outs[channel], self.heads[channel]
-        inner = wide(gradient, out.used[:, :-1] << self.align[channel])
-        _through(inner, hidden, self.inner_shift[channel])
+        inner = wide(gradient, out.used[:, :-1] << out.align)
+        _through(inner, hidden, out.inner_shift)
         out.learn(wide(gradient.T, hidden))
         head.learn(wide(inner.T, inputs[:, : self.columns[channel]]))

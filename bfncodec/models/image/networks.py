@@ -12,27 +12,26 @@ from bfncodec.errors import CorruptFile, UnsupportedFeature
 from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import LocalNetwork, Tensors
 from bfncodec.models.image import bias_changes, features
-from bfncodec.models.image import cosets as cosets_image
+from bfncodec.models.image.cosets import KINDS, KNOWN, Cosets
 
 
 @dataclass
 class Networks:
     """Networks in one kernel's home, and the constants that come with them.
 
-    cosets: networks of the kinds T, D, H and V (T alone in models without `lattice`);
+    cosets: predictors of the kinds T, D, H and V (T alone in models without `lattice`);
     deviations: noise of the thumbnail's steps, levels; coefficients: the base's prior [74, 3].
     """
 
     kernel: Kernel
-    scales: features.Scales
     tensors: Tensors  # of the wavefront network
     pixel: LocalNetwork
-    cosets: dict[str, LocalNetwork]
+    cosets: dict[str, Cosets]
     deviations: list[int]
     coefficients: NDArray[np.int64]
 
-    def coset(self, kind: str) -> LocalNetwork:
-        """The network of a kind; UnsupportedFeature if the model has none."""
+    def coset(self, kind: str) -> Cosets:
+        """The predictor of a kind; UnsupportedFeature if the model has none."""
         if kind not in self.cosets:
             raise UnsupportedFeature("this model has no networks for the lattice schedule")
         return self.cosets[kind]
@@ -49,15 +48,19 @@ def load(kernel: Kernel, tensors: Tensors) -> Networks:
     """Networks from a model file's tensors, whose names begin with `wavefront.`, `T.`, `D.`, `H.` and `V.`"""
     pixel = _part(tensors, "wavefront")
     deviations = [int(deviation) for deviation in tensors["T.deviations"]]
-    if not all(0 < deviation < 256 for deviation in deviations) or len(deviations) >= cosets_image.KNOWN:
+    if not all(0 < deviation < 256 for deviation in deviations) or len(deviations) >= KNOWN:
         raise CorruptFile("the model's noisy steps are out of range")
-    kinds = [kind for kind in "TDHV" if f"{kind}.inner.weight" in tensors]
+    scales = features.Scales(kernel)
+    cosets = {
+        name: Cosets(kernel, scales, kind, LocalNetwork(kernel, _part(tensors, name)))
+        for name, kind in KINDS.items()
+        if f"{name}.inner.weight" in tensors
+    }
     return Networks(
         kernel,
-        features.Scales(kernel),
         pixel,
         LocalNetwork(kernel, pixel),
-        {kind: LocalNetwork(kernel, _part(tensors, kind)) for kind in kinds},
+        cosets,
         deviations,
         pixel["coefficients"].astype(np.int64),
     )

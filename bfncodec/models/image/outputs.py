@@ -16,6 +16,8 @@ from bfncodec.models.image import compiled_features
 from bfncodec.models.image.compiled_features import Frame
 from bfncodec.models.image.learning_heads import OnlineHeads
 
+Pixels = NDArray[Any]
+
 
 class Seen(NamedTuple):
     """What the network sees of pixels at canvas addresses.
@@ -74,11 +76,9 @@ class Rows:
         self.table = table
 
     def push(self, coder: Coder, values: Pixels) -> None:
-        """Push the values that the rows were made for."""
         push_intervals(coder, self.table)
 
     def cost(self, values: Pixels) -> float:
-        """Bits of the values that the rows were made for."""
         return float(self.costs().sum())
 
     def costs(self) -> NDArray[np.float64]:
@@ -86,8 +86,6 @@ class Rows:
         bits: NDArray[np.float64] = TOTAL_BITS - np.log2(self.table[:, 1])
         return bits
 
-
-Pixels = NDArray[Any]
 
 CHUNK = 1 << 15  # targets predicted at once
 
@@ -129,25 +127,25 @@ class CosetOutput:
     def _bounds(self) -> list[tuple[int, int]]:
         return [(start, min(start + CHUNK, self.size)) for start in range(0, self.size, CHUNK)]
 
-    def weights(self) -> NDArray[np.int32]:
-        """Pmfs int32 [variables, 256]."""
-        parts = [[mixture.weights().astype(np.int32) for mixture in self.chunk(*bounds)] for bounds in self._bounds()]
+    def _joined(self, take: Callable[[Mixtures], NDArray[Any]]) -> NDArray[Any]:
+        """What is taken of all mixtures in order, one after the other."""
+        parts = [[take(mixtures) for mixtures in self.chunk(*bounds)] for bounds in self._bounds()]
         return np.concatenate([part[c] for c in range(len(parts[0])) for part in parts])
 
+    def weights(self) -> NDArray[np.int32]:
+        """Pmfs int32 [variables, 256]."""
+        return self._joined(lambda mixtures: mixtures.weights().astype(np.int32))
+
     def push(self, coder: Coder, values: NDArray[Any]) -> None:
-        """Push values int [variables]."""
         table = values.reshape(-1, self.size)
         for start, stop in reversed(self._bounds()):
             for channel, mixture in reversed(list(enumerate(self.chunk(start, stop)))):
                 mixture.push(coder, table[channel, start:stop])
 
     def pop(self, coder: Coder) -> NDArray[Any]:
-        """Pop values int32 [variables]."""
-        parts = [[mixture.pop(coder) for mixture in self.chunk(*bounds)] for bounds in self._bounds()]
-        return np.concatenate([part[c] for c in range(len(parts[0])) for part in parts])
+        return self._joined(lambda mixtures: mixtures.pop(coder))
 
     def cost(self, values: NDArray[Any]) -> float:
-        """Bits of values int [variables]."""
         table = values.reshape(-1, self.size)
         return sum(
             mixture.cost(table[channel, start:stop])

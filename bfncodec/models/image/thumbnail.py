@@ -1,8 +1,13 @@
-"""The noisy steps of the thumbnail."""
+"""The thumbnail, the first group of either schedule: its noisy steps, and what the network says of it."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from bfncodec.flow.schedule import Step, geometric
+from bfncodec.flow.theta import AnyTheta, Theta
+from bfncodec.models.image.networks import Networks
+from bfncodec.models.image.outputs import CosetOutput
 
 
 def thumbnail_steps(deviations: list[int]) -> tuple[tuple[Step, ...], list[int]]:
@@ -19,3 +24,16 @@ def thumbnail_steps(deviations: list[int]) -> tuple[tuple[Step, ...], list[int]]
 def _eighth_octaves(square: int) -> int:
     """floor(4 * log2(square)), at least 8."""
     return max(8, (square**4).bit_length() - 1)
+
+
+def thumbnail_output(
+    networks: Networks, shape: tuple[int, int, int], channels: int, theta: AnyTheta | None
+) -> CosetOutput:
+    """Output distribution of thumbnails [N, h, w] of 3 channels (G, R, B) or 1, which the network sees as three."""
+    means, steps = np.zeros((*shape, 3), np.int64), 0
+    if isinstance(theta, Theta):
+        steps = theta.steps
+        means[:] = theta.means().reshape(channels, *shape).transpose(1, 2, 3, 0)
+    _, scale_steps = thumbnail_steps(networks.deviations)
+    states = (steps, steps, steps)
+    return networks.cosets["T"].output(means, means, states, 0, scale_steps[steps], list(range(channels)))

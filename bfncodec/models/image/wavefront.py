@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from bfncodec.coding.protocol import Pushable
 from bfncodec.exact import kernels, threads
 from bfncodec.flow.schedule import Group
-from bfncodec.flow.theta import AnyTheta, Theta
-from bfncodec.models.image import canvas, compiled_features, cosets, features, learning_heads, linear
+from bfncodec.flow.theta import AnyTheta
+from bfncodec.models.image import canvas, compiled_features, features, learning_heads, linear
 from bfncodec.models.image.canvas import RADIUS
 from bfncodec.models.image.diagonals import Diagonals
 from bfncodec.models.image.learning_heads import LEARN_ALL_BITS, OnlineHeads
 from bfncodec.models.image.networks import Networks
 from bfncodec.models.image.outputs import CosetOutput, DiagonalOutput, Rows, Seen
 from bfncodec.models.image.passes import STRIDE
-from bfncodec.models.image.thumbnail import thumbnail_steps
+from bfncodec.models.image.thumbnail import thumbnail_output, thumbnail_steps
 
 Pixels = NDArray[Any]
 Shape = tuple[int, int, int, int]
@@ -43,14 +43,14 @@ class Wavefront:
     def __init__(
         self, networks: Networks, shape: Shape, canvases: tuple[Pixels, Pixels, Pixels], coefficients: Pixels, pace: int
     ) -> None:
-        self.networks, self.shape = networks, shape
+        self.networks = networks
         self.count, self.height, self.width, self.channels = shape
         self.frame = compiled_features.frame(self.height, self.width, coefficients)
         self.thumbnail_shape = (self.count, -(-self.height // STRIDE), -(-self.width // STRIDE))
         self.pixels = canvases[0]
         self.canvases = tuple(one.reshape(-1, 4) for one in canvases)
         self.diagonals = Diagonals(self.count, self.height, self.width)
-        steps, self.scale_steps = thumbnail_steps(networks.deviations)
+        steps, _ = thumbnail_steps(networks.deviations)
         sizes = self.diagonals.sizes
         size = int(np.prod(self.thumbnail_shape)) * self.channels
         self.groups = [Group(size, steps), *(Group(pixels * self.channels) for pixels in sizes)]
@@ -62,18 +62,6 @@ class Wavefront:
         # By the last group of every chunk: whether the heads take a step after it.
         self.learns = {chunk[-1]: learns and number % every == 0 for number, chunk in enumerate(self.chunks)}
 
-    def thumbnail_output(self, theta: AnyTheta | None) -> CosetOutput:
-        """Output distribution of the thumbnail."""
-        means = np.zeros((*self.thumbnail_shape, 3), np.int64)
-        steps = 0
-        if isinstance(theta, Theta):
-            steps = theta.steps
-            means[:] = theta.means().reshape(self.channels, *self.thumbnail_shape).transpose(1, 2, 3, 0)
-        networks = self.networks
-        predictor = cosets.Cosets(networks.kernel, networks.scales, cosets.KINDS["T"], networks.cosets["T"])
-        states = (steps, steps, steps)
-        return predictor.output(means, means, states, 0, self.scale_steps[steps], list(range(self.channels)))
-
     def look(self, pixels: NDArray[np.int64]) -> Seen:
         """What the network sees of pixels at canvas addresses, all of whose neighbours are known."""
         kernel, count = self.networks.kernel, len(pixels)
@@ -81,10 +69,6 @@ class Wavefront:
         base, steps = np.empty((count, 3), np.int64), np.empty((count, 3), np.int64)
         compiled_features.look(self.frame, *self.canvases, pixels, inputs, base, steps)
         return Seen(pixels, kernel.numpy(self.networks.pixel.trunk(kernel.array(inputs))), base, steps)
-
-    def diagonal_output(self, seen: Seen) -> DiagonalOutput:
-        """Output distribution of pixels."""
-        return DiagonalOutput(self.frame, self.heads, self.channels, seen)
 
     def thumbnails(self) -> Pixels:
         """The thumbnails uint8 [N, h, w, channels], known after group 0."""
@@ -96,24 +80,21 @@ class WavefrontSource(Wavefront):
     """Images to encode, uint8 [N, height, width, channels]: a `coding.protocol.Source`."""
 
     def __init__(self, networks: Networks, images: Pixels, coefficients: Pixels, pace: int = 0) -> None:
-        pixels = canvas.filled(np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images)
+        pixels = canvas.filled(images)
         fields = linear.fields(pixels, coefficients)
         super().__init__(networks, images.shape, (pixels, fields.innovations, fields.trends), coefficients, pace)
 
     def spans(self) -> Iterable[range]:
-        """The thumbnail, then the chunks."""
         return [range(0, 1), *self.chunks]
 
     def values(self, span: range) -> Pixels:
-        """Values int [n * channels] of a span."""
         if span[0] == 0:
             return self.thumbnails().astype(np.int64).transpose(3, 0, 1, 2).reshape(-1)
         return self.canvases[0][self._addresses(span), : self.channels].reshape(-1)
 
     def output(self, span: range, theta: AnyTheta | None) -> Pushable:
-        """See `coding.protocol.Source`."""
         if span[0] == 0:
-            return self.thumbnail_output(theta)
+            return thumbnail_output(self.networks, self.thumbnail_shape, self.channels, theta)
         return Rows(self._rows[self._starts[span[0]] : self._starts[span[-1] + 1]])
 
     def pixel_bits(self) -> NDArray[np.float64]:
@@ -152,7 +133,7 @@ class WavefrontSource(Wavefront):
     def _chunk_rows(self, chunk: range, seen: Seen) -> NDArray[np.uint32]:
         """Rows (below, width) of a chunk's values in coding order, and a learning step after it."""
         values = self.canvases[0][seen.pixels, : self.channels].astype(np.int64)
-        rows = self.diagonal_output(seen).intervals(values).astype(np.uint32)
+        rows = DiagonalOutput(self.frame, self.heads, self.channels, seen).intervals(values).astype(np.uint32)
         self.heads.end(self.channels, learn=self.learns[chunk[-1]])
         # Coding order: diagonal, then channel and half, then pixel.
         rows = rows.reshape(len(values), 2 * self.channels, 2)
@@ -170,19 +151,18 @@ class WavefrontSink(Wavefront):
         super().__init__(networks, shape, canvases, coefficients, pace)
 
     def output(self, span: range, theta: AnyTheta | None) -> CosetOutput | DiagonalOutput:
-        """See `coding.protocol.Sink`."""
         group = span[0]
         if group == 0:
-            return self.thumbnail_output(theta)
+            return thumbnail_output(self.networks, self.thumbnail_shape, self.channels, theta)
         compiled_features.settle(self.frame, *self.canvases, self.diagonals.thumbnail_before(group))
-        return self.diagonal_output(self.look(self.diagonals.addresses(group)))
+        seen = self.look(self.diagonals.addresses(group))
+        return DiagonalOutput(self.frame, self.heads, self.channels, seen)
 
     def reveal(self, group: int, values: Pixels) -> None:
-        """Write decoded values to the canvases."""
         if group == 0:
             shape = (self.channels, *self.thumbnail_shape)
             thumbnail = values.reshape(shape).transpose(1, 2, 3, 0)
-            canvas.margins(self.pixels, np.broadcast_to(thumbnail, (*self.thumbnail_shape, 3)))
+            canvas.margins(self.pixels, thumbnail)
             image, y, x = np.indices(self.thumbnail_shape).reshape(3, -1)
             rows = image * (self.height + RADIUS) + y * STRIDE + RADIUS
             index = rows * self.frame.row + x * STRIDE + RADIUS
