@@ -54,11 +54,8 @@ def _own(spacing: int) -> tuple[tuple[int, int], ...]:
 
 def _crosses(*offsets: tuple[int, int]) -> tuple[tuple[int, int], ...]:
     """Every offset with all its signs, in a fixed order."""
-    seen: dict[tuple[int, int], None] = {}
-    for dy, dx in offsets:
-        for sy, sx in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-            seen[(sy * dy, sx * dx)] = None
-    return tuple(seen)
+    signs = (1, 1), (1, -1), (-1, 1), (-1, -1)
+    return tuple(dict.fromkeys((sy * dy, sx * dx) for dy, dx in offsets for sy, sx in signs))
 
 
 KINDS = {

@@ -16,14 +16,9 @@ def thumbnail_steps(deviations: list[int]) -> tuple[tuple[Step, ...], list[int]]
     scales, accuracy = [8 * 10], 0
     for step in steps:
         accuracy += step.accuracy
-        # sigma_total = sqrt(2**20 / accuracy) levels; 8 * log2(16 * sigma) = 4 * log2(2**28 / accuracy)
-        scales.append(_eighth_octaves((1 << 28) // accuracy))
+        # sigma_total = sqrt(2**20 / accuracy) levels; 8 * log2(16 * sigma) = 4 * log2(2**28 / accuracy), at least 8
+        scales.append(max(8, (((1 << 28) // accuracy) ** 4).bit_length() - 1))
     return steps, scales
-
-
-def _eighth_octaves(square: int) -> int:
-    """floor(4 * log2(square)), at least 8."""
-    return max(8, (square**4).bit_length() - 1)
 
 
 def thumbnail_output(

@@ -32,15 +32,13 @@ def _after(history: History, bit: int) -> History:
 @cache
 def histories() -> list[History]:
     """All histories that can occur, in the order of their states."""
-    found: dict[History, None] = {(0, 0, 0): None}
-    queue = list(found)
-    for history in queue:
+    found = [(0, 0, 0)]
+    for history in found:  # which grows meanwhile
         for bit in (0, 1):
             following = _after(history, bit)
             if following not in found:
-                found[following] = None
-                queue.append(following)
-    return queue
+                found.append(following)
+    return found
 
 
 def next_table() -> NDArray[np.uint8]:
