@@ -9,7 +9,6 @@ from bfncodec.blocks import image
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.ledger import Ledger
-from bfncodec.exact import kernels
 from bfncodec.models import zoo
 from bfncodec.models.image import streams
 from bfncodec.presets import Choices
@@ -44,7 +43,7 @@ def _coded_bits(made: image.Image) -> Bits:
     """Bits of the payload by kind of group: what the stack loses while each is decoded."""
     assert len(made.passes) == 1
     part = made.passes[0]
-    nets = streams.networks(zoo.find_hash(made.model), kernels.kernel_name("auto"))
+    nets = streams.networks(zoo.find_hash(made.model), "auto")
     model = streams._sink(nets, part, (1, made.height, made.width, 3), made.schedule)
     silent = streams._silent(part.silent, model)
     coder = Coder(bytes(part.stream))

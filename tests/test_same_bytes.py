@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -32,18 +31,18 @@ import numpy as np
 from bfncodec import container
 from bfncodec.blocks import image
 from bfncodec.container import File
-from bfncodec.exact import kernels
 from bfncodec.picture import Layout, Origin, Picture
 from bfncodec.presets import Choices
 
 pixels, wanted = np.load(sys.argv[1]), Path(sys.argv[2]).read_bytes()
 pictures = [Picture(Origin.ARRAY, Layout.RGBA, part) for part in pixels]
 for kernel in sys.argv[4:]:
-    kernels.kernel_name = lambda device: kernel
-    block = image.encode(pictures, Choices(model=sys.argv[3]))
+    choices = Choices(model=sys.argv[3])
+    object.__setattr__(choices, "device", kernel)
+    block = image.encode(pictures, choices)
     data = container.write(File([block], [str(number) for number in range(block.items)]))
     assert data == wanted, f"{kernel} encodes other bytes"
-    decoded = [picture.pixels for picture in block.form.decode(block, "auto")]
+    decoded = [picture.pixels for picture in block.form.decode(block, kernel)]
     assert np.array_equal(decoded, pixels), f"{kernel} decodes other pixels"
 print("same")
 """
@@ -61,18 +60,11 @@ def pixels(photo: np.ndarray, request: pytest.FixtureRequest) -> np.ndarray:
     return np.concatenate([pieces, pieces[..., :1] // 2 + np.arange(24, dtype=np.uint8)[:, None]], axis=3)
 
 
-@contextmanager
-def chosen(kernel: str) -> Iterator[None]:
-    """Whatever device is asked for, this kernel serves."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "kernel_name", lambda device: kernel)
-        yield
-
-
 def encoded(pixels: np.ndarray, kernel: str, model: Path) -> Block:
     pictures = [Picture(Origin.ARRAY, Layout.RGBA, part) for part in pixels]
-    with chosen(kernel):
-        return image.encode(pictures, Choices(model=str(model)))
+    choices = Choices(model=str(model))
+    object.__setattr__(choices, "device", kernel)  # no kernel but those of devices can be chosen
+    return image.encode(pictures, choices)
 
 
 def file_bytes(block: Block) -> bytes:
@@ -80,8 +72,7 @@ def file_bytes(block: Block) -> bytes:
 
 
 def decoded(block: Block, kernel: str) -> np.ndarray:
-    with chosen(kernel):
-        return np.stack([picture.pixels for picture in block.form.decode(block, "auto")])
+    return np.stack([picture.pixels for picture in block.form.decode(block, kernel)])
 
 
 @pytest.fixture(autouse=True)

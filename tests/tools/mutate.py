@@ -1,9 +1,9 @@
 """Mutation of arithmetic and comparisons: is every wrong operator caught by a test?
 
-Run as `PYTHONPATH=tests python -m tools.mutate [--minutes 10] [--results FILE] MODULE ...` (such as `exact/pmf`; all of TESTS by
-default). Every operator of a module becomes a neighbour (`+` and `-`, `<` and `<=`, `>>` and `<<`, ...) in a copy of
-the package, and the module's tests run against the copy. FILE (JSON) keeps what came of each mutant, so that a run goes
-on where the last one stopped; `--table` prints it as Markdown.
+Run as `PYTHONPATH=tests python -m tools.mutate [--minutes 10] [--results FILE] MODULE ...` (such as `exact/pmf`;
+all of TESTS by default). Every operator of a module becomes a neighbour (`+` and `-`, `<` and `<=`, `>>` and `<<`,
+...) in a copy of the package, and the module's tests run against the copy. FILE (JSON) keeps what came of each mutant,
+so that a run goes on where the last one stopped; `--table` prints it as Markdown.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from bfncodec.exact.kernels import SUM_LIMIT
 from bfncodec.exact.layers import INPUT_MAX
 from bfncodec.exact.tables import exp_negative
 from bfncodec.models import zoo
-from bfncodec.models.text import bytewise, contexts, histories, memory, mixing, network, streams
+from bfncodec.models.text import bytewise, contexts, memory, mixing, network, streams
 from bfncodec.picture import Picture
 from bfncodec.presets import Choices
 
