@@ -9,20 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tools.command import MODULE, call, good, listing, png
+from tools.command import MODULE, TEXT, call, good, listing, png
 
 from bfncodec import decoding, encoding, inputs
 
-TEXT = b"some words\n" * 20
-
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a file that is read, without the wait for the disk."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    (tmp_path / "log").write_bytes(TEXT)
-    return tmp_path
+def folder(folder: Path) -> Path:
+    """The working folder, with a file that is read."""
+    (folder / "log").write_bytes(TEXT)
+    return folder
 
 
 def append() -> None:

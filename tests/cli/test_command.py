@@ -9,23 +9,15 @@ from pathlib import Path
 
 import click
 import pytest
-from tools.command import SIDE, call, encoded_png, good, listing, png, shown, spawn
+from tools.command import SIDE, TEXT, call, encoded_png, good, listing, png, shown, spawn
 
 import bfncodec
 from bfncodec import container, presets
 from bfncodec.cli.main import COMMANDS, main
 from bfncodec.models import zoo
 
-TEXT = b"some words\n" * 20
 # What a header needs of the models: their names, and what passes are.
 LIGHT = {"bfncodec.models", "bfncodec.models.zoo", "bfncodec.models.image", "bfncodec.models.image.passes"}
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tools.command import SIDE, call, encoded_png, good, listing, pixels, png, shown
+from tools.command import SIDE, TEXT, call, encoded_png, good, listing, pixels, png, shown
 
 import bfncodec
 from bfncodec import container
@@ -20,16 +20,6 @@ from bfncodec.blocks.image import Image as ImageForm
 from bfncodec.container import Block, File
 from bfncodec.models.image.passes import STRIDE, Pass, Schedule
 from bfncodec.picture import Layout, Origin
-
-TEXT = b"some words\n" * 20
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, without the wait for the disk."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    return tmp_path
 
 
 @pytest.fixture

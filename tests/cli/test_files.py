@@ -7,29 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tools.command import call, good, listing, png
+from tools.command import TEXT, call, good, listing, png
 
 from bfncodec.blocks.plain import Plain
 from bfncodec.blocks.text import Text
-
-TEXT = b"some words\n" * 20
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, without the wait for the disk."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    return tmp_path
-
-
-@pytest.fixture
-def text(folder: Path) -> Path:
-    """A text file, and text.bfn, which needs no model."""
-    path = folder / "text"
-    path.write_bytes(TEXT)
-    good("encode", path)
-    return path
 
 
 def test_input_is_kept_unless_rm(folder: Path, text: Path) -> None:

@@ -14,8 +14,6 @@ from tools.command import call, good, listing
 
 from bfncodec import atomic
 
-TEXT = b"some words\n" * 20
-
 PAUSED_BEFORE_NAMING = """
 import os, signal, sys, time
 from bfncodec.cli.main import run
@@ -26,23 +24,6 @@ def pause(handle):
 os.fsync = pause
 run()
 """
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, without the wait for the disk."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    return tmp_path
-
-
-@pytest.fixture
-def text(folder: Path) -> Path:
-    """A text file, and text.bfn, which needs no model."""
-    path = folder / "text"
-    path.write_bytes(TEXT)
-    good("encode", path)
-    return path
 
 
 @pytest.mark.parametrize(

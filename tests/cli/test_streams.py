@@ -7,27 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tools.command import MODULE, call, encoded_png, good, listing, on_terminal, png, shown, spawn
+from tools.command import MODULE, TEXT, call, encoded_png, good, listing, on_terminal, png, shown, spawn
 
 from bfncodec.errors import BadMagic
-
-TEXT = b"some words\n" * 20
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def text(folder: Path) -> Path:
-    """A text file, and text.bfn, which needs no model."""
-    path = folder / "text"
-    path.write_bytes(TEXT)
-    good("encode", path)
-    return path
 
 
 @pytest.mark.parametrize("marks", [[], ["-"], ["-c"], ["-o", "-"]])

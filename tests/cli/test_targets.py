@@ -10,26 +10,35 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from tools.command import call, good, listing, on_terminal, spawn
+from tools.command import TEXT, call, good, listing, on_terminal, spawn
 
 from bfncodec import decoding, encoding, inputs
 from bfncodec.cli import outputs
 
-TEXT = b"some words\n" * 20
-
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with text, text.bfn, set.bfn and a loop of links, without the wait for the disk."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    (tmp_path / "text").write_bytes(TEXT)
+def folder(folder: Path) -> Path:
+    """The working folder with text, text.bfn, set.bfn and a loop of links."""
+    (folder / "text").write_bytes(TEXT)
     good("encode", "text")
-    (tmp_path / "more").write_bytes(b"more")
+    (folder / "more").write_bytes(b"more")
     good("encode", "text", "more", "-o", "set.bfn")
-    (tmp_path / "loop").symlink_to("pool")
-    (tmp_path / "pool").symlink_to("loop")
-    return tmp_path
+    (folder / "loop").symlink_to("pool")
+    (folder / "pool").symlink_to("loop")
+    return folder
+
+
+def close(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new folder in which nothing can be opened, whoever runs the tests."""
+    path.mkdir()
+    real = os.open
+
+    def guarded(name: str | Path, *rest: int, **more: int) -> int:
+        if path.name in str(name):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(os, "open", guarded)
 
 
 def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,15 +67,7 @@ def test_bad_targets_are_named_before_the_work(
     folder: Path, monkeypatch: pytest.MonkeyPatch, command: str, target: str
 ) -> None:
     """Row 7: hours of coding are not for nothing, and it is not the input that is blamed."""
-    (folder / "closed").mkdir()
-    real = os.open
-
-    def guarded(path: str | Path, *rest: int, **more: int) -> int:
-        if "closed" in str(path):
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return real(path, *rest, **more)
-
-    monkeypatch.setattr(os, "open", guarded)
+    close(folder / "closed", monkeypatch)
     no_work(monkeypatch)
     before = listing(folder)
     result = call(*command.split(), "-f", "-o", target)
@@ -80,15 +81,7 @@ def test_bad_folders_are_named_before_the_work(
     folder: Path, monkeypatch: pytest.MonkeyPatch, command: str, where: str
 ) -> None:
     """Row 7: --output-dir, which would have to be made."""
-    (folder / "closed").mkdir()
-    real = os.open
-
-    def guarded(path: str | Path, *rest: int, **more: int) -> int:
-        if "closed" in str(path):
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return real(path, *rest, **more)
-
-    monkeypatch.setattr(os, "open", guarded)
+    close(folder / "closed", monkeypatch)
     no_work(monkeypatch)
     result = call(*command.split(), "--output-dir", where)
     assert result.code == 1 and f"{where}/" in result.err and "cannot be written: " in result.err

@@ -18,6 +18,7 @@ from PIL import Image
 from bfncodec.cli.main import main
 
 SIDE = 24
+TEXT = b"some words\n" * 20
 MODULE = [sys.executable, "-m", "bfncodec"]
 
 
