@@ -56,8 +56,9 @@ def encode(
         raise click.UsageError("standard input has no name in --output-dir; use -o")
     if where.output_dir:
         outputs.distinct(where.in_folder(name + files.SUFFIX) for name in names)
-    choices = Choices(**chosen | ({"media": "bytes"} if as_bytes else {}))
-    encoder = Encoder(where, choices, not no_verify, messages)
+    if as_bytes:
+        chosen["media"] = "bytes"
+    encoder = Encoder(where, Choices(**chosen), not no_verify, messages)
     if where.named and len(names) > 1:
         files.each([where.named], lambda target: encoder.archive(list(names), target), messages)
     else:

@@ -22,10 +22,8 @@ def info(names: tuple[str, ...], as_json: bool, messages: Messages) -> None:
     def one(name: str) -> None:
         with files.opened(name, binary_wanted=True, force=False) as given:
             facts = api.info(given.data)
-        if as_json:
-            outputs.tell(json.dumps({"file": name, **facts}))
-        else:
-            outputs.tell(_table(name, facts, messages.loudness > 1))
+        shown = json.dumps({"file": name, **facts}) if as_json else _table(name, facts, messages.loudness > 1)
+        outputs.tell(shown)
 
     files.each(names, one, messages)
 
