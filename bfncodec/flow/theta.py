@@ -72,19 +72,19 @@ class VectorTheta:
     def __init__(self, size: int, classes: int) -> None:
         self.sums = np.zeros((size, classes), np.int64)
         self.steps = 0
-        self._bits = 0
+        self.bits = 0  # of the fractions in the sums
 
     def update(self, step: AnyStep, views: NDArray[Any]) -> None:
         """Add views int [n, K] in 1 / unit, weighted by their accuracy."""
         assert isinstance(step, Vector)
         self.sums = self.sums + step.step.accuracy * views.astype(np.int64)
-        self._bits = step.step.precision + step.step.unit.bit_length() - 1
+        self.bits = step.step.precision + step.step.unit.bit_length() - 1
         self.steps += 1
 
     @property
     def logs(self) -> NDArray[np.int64]:
         """Log-weights int64 [n, K] in units of 1 / LOG_STEPS nat, rounded down."""
-        return self.sums * LOG_STEPS >> self._bits
+        return self.sums * LOG_STEPS >> self.bits
 
 
 AnyTheta = Theta | ClassTheta | VectorTheta

@@ -46,47 +46,46 @@ class GridNetwork:
 
     def __call__(self, inputs: NDArray[np.int64], time: list[int]) -> NDArray[np.int32]:
         """time: `spec.time_inputs`."""
-        spec = self.spec
-        self.time = self.kernel.array(np.array([time], np.int32))
-        stream = self._convolve(self.stem, unshuffle(self.kernel.array(inputs.astype(np.int32)), spec.patch))
+        spec, moment = self.spec, self.kernel.array(np.array([time], np.int32))
+        stream = self._convolve(self.stem, unshuffle(self.kernel.array(inputs.astype(np.int32)), spec.patch), moment)
         skips = []
         last = len(spec.widths) - 1
         for level in range(last + 1):
-            stream = self._run(f"before.{level}", stream)
+            stream = self._run(f"before.{level}", stream, moment)
             if level < last:
                 skips.append(stream)
-                stream = self._apply(self.down[level], unshuffle(_read(stream), spec.pool))
-        seen = clip(self._apply(self.inner, _read(stream).reshape(len(stream), -1)), 0, ACTIVATION_MAX)
+                stream = self._apply(self.down[level], unshuffle(_read(stream), spec.pool), moment)
+        seen = clip(self._apply(self.inner, _read(stream).reshape(len(stream), -1), moment), 0, ACTIVATION_MAX)
         stream = stream + self.outer(seen).reshape(stream.shape)
         for level in reversed(range(last + 1)):
             if level < last:
-                stream = skips[level] + shuffle(self._apply(self.up[level], _read(stream)), spec.pool)
-            stream = self._run(f"after.{level}", stream)
-        outputs = shuffle(self._apply(self.out, _read(stream)), spec.patch)
+                stream = skips[level] + shuffle(self._apply(self.up[level], _read(stream), moment), spec.pool)
+            stream = self._run(f"after.{level}", stream, moment)
+        outputs = shuffle(self._apply(self.out, _read(stream), moment), spec.patch)
         return self.kernel.numpy(outputs)
 
-    def _run(self, name: str, stream: Array) -> Array:
+    def _run(self, name: str, stream: Array, time: Array) -> Array:
         for first, second in self.blocks[name]:
-            hidden = clip(self._convolve(first, _read(stream)), 0, ACTIVATION_MAX)
-            stream = stream + self._convolve(second, hidden)
+            hidden = clip(self._convolve(first, _read(stream), time), 0, ACTIVATION_MAX)
+            stream = stream + self._convolve(second, hidden, time)
         return stream
 
-    def _apply(self, layer: Linear, values: Array) -> Array:
+    def _apply(self, layer: Linear, values: Array, time: Array) -> Array:
         """A layer at every place: [..., in] -> [..., out]; it sees the time as well if it has the inputs."""
         flat = values.reshape(-1, values.shape[-1])
         if layer.integers.weight.shape[1] > flat.shape[1]:
             ones = self.kernel.array(np.ones((len(flat), 1), np.int32))
-            flat = self.kernel.concat([flat, ones * self.time])
+            flat = self.kernel.concat([flat, ones * time])
         return layer(flat).reshape(*values.shape[:-1], -1)
 
-    def _convolve(self, layer: Linear, values: Array) -> Array:
+    def _convolve(self, layer: Linear, values: Array, time: Array) -> Array:
         """A layer on the neighbours of every place, zeros outside: [n, h, w, in] -> [n, h, w, out]."""
         n, height, width, channels = values.shape
         down, across = self.spec.kernel
         padded = self.kernel.array(np.zeros((n, height + down - 1, width + across - 1, channels), np.int32))
         padded[:, down // 2 : down // 2 + height, across // 2 : across // 2 + width] = values
         around = [padded[:, y : y + height, x : x + width] for y in range(down) for x in range(across)]
-        return self._apply(layer, self.kernel.concat(around))
+        return self._apply(layer, self.kernel.concat(around), time)
 
 
 def _read(stream: Array) -> Array:

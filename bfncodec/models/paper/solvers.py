@@ -20,7 +20,6 @@ at first, where sqrt(b) is not smooth: their second order is a smaller error the
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from bfncodec.errors import LimitExceeded
 from bfncodec.exact.pmf import TOTAL
 from bfncodec.flow.theta import AnyTheta, Theta, VectorTheta
+from bfncodec.models.paper.single import AnyPredictor
 from bfncodec.models.paper.spec import PRECISION, STEP_LIMIT, UNIT, Spec
 
 Floats = NDArray[np.float64]
@@ -56,7 +56,7 @@ def knowledge(spec: Spec, state: Floats, precision: float) -> AnyTheta:
     """The integers that stand for y [n] or [n, K] after an accuracy b."""
     if spec.kind == "classes":
         vector = VectorTheta(len(state), spec.levels)
-        vector._bits = PRECISION
+        vector.bits = PRECISION
         vector.sums = np.rint(state * 2.0**PRECISION).astype(np.int64)
         return vector
     # Views are levels from 0 on, in 1 / UNIT; their accuracy is one of a level.
@@ -69,9 +69,9 @@ def knowledge(spec: Spec, state: Floats, precision: float) -> AnyTheta:
 
 
 def sample(
-    predictor: Any, items: int, steps: int, solver: str, rng: np.random.Generator, end: str = "draw"
+    predictor: AnyPredictor, items: int, steps: int, solver: str, rng: np.random.Generator, end: str = "draw"
 ) -> NDArray[np.uint8]:
-    """Symbols uint8 [items, D]. predictor: a Predictor or what has its `weights` and `spec`; solver: of SOLVERS.
+    """Symbols uint8 [items, D]. solver: of SOLVERS.
 
     end "draw": all steps are taken, and the symbols are drawn from p_O at time 1; one network call more than steps.
     end "guess": the last step is left out, and p_O before it gives the most probable class, or the mean of values,
@@ -94,7 +94,7 @@ def sample(
 
 
 def integrate(
-    predictor: Any, items: int, steps: int, last: int, noisy: bool, order: int, rng: np.random.Generator
+    predictor: AnyPredictor, items: int, steps: int, last: int, noisy: bool, order: int, rng: np.random.Generator
 ) -> Floats:
     """y [n] or [n, K] after steps 1 .. last of `steps`."""
     spec: Spec = predictor.spec
@@ -126,8 +126,7 @@ def _lean(spec: Spec, step: int, steps: int, noisy: bool) -> float:
     return math.log(then / now) / (2 * math.log(now / before)) if before else 0.0
 
 
-def _weights(predictor: Any, items: int, state: Floats, time: float) -> NDArray[np.int64]:
+def _weights(predictor: AnyPredictor, items: int, state: Floats, time: float) -> NDArray[np.int64]:
     """p_O as weights [n, K] of what is known at a time."""
     theta = knowledge(predictor.spec, state, accuracy(predictor.spec, time))
-    weights: NDArray[np.int64] = predictor.weights(theta, items, round(time * TIMES), TIMES)
-    return weights
+    return predictor.weights(theta, items, round(time * TIMES), TIMES)
