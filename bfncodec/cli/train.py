@@ -65,10 +65,10 @@ def _training(function: Callable[..., None]) -> Callable[..., None]:
     @options.compute
     @options.loudness
     @wraps(function)
-    def told(job: Job, messages: Messages, **given: Any) -> None:
+    def telling(job: Job, messages: Messages, **given: Any) -> None:
         files.each([str(job.output)], lambda _: function(job=job, messages=messages, **given), messages)
 
-    return told
+    return telling
 
 
 @click.group()

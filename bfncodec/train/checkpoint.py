@@ -38,8 +38,8 @@ def save(path: Path, tensors: dict[str, Tensor], optimisers: Optimisers, plan: d
 def plan(path: Path) -> dict[str, Any]:
     """The plan that a checkpoint was made with."""
     with safe_open(path, "pt") as file:
-        made: dict[str, Any] = json.loads(file.metadata()["plan"])
-    return made
+        fields: dict[str, Any] = json.loads(file.metadata()["plan"])
+    return fields
 
 
 def load(path: Path, optimisers: Optimisers) -> tuple[dict[str, Tensor], dict[str, Any], int]:

@@ -171,10 +171,10 @@ def _resumed(
     images: Photographs | SmallImages, part: str, plan: ImagePlan | None, path: Path, device: str, log: Log
 ) -> ImageTraining:
     """A training where it last stood; without a plan, one that is only exported: BfnError unless it can be."""
-    made = plan or ImagePlan(**checkpoint.plan(path))
-    how = made.pixels, made.seed, device
+    own = plan or ImagePlan(**checkpoint.plan(path))
+    how = own.pixels, own.seed, device
     task = PixelTask(images, *how) if part == "wavefront" else CosetTask(images, part, DEVIATIONS, *how)
-    training = ImageTraining(task, made, device, log)
+    training = ImageTraining(task, own, device, log)
     training.resume(path)
     if plan is None and training.local.grids is None:
         raise BfnError(f"{path} has not been trained with integer rounding yet; train {part}, too")

@@ -18,7 +18,7 @@ HELD_SHARE, HELD_LIMIT = 32, 200_000  # the end of every file is held out: a sha
 
 
 @dataclass(frozen=True)
-class Kind:
+class TextKind:
     """Texts that are drawn together: their share, and how many bytes of each file may be used. ValueError for less."""
 
     share: float = 1.0
@@ -89,19 +89,21 @@ class Corpus:
             yield np.array(texts[number][start : start + WARM + length])
 
 
-def _mix(path: Path) -> dict[str, Kind]:
+def _mix(path: Path) -> dict[str, TextKind]:
     """Kinds by folder; BfnError if the file is no such list."""
     try:
         entries = json.loads(path.read_text())
-        return {name: Kind(**one) if isinstance(one, dict) else Kind(float(one)) for name, one in entries.items()}
+        return {
+            name: TextKind(**one) if isinstance(one, dict) else TextKind(float(one)) for name, one in entries.items()
+        }
     except (ValueError, TypeError, AttributeError) as error:
         raise BfnError(f"{path} is no list of shares by folder: {error}") from error
 
 
-def _kind(name: str, mix: dict[str, Kind] | None) -> tuple[str, Kind] | None:
+def _kind(name: str, mix: dict[str, TextKind] | None) -> tuple[str, TextKind] | None:
     """The kind that a file belongs to, by the longest name in the mix that holds it; None to leave it out."""
     if mix is None:
-        return name.rpartition("/")[0], Kind()
+        return name.rpartition("/")[0], TextKind()
     folders = [folder for folder in mix if name == folder or name.startswith(folder.rstrip("/") + "/")]
     best = max(folders, key=len, default=None)
     return None if best is None else (best, mix[best])
