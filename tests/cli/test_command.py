@@ -17,7 +17,9 @@ from bfncodec.cli.main import COMMANDS, main
 from bfncodec.models import zoo
 
 # What a header needs of the models: their names, and what passes are.
-LIGHT = {"bfncodec.models", "bfncodec.models.zoo", "bfncodec.models.image", "bfncodec.models.image.passes"}
+LIGHT = {
+    f"bfncodec.models{name}" for name in ("", ".zoo", ".image", ".image.passes", ".paper", ".paper.spec")
+}
 
 
 @pytest.fixture
