@@ -172,10 +172,13 @@ def _resumed(
 ) -> ImageTraining:
     """A training where it last stood; without a plan, one that is only exported: BfnError unless it can be."""
     own = plan or ImagePlan(**checkpoint.plan(path))
-    how = own.pixels, own.seed, device
-    task = PixelTask(images, *how) if part == "wavefront" else CosetTask(images, part, DEVIATIONS, *how)
-    training = ImageTraining(task, own, device, log)
+    training = ImageTraining(_task(images, part, own, device), own, device, log)
     training.resume(path)
     if plan is None and training.local.grids is None:
         raise BfnError(f"{path} has not been trained with integer rounding yet; train {part}, too")
     return training
+
+
+def _task(images: Photographs | SmallImages, part: str, plan: ImagePlan, device: str) -> PixelTask | CosetTask:
+    how = plan.pixels, plan.seed, device
+    return PixelTask(images, *how) if part == "wavefront" else CosetTask(images, part, DEVIATIONS, *how)
