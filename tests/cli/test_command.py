@@ -17,9 +17,7 @@ from bfncodec.cli.main import COMMANDS, main
 from bfncodec.models import zoo
 
 # What a header needs of the models: their names, and what passes are.
-LIGHT = {
-    f"bfncodec.models{name}" for name in ("", ".zoo", ".image", ".image.passes", ".paper", ".paper.spec")
-}
+LIGHT = {f"bfncodec.models{name}" for name in ("", ".zoo", ".image", ".image.passes", ".paper", ".paper.spec")}
 
 
 @pytest.fixture
