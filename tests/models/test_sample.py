@@ -39,7 +39,7 @@ class Exact:
     def weights(self, theta: object, items: int, step: int, steps: int) -> np.ndarray:
         levels = np.arange(self.spec.levels)
         if self.spec.kind == "classes":
-            seen = theta.sums / 2.0**theta._bits if theta._bits else 0 * theta.sums
+            seen = theta.sums / 2.0**theta.bits if theta.bits else 0 * theta.sums
         else:
             views, accuracy = theta.sums / (UNIT * 2.0**32), theta.accuracy / 2.0**32
             seen = views[:, None] * levels - accuracy * levels**2 / 2
@@ -131,7 +131,7 @@ def test_the_state_is_what_views_add_up_to(kind: str) -> None:
         theta.update(step, clean * UNIT + np.rint(rng.normal(0, one.deviation, clean.shape)).astype(int))
     accuracy = solvers.accuracy(spec, 1.0)
     if kind == "classes":
-        state = theta.sums / 2.0**theta._bits
+        state = theta.sums / 2.0**theta.bits
     else:
         width = 1 if kind == "binary" else 2 / spec.levels
         centred = theta.sums / UNIT - theta.accuracy * (spec.levels - 1) / 2

@@ -173,7 +173,7 @@ def same_theta(spec: Spec, count: int, at: float, monkeypatch: pytest.MonkeyPatc
     if spec.kind == "classes":
         vectors = prior(spec.steps(1, "gaussian"), items.numel())
         assert isinstance(vectors, VectorTheta)
-        vectors.sums, vectors.steps, vectors._bits = whole.reshape(-1, spec.levels), 1, PRECISION + 6
+        vectors.sums, vectors.steps, vectors.bits = whole.reshape(-1, spec.levels), 1, PRECISION + 6
         theta = vectors
     else:
         theta = Theta(items.numel())
@@ -189,9 +189,9 @@ def predictor(spec: Spec, tensors: dict[str, Any], kernel: str = "float32") -> P
 @pytest.mark.parametrize("at", [0.1, 0.5, 0.9])
 def test_network_inputs_are_the_floats(name: str, at: float, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = SPECS[name]
+    model = predictor(spec, made(name)[1])
     seen, theta = same_theta(spec, 5, at, monkeypatch)
     fake = Fake(np.zeros((5, *spec.shape[:2], spec.outputs), np.int32))
-    model = predictor(spec, made(name)[1])
     model.network = fake  # type: ignore[assignment]
     model.weights(theta, 5, round(10 * at), 10)
     assert fake.inputs is not None and fake.time == time_inputs(round(10 * at), 10)
