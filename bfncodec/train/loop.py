@@ -68,10 +68,7 @@ class Training(ABC, Generic[P]):
     def loss(self, network: nn.Module) -> Tensor:
         """The loss of this process's share of the step at hand, to be averaged over processes."""
 
-    def prepare(self) -> None:  # noqa: B027 - most have nothing to do
-        """Whatever is to be done before a step."""
-
-    def learn(self, factor: float) -> None:  # noqa: B027 - the same
+    def learn(self, factor: float) -> None:  # noqa: B027 - most have nothing to do
         """Whatever else is to be updated after the gradients are known; factor: of the rates."""
 
     def state(self) -> dict[str, Tensor]:
@@ -88,7 +85,6 @@ class Training(ABC, Generic[P]):
         first = self.step
         network = distributed.parallel(self.network, self.step, partial=self.partial)
         while self.step < plan.steps:
-            self.prepare()
             factor = rate_factor(self.step, plan.steps, plan.decay)
             for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
                 optimiser.param_groups[0]["lr"] = rate * factor

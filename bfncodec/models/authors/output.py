@@ -16,7 +16,7 @@ from bfncodec.flow.theta import LOG_STEPS, AnyTheta
 from bfncodec.models.authors.configs import Config, Flat, Levels
 from bfncodec.models.authors.networks import Network
 from bfncodec.models.authors.store import load
-from bfncodec.models.paper.single import means, odds
+from bfncodec.models.paper.single import log_weights, means
 from bfncodec.models.paper.spec import Spec
 
 LOG_DEVIATION = 10.0  # logarithms of deviations are clipped to this, both ways
@@ -100,12 +100,7 @@ class FloatPredictor:
         if spec.kind == "values":
             posterior_means, _ = means(theta, spec, (items, *spec.shape))
             return posterior_means / (1024 * spec.levels / 2)
-        logs: NDArray[Any]
-        if spec.kind == "binary":
-            ones = odds(theta, items * spec.size)
-            logs = np.stack([np.zeros_like(ones), ones], axis=1)
-        else:
-            logs = np.zeros((items * spec.size, spec.levels)) if theta is None else theta.logs  # type: ignore[union-attr]
+        logs = log_weights(theta, spec, items)
         shares = np.exp((logs - logs.max(axis=1, keepdims=True)) / LOG_STEPS)
         shares /= shares.sum(axis=1, keepdims=True)
         return shares.reshape(items, spec.size, spec.levels)

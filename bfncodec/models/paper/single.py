@@ -21,7 +21,7 @@ from bfncodec.exact.layers import INPUT_MAX, Tensors
 from bfncodec.exact.pmf import LEVELS, TOTAL, TOTAL_BITS, normalise
 from bfncodec.exact.tables import exp_negative
 from bfncodec.flow.schedule import AnyStep, Group
-from bfncodec.flow.theta import LOG_STEPS, AnyTheta, Theta
+from bfncodec.flow.theta import LOG_STEPS, AnyTheta, ClassTheta, Theta, VectorTheta
 from bfncodec.models.paper.network import GridNetwork
 from bfncodec.models.paper.spec import PRECISION, UNIT, Spec, time_inputs
 
@@ -52,12 +52,11 @@ class Predictor:
         shape = (items, *spec.shape)
         if spec.kind == "values":
             return self._values(theta, shape, time)
+        logs = log_weights(theta, spec, items)
         if spec.kind == "binary":
-            ones = odds(theta, math.prod(shape))
-            inputs = ((ones * INPUT_MAX + 256) >> 9).clip(-INPUT_MAX, INPUT_MAX)
-            ones = ones + self.network(inputs.reshape(shape), time).reshape(-1)
-            return softmax(np.stack([np.zeros_like(ones), ones], axis=1))
-        logs = np.zeros((math.prod(shape), spec.levels), np.int64) if theta is None else theta.logs  # type: ignore[union-attr]
+            inputs = ((logs[:, 1] * INPUT_MAX + 256) >> 9).clip(-INPUT_MAX, INPUT_MAX)
+            logs[:, 1] += self.network(inputs.reshape(shape), time).reshape(-1)
+            return softmax(logs)
         logs = logs - logs.sum(axis=1, keepdims=True) // spec.levels
         inputs = (logs + 2 >> 2).clip(1 - INPUT_MAX, INPUT_MAX - 1)
         raw = self.network(inputs.reshape(*shape[:3], -1), time)
@@ -83,12 +82,17 @@ class Predictor:
         return np.diff(bounds, axis=1)
 
 
-def odds(theta: AnyTheta | None, size: int) -> NDArray[np.int64]:
-    """Log-odds of ones, int64 [size] in 1 / LOG_STEPS nat: the sum of (view - 1/2) / variance."""
-    if theta is None:
-        return np.zeros(size, np.int64)
-    assert isinstance(theta, Theta)
-    return (theta.sums - theta.accuracy * (UNIT // 2)) * LOG_STEPS // (UNIT << PRECISION)
+def log_weights(theta: AnyTheta | None, spec: Spec, items: int) -> NDArray[np.int64]:
+    """What is known of classes and binary data, int64 [items * D, K] in 1 / LOG_STEPS nat.
+
+    For ones, against zeros, that is the sum of (view - 1/2) / variance.
+    """
+    if isinstance(theta, ClassTheta | VectorTheta):
+        return theta.logs
+    logs = np.zeros((items * spec.size, spec.levels), np.int64)
+    if theta is not None:
+        logs[:, 1] = (theta.sums - theta.accuracy * (UNIT // 2)) * LOG_STEPS // (UNIT << PRECISION)
+    return logs
 
 
 def means(theta: AnyTheta | None, spec: Spec, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], int]:

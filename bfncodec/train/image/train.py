@@ -68,13 +68,11 @@ class ImageTraining(Training[ImagePlan]):
         """The step from which on the network is trained with integer rounding."""
         return int(self.plan.steps * (1 - self.plan.rounded))
 
-    def prepare(self) -> None:
+    def loss(self, network: nn.Module) -> Tensor:
         if self.step >= self.rounded_from and self.local.grids is None:
             draws = [self.task.batch(self.step, draw) for draw in range(1, 25)]
             self.local.calibrate([(batch.features, batch.cross) for batch in draws])
             self.log("calibrated; training goes on with integer rounding")
-
-    def loss(self, network: nn.Module) -> Tensor:
         share = distributed.share(self.items)
         return pixel_bits(network, self.task.batch(self.step, 0, share)).mean() * distributed.weight(self.items)
 
