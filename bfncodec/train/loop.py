@@ -47,9 +47,11 @@ class Training(ABC, Generic[P]):
     the others); items: a step, which processes share, in the unit of `counted`; weight_decay: of the matrices.
     """
 
-    unit: str  # of the loss, in the log
+    unit: str  # of losses in the log
+    scale = 1.0  # one of that in the loss's own unit
     counted: tuple[str, float] = ("items", 1.0)  # what the log counts a second, and how many make one
     partial = False  # whether there are steps that leave some of the weights out
+    vectors_last = False  # whether checkpoints have AdamW's vectors behind its matrices
 
     def __init__(
         self, network: nn.Module, matrices: Sequence[Tensor], plan: P, items: int, log: Log, weight_decay: float = 0.0
@@ -58,6 +60,8 @@ class Training(ABC, Generic[P]):
         self.losses: list[float] = []  # of the steps of this run
         known = {id(matrix) for matrix in matrices}
         others = [parameter for parameter in network.parameters() if id(parameter) not in known]
+        if self.vectors_last:
+            others.sort(key=lambda parameter: -parameter.ndim)
         self.rates = (5 * plan.rate, plan.rate)
         self.optimisers: list[torch.optim.Optimizer] = [
             torch.optim.Muon(matrices, lr=self.rates[0], weight_decay=weight_decay),
@@ -94,7 +98,7 @@ class Training(ABC, Generic[P]):
             self.learn(factor)
             for optimiser in self.optimisers:
                 optimiser.step()
-            self.losses.append(distributed.mean(loss))
+            self.losses.append(distributed.mean(loss) / self.scale)
             if not math.isfinite(self.losses[-1]):
                 raise BfnError(f"training diverged at step {self.step}: the loss is not finite")
             self.step += 1

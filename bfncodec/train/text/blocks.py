@@ -65,7 +65,8 @@ class BlockTrainingNetwork(TextTrainingNetwork):
 class BlockTraining(Training[BlockPlan]):
     """The block network on a text model's table."""
 
-    unit, counted = "bits a byte over all states", ("blocks", 1.0)
+    unit, scale, counted = "bits a byte over all states", math.log(2), ("blocks", 1.0)
+    vectors_last = True
 
     def __init__(self, corpus: Corpus, table: NDArray[np.int8], plan: BlockPlan, log: Log) -> None:
         self.corpus = corpus
@@ -76,10 +77,10 @@ class BlockTraining(Training[BlockPlan]):
         super().__init__(layers, [layers.first.weight, layers.second.weight], plan, plan.windows * self.per, log)
 
     def loss(self, network: nn.Module) -> Tensor:
-        share, weight = distributed.share(self.items), distributed.weight(self.items)
+        share = distributed.share(self.items)
         embedded, shares, values = (part[share] for part in self.batch(self.step))
         nats = functional.cross_entropy(network(embedded, shares).flatten(0, 1), values.flatten())
-        return nats * (weight / math.log(2))
+        return nats * distributed.weight(self.items)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Embedded contexts [n, C], theta in 1/256 [n, B, 256] and bytes [n, B] of one step."""

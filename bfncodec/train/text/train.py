@@ -107,6 +107,7 @@ class TextTraining(Training[TextPlan]):
     """The network, its table and its text."""
 
     unit, counted = "bpb", ("kB", 1e3)
+    vectors_last = True
 
     def __init__(self, corpus: Corpus, plan: TextPlan, device: str, log: Log) -> None:
         self.corpus, self.device = corpus, device
