@@ -332,6 +332,16 @@ def test_views_to_train_on_are_those_of_the_codec(data: Path) -> None:
     assert set(counts.tolist()) == set(range(plan.draws + 1))
 
 
+def test_checkpoints_keep_the_order_of_their_states(data: Path) -> None:
+    """AdamW's states have numbers for names in checkpoints: those that there are go on only in this order."""
+    trained = text_training.TextTraining(Corpus(data), text_training.TextPlan(**SMALL), "cpu", quiet)
+    blockwise = blocks.BlockTraining(Corpus(data), gentle()["text.table"], blocks.BlockPlan(**SMALL_BLOCKS), quiet)
+    order = ["last.weight", "first.bias", "second.bias", "last.bias"]
+    for training, wanted in ((trained, order), (blockwise, ["views", *order])):
+        names = {id(parameter): name for name, parameter in training.network.named_parameters()}
+        assert [names[id(parameter)] for parameter in training.optimisers[1].param_groups[0]["params"]] == wanted
+
+
 def test_training_of_blocks_learns(data: Path, tmp_path: Path) -> None:
     """The loss falls, and the integer network predicts about as the float network does."""
     plan = blocks.BlockPlan(**SMALL_BLOCKS | {"width": 24, "hidden": 24, "windows": 4}, steps=40, rate=2e-2)
