@@ -10,7 +10,7 @@ from typing import Any
 import safetensors.numpy
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -36,16 +36,20 @@ def save(path: Path, tensors: dict[str, Tensor], optimisers: Optimisers, plan: d
 
 
 def plan(path: Path) -> dict[str, Any]:
-    """The plan that a checkpoint was made with."""
-    with safe_open(path, "pt") as file:
-        fields: dict[str, Any] = json.loads(file.metadata()["plan"])
+    """The plan that a checkpoint was made with; BfnError if it is none."""
+    try:
+        with safe_open(path, "pt") as file:
+            fields: dict[str, Any] = json.loads(file.metadata()["plan"])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise BfnError(f"{path} cannot be read as a checkpoint") from error
     return fields
 
 
 def load(path: Path, optimisers: Optimisers) -> tuple[dict[str, Tensor], dict[str, Any], int]:
-    """Tensors, plan and step of a checkpoint; the optimisers take their state."""
+    """Tensors, plan and step of a checkpoint; the optimisers take their state. BfnError if it is none."""
+    fields = plan(path)
     with safe_open(path, "pt") as file:
-        plan, step = json.loads(file.metadata()["plan"]), int(file.metadata()["step"])
+        step = int(file.metadata()["step"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     for number, optimiser in enumerate(optimisers):
         entries: dict[int, dict[str, Tensor]] = {}
@@ -53,7 +57,7 @@ def load(path: Path, optimisers: Optimisers) -> tuple[dict[str, Tensor], dict[st
             index, key = name.split(".", 1)
             entries.setdefault(int(index), {})[key] = value
         optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
-    return tensors, plan, step
+    return tensors, fields, step
 
 
 def check_name(path: Path) -> None:

@@ -16,6 +16,7 @@ from bfncodec.models.image.canvas import filled
 from bfncodec.models.image.cosets import LEVELS
 from bfncodec.models.image.features import DIFFERENCES
 from bfncodec.models.image.passes import GRB
+from bfncodec.train import arrays
 from bfncodec.train.image.pool import Pixels, Pool
 
 HELD_OUT = 16  # every 16th photograph is kept for validation
@@ -136,7 +137,7 @@ class SmallImages:
     steps_per_fill = 1 << 60  # the pool holds them all
 
     def __init__(self, path: Path, seed: int) -> None:
-        images = np.load(path, allow_pickle=False)
+        images = arrays.read(path)
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8 or images.shape[1] != images.shape[2]:
             raise BfnError(f"{path}: expected uint8 [N, side, side, 3], found {images.dtype} {images.shape}")
         if images.shape[1] < SMALLEST:

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bfncodec.errors import BfnError
 from bfncodec.models.paper.spec import Spec
-from bfncodec.train import checkpoint, distributed
+from bfncodec.train import arrays, checkpoint, distributed
 from bfncodec.train.loop import Log, Plan, Training, changed
 from bfncodec.train.paper.loss import Flow, time_inputs
 from bfncodec.train.paper.network import GridTrainingNetwork
@@ -64,7 +65,10 @@ class Items:
             rest = table[text[len(self.text) :]]
             self.held = torch.from_numpy(rest[: len(rest) // spec.size * spec.size].reshape(-1, *spec.shape))
             return
-        pixels = np.load(path).reshape(-1, *spec.shape)
+        pixels = arrays.read(path)
+        if pixels.size % spec.size:
+            raise BfnError(f"{path}: expected items of {spec.shape}, found an array of {pixels.shape}")
+        pixels = pixels.reshape(-1, *spec.shape)
         if spec.kind == "values":
             pixels = pixels // (256 // spec.levels)
         keep = np.arange(len(pixels)) % HELD_OUT > 0
