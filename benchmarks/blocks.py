@@ -8,8 +8,6 @@ canterbury's alice29.txt and of a slice of enwik8 that no model has seen, decode
 compared; seconds are of coding alone. B = 1 is the autoregressive limit of the same network.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from pathlib import Path

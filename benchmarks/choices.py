@@ -4,8 +4,6 @@
 and writes benchmarks/results/choices.md. Kodak is not touched.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from pathlib import Path

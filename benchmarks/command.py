@@ -1,7 +1,5 @@
 """The command line that the benchmarks share."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path

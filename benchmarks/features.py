@@ -1,7 +1,5 @@
 """What samples are judged by: the Frechet distance on features of a small classifier, and the share of known words."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 from typing import Any

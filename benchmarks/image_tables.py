@@ -1,7 +1,5 @@
 """The results of `benchmarks.images` as tables for people."""
 
-from __future__ import annotations
-
 from benchmarks import tables
 from benchmarks.tables import Part, Sections, ratio, table
 

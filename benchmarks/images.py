@@ -6,8 +6,6 @@ DIR holds kodak/*.png, cifar10/test.npy (uint8 [N, 32, 32, 3]) and photos/**/*.p
 file that is counted is decoded again and compared. Times include the start of the process.
 """
 
-from __future__ import annotations
-
 import io
 import tempfile
 import time

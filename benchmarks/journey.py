@@ -5,8 +5,6 @@
 A part of the photograph is encoded, then decoded while somebody watches.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -6,8 +6,6 @@ The texts are slices of those that training skipped, one after the other. Second
 time of coding a file, in process, after a warm-up.
 """
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Timed commands, and what has to stand beside every number: machine, version, weights."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import os

@@ -7,8 +7,6 @@ Archives of the first 200 test items, chained on one stack, decoded again and co
 unless they are named by --model and --steps.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import math

@@ -1,7 +1,5 @@
 """Compressors of one file, by their commands: bfncodec and its peers."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -6,8 +6,6 @@ One Kodak photograph and one book, in one process, after a warm-up that compiles
 told in one thread; encoding an image overlaps some of them where there are two.
 """
 
-from __future__ import annotations
-
 import cProfile
 import json
 import pstats

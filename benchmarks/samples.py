@@ -7,8 +7,6 @@ same data (so no other work's distances compare with these). Texts: share of wor
 least ten times. Samples lie in the work folder, so that a run that was stopped goes on; tables show all that is there.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from pathlib import Path

@@ -6,8 +6,6 @@ DIR holds kodak/*.png, canterbury/canterbury/alice29.txt and enwik8.bin. Every f
 is decoded again and compared. Times are of whole processes, start-up included, one after the other.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Markdown that the benchmarks' result files share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

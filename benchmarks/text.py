@@ -6,8 +6,6 @@ DIR holds canterbury/{canterbury,calgary,artificial,large,misc}/*, enwik8.bin an
 Every file that is counted is decoded again and compared. Sizes are whole files.
 """
 
-from __future__ import annotations
-
 import statistics
 import tempfile
 import time

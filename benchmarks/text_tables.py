@@ -1,7 +1,5 @@
 """The results of `benchmarks.text` as tables for people."""
 
-from __future__ import annotations
-
 import math
 
 from benchmarks import tables

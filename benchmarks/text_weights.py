@@ -9,8 +9,6 @@ of the package whose constant is edited. The work folder keeps copies, models an
 whose result is there are not run again.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Bits really written against the losses of the same integer network."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from bfncodec import media, presets

@@ -1,7 +1,5 @@
 """Arrays <-> .bfn files: what the codecs for numcodecs and zarr share."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import replace
 from typing import Any

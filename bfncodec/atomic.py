@@ -1,7 +1,5 @@
 """Files that appear whole or not at all, and errors that name what cannot be written."""
 
-from __future__ import annotations
-
 import io
 import os
 import secrets

@@ -6,8 +6,6 @@ same bytes whatever the number of workers (but for `effort="max"`, see docs/limi
 nothing else: the manifest tells it. Needs `bfncodec[dask]`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

@@ -1,7 +1,5 @@
 """The blocks of a .bfn file -> files and pictures: the mirror of `encoding`."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Mapping
 

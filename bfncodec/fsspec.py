@@ -4,8 +4,6 @@ fsspec looks for compressions nowhere, so this import is needed. What was writte
 that `bfncodec encode` made of a PNG file is read as a PNG file of the same pixels and chunks.
 """
 
-from __future__ import annotations
-
 import io
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, cast

@@ -1,7 +1,5 @@
 """Files as they are read: to their end, whatever size they claim, and whether they have changed meanwhile."""
 
-from __future__ import annotations
-
 import io
 import os
 import shutil

@@ -3,8 +3,6 @@
 numcodecs finds it under its id, "bfncodec", by an entry point. For zarr's format 3 see `bfncodec.zarr`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Pictures: pixels, and what else is needed to make the file again that they came from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import IntEnum
 

@@ -5,8 +5,6 @@ A file that holds anything but one image (a text, an archive of several) is none
 `PIL.UnidentifiedImageError`. Pillow's own limits on sizes hold.
 """
 
-from __future__ import annotations
-
 import io
 import struct
 from typing import IO, Any

@@ -1,7 +1,5 @@
 """What a user can choose, and the limits in force unless others are named. Imports nothing of the package."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 MAX_PIXELS = 1 << 28  # of an image

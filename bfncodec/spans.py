@@ -1,7 +1,5 @@
 """Bytes that lie in memory or in a file, and are read where they are used."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Shared fixtures: tiny models, and small images of every kind."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Items that are no files: arrays, and images of Pillow."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

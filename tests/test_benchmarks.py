@@ -1,7 +1,5 @@
 """The tables and the plot of size against time, from made-up results: no codec runs."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Encoding of data sets on dask: workers that are killed, jobs that are started again, the bytes of one process."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

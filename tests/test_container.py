@@ -1,7 +1,5 @@
 """The .bfn container: every field is checked before anything is allocated or decoded."""
 
-from __future__ import annotations
-
 import time
 import tracemalloc
 import zlib

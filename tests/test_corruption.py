@@ -1,7 +1,5 @@
 """Damaged files: every prefix and every flipped bit gives the exact original or one BfnError."""
 
-from __future__ import annotations
-
 import io
 import random
 import tempfile

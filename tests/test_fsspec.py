@@ -1,7 +1,5 @@
 """fsspec reads and writes .bfn files as it does .gz."""
 
-from __future__ import annotations
-
 import io
 import subprocess
 import sys

@@ -3,8 +3,6 @@
 `tools/fuzz_mutants.py` and `tools/fuzz_container.py` run for as long as one likes.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 `tools/make_goldens.py` tells how they were made; `reference/decoder.py` is the second decoder.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

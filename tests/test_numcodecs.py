@@ -1,7 +1,5 @@
 """Arrays of zarr hold their chunks as .bfn files, by way of numcodecs and of zarr itself."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Pillow opens and saves .bfn files as it does others."""
 
-from __future__ import annotations
-
 import io
 import math
 import pickle

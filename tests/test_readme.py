@@ -1,7 +1,5 @@
 """READMEs and pages in docs: examples in Python run as they stand, links lead somewhere, the map names every file."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What goes in comes out, for every layout and many sizes."""
 
-from __future__ import annotations
-
 import io
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The same bytes with any number of threads, any kernel and any device; a kernel that is off by a bit is caught."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The second decoder's tables, the page's and the package's are the same, beyond what goldens reach."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

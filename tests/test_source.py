@@ -1,7 +1,5 @@
 """Rules of the source: no floats where bits are decided, and imports that point one way."""
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess

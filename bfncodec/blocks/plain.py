@@ -1,7 +1,5 @@
 """Stored and LZMA blocks <-> bytes, piece by piece."""
 
-from __future__ import annotations
-
 import io
 import lzma
 from abc import abstractmethod

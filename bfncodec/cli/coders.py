@@ -1,7 +1,5 @@
 """The work of bfncodec encode and bfncodec decode, with the imports that their --help does without."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

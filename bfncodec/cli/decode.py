@@ -1,7 +1,5 @@
 """bfncodec decode and bfncodec test."""
 
-from __future__ import annotations
-
 from collections import deque
 
 import click

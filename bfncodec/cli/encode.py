@@ -1,7 +1,5 @@
 """bfncodec encode."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import click

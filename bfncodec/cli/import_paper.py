@@ -1,7 +1,5 @@
 """bfncodec import-paper."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

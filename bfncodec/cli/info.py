@@ -1,7 +1,5 @@
 """bfncodec info."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

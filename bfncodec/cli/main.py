@@ -1,7 +1,5 @@
 """The bfncodec command. Each subcommand is imported when it is used."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """bfncodec measure."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Options that several commands share, each group as one object: declared once, checked once."""
 
-from __future__ import annotations
-
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping

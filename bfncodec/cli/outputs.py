@@ -1,7 +1,5 @@
 """What the command writes: files, which appear whole or not at all, and streams, which take what is checked."""
 
-from __future__ import annotations
-
 import io
 import os
 import shutil

@@ -1,7 +1,5 @@
 """bfncodec sample."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """bfncodec train."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps

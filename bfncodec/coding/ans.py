@@ -4,8 +4,6 @@ constriction's Categorical model reproduces integer weights w >= 1 with sum 2**2
 is given float64(w - 1); its Python interface takes floats, but nothing is rounded.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import constriction

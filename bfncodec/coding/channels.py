@@ -5,8 +5,6 @@ receives it (`receive`, the mirror of `send`) and later gives the noise back (`g
 is named by its group and step, for senders whose noise both sides know.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

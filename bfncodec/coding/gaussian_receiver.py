@@ -5,8 +5,6 @@ the noise is small, though the coder needs the bounds of only one. Here they are
 are asked for: the same integers as `GaussianSender.receiver`.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -6,8 +6,6 @@ pushed back by its sender distribution: bits the encoder took from the stack (bi
 `encode` is the mirror image of `decode`, line by line, and `draw` that of `receive`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple, Protocol, runtime_checkable

@@ -6,8 +6,6 @@ whatever is wrong with what lies there, the function is compiled again.
 NUMBA_DISABLE_JIT=1 runs everything as plain Python: the same integers, slowly.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import pickle

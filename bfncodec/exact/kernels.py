@@ -6,8 +6,6 @@ float64 products of integers are exact whatever the order of summation. What com
 products is compiled for NumPy's arrays, and shared operators for torch's.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Integer layers: int8 weights, int32 sums, requantisation by shifts, and the proof of their range."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

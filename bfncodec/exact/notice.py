@@ -1,7 +1,5 @@
 """Who is told that functions are being compiled, which takes seconds. Importing this loads no compiler."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 

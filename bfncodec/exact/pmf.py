@@ -1,7 +1,5 @@
 """What every probability mass function obeys: integer weights >= 1 that sum to 2**24."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

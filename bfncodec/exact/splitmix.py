@@ -1,7 +1,5 @@
 """A fixed stream of numbers, named by counters: the same on every machine, and nobody's secret."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

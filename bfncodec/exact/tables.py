@@ -4,8 +4,6 @@ Each table is made by integer arithmetic from a few constants that `decimal` rou
 correctly, so every machine builds the same table.
 """
 
-from __future__ import annotations
-
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from functools import cache
 

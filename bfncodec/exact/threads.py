@@ -1,7 +1,5 @@
 """How many threads there are for products, and using them for whole pieces of work instead."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager

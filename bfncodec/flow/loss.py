@@ -1,7 +1,5 @@
 """The theory of what was coded: path loss and n-step loss, in bits. Floats belong here."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

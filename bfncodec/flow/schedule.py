@@ -5,8 +5,6 @@ steps of growing accuracy, all at once, then sent exactly. One group with many s
 the paper's Bayesian Flow Network; one group a variable without noise is autoregression.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ power-of-two spacing, so that its pmf depends on x modulo the spacing alone.
 Receiver p_R(y | theta; a): the sender averaged over the output distribution.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any, overload
 

@@ -1,7 +1,5 @@
 """Input distributions: what the receiver knows of each variable by itself."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Pictures of a measurement, for people who have not read the paper. Needs matplotlib (the extra `plot`)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import IO, Any
 

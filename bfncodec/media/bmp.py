@@ -1,7 +1,5 @@
 """Uncompressed BMP files of 24 bits <-> pictures, to the last byte."""
 
-from __future__ import annotations
-
 import struct
 
 import numpy as np

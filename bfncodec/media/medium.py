@@ -1,7 +1,5 @@
 """What every medium is made of, and the metadata that pictures carry: the parts of a file around its pixels."""
 
-from __future__ import annotations
-
 import struct
 from typing import NamedTuple, Protocol
 

@@ -1,7 +1,5 @@
 """PNG files of 8 bits a channel <-> pictures, to the last pixel and chunk."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib

@@ -1,7 +1,5 @@
 """PNM files of 8 bits (P5, P6) <-> pictures, to the last byte."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Samples of a model: the decoder at work on random bits."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -4,8 +4,6 @@ A model is one safetensors file of integer tensors. Files in the wild name it by
 four bytes of the SHA-256 of the whole file, so weights and configuration count alike.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Arrays of items to train on."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Checkpoints: weights, optimiser state and the step in one safetensors file that is whole at any time."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -5,8 +5,6 @@ are averaged, so that all processes hold the same weights; the first one writes 
 kind only: weights that another processor rounds otherwise are not brought together again.
 """
 
-from __future__ import annotations
-
 import gc
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Float layers -> the integers of `layers.Linear`. Floats are allowed here: nothing here runs when coding."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ Everything random follows from (seed, step), so a checkpoint holds weights, opti
 state and the step, and nothing else: training resumes exactly.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from abc import ABC, abstractmethod

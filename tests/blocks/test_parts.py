@@ -1,7 +1,5 @@
 """Items that are larger than a part: what is kept, what streams, what damage does (rows 3, 6, 22 to 27)."""
 
-from __future__ import annotations
-
 import json
 import lzma
 import os

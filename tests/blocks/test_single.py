@@ -1,7 +1,5 @@
 """Mode single: data of the paper's models, through bfncodec.encode and decode, the command, and the module itself."""
 
-from __future__ import annotations
-
 import functools
 import json
 import time

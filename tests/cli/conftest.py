@@ -1,7 +1,5 @@
 """What tests of the command start from."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The command's own behaviour: rows 7, 10, 11, 15 to 18 of the checklist."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

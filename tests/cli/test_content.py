@@ -1,7 +1,5 @@
 """What goes into files and what comes out: rows 19 and 25 to 28 of the checklist, archives, previews, conversion."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """Files that the command reads, keeps and refuses: rows 1, 2, 5, 8, 14 of the checklist."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from pathlib import Path

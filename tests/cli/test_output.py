@@ -1,7 +1,5 @@
 """Files that the command writes, whole or not at all, and who may read them: rows 6 and 13 of the checklist."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

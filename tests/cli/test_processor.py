@@ -1,7 +1,5 @@
 """What OpenBLAS is told of the processor."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

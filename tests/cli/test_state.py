@@ -1,7 +1,5 @@
 """Any sequence of commands in a folder, full disks, and signals at any moment (checklist rows 1, 2, 5, 6, 7, 14)."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import random

@@ -1,7 +1,5 @@
 """Pipes, terminals and messages: rows 3, 4, 9, 12 of the checklist."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Where outputs go: folders that take none, pipes and devices, names of items: rows 2 to 5, 7, 14 of the checklist."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

@@ -1,7 +1,5 @@
 """Texts through the command and the API: what is coded as text, as what else, and with which model."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import lzma

@@ -1,7 +1,5 @@
 """The stack: the coder is asymmetric numeral systems, and compiled code pops from it bit by bit as it does whole."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Every kind of noisy view over a real stack, and what a transmission costs where the best model is known."""
 
-from __future__ import annotations
-
 import math
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """The account of a transmission adds up, and says how far noise may carry it."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Mixtures of logistics in integers: against float64, and on the stack as whole rows would be."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

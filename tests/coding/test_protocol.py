@@ -1,7 +1,5 @@
 """The protocol with toy models: groups and steps, and nothing about images."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

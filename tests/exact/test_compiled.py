@@ -1,7 +1,5 @@
 """What lies in the cache of compiled code may be damaged, foreign or not to be written: only time is lost."""
 
-from __future__ import annotations
-
 import io
 import os
 import resource

@@ -1,7 +1,5 @@
 """Kernels agree to the last bit; layers prove their range; the integer network is the rounded float network."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Tables are the functions that they are made for, and pmfs are integers that sum to 2**24."""
 
-from __future__ import annotations
-
 from decimal import ROUND_UP, Context, localcontext
 from fractions import Fraction
 

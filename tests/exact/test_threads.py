@@ -1,7 +1,5 @@
 """Pieces of work side by side, and what that leaves behind."""
 
-from __future__ import annotations
-
 import itertools
 import threading
 

@@ -1,7 +1,5 @@
 """Sender, receiver and input distributions of classes in integers, against arXiv:2308.07037, section 6, with m = 1."""
 
-from __future__ import annotations
-
 import math
 from decimal import localcontext
 from random import Random

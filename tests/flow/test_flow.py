@@ -1,7 +1,5 @@
 """Senders, receivers, input distributions and losses in integers, against the paper's equations in float64."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """`bfncodec measure`: every bit of a file accounted for, against the file that `encode` writes."""
 
-from __future__ import annotations
-
 import builtins
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """BMP files and pictures, byte for byte."""
 
-from __future__ import annotations
-
 import struct
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Pictures in other formats on the way out."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib

@@ -1,7 +1,5 @@
 """PNG files and pictures: what is modelled comes back whole, everything else as bytes: rows 31 to 36."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import struct

@@ -1,7 +1,5 @@
 """PNM files and pictures, byte for byte."""
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

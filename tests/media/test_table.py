@@ -1,7 +1,5 @@
 """Which files are read as images, and which are left to be coded as bytes: rows 31, 35 and 36."""
 
-from __future__ import annotations
-
 import io
 import time
 

@@ -1,7 +1,5 @@
 """Samples: random bits decoded, and the solvers on sources whose answers are known."""
 
-from __future__ import annotations
-
 import io
 import math
 from dataclasses import asdict, replace

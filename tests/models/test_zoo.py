@@ -1,7 +1,5 @@
 """Where models are looked for, and what is kept of their files."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

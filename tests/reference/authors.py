@@ -1,7 +1,5 @@
 """The authors' three networks in plain NumPy, in float64, from a table of weights by the authors' names."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -5,8 +5,6 @@ weights are read by safetensors' documented layout. NumPy holds pixels and multi
 Texts are in text.py, single blocks in paper.py, the stack and what else all need in stack.py.
 """
 
-from __future__ import annotations
-
 import bisect
 import hashlib
 import json

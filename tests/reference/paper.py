@@ -3,8 +3,6 @@
 Nothing but Python's own numbers, and nothing from bfncodec.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import struct

@@ -1,7 +1,5 @@
 """What the second decoder's parts for images and texts share: sections 1 and 5.1 to 5.3 of docs/format.md."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Callable, Sequence
 from decimal import Context, Decimal, localcontext

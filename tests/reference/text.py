@@ -3,8 +3,6 @@
 Nothing but Python's own integers, and nothing from bfncodec.
 """
 
-from __future__ import annotations
-
 import json
 import struct
 from bisect import bisect_left

@@ -1,7 +1,5 @@
 """Names and shapes of the weights in the authors' checkpoints, read off nnaisense/bayesian-flow-networks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Ways to run the command in tests, and small inputs for it."""
 
-from __future__ import annotations
-
 import io
 import os
 import select

@@ -1,7 +1,5 @@
 """Loss curves of short trainings of every kind, written as JSON: one process, or as many as torchrun starts."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable

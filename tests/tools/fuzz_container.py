@@ -7,8 +7,6 @@ is made of, so that no time is lost on the CRC: flags, two bytes of the header's
 `decoding.read` must give a BfnError, or a file that is written as the same bytes.
 """
 
-from __future__ import annotations
-
 import sys
 import zlib
 from pathlib import Path

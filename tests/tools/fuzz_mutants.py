@@ -8,8 +8,6 @@ repairs the CRC, and then every block's content must be some block's of an origi
 not what kind of file pixels are turned back into).
 """
 
-from __future__ import annotations
-
 import argparse
 import copy
 import hashlib

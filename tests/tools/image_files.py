@@ -1,7 +1,5 @@
 """Image files for tests, made by hand, and ways to look into files."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib

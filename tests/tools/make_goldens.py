@@ -8,8 +8,6 @@ so each run gives the same bytes; PNG inputs are written uncompressed, by hand.
 pixels, metadata, bytes), and for every bad one the class of the error.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """The goldens of mode single, for make_goldens.py: data of the tiny models of make_tiny_paper.py."""
 
-from __future__ import annotations
-
 import hashlib
 import struct
 import zlib

@@ -4,8 +4,6 @@ Run as `PYTHONPATH=tests python -m tools.make_tiny`; another torch version may g
 files need the committed ones for ever: a new tiny model gets a new name.
 """
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

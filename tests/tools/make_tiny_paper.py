@@ -5,8 +5,6 @@ which goldens are made with: they are kept for ever, a new one gets a new name. 
 machine rounds to the same integers.
 """
 
-from __future__ import annotations
-
 import sys
 from dataclasses import asdict
 from pathlib import Path

@@ -6,8 +6,6 @@ goldens are made with: it has seen the beginning of this project's licence. The 
 repeat themselves, so that the files pack well.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

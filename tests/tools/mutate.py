@@ -6,8 +6,6 @@ all of TESTS by default). Every operator of a module becomes a neighbour (`+` an
 so that a run goes on where the last one stopped; `--table` prints it as Markdown.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import importlib

@@ -1,7 +1,5 @@
 """One thread for torch: two that share a busy machine's cores wait for each other in small networks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

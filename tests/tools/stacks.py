@@ -1,7 +1,5 @@
 """Stacks to begin with."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from bfncodec.coding.ans import Coder

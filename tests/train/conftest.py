@@ -1,7 +1,5 @@
 """Torch computes in one thread here, see `tools.single`."""
 
-from __future__ import annotations
-
 import pytest
 from tools import single
 

@@ -1,7 +1,5 @@
 """What cannot be read for a training is one error, for arrays and for checkpoints."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

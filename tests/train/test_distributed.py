@@ -1,7 +1,5 @@
 """Training in two processes that torchrun starts: the loss curves of one process, one set of files, the same resume."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Float layers become integers on the finest grids that they fit."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """Sizes and schedules of the published models; the values are those of the authors' configs/*.yaml."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """The network of a configuration of the authors, and their U-Nets (their networks/unet_*.py)."""
 
-from __future__ import annotations
-
 import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """From what a network says to the probabilities of its output distribution, and to weights that are coded with."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

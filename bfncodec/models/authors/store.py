@@ -1,7 +1,5 @@
 """Files: the authors' checkpoints, and the safetensors models that are made of them."""
 
-from __future__ import annotations
-
 import pickle
 from dataclasses import asdict
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The authors' network of texts: a transformer of nanoGPT's design without a causal mask (their transformer.py)."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 
 import torch

@@ -6,8 +6,6 @@ in the units below; most are zero. (The heads after the trunk learn by themselve
 chosen from RATIOS.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Canvases: images with a margin, so that every causal neighbour of every pixel is an address."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Base coefficients in a file: whether they pay, and their bytes (Rice code of the change from the model's)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ The same integers as `features.features` and `features.cross_channel` give for t
 training, without arrays in between. Units are those of `features`.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any, NamedTuple
 

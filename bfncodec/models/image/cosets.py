@@ -11,8 +11,6 @@ state of its own coset around it: unknown, seen through noisy steps, or known.
 Units as in `features`: base and means in 1/16 level, features in 1/16 of the local scale.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The geometry of the `wavefront` schedule: diagonals x + 4y of N images on one canvas, without the thumbnail."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

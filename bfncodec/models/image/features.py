@@ -14,8 +14,6 @@ Units: pixels in levels; base predictions, errors and innovations in 1/16 level;
 in 1/16 of the channel's local scale (int8 range).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

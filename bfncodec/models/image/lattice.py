@@ -7,8 +7,6 @@ in the cosets they cost more than they save (benchmarks/results/choices.md), tho
 networks know how to use them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any

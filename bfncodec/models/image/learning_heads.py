@@ -9,8 +9,6 @@ extra bits; sums are exact, below 2**24 going forward and below 2**53 in the gra
 A step of size one changes a weight by its layer's rate, whatever the gradient's scale.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,8 +5,6 @@ The encoder solves it and sends the coefficients; the decoder only applies them
 exactly; the solution uses elementwise float64 operations in one fixed order.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is pushed and popped for pixels: output distributions of cosets and diagonals."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

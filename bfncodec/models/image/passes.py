@@ -1,7 +1,5 @@
 """Passes: the planes of a picture that are coded together. Imports no network, so that a header can be read fast."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import IntEnum
 

@@ -1,7 +1,5 @@
 """Planes of pictures <-> the passes that they are coded in."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

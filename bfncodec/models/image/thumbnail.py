@@ -1,7 +1,5 @@
 """The thumbnail, the first group of either schedule: its noisy steps, and what the network says of it."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from bfncodec.flow.schedule import Step, geometric

@@ -4,8 +4,6 @@ One group is the thumbnail (every STRIDE-th pixel in both directions); each grou
 is a diagonal of all images of a block, predicted in one batch from causal neighbours.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import accumulate

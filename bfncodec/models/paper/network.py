@@ -1,7 +1,5 @@
 """A small U-Net in integers, as `train.paper.network` makes it: every layer a product on gathered neighbours."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

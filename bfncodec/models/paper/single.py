@@ -4,8 +4,6 @@ Groups are items (or batches of them) that do not see each other; one stack carr
 the noise of one is paid with the bits of another.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from functools import cache

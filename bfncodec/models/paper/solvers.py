@@ -17,8 +17,6 @@ line through its last two values; the line is in log sqrt(b), taken at the middl
 at first, where sqrt(b) is not smooth: their second order is a smaller error there, not a higher power of the step.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -4,8 +4,6 @@ A spec is the `spec` of a model file's card. Everything here is exact arithmetic
 decimals with a set precision, so that every machine derives the same integer steps.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import dataclass

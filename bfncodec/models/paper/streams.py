@@ -3,8 +3,6 @@
 Both sides know the seed; a file leaves out what of it is untouched, and decoding must lead back to it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

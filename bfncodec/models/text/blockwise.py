@@ -6,8 +6,6 @@ contexts at the block's start and from theta. The last bytes of every lane are g
 byte without noise, which fill the stack. Nothing is learnt inside the file.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

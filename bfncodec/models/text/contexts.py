@@ -4,8 +4,6 @@ All arithmetic is in int64 that never leaves 63 bits, so the functions give the 
 numbers compiled and as plain Python.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

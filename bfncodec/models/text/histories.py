@@ -4,8 +4,6 @@ A history counts zeros and ones, forgets part of the older evidence when it is
 contradicted, and knows the last bit where both have occurred. State 0 is "never seen".
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

@@ -3,8 +3,6 @@
 Probabilities are of a one, 1 / 2**16; log-odds are in 1/256 nat (`exact.tables`).
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

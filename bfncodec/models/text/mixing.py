@@ -9,8 +9,6 @@ Probabilities are of a one, 1 / 2**16; opinions are log-odds in 1/256 nat (`exac
 Compiled and plain Python give the same integers.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

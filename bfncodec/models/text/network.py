@@ -4,8 +4,6 @@ Weights are int8, activations 0 .. 255, sums proved below 2**24 (`exact.layers.L
 float32 holds them exactly; here one position at a time, compiled.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

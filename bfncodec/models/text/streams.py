@@ -1,7 +1,5 @@
 """Texts <-> the streams that they are coded in, one stack each."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Floating point, in the encoder only: another machine may find other changes, whi
 machine decodes alike.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

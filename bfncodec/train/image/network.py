@@ -5,8 +5,6 @@ its activations, `forward` rounds weights and activations just as the exported i
 network does, with straight-through gradients.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Training images: folders of photographs or arrays of small images, augmented, as a pool of tiles."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A pool of tiles with their bases, from which pixels are drawn at random."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

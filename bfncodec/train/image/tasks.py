@@ -4,8 +4,6 @@ Batches follow from the step alone; other draws give other batches of the same d
 integer tensors that the exported model needs beside the network.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

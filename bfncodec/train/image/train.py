@@ -1,7 +1,5 @@
 """Training of a whole image model: the wavefront network and the coset networks, then their export."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The n-step loss of the paper in floating point."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

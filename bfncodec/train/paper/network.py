@@ -4,8 +4,6 @@ A small U-Net whose every layer is a matrix product on gathered neighbours: patc
 blocks of two convolutions on each level, one layer that sees the whole item, and back up.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Any

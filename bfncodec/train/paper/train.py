@@ -5,8 +5,6 @@ the noise that leads there. KL terms are closed forms or quadratures, so that on
 before the step scatters.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ the bytes after any number of draws; what it pays for a schedule of n steps foll
 same predictions, so one network serves every n.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path

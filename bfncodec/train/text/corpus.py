@@ -1,7 +1,5 @@
 """Texts to train on: windows drawn by kind of text, the end of every file held out."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator

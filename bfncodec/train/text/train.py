@@ -4,8 +4,6 @@ Float training, rounded to integers afterwards: there is no training with roundi
 Everything random follows from (seed, step).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The authors' published models: names and shapes, equal outputs of plain NumPy, import, refusals."""
 
-from __future__ import annotations
-
 import json
 import math
 import pickle

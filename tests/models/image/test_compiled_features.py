@@ -1,7 +1,5 @@
 """What the wavefront network sees: compiled pixel by pixel for coding, in whole batches for training."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

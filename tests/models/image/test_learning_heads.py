@@ -1,7 +1,5 @@
 """Heads that learn while coding, and changes of the network that a file brings along."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Passes of images: how they are decoded."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

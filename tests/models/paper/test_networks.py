@@ -1,7 +1,5 @@
 """The paper's models in integers against the floats that they are trained in."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import asdict, replace

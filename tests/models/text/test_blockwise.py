@@ -1,7 +1,5 @@
 """Texts in blocks of bytes through noisy steps: the network, the schedule, whole texts, and the command."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from functools import cache

@@ -1,7 +1,5 @@
 """The text model from its network to whole texts; compiled and plain Python give the same integers."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

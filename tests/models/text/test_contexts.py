@@ -1,7 +1,5 @@
 """What the text model counts by: histories of bits, and the contexts of a byte."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

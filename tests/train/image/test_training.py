@@ -1,7 +1,5 @@
 """Training of image models: what is held out, what the seed decides, parts, exact resumption, what is written."""
 
-from __future__ import annotations
-
 import shutil
 import stat
 from collections.abc import Callable, Iterator

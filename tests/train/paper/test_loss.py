@@ -1,7 +1,5 @@
 """The paper's schedules, senders and input distributions in integers, against arXiv:2308.07037 in float64."""
 
-from __future__ import annotations
-
 import math
 from decimal import ROUND_UP, Inexact, localcontext
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """Training of the paper's models: its loss against the continuous-time formulas; it learns, resumes and exports."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Texts to train on: what is held out, what is drawn how often, and which files of a folder are texts."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

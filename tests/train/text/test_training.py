@@ -1,7 +1,5 @@
 """Training of text models and of their block networks: checkpoints, what is written, the command."""
 
-from __future__ import annotations
-
 import json
 import stat
 from dataclasses import asdict
