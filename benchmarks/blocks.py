@@ -133,7 +133,7 @@ def main(data: Path, models: Path, out: Path) -> None:
         tensors = zoo.tensors(path)
         if "blocks.views" not in tensors:
             continue
-        network = blockwise.BlockNetwork(kernels.kernel("float32"), tensors)
+        network = blockwise.BlockNetwork(kernels.kernel("bytes"), tensors)
         for steps in STEPS if network.block > 1 else (0,):
             row: dict[str, Any] = {"block": network.block, "steps": steps, "bytes": 0}
             for text in texts(data).values():

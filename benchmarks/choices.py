@@ -45,7 +45,7 @@ def pushed(model: WavefrontSource | LatticeSource) -> tuple[int, Ledger]:
 
 def thumbnail_rows(crops: list[Planes]) -> list[str]:
     """Cost of the thumbnail for n noisy steps, beside the cost of as many other pixels."""
-    nets = streams.networks(zoo.find("photo"), "float32")
+    nets = streams.networks(zoo.find("photo"), "bytes")
     rows = []
     for steps in (0, 2, 4, 8):
         bits = values = rest = others = 0.0
@@ -65,7 +65,7 @@ def thumbnail_rows(crops: list[Planes]) -> list[str]:
 
 def lattice_rows(crops: list[Planes]) -> list[str]:
     """Size of the lattice schedule for n noisy steps in the first channel of the coarse levels."""
-    nets = streams.networks(zoo.find("photo"), "float32")
+    nets = streams.networks(zoo.find("photo"), "bytes")
     rows = []
     for levels in ((3,), (3, 2)):
         for steps in (0, 2, 8):
@@ -88,7 +88,7 @@ def lattice_rows(crops: list[Planes]) -> list[str]:
 
 def learning_rows(crops: list[Planes]) -> list[str]:
     """Size of the wavefront schedule with and without learning heads and with a fitted base."""
-    nets = streams.networks(zoo.find("photo"), "float32")
+    nets = streams.networks(zoo.find("photo"), "bytes")
     rows = []
     never = 1 << 60
     for name, pixels, fitted in (

@@ -36,7 +36,7 @@ class Watched:
         form = image.encode([Picture(Origin.ARRAY, Layout.RGB, pixels)], Choices("cpu")).form
         assert isinstance(form, image.Image)
         part = form.passes[0]
-        nets = streams.networks(zoo.find_hash(form.model), "float32")
+        nets = streams.networks(zoo.find_hash(form.model), "bytes")
         model: Any = streams._sink(nets, part, (1, *pixels.shape), form.schedule)
         self.coder = Coder(bytes(part.stream))
         self.means: list[NDArray[np.uint8]] = []

@@ -97,7 +97,7 @@ def run(name: str, data: Path, sender: str, steps: int, batch: int, count: int) 
 def continuous(name: str, data: Path, count: int) -> dict[str, float]:
     """Bits an item of MANY steps, from DRAWS random steps of every item, with the standard error."""
     path = MODELS / f"{name}.safetensors"
-    predictor = streams.predictor(path, "float32")
+    predictor = streams.predictor(path, "bytes")
     spec = predictor.spec
     table_ = np.zeros(256, np.int64)
     table_[list(spec.alphabet)] = np.arange(spec.levels)

@@ -40,7 +40,7 @@ def draw(model: Path, work: Path, sampler: str, steps: int, items: int, end: str
     path = stored(work, model, sampler, steps, items, end)
     if path.exists():
         return
-    predictor = streams.predictor(model, "float32")
+    predictor = streams.predictor(model, "bytes")
     start = time.perf_counter()
     made = sample.paper(predictor, items, steps, sampler, 0, end)
     seconds = time.perf_counter() - start
@@ -281,7 +281,7 @@ def main(
     path = out / "samples.json"
     results: dict[str, Row] = json.loads(path.read_text()) if path.exists() else {}
     for model in models:
-        spec = streams.predictor(model, "float32").spec
+        spec = streams.predictor(model, "bytes").spec
         for number in steps:
             for sampler in samplers:
                 for end in ends(spec, sampler):

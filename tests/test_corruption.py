@@ -192,7 +192,7 @@ def test_another_digest_is_an_error() -> None:
 
 def test_large_base_coefficients_take_little_memory(tiny: Path) -> None:
     """Bits are no objects; what is longer than any coefficients is not looked at."""
-    prior = image_streams.networks(tiny, "float32").coefficients
+    prior = image_streams.networks(tiny, "bytes").coefficients
     for size, share in ((1 << 20, 40), (1 << 24, 1)):
         data = b"\x10" + bytes(size)
         tracemalloc.start()

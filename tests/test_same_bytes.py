@@ -109,8 +109,12 @@ def test_fresh_processes_with_any_number_of_threads(
 class _LastPlaceKernel(NumpyKernel):
     """Float products one unit in the last place too small, cut to integers."""
 
+    def __init__(self) -> None:
+        super().__init__("int64")
+
     def matmul(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return np.nextafter(values.astype(np.float32) @ weights, np.float32(0)).astype(np.int32).astype(np.float32)
+        products = values.astype(np.float32) @ weights.astype(np.float32)
+        return np.nextafter(products, np.float32(0)).astype(np.int32)
 
 
 class _SlippingKernel(NumpyKernel):
@@ -123,7 +127,7 @@ class _SlippingKernel(NumpyKernel):
     def matmul(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
         exact = super().matmul(values, weights).astype(np.int64)
         lost = self.random.random(exact.shape) < 1e-3
-        return np.where(lost, exact & ~(1 << 12), exact).astype(np.float32)
+        return np.where(lost, exact & ~(1 << 12), exact).astype(np.int32)
 
 
 @pytest.mark.parametrize("wrong", [_LastPlaceKernel, _SlippingKernel])
@@ -132,20 +136,20 @@ def test_a_kernel_off_by_a_bit_is_caught(
     pixels: np.ndarray, tiny: Path, monkeypatch: pytest.MonkeyPatch, wrong: type, side: str
 ) -> None:
     """Never other pixels: wrong networks on either side end in CorruptFile."""
-    right = kernels.kernel("float32")
+    right = kernels.kernel("bytes")
     name = f"{wrong.__name__} for the {side} of {len(pixels)}"  # networks are kept by it
     monkeypatch.setattr(kernels, "kernel", lambda wanted: wrong() if wanted == name else right)
-    good = encoded(pixels, "float32", tiny)
+    good = encoded(pixels, "bytes", tiny)
     block = good if side == "decoder" else encoded(pixels, name, tiny)
     with pytest.raises(CorruptFile):
-        decoded(block, name if side == "decoder" else "float32")
-    assert np.array_equal(decoded(good, "float32"), pixels)
+        decoded(block, name if side == "decoder" else "bytes")
+    assert np.array_equal(decoded(good, "bytes"), pixels)
 
 
 @pytest.mark.gpu
 def test_cuda_writes_the_same_bytes_and_reads_them(pixels: np.ndarray, tiny: Path) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device: its bytes were not compared")
-    block = encoded(pixels, "float32", tiny)
+    block = encoded(pixels, "bytes", tiny)
     assert file_bytes(encoded(pixels, "torch-cuda", tiny)) == file_bytes(block)
     assert np.array_equal(decoded(block, "torch-cuda"), pixels)

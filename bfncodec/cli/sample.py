@@ -111,7 +111,7 @@ def _drawn(name: str, wanted: Wanted, device: str, target: str, force: bool) -> 
             return b"".join(line + b"\n" for line in samples.lines(predictor.spec, drawn)), lines
         images = samples.shown(predictor.spec, drawn)
     elif lines:
-        kernel, length = kernels.kernel("float32"), wanted.length or LENGTH
+        kernel, length = kernels.kernel("bytes"), wanted.length or LENGTH
         return samples.text(kernel, zoo.tensors(path), length, wanted.seed), lines
     else:
         kernel, items = kernels.kernel(device), wanted.items or IMAGES

@@ -1,17 +1,18 @@
 """Where integer arrays live and how integer matrix products are done.
 
 A kernel never changes a result: every product that the models ask for has sums below
-2**24 in magnitude (proved when a model is loaded, see `layers.Linear`), so float32 and
-float64 products of integers are exact whatever the order of summation. What comes between
-products is compiled for NumPy's arrays, and shared operators for torch's.
+2**24 in magnitude (proved when a model is loaded, see `layers.Linear`), so int32 holds them,
+and float32 too, whatever the order of summation. What comes between products is compiled for
+NumPy's arrays, and shared operators for torch's.
 """
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bfncodec.errors import BfnError, UnsupportedFeature
+from bfncodec.exact import products
 from bfncodec.exact.compiled import compiled
 
 SUM_LIMIT = 1 << 24
@@ -30,26 +31,45 @@ def clip(values: Array, low: Any, high: Any) -> Array:
 def _shift(sums: Array, bias: Array, shift: Array, out: Array) -> None:
     for row in range(sums.shape[0]):
         for column in range(sums.shape[1]):
-            out[row, column] = np.int64(sums[row, column]) + bias[column] >> shift[column]
+            out[row, column] = sums[row, column] + bias[column] >> shift[column]
 
 
 @compiled
 def _activate(sums: Array, bias: Array, shift: Array, out: Array) -> None:
     for row in range(sums.shape[0]):
         for column in range(sums.shape[1]):
-            value = np.int64(sums[row, column]) + bias[column] >> shift[column]
+            value = sums[row, column] + bias[column] >> shift[column]
             out[row, column] = min(max(value, 0), ACTIVATION_MAX)
 
 
-class NumpyKernel:
-    """NumPy; products in float32 BLAS (exact below 2**24), float64 BLAS (2**53) or int64, the slow reference.
+@compiled
+def _split(values: Array, low: Array, negative: Array) -> bool:
+    """Low bytes of values in -256 .. 255, and whether each is negative; True if any is."""
+    some = 0
+    for row in range(values.shape[0]):
+        for column in range(values.shape[1]):
+            value = values[row, column]
+            low[row, column] = value & 255
+            negative[row, column] = 1 if value < 0 else 0
+            some |= value
+    return some < 0
 
-    Its methods, `wide` and `widened` aside, are where NumPy and torch differ; all else is shared operators.
+
+class Packed(NamedTuple):
+    """A matrix as `products.product` wants it, and how many outputs it has."""
+
+    weights: Array
+    outputs: int
+
+
+class NumpyKernel:
+    """NumPy's arrays; products of bytes, compiled, or of int64, the slow reference.
+
+    Its methods are where NumPy and torch differ; all else is shared operators.
     """
 
-    def __init__(self, name: str = "float32") -> None:
-        self.name, self.dtype = name, np.dtype(name)
-        self.wide_dtype = np.dtype("int64" if name == "int64" else "float64")
+    def __init__(self, name: str = "bytes") -> None:
+        self.name, self.slow = name, name == "int64"
 
     def array(self, values: Any) -> Array:
         """An integer array in the kernel's home; int8 and int16 become int32."""
@@ -61,12 +81,26 @@ class NumpyKernel:
         return np.asarray(values)
 
     def weights(self, values: Array) -> Any:
-        """A matrix [out, in] made ready for `matmul`."""
-        return np.ascontiguousarray(values.T.astype(self.dtype))
+        """A matrix of bytes [out, in] made ready for `matmul`."""
+        return values.T.astype(np.int64) if self.slow else Packed(products.packed(values), len(values))
 
     def matmul(self, values: Array, weights: Any) -> Array:
-        """values [n, in] times weights [out, in]: integers [n, out] of the kernel's own type, sums below 2**24."""
-        return values.astype(self.dtype, copy=False) @ weights
+        """values [n, in] in -256 .. 255 times weights [out, in]: integers [n, out], sums below 2**24."""
+        if self.slow:
+            return (values.astype(np.int64) @ weights).astype(np.int32)
+        columns = products.GROUP * weights.weights.shape[1]
+        sums = np.empty((len(values), products.BLOCK * len(weights.weights)), np.int32)
+        if values.dtype == np.uint8 and values.shape[1] == columns and values.flags.c_contiguous:
+            products.product(values, weights.weights, sums)
+            return sums[:, : weights.outputs]
+        low, negative = np.zeros((2, len(values), columns), np.uint8)
+        some = _split(values, low, negative)
+        products.product(low, weights.weights, sums)
+        if some:  # two's complement: the sign stands for -256
+            signs = np.empty_like(sums)
+            products.product(negative, weights.weights, signs)
+            sums -= signs << 8
+        return sums[:, : weights.outputs]
 
     def shifted(self, sums: Array, bias: Array, shift: Array) -> Array:
         """sums + bias >> shift, int32 [n, out]; bias and shift int32 [out]."""
@@ -76,17 +110,9 @@ class NumpyKernel:
 
     def activated(self, sums: Array, bias: Array, shift: Array) -> Array:
         """The same, limited to 0 .. ACTIVATION_MAX, of the type that `matmul` likes best."""
-        activated = np.empty(sums.shape, self.dtype)
+        activated = np.empty(sums.shape, np.uint8)
         _activate(sums, bias, shift, activated)
         return activated
-
-    def wide(self, values: Array, weights: Array) -> Array:
-        """values [n, k] times weights [k, m]: int64 [n, m], sums below 2**53."""
-        return (self.widened(values) @ self.widened(weights)).astype(np.int64)
-
-    def widened(self, values: Array) -> Array:
-        """Values as `wide` likes them best."""
-        return values.astype(self.wide_dtype, copy=False)
 
     def concat(self, parts: list[Array]) -> Array:
         """Arrays joined along the last axis."""
@@ -142,23 +168,18 @@ def self_check(kernel: Kernel) -> None:
     columns = 256
     values = np.full((3, columns), 255, np.int32)
     values[1, ::2] = 0
-    values[2] = np.arange(columns) % 256
+    values[2] = np.arange(columns) - 128
     weights = np.full((4, columns), 127, np.int64)
     weights[1] = -128
     weights[2, ::2] = -128
     weights[3] = np.arange(columns) % 255 - 127
     got = kernel.numpy(kernel.matmul(kernel.array(values), kernel.weights(weights)))
-    good = np.array_equal(got, values.astype(np.int64) @ weights.T)
-    if isinstance(kernel, NumpyKernel):
-        large = weights.T << 16 | 1
-        left = values.astype(np.int64) << 14 | 1
-        good = good and np.array_equal(kernel.wide(left, large), left @ large)
-    if not good:
+    if not np.array_equal(got, values.astype(np.int64) @ weights.T):
         raise BfnError(f"kernel {kernel.name} failed its self-check on this machine")
 
 
-NAMES = ("float32", "float64", "int64", "torch-cpu", "torch-cuda")
-_OF_DEVICE = {"auto": "float32", "cpu": "float32", "cuda": "torch-cuda"}
+NAMES = ("bytes", "int64", "torch-cpu", "torch-cuda")
+_OF_DEVICE = {"auto": "bytes", "cpu": "bytes", "cuda": "torch-cuda"}
 
 
 def kernel(name: str) -> Kernel:
@@ -181,10 +202,3 @@ def _checked(name: str) -> Kernel:
     chosen = TorchKernel(name.removeprefix("torch-")) if name.startswith("torch-") else NumpyKernel(name)
     self_check(chosen)
     return chosen
-
-
-def host(chosen: Kernel) -> NumpyKernel:
-    """The kernel itself if its arrays are NumPy's, otherwise one whose are."""
-    own = chosen if isinstance(chosen, NumpyKernel) else kernel("float32")
-    assert isinstance(own, NumpyKernel)
-    return own

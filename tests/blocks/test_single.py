@@ -376,7 +376,7 @@ def float_model(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("float_model", authors_names.TINY, indirect=True)
 def test_models_in_floating_point_are_told(float_model: Path, tmp_path: Path) -> None:
     """They code and decode here, and each command says that it may be only here."""
-    spec = paper_streams.predictor(float_model, "float32").spec
+    spec = paper_streams.predictor(float_model, "bytes").spec
     drawn = np.random.default_rng(0).integers(0, spec.levels, 2 * spec.size)
     data = np.frombuffer(spec.alphabet, np.uint8)[drawn].tobytes() + b"z"
     source, target = tmp_path / "data", tmp_path / "data.bfn"

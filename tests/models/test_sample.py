@@ -205,7 +205,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_integer_network_is_sampled(kind: str, networks: Path) -> None:
     spec = SPECS[kind]
     tensors = zoo.tensors(networks / f"{kind}.safetensors")
-    predictor = single.Predictor(kernels.kernel("float32"), tensors, spec)
+    predictor = single.Predictor(kernels.kernel("bytes"), tensors, spec)
     for sampler in ("bfn", *solvers.SOLVERS):
         made = sample.paper(predictor, 10, 3, sampler)
         assert made.shape == (10, spec.size) and made.max() < spec.levels and len(np.unique(made)) > 1

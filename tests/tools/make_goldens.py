@@ -244,7 +244,7 @@ def archive_inputs() -> dict[str, Input]:
 
 def hand_made(pixels: Pixels, pace: int, change: bool, shift_base: bool) -> bytes:
     """A file of one pass with a pace, changes of biases, and coefficients that are not the model's."""
-    nets = image_streams.networks(zoo.find(MODEL), "float32")
+    nets = image_streams.networks(zoo.find(MODEL), "bytes")
     height, width, channels = pixels.shape
     coefficients = nets.coefficients.copy()
     if shift_base:
@@ -294,7 +294,7 @@ def in_blocks(data: bytes, lanes: int, steps: int, quiet: int) -> bytes:
 def block_streams(data: bytes, lanes: int, steps: int, quiet: int) -> list[bytes]:
     streams = []
     values = np.frombuffer(data, np.uint8)
-    network = text_streams._block_network(zoo.find(TEXT_MODEL), "float32")
+    network = text_streams._block_network(zoo.find(TEXT_MODEL), "bytes")
     for part in text_streams.block_parts(len(data)):
         coder = Coder()
         model = Blockwise(network, len(part), lanes, steps, quiet, values[part.start : part.stop])

@@ -69,7 +69,7 @@ def taught() -> dict[str, np.ndarray]:
     made["blocks.last.shift"][:] = 7
     made["blocks.last.bias"] = np.tile(units, 2) << 7
     memory = memory_text.fresh(made, text, bytewise.slot_bits(len(text)))
-    bytewise.dry_run(network.load(kernels.kernel("float32"), made), memory, text)
+    bytewise.dry_run(network.load(kernels.kernel("bytes"), made), memory, text)
     return made | memory_text.exported(memory)
 
 

@@ -84,7 +84,7 @@ def test_sums_of_bounded_layers_stay_below_the_limit(
     for values in (extreme, -extreme):
         sums = values @ layer.integers.weight.T + layer.integers.bias
         assert abs(sums).max() < SUM_LIMIT
-        for name in ("float32", "torch-cpu"):
+        for name in ("bytes", "torch-cpu"):
             kernel = kernels.kernel(name)
             other = Linear(kernel, tensors, "a", np.full(columns, bound, np.int64))
             got = kernel.numpy(other(kernel.array(values.astype(np.int32))))

@@ -66,7 +66,7 @@ def frame(height: int, width: int, coefficients: Ints) -> Frame:
 
 @cache
 def _scales() -> features.Scales:
-    return features.Scales(kernels.kernel("float32"))
+    return features.Scales(kernels.kernel("auto"))
 
 
 @compiled
@@ -231,8 +231,9 @@ def cross_channel(
 ) -> None:
     """What the values of earlier channels tell of `channel`, R (1) or B (2).
 
-    values: [n, channels], those of `channel` and after are not used; writes two head inputs a pixel to
-    inputs [n, 2] (those that are new for this channel) and the shift of the mean to int64 [n].
+    values: [n, channels], those of `channel` and after are not used; writes two head inputs a pixel,
+    those that are new for this channel, to uint8 [n, 2], the first with 128 added, and the shift of
+    the mean to int64 [n].
     """
     error = np.empty(3, np.int64)
     for number in range(len(values)):
@@ -241,7 +242,7 @@ def cross_channel(
         decorrelate(frame.cross, error)
         innovation = _scaled(error[channel - 1], frame.reciprocal[scale_steps[number, channel - 1]])
         innovation = _limited(innovation, FEATURE_LIMIT)
-        inputs[number, 0], inputs[number, 1] = innovation, abs(innovation)
+        inputs[number, 0], inputs[number, 1] = innovation + 128, abs(innovation)
         shift[number] = error[0] * frame.cross[channel - 1] >> 6
         if channel == 2:
             shift[number] += error[1] * frame.cross[2] >> 6

@@ -4,7 +4,7 @@ The last two layers of the wavefront network start from the model's weights and 
 step of gradient descent after every LEARN_PIXELS pixels (2**pace times as often), on the
 cost of the pixels just coded; beyond four megapixels after some of these runs only.
 Gradients are averaged and divided by their root mean square. Weights are kept with FINE
-extra bits; sums are exact, below 2**24 going forward and below 2**53 in the gradients.
+extra bits. Products are those of `exact.products`, of bytes: a weight is two, a gradient three.
 
 A step of size one changes a weight by its layer's rate, whatever the gradient's scale.
 """
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from bfncodec.coding.mixtures import Mixtures
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.compiled import compiled
-from bfncodec.exact.kernels import ACTIVATION_MAX, SUM_LIMIT, NumpyKernel, clip
+from bfncodec.exact.kernels import ACTIVATION_MAX, SUM_LIMIT, clip
 from bfncodec.exact.layers import Linear, LocalNetwork
+from bfncodec.exact.products import BLOCK, GROUP, packed, product
 
 Ints = NDArray[Any]
 
@@ -38,6 +39,8 @@ _GRADIENT_MAX = 1 << 17
 _ALIGN_MAX = 12
 _INNER_BITS = 8
 _INNER_MAX = 1 << 22
+_PLANES = 3  # bytes of a gradient
+_LIFT = 128  # of inputs that may be negative
 _SUM_SHIFT = 6
 _SUM_MAX = 1 << 30
 
@@ -68,27 +71,42 @@ class _Layer:
 
 
 class _Head(_Layer):
-    """The larger layer, whose products are done by a kernel."""
+    """The larger layer. lifted: columns whose inputs have _LIFT added."""
 
-    def __init__(self, kernel: NumpyKernel, layer: Linear, constant: int, rates: Ints, memory: int) -> None:
-        self.kernel = kernel
+    def __init__(self, layer: Linear, constant: int, lifted: list[int], rates: Ints, memory: int) -> None:
         if (layer.integers.weight.shape[1] + 1) * ACTIVATION_MAX * 128 >= SUM_LIMIT:
             raise CorruptFile("the model's heads have too many inputs")
+        self.lifted = lifted
         super().__init__(layer, constant, rates, memory)
 
     def _round(self) -> None:
-        """High and low bytes side by side: two products whose sums stay below 2**24 cost less than one of 2**53."""
+        """High and low bytes side by side."""
         super()._round()
         high = self.used + 128 >> 8
-        self.weights = self.kernel.weights(np.concatenate([high, self.used - (high << 8)]))
+        self.weights = packed(np.concatenate([high, self.used - (high << 8)]))
+        self.offset = self.bias - _LIFT * self.used[:, self.lifted].sum(axis=1)
 
     def __call__(self, values: Ints, out: Ints) -> None:
-        """Integers [n, in + 1] -> activations [n, out], written to `out`."""
-        _join(self.kernel.matmul(values, self.weights), self.bias, self.shift, out)
+        """Inputs uint8 [n, in + 1 or more] -> activations uint8 [n, out], written to `out`."""
+        sums = np.empty((len(values), BLOCK * len(self.weights)), np.int32)
+        product(values, self.weights, sums)
+        _join(sums, self.offset, self.shift, out)
+
+    def gradient(self, inner: Ints, inputs: Ints) -> Ints:
+        """int64 [out, in + 1] of gradients of the outputs int64 [n, out] and inputs uint8 [columns, n]."""
+        units, columns = self.used.shape
+        planes = np.empty((-(-_PLANES * units // BLOCK), inputs.shape[1] // GROUP, BLOCK, GROUP), np.int8)
+        _cut(inner, planes)
+        sums = np.empty((columns, BLOCK * len(planes)), np.int32)
+        product(inputs[:columns], planes, sums)
+        bytes_ = sums[:, : _PLANES * units].astype(np.int64).reshape(columns, _PLANES, units)
+        whole = (bytes_ << 8 * np.arange(_PLANES)[:, None]).sum(axis=1).T.copy()
+        whole[:, self.lifted] -= _LIFT * inner.sum(axis=0)[:, None]
+        return whole
 
 
 class _Out(_Layer):
-    """The last layer, too small for a kernel."""
+    """The last layer, too small for products of bytes."""
 
     def __init__(self, layer: Linear, constant: int, rates: Ints, memory: int) -> None:
         super().__init__(layer, constant, rates, memory)
@@ -113,6 +131,52 @@ def _dense(values: Ints, weight: Ints, bias: Ints, shift: Ints, out: Ints) -> No
             for column in range(values.shape[1]):
                 total += one[column] * weight[unit, column]
             out[row, unit] = total >> shift[unit]
+
+
+@compiled
+def _cut(inner: Ints, planes: Ints) -> None:
+    """The bytes of gradients [n, units], low to high, as weights packed for `product`: plane after plane of units."""
+    planes[:] = 0
+    for row in range(inner.shape[0]):
+        for unit in range(inner.shape[1]):
+            left = inner[row, unit]
+            for plane in range(_PLANES):
+                low = ((left + 128) & 255) - 128
+                left = (left - low) >> 8
+                output = plane * inner.shape[1] + unit
+                planes[output // BLOCK, row // GROUP, output % BLOCK, row % GROUP] = low
+
+
+@compiled
+def _back(gradient: Ints, weights: Ints, hidden: Ints, shift: int, inner: Ints) -> None:
+    """Gradients [n, outputs] of the last layer -> limited ones [n, units] of its inputs.
+
+    None where a unit is at either end of its range.
+    """
+    units = inner.shape[1]
+    for row in range(inner.shape[0]):
+        inner[row] = 0
+        for output in range(gradient.shape[1]):
+            factor = gradient[row, output]
+            for unit in range(units):
+                inner[row, unit] += factor * weights[output, unit]
+        for unit in range(units):
+            value = min(max(inner[row, unit] >> shift, -_INNER_MAX), _INNER_MAX)
+            inner[row, unit] = value if 0 < hidden[row, unit] < ACTIVATION_MAX else 0
+
+
+@compiled
+def _outer(gradient: Ints, hidden: Ints, out: Ints) -> None:
+    """gradient [n, outputs] transposed times hidden [n, units]: int64 [outputs, units]."""
+    one = np.empty(out.shape[1], np.int64)
+    out[:] = 0
+    for row in range(gradient.shape[0]):
+        for unit in range(out.shape[1]):
+            one[unit] = hidden[row, unit]
+        for output in range(gradient.shape[1]):
+            factor = gradient[row, output]
+            for unit in range(out.shape[1]):
+                out[output, unit] += factor * one[unit]
 
 
 @compiled
@@ -143,36 +207,26 @@ def _descend(
             fine[row, column] -= min(max(step, -limit), limit)
 
 
-@compiled
-def _through(inner: Ints, hidden: Ints, shift: int) -> None:
-    """Gradients of hidden units: limited, and none where the unit is at either end of its range."""
-    for row in range(inner.shape[0]):
-        for column in range(inner.shape[1]):
-            active = 0 < hidden[row, column] < ACTIVATION_MAX
-            value = min(max(np.int64(inner[row, column]) >> shift, -_INNER_MAX), _INNER_MAX)
-            inner[row, column] = value if active else 0
-
-
 class OnlineHeads:
     """The heads of a `LocalNetwork` for one image or block, and what they remember of coded pixels; see the module.
 
     They run on the CPU, wherever the trunk does. size: pixels between two steps at most.
     """
 
-    def __init__(self, kernel: NumpyKernel, network: LocalNetwork, pace: int, size: int = 0) -> None:
-        self.kernel = kernel
+    def __init__(self, network: LocalNetwork, pace: int, size: int = 0) -> None:
         memory = MEMORY << pace
         width, head = network.width, len(network.heads[0].integers.bias)
         self.mixtures = len(network.outs[0].integers.bias) // 3
         rates = np.repeat(np.array(OUT_RATES, np.int64), self.mixtures) >> pace
         inner = np.full(head, HEAD_RATE >> pace, np.int64)
-        self.heads = [_Head(kernel, one, width, inner, memory) for one in network.heads]
+        # The trunk's activations, the constant, then two inputs that each channel gives to those after it.
+        self.columns = [width + 1 + more for more in network.extra]
+        lifted = [list(range(width + 1, columns, 2)) for columns in self.columns]
+        self.heads = [_Head(one, width, those, inner, memory) for one, those in zip(network.heads, lifted, strict=True)]
         self.outs = [_Out(one, head, rates, memory) for one in network.outs]
         self.weights = np.repeat(np.array(_OUT_WEIGHTS, np.int64), self.mixtures)
-        # The trunk's activations, the constant, then what channels tell of those after them.
-        self.columns = [width + 1 + more for more in network.extra]
-        self.inputs = np.zeros((size, max(self.columns)), kernel.dtype)
-        self.hidden = np.empty((3, size, head + 1), kernel.dtype)
+        self.inputs = np.zeros((size, -(-max(self.columns) // GROUP) * GROUP), np.uint8)
+        self.hidden = np.empty((3, size, head + 1), np.uint8)
         self.raw = np.empty((3, size, 3 * self.mixtures), np.int64)
         self.parts = np.empty((3, size, self.mixtures, 4), np.int32)
         self.values = np.empty((3, size), np.int64)
@@ -187,13 +241,13 @@ class OnlineHeads:
         return rows
 
     def cross_inputs(self, channel: int, rows: slice) -> Ints:
-        """The two inputs [n, 2] that the channel before `channel` gives, to be written."""
+        """The two inputs uint8 [n, 2] that the channel before `channel` gives, to be written: lifted, and as it is."""
         return self.inputs[rows, self.columns[channel] - 2 : self.columns[channel]]
 
     def output(self, channel: int, rows: slice) -> NDArray[np.int64]:
         """Mixture parameters int64 [n, 3 * mixtures] of a channel."""
         hidden, raw = self.hidden[channel, rows], self.raw[channel, rows]
-        self.heads[channel](self.inputs[rows, : self.columns[channel]], hidden[:, :-1])
+        self.heads[channel](self.inputs[rows], hidden[:, :-1])
         self.outs[channel](hidden, raw)
         return raw
 
@@ -205,23 +259,31 @@ class OnlineHeads:
     def end(self, channels: int, *, learn: bool) -> None:
         """Forget all that is remembered, with a step of both layers of all channels before that, or without one."""
         if learn:
-            inputs = self.kernel.widened(self.inputs[: self.count])
+            inputs = self.turned()
             for channel in range(channels):
                 seen = Mixtures.of(self.parts[channel, : self.count])
                 logs = self.raw[channel, : self.count, 2 * self.mixtures :]
                 self.learn(channel, inputs, seen.gradients(self.values[channel, : self.count], logs))
         self.count = 0
 
+    def turned(self) -> Ints:
+        """Remembered inputs uint8 [columns, count], filled with zeros to a multiple of GROUP."""
+        turned = np.zeros((self.inputs.shape[1], -(-self.count // GROUP) * GROUP), np.uint8)
+        turned[:, : self.count] = self.inputs[: self.count].T
+        return turned
+
     def learn(self, channel: int, inputs: Ints, gradient: Ints) -> None:
         """One step of both layers.
 
-        inputs: those remembered, made ready for `wide`; gradient: int64 [count, 3 * mixtures],
-        as `Mixtures.gradients` gives it.
+        inputs: those remembered, `turned`; gradient: int64 [count, 3 * mixtures], as
+        `Mixtures.gradients` gives it.
         """
-        wide, hidden = self.kernel.wide, self.hidden[channel, : self.count]
+        hidden = self.hidden[channel, : self.count]
         gradient = clip(gradient * self.weights, -_GRADIENT_MAX, _GRADIENT_MAX)
         out, head = self.outs[channel], self.heads[channel]
-        inner = wide(gradient, out.used[:, :-1] << out.align)
-        _through(inner, hidden, out.inner_shift)
-        out.learn(wide(gradient.T, hidden))
-        head.learn(wide(inner.T, inputs[:, : self.columns[channel]]))
+        inner = np.empty((self.count, hidden.shape[1] - 1), np.int64)
+        _back(gradient, out.used << out.align, hidden, out.inner_shift, inner)
+        outer = np.empty_like(out.used)
+        _outer(gradient, hidden, outer)
+        out.learn(outer)
+        head.learn(head.gradient(inner, inputs))

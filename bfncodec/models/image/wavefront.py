@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.coding.protocol import Pushable
-from bfncodec.exact import kernels, threads
+from bfncodec.exact import threads
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import AnyTheta
 from bfncodec.models.image import canvas, compiled_features, features, learning_heads, linear
@@ -55,7 +55,7 @@ class Wavefront:
         learns = pace != learning_heads.FIXED
         self.chunks = list(self.diagonals.chunks(learning_heads.LEARN_PIXELS >> (pace if learns else 0)))
         most = max((sum(sizes[group - 1] for group in chunk) for chunk in self.chunks), default=0)
-        self.heads = OnlineHeads(kernels.host(networks.kernel), networks.pixel, pace, most)
+        self.heads = OnlineHeads(networks.pixel, pace, most)
         every = max(1, self.height * self.width >> LEARN_ALL_BITS)
         # By the last group of every chunk: whether the heads take a step after it.
         self.learns = {chunk[-1]: learns and number % every == 0 for number, chunk in enumerate(self.chunks)}
@@ -63,7 +63,7 @@ class Wavefront:
     def look(self, pixels: NDArray[np.int64]) -> Seen:
         """What the network sees of pixels at canvas addresses, all of whose neighbours are known."""
         kernel, count = self.networks.kernel, len(pixels)
-        inputs = np.empty((count, features.FEATURES), self.heads.kernel.dtype)
+        inputs = np.empty((count, features.FEATURES), np.int32)
         base, steps = np.empty((count, 3), np.int64), np.empty((count, 3), np.int64)
         compiled_features.look(self.frame, *self.canvases, pixels, inputs, base, steps)
         return Seen(pixels, kernel.numpy(self.networks.pixel.trunk(kernel.array(inputs))), base, steps)

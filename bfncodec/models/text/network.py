@@ -1,7 +1,7 @@
 """The static part of the text model: embedding rows -> integer weights of the next byte's 256 values.
 
-Weights are int8, activations 0 .. 255, sums proved below 2**24 (`exact.layers.Linear`), so
-float32 holds them exactly; here one position at a time, compiled.
+Weights are int8, activations 0 .. 255, sums proved below 2**24 (`exact.layers.Linear`); here
+one position at a time, compiled.
 """
 
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from bfncodec.errors import CorruptFile
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import ACTIVATION_MAX, Kernel
 from bfncodec.exact.layers import INPUT_MAX, Linear, Tensors
+from bfncodec.exact.products import BLOCK, packed, product
 from bfncodec.exact.tables import exp_negative
 from bfncodec.models.text import contexts
 
@@ -20,14 +21,15 @@ Array = NDArray[Any]
 
 LOGIT_STEPS = 64  # steps per nat of the logits
 TAIL = 12 * LOGIT_STEPS  # differences to the largest logit are cut here: e**-12
+_LIFT = 128  # of embeddings, to bytes without a sign
 
 
 class Layers(NamedTuple):
     """The network's numbers, for compiled code."""
 
     table: Array  # int8 [ROWS, dimensions]
-    weights: tuple[Array, ...]  # int8 [in, out] each
-    biases: tuple[Array, ...]  # int32 [out], rounding included
+    weights: tuple[Array, ...]  # int8, packed
+    biases: tuple[Array, ...]  # int32 [out], rounding included; the first one for inputs with _LIFT added
     shifts: tuple[Array, ...]  # int32 [out]
     exponentials: Array  # int64 [TAIL + 1], 2**16 and down
 
@@ -40,10 +42,11 @@ def load(kernel: Kernel, tensors: Tensors) -> Layers:
     numbers = [layer.integers for layer in three(kernel, tensors, "text", contexts.CONTEXTS * table.shape[1])]
     if len(numbers[-1].bias) != 256:
         raise CorruptFile("the model's last layer does not have 256 outputs")
+    lifted = [numbers[0].bias - _LIFT * numbers[0].weight.sum(axis=1), *(layer.bias for layer in numbers[1:])]
     return Layers(
         np.ascontiguousarray(table),
-        tuple(np.ascontiguousarray(layer.weight.T.astype(np.int8)) for layer in numbers),
-        tuple(layer.bias.astype(np.int32) for layer in numbers),
+        tuple(packed(layer.weight) for layer in numbers),
+        tuple(bias.astype(np.int32) for bias in lifted),
         tuple(layer.shift.astype(np.int32) for layer in numbers),
         exponentials(),
     )
@@ -64,45 +67,22 @@ def exponentials() -> NDArray[np.int64]:
 
 
 @compiled
-def _dense(values: Array, weights: Array, bias: Array, shift: Array) -> Array:
-    """values [m] @ weights [m, k] + bias >> shift, int32 [k]; four inputs at a time."""
-    size = len(bias)
-    sums, out = np.zeros(size, np.float32), np.empty(size, np.int32)
-    index = 0
-    while index + 3 < len(values):
-        one, two = np.float32(values[index]), np.float32(values[index + 1])
-        three, four = np.float32(values[index + 2]), np.float32(values[index + 3])
-        for column in range(size):
-            sums[column] += (
-                one * np.float32(weights[index, column])
-                + two * np.float32(weights[index + 1, column])
-                + three * np.float32(weights[index + 2, column])
-                + four * np.float32(weights[index + 3, column])
-            )
-        index += 4
-    for rest in range(index, len(values)):
-        one = np.float32(values[rest])
-        for column in range(size):
-            sums[column] += one * np.float32(weights[rest, column])
-    for column in range(size):
-        out[column] = (np.int32(sums[column]) + bias[column]) >> shift[column]
-    return out
-
-
-@compiled
 def predict(layers: Layers, rows: Array, out: Array) -> None:
     """Weights >= 1 of the 256 values of the next byte, int64 [256], from its rows int [CONTEXTS]."""
-    dimensions = layers.table.shape[1]
-    values = np.empty(len(rows) * dimensions, np.int32)
-    for index in range(len(rows)):
-        row = layers.table[rows[index]]
-        for column in range(dimensions):
-            values[index * dimensions + column] = row[column]
+    dimensions, at = layers.table.shape[1], 0
+    values = np.zeros((1, -(-len(rows) * dimensions // 4) * 4), np.uint8)
+    for row in rows:
+        for value in layers.table[row]:
+            values[0, at] = int(value) + _LIFT
+            at += 1
     for number in range(3):
-        if number:
-            for index in range(len(values)):
-                values[index] = min(max(values[index], 0), ACTIVATION_MAX)
-        values = _dense(values, layers.weights[number], layers.biases[number], layers.shifts[number])
-    top = values.max()
+        bias, shift = layers.biases[number], layers.shifts[number]
+        sums = np.empty((1, BLOCK * len(layers.weights[number])), np.int32)
+        product(values, layers.weights[number], sums)
+        shifted = (sums[0, : len(bias)] + bias) >> shift
+        values = np.zeros((1, sums.shape[1]), np.uint8)
+        for index in range(len(bias)):
+            values[0, index] = min(max(shifted[index], 0), ACTIVATION_MAX)
+    top = shifted.max()
     for value in range(256):
-        out[value] = layers.exponentials[min(top - values[value], TAIL)] + 1
+        out[value] = layers.exponentials[min(top - shifted[value], TAIL)] + 1

@@ -111,4 +111,4 @@ def _block_network(path: Path, kernel: str) -> BlockNetwork:
 
 
 def _bytewise(path: Path, values: Bytes, lanes: int) -> Bytewise:
-    return Bytewise(kernels.kernel("float32"), zoo.tensors(path), values, lanes)
+    return Bytewise(kernels.kernel("bytes"), zoo.tensors(path), values, lanes)

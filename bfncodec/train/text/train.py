@@ -167,7 +167,7 @@ class TextTraining(Training[TextPlan]):
     @torch.no_grad()
     def start_from(self, tensors: Tensors) -> None:
         """Take the weights of an exported model: fine-tuning. BfnError if its sizes are others than the plan's."""
-        layers, plan = network.load(kernels.kernel("float32"), tensors), self.plan
+        layers, plan = network.load(kernels.kernel("bytes"), tensors), self.plan
         sizes = layers.table.shape[1], len(layers.biases[0]), len(layers.biases[1])
         if sizes != (plan.dimensions, plan.width, plan.hidden):
             raise BfnError("the model to start from has other widths than the one to train")
@@ -220,7 +220,7 @@ def learn_mixing(
     start: a model whose mixing weights to start from.
     """
     rng = np.random.default_rng([plan.seed, 1 << 40])
-    layers = network.load(kernels.kernel("float32"), tensors)
+    layers = network.load(kernels.kernel("bytes"), tensors)
     learnt: dict[str, Any] = {}
     bits, size = 0.0, 0
     for number in range(pieces):

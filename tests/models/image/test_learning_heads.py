@@ -11,7 +11,6 @@ from bfncodec.blocks.image import Image
 from bfncodec.coding.mixtures import Mixtures
 from bfncodec.container import Block
 from bfncodec.errors import CorruptFile
-from bfncodec.exact import kernels
 from bfncodec.exact.pmf import TOTAL_BITS
 from bfncodec.models.image import bias_changes, learning_heads, streams, wavefront
 from bfncodec.models.image.learning_heads import OnlineHeads
@@ -23,22 +22,29 @@ from bfncodec.presets import Choices
 
 @pytest.fixture
 def nets(tiny: Path) -> Networks:
-    return streams.networks(tiny, "float32")
+    return streams.networks(tiny, "bytes")
 
 
 @pytest.fixture
 def activations() -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(3)
-    return random.integers(0, 256, (2000, 16)).astype(np.int32), random.integers(-127, 128, (2000, 4)).astype(np.int32)
+    cross = random.integers(-127, 128, (2000, 4)).astype(np.int32)
+    cross[:, 1::2] = abs(cross[:, ::2])
+    return random.integers(0, 256, (2000, 16)).astype(np.int32), cross
+
+
+def lifted(cross: np.ndarray) -> np.ndarray:
+    """An innovation and its size [n, 2] as heads take them."""
+    return cross + [128, 0]
 
 
 def remembering(nets: Networks, activations: tuple[np.ndarray, np.ndarray], pace: int = 0) -> OnlineHeads:
     """Heads that have taken all pixels, with what is told of channels."""
     seen, cross = activations
-    heads = OnlineHeads(kernels.host(nets.kernel), nets.pixel, pace, len(seen))
+    heads = OnlineHeads(nets.pixel, pace, len(seen))
     rows = heads.begin(seen)
     for channel in (1, 2):
-        heads.cross_inputs(channel, rows)[:] = cross[:, 2 * channel - 2 : 2 * channel]
+        heads.cross_inputs(channel, rows)[:] = lifted(cross[:, 2 * channel - 2 : 2 * channel])
     return heads
 
 
@@ -52,11 +58,11 @@ def test_heads_start_as_the_model_has_them(nets: Networks, activations: tuple[np
 
 def test_pixels_come_in_any_number_of_batches(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
     seen, cross = activations
-    whole, parts = remembering(nets, activations), OnlineHeads(kernels.host(nets.kernel), nets.pixel, 0, len(seen))
+    whole, parts = remembering(nets, activations), OnlineHeads(nets.pixel, 0, len(seen))
     for start in range(0, len(seen), 300):
         rows = parts.begin(seen[start : start + 300])
-        parts.cross_inputs(2, rows)[:] = cross[rows, 2:]
-        parts.cross_inputs(1, rows)[:] = cross[rows, :2]
+        parts.cross_inputs(2, rows)[:] = lifted(cross[rows, 2:])
+        parts.cross_inputs(1, rows)[:] = lifted(cross[rows, :2])
         assert np.array_equal(parts.output(2, rows), whole.output(2, rows))
 
 
@@ -65,7 +71,7 @@ def test_learning_lowers_the_cost_of_what_comes_again(
 ) -> None:
     seen, _ = activations
     values = np.random.default_rng(4).normal(100, 2, len(seen)).round().astype(np.int64)
-    heads = OnlineHeads(kernels.host(nets.kernel), nets.pixel, 0, len(seen))
+    heads = OnlineHeads(nets.pixel, 0, len(seen))
     costs = []
     for _ in range(60):
         rows = heads.begin(seen)
@@ -84,7 +90,7 @@ def test_learning_lowers_the_cost_of_what_comes_again(
 
 
 def test_steps_at_the_ends_of_every_range_agree_with_unlimited_integers(nets: Networks) -> None:
-    layer = OnlineHeads(kernels.host(nets.kernel), nets.pixel, 0).outs[0]
+    layer = OnlineHeads(nets.pixel, 0).outs[0]
     gradient = np.full(layer.fine.shape, (1 << 45) - 1, np.int64)
     gradient[::2] *= -1
     start = layer.fine.astype(object)
@@ -100,18 +106,29 @@ def test_steps_at_the_ends_of_every_range_agree_with_unlimited_integers(nets: Ne
     assert np.array_equal(layer.fine.astype(object), start - step)
 
 
-def test_every_kernel_learns_alike(tiny: Path, activations: tuple[np.ndarray, np.ndarray]) -> None:
-    seen, _ = activations
-    gradient = np.random.default_rng(5).integers(-(1 << 17), 1 << 17, (len(seen), 6))
-    learnt = []
-    for name in ("float32", "float64", "int64", "torch-cpu"):
-        heads = remembering(streams.networks(tiny, name), activations, 1)
-        for _ in range(3):
-            heads.output(1, slice(0, len(seen)))
-            heads.learn(1, heads.kernel.widened(heads.inputs), gradient)
-        learnt.append([part[1].fine for part in (heads.heads, heads.outs)])
-    for other in learnt[1:]:
-        assert all(np.array_equal(a, b) for a, b in zip(learnt[0], other, strict=True))
+def test_gradients_are_exact_sums(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
+    """Of the larger layer, by plain int64 products of all that its inputs stand for; at the ends of their range too."""
+    heads = remembering(nets, activations)
+    inner = np.random.default_rng(5).integers(-(1 << 22), (1 << 22) + 1, (2000, len(heads.heads[2].used)))
+    inner[:5], inner[5:10] = 1 << 22, -(1 << 22)
+    values = heads.inputs[:, : heads.columns[2]].astype(np.int64)
+    values[:, -4::2] -= 128
+    assert np.array_equal(heads.heads[2].gradient(inner, heads.turned()), inner.T @ values)
+
+
+def test_gradients_of_the_last_layer(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
+    heads = remembering(nets, activations)
+    heads.output(1, slice(0, 2000))
+    hidden = heads.hidden[1].astype(np.int64)
+    gradient = np.random.default_rng(5).integers(-(1 << 17), 1 << 17, (2000, len(heads.outs[1].used)))
+    outer = np.empty_like(heads.outs[1].used)
+    learning_heads._outer(gradient, heads.hidden[1], outer)
+    assert np.array_equal(outer, gradient.T @ hidden)
+    inner = np.empty((2000, hidden.shape[1] - 1), np.int64)
+    weights = heads.outs[1].used
+    learning_heads._back(gradient, weights, heads.hidden[1], 3, inner)
+    wanted, units = (gradient @ weights[:, :-1] >> 3).clip(-(1 << 22), 1 << 22), hidden[:, :-1]
+    assert np.array_equal(inner, np.where((units > 0) & (units < 255), wanted, 0))
 
 
 def test_changes_pack_and_unpack(nets: Networks) -> None:

@@ -17,7 +17,7 @@ from bfncodec.models.image.wavefront import WavefrontSource
 def test_decoding_takes_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Products of a diagonal are so small that threads spin beside each other: tenfold on a busy machine."""
     planes = np.random.default_rng(0).integers(0, 256, (1, 24, 32, 3), dtype=np.uint8)
-    nets = streams.networks(zoo.find("small"), "float32")
+    nets = streams.networks(zoo.find("small"), "bytes")
     part = streams.encode_pass(nets, planes, Schedule.WAVEFRONT)
     counts = []
     decode = protocol.decode
@@ -36,7 +36,7 @@ def test_decoding_takes_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_outputs_of_a_source_may_be_asked_for_in_any_order_and_again() -> None:
     """Whoever measures asks as often as whoever encodes."""
     planes = np.random.default_rng(1).integers(0, 256, (1, 16, 24, 3), dtype=np.uint8)
-    nets = streams.networks(zoo.find("small"), "float32")
+    nets = streams.networks(zoo.find("small"), "bytes")
     source = WavefrontSource(nets, planes, nets.coefficients)
     spans = list(source.spans())[1:]
     forward = [source.output(span, None).costs() for span in spans]

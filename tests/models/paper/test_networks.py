@@ -103,7 +103,7 @@ def test_integer_network_is_the_float_network(name: str, step: int) -> None:
 @every
 def test_outputs_heed_inputs_and_time(name: str) -> None:
     spec, (_, tensors) = SPECS[name], made(name)
-    network = GridNetwork(kernels.kernel("float32"), tensors, spec)
+    network = GridNetwork(kernels.kernel("bytes"), tensors, spec)
     inputs = np.random.default_rng(4).integers(-100, 101, (2, *spec.shape[:2], spec.inputs))
     first = network(inputs, time_inputs(2, 10))
     assert not np.array_equal(first, network(inputs, time_inputs(7, 10)))
@@ -179,7 +179,7 @@ def same_theta(spec: Spec, count: int, at: float, monkeypatch: pytest.MonkeyPatc
     return seen, theta
 
 
-def predictor(spec: Spec, tensors: dict[str, Any], kernel: str = "float32") -> Predictor:
+def predictor(spec: Spec, tensors: dict[str, Any], kernel: str = "bytes") -> Predictor:
     return Predictor(kernels.kernel(kernel), tensors, spec)
 
 
@@ -363,7 +363,7 @@ def test_dithered_items_come_back_without_a_seed(name: str) -> None:
     coder, ledger = Coder(), Ledger()
     assert not protocol.encode(coder, SingleGroups(predictor(spec, tensors), 12, 5, steps, flat), ledger)
     assert coder.bits == pytest.approx(ledger.path_loss, abs=48, rel=1e-3)
-    decoder = SingleGroups(predictor(spec, tensors, "float64"), 12, 5, steps)
+    decoder = SingleGroups(predictor(spec, tensors, "int64"), 12, 5, steps)
     protocol.decode(coder, decoder)
     assert np.array_equal(decoder.symbols, flat) and coder.empty
 

@@ -35,7 +35,7 @@ from bfncodec.picture import Picture
 from bfncodec.presets import Choices
 
 TEXT = b"It was the best of times, it was the worst of times; it was the age of wisdom.\r\n"
-KERNELS = ["float32", "float64", "int64"]
+KERNELS = ["bytes", "int64"]
 
 
 @cache
@@ -49,7 +49,7 @@ def tensors(block: int = 4, **sizes: int) -> dict[str, np.ndarray]:
 
 
 @cache
-def network(block: int, kernel: str = "float32") -> BlockNetwork:
+def network(block: int, kernel: str = "bytes") -> BlockNetwork:
     return BlockNetwork(kernels.kernel(kernel), tensors(block))
 
 
@@ -135,7 +135,7 @@ def test_network_refuses_wrong_shapes(case: str) -> None:
     parts = tensors()
     parts[name] = change(parts[name])
     with pytest.raises((CorruptFile, ValueError)):
-        BlockNetwork(kernels.kernel("float32"), parts)
+        BlockNetwork(kernels.kernel("bytes"), parts)
 
 
 # The schedule
@@ -384,7 +384,7 @@ def test_parts(tiny_text: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> N
     assert text_of(written(block)) == data
     for number, stream in enumerate(made):
         part = data[500 * number : 500 * (number + 1)]
-        assert encoded(streams._block_network(tiny_text, "float32"), part, 5, 2, 40) == (stream, set())
+        assert encoded(streams._block_network(tiny_text, "bytes"), part, 5, 2, 40) == (stream, set())
     for wrong in (made[:-1], [*made, b"\1"], [b"\1", *made[1:]], [*made[:-1], b""]):
         with pytest.raises(CorruptFile):
             text_of(replace(block, form=replace(form, streams=wrong)))

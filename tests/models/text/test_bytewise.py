@@ -50,7 +50,7 @@ def forward(tensors: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
 
 def predicted(tensors: dict[str, np.ndarray], rows: np.ndarray, predict: Any = network.predict) -> np.ndarray:
     """The network's weights int64 [n, 256] in compiled code, byte after byte."""
-    layers = network.load(kernels.kernel("float32"), tensors)
+    layers = network.load(kernels.kernel("bytes"), tensors)
     out = np.zeros((len(rows), 256), np.int64)
     for row, line in zip(rows, out, strict=True):
         predict(layers, row, line)
@@ -88,7 +88,7 @@ def test_network_at_the_limit_of_its_range() -> None:
         worse = tensors | {"text.first.bias": tensors["text.first.bias"].copy()}
         worse["text.first.bias"][unit] += sign
         with pytest.raises(CorruptFile, match="text.first.*overflow"):
-            network.load(kernels.kernel("float32"), worse)
+            network.load(kernels.kernel("bytes"), worse)
 
 
 @pytest.mark.parametrize("name", ["first", "second", "last"])
@@ -96,7 +96,7 @@ def test_network_refuses_sums_that_could_overflow(name: str) -> None:
     tensors = make_tiny_text.tensors()
     tensors[f"text.{name}.bias"][-1] = SUM_LIMIT - 1
     with pytest.raises(CorruptFile, match=f"text.{name}.*overflow"):
-        network.load(kernels.kernel("float32"), tensors)
+        network.load(kernels.kernel("bytes"), tensors)
 
 
 SHAPES = {
@@ -120,7 +120,7 @@ def test_network_refuses_wrong_shapes(case: str) -> None:
     tensors = make_tiny_text.tensors()
     tensors[f"text.{name}"] = change(tensors[f"text.{name}"])
     with pytest.raises((CorruptFile, ValueError)):
-        network.load(kernels.kernel("float32"), tensors)
+        network.load(kernels.kernel("bytes"), tensors)
 
 
 def test_network_refuses_another_number_of_values() -> None:
@@ -128,7 +128,7 @@ def test_network_refuses_another_number_of_values() -> None:
     for part in ("weight", "bias", "shift"):
         tensors[f"text.last.{part}"] = tensors[f"text.last.{part}"][:255]
     with pytest.raises(CorruptFile, match="256"):
-        network.load(kernels.kernel("float32"), tensors)
+        network.load(kernels.kernel("bytes"), tensors)
 
 
 # What is learnt inside a file
@@ -157,7 +157,7 @@ def test_memory_is_bounded() -> None:
 def test_what_was_learnt_goes_into_a_model_and_comes_back(tiny_text: Path) -> None:
     """All but the last bits of weights, which a model does not keep."""
     text = np.frombuffer(WORDS * 5, np.uint8)
-    made = bytewise.Bytewise(kernels.kernel("float32"), zoo.tensors(tiny_text), text, 1)
+    made = bytewise.Bytewise(kernels.kernel("bytes"), zoo.tensors(tiny_text), text, 1)
     bytewise.dry_run(made.layers, made.memory, text)
     exported = memory.exported(made.memory)
     before = memory.exported(memory.fresh(None, EMPTY, 0))
@@ -363,7 +363,7 @@ def test_nothing_behind_the_text_is_read(tiny_text: Path) -> None:
     made = set()
     for behind in (b"Z", b"\0", b"\xff"):
         values = np.frombuffer(data + behind, np.uint8)[:-1]
-        text = bytewise.Bytewise(kernels.kernel("float32"), zoo.tensors(tiny_text), values, 3)
+        text = bytewise.Bytewise(kernels.kernel("bytes"), zoo.tensors(tiny_text), values, 3)
         for section in text.sources():
             coder = Coder()
             protocol.encode(coder, section)

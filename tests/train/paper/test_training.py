@@ -414,7 +414,7 @@ def test_train_writes_a_model_that_loads(name: str, tmp_path: Path, monkeypatch:
     card = zoo.card(output)
     assert from_card(card) == SPECS[name] and card["plan"]["steps"] == 15
     assert set(card["held_out_nats"]) == {"3", "5"} and all(nats > 0 for nats in card["held_out_nats"].values())
-    model = Predictor(kernels.kernel("float32"), zoo.tensors(output), from_card(card))
+    model = Predictor(kernels.kernel("bytes"), zoo.tensors(output), from_card(card))
     weights = model.weights(None, 2, 0, 5)
     assert weights.shape == (2 * SPECS[name].size, SPECS[name].levels)
     if name != "classes":
@@ -437,7 +437,7 @@ def test_quiet_channels_do_not_stop_the_export() -> None:
         network.out.weight.normal_()
         network.down[0].weight[1:].abs_().mul_(-3)
     inputs, time = 4 * torch.randn(40, 8, 8, 1), loss_paper.time_inputs(torch.rand(40))
-    integers = GridNetwork(kernels.kernel("float32"), network.tensors([(inputs, time)]), BINARY)
+    integers = GridNetwork(kernels.kernel("bytes"), network.tensors([(inputs, time)]), BINARY)
     at = torch.full((40,), 0.5)
     got = integers((inputs * 16).round().clamp(-127, 127).long().numpy(), time_inputs(5, 10)) / 64
     with torch.no_grad():

@@ -157,7 +157,7 @@ def test_training_learns(data: Path) -> None:
     training.run(data.parent / "work.safetensors", 1e9)
     after = training.validate()
     assert after < before - 1
-    layers = network.load(kernels.kernel("float32"), training.tensors())
+    layers = network.load(kernels.kernel("bytes"), training.tensors())
     assert held_out_bits(layers, training.corpus) == pytest.approx(after, rel=0.02)
 
 
@@ -206,14 +206,14 @@ def test_fine_tuning_starts_from_the_integers(data: Path, started: Path) -> None
     with torch.no_grad():
         embedded = training.table.index_select(0, rows.reshape(-1)).view(len(rows), -1)
         mine = training.network(embedded).double().softmax(1).numpy()
-    weights = predicted(network.load(kernels.kernel("float32"), tensors), rows.numpy())
+    weights = predicted(network.load(kernels.kernel("bytes"), tensors), rows.numpy())
     exact = weights / weights.sum(axis=1, keepdims=True)
     divergence = (exact * np.log2(exact / mine)).sum(axis=1)
     uniform = (exact * np.log2(exact * 256)).sum(axis=1)
     assert uniform.mean() > 0.5 and divergence.mean() < 0.001 * uniform.mean()
     # And back: no more than a rounding away.
     again = training.tensors()
-    back = predicted(network.load(kernels.kernel("float32"), again), rows.numpy())
+    back = predicted(network.load(kernels.kernel("bytes"), again), rows.numpy())
     back = back / back.sum(axis=1, keepdims=True)
     assert (exact * np.log2(exact / back)).sum(axis=1).mean() < 0.002 * uniform.mean()
 
@@ -355,7 +355,7 @@ def test_training_of_blocks_learns(data: Path, tmp_path: Path) -> None:
     training.run(tmp_path / "work.safetensors", 1e9)
     assert bits() < before - 1
     made = training.tensors() | {"text.table": np.rint(training.table.numpy() * 32).astype(np.int8)}
-    integer = blockwise.BlockNetwork(kernels.kernel("float32"), made)
+    integer = blockwise.BlockNetwork(kernels.kernel("bytes"), made)
     rng = np.random.default_rng([plan.seed, 1 << 30])
     per = (plan.length - plan.block) // plan.stride
     rows = []

@@ -1,0 +1,53 @@
+"""Products of bytes are exact with every set of instructions, and in plain Python."""
+
+import os
+import subprocess
+import sys
+
+import llvmlite.binding
+import pytest
+
+from bfncodec.exact import products
+
+CHILD = """
+import sys
+import numpy as np
+from bfncodec.exact import products
+
+assert products.instructions() == sys.argv[1], products.instructions()
+random = np.random.default_rng(0)
+for rows, inputs, outputs in ((1, 4, 1), (4, 157, 16), (9, 64, 65), (7, 512, 128)):
+    weights = random.integers(-128, 128, (outputs, inputs))
+    weights[0], weights[-1] = -128, 127
+    packed = products.packed(weights)
+    values = random.integers(0, 256, (rows, 4 * packed.shape[1] + 8), dtype=np.uint8)
+    values[0] = 255
+    sums = np.full((rows, 64 * len(packed)), 7, np.int32)
+    products.product(values, packed, sums)
+    assert np.array_equal(sums[:, :outputs], values[:, :inputs].astype(np.int64) @ weights.T)
+    assert not sums[:, outputs:].any()
+"""
+HOST = {name for name, there in llvmlite.binding.get_host_cpu_features().items() if there}
+
+
+def child(instructions: str, **variables: str) -> None:
+    subprocess.run([sys.executable, "-c", CHILD, instructions], env=os.environ | variables, check=True, timeout=120)
+
+
+def test_with_what_the_processor_has() -> None:
+    child(products.instructions())
+
+
+def test_with_pairs_of_int16() -> None:
+    if "avx2" not in HOST:
+        pytest.skip("this processor has no AVX2")
+    features = ",".join("+" + name for name in HOST if not name.startswith("avx512"))
+    child("avx2", NUMBA_CPU_NAME="haswell", NUMBA_CPU_FEATURES=features)
+
+
+def test_with_plain_vectors() -> None:
+    child("plain", NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")
+
+
+def test_without_a_compiler() -> None:
+    child("none", NUMBA_DISABLE_JIT="1")
