@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-from threadpoolctl import threadpool_limits
 
 import bfncodec
 from benchmarks import measure as machine
 from benchmarks.tables import table
+from bfncodec.exact import threads
 
 RESULTS = Path(__file__).with_name("results")
 # The first that a function's file (and name) contains; time in NumPy's own functions goes to who called them.
 STAGES = {
-    "matrix products": ["exact/kernels.py:matmul", "exact/kernels.py:wide"],
+    "matrix products": ["exact/kernels.py:matmul", "exact/products.py"],
     "between products": [
         "exact/kernels.py",
         "exact/layers.py",
@@ -54,8 +54,9 @@ def stages(work: Callable[[], Any]) -> tuple[float, dict[str, float]]:
     work()
     seconds = time.perf_counter() - started
     profile = cProfile.Profile()
-    with threadpool_limits(1):
-        profile.runcall(work)
+    threads.limit(1)
+    profile.runcall(work)
+    threads.limit(0)
     stats: Any = pstats.Stats(profile)
     sums = dict.fromkeys([*STAGES, "rest"], 0.0)
     for (file, _, name), (_, _, own, _, callers) in stats.stats.items():

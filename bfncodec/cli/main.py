@@ -8,8 +8,6 @@ from types import FrameType
 
 import click
 
-from bfncodec.cli.processor import name_core
-
 COMMANDS = {
     "encode": ("encode", "encode", "Encode files as .bfn."),
     "decode": ("decode", "decode", "Decode .bfn files."),
@@ -69,7 +67,6 @@ def run() -> None:
     """Entry point: click's errors as exit codes, nothing printed after a broken pipe."""
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
         signal.signal(signal.SIGTERM, _stop)
-    name_core()
     try:
         main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):

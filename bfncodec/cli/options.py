@@ -15,6 +15,7 @@ from bfncodec import presets
 from bfncodec.cli import files, outputs
 from bfncodec.cli.files import Messages
 from bfncodec.cli.outputs import Keep, Output
+from bfncodec.exact import threads as process_threads
 from bfncodec.inputs import Input
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -68,13 +69,11 @@ class Where:
 
 
 def _device(threads: int, device: str) -> str:
-    """Where to compute; 0 threads leave all cores to the libraries."""
+    """Where to compute; 0 threads leave all cores to us and to the libraries."""
     if threads:
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ[variable] = str(threads)
-        from threadpoolctl import threadpool_limits
-
-        threadpool_limits(threads)
+    process_threads.limit(threads)
     return device
 
 

@@ -209,3 +209,38 @@ def packed(weights: Array) -> NDArray[np.int8]:
     wide = np.zeros((blocks * BLOCK, groups * GROUP), np.int8)
     wide[:outputs, :inputs] = weights
     return np.ascontiguousarray(wide.reshape(blocks, BLOCK, groups, GROUP).transpose(0, 2, 1, 3))
+
+
+def long_product(values: Array, factors: Array, planes: int) -> NDArray[np.int64]:
+    """values uint8 [m, n] times factors int64 [n, k] of so many signed bytes: int64 [m, k]; n at most 2**16."""
+    rows, count = values.shape
+    columns = factors.shape[1]
+    blocks = -(-columns // BLOCK)
+    weights = np.zeros((planes, blocks, -(-count // GROUP), BLOCK, GROUP), np.int8)
+    _cut(factors, weights)
+    weights = weights.reshape(planes * blocks, *weights.shape[2:])
+    if count % GROUP:
+        values = np.pad(values, ((0, 0), (0, -count % GROUP)))
+    sums = np.empty((rows, BLOCK * len(weights)), np.int32)
+    product(values, weights, sums)
+    parts = sums.reshape(rows, planes, blocks * BLOCK)[:, :, :columns]
+    total = parts[:, -1].astype(np.int64)
+    for plane in range(planes - 2, -1, -1):
+        total = (total << 8) + parts[:, plane]
+    return total
+
+
+@compiled
+def _cut(factors: Array, weights: Array) -> None:
+    """Signed bytes of factors [n, k], low to high, as packed weights [planes, blocks, groups, BLOCK, GROUP]."""
+    planes, blocks, groups = weights.shape[:3]
+    signs = 0  # added and taken away bit by bit, this makes every byte of a number a signed one
+    for plane in range(planes):
+        signs |= 128 << 8 * plane
+    for group in range(groups):
+        for block in range(blocks):
+            for column in range(min(BLOCK, factors.shape[1] - block * BLOCK)):
+                for place in range(min(GROUP, len(factors) - group * GROUP)):
+                    cut = (factors[group * GROUP + place, block * BLOCK + column] + signs) ^ signs
+                    for plane in range(planes):
+                        weights[plane, block, group, column, place] = np.int8(np.uint8(cut >> 8 * plane & 255))

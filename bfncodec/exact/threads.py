@@ -1,56 +1,37 @@
-"""How many threads there are for products, and using them for whole pieces of work instead."""
+"""How many threads there are, and using a second one for what comes next."""
 
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import cache
 from itertools import islice
-from threading import RLock
-from typing import Any, TypeVar
-
-from threadpoolctl import ThreadpoolController
+from typing import TypeVar
 
 T = TypeVar("T")
 
-_LOCK = RLock()  # a generator may be collected, and so end, wherever its thread is
-_limits: list[Any] = []  # one entry for each user of single threads; the first can restore what was before
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController().select(user_api="blas")
+_limit = 0  # of the whole process; 0: as many as there are cores
 
 
 def count() -> int:
-    """Threads that a product may take: as many as there are cores, or as --threads says."""
-    return max((library["num_threads"] for library in _blas().info()), default=1)
+    """Threads that work may take."""
+    if not _limit and hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return _limit or os.cpu_count() or 1
+
+
+def limit(threads: int) -> None:
+    """Let the whole process take so many threads from now on; 0: as many as it has cores."""
+    global _limit
+    _limit = threads
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:
-    """The items; where there are threads for it, the next one is made while the last one is used.
-
-    Products take one thread each meanwhile: two that share all cores would be in each other's way.
-    """
+    """The items; where there are threads for it, the next one is made while the last one is used."""
     if count() == 1:
         yield from items
         return
-    with single(), ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool:
         source = iter(items)
         coming = pool.submit(list, islice(source, 1))
         while item := coming.result():
             coming = pool.submit(list, islice(source, 1))
             yield item[0]
-
-
-@contextmanager
-def single() -> Iterator[None]:
-    """Products of the whole process take one thread each until the last of those who want it so is done."""
-    with _LOCK:
-        _limits.append(_limits[0] if _limits else _blas().limit(limits=1))
-    try:
-        yield
-    finally:
-        with _LOCK:
-            limit = _limits.pop()
-            if not _limits:
-                limit.restore_original_limits()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import llvmlite.binding
+import numpy as np
 import pytest
 
 from bfncodec.exact import products
@@ -51,3 +52,20 @@ def test_with_plain_vectors() -> None:
 
 def test_without_a_compiler() -> None:
     child("none", NUMBA_DISABLE_JIT="1")
+
+
+@pytest.mark.parametrize(("rows", "count", "columns", "planes"), [(1, 1, 1, 1), (76, 1000, 76, 2), (260, 1023, 64, 3)])
+def test_factors_of_several_bytes(rows: int, count: int, columns: int, planes: int) -> None:
+    """Up to the ends of what so many signed bytes hold."""
+    random = np.random.default_rng(1)
+    most = sum(127 << 8 * plane for plane in range(planes))
+    least = -sum(128 << 8 * plane for plane in range(planes))
+    factors = random.integers(least, most + 1, (count, columns))
+    factors[0, 0], factors[-1, -1] = least, most
+    values = random.integers(0, 256, (rows, count), dtype=np.uint8)
+    assert np.array_equal(products.long_product(values, factors, planes), values.astype(np.int64) @ factors)
+
+
+def test_long_sums_at_their_limit() -> None:
+    values, factors = np.full((1, 1 << 16), 255, np.uint8), np.full((1 << 16, 1), -128 * 257)
+    assert products.long_product(values, factors, 2).item() == -128 * 257 * 255 << 16

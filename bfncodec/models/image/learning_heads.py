@@ -19,7 +19,7 @@ from bfncodec.errors import CorruptFile
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import ACTIVATION_MAX, SUM_LIMIT, clip
 from bfncodec.exact.layers import Linear, LocalNetwork
-from bfncodec.exact.products import BLOCK, GROUP, packed, product
+from bfncodec.exact.products import BLOCK, GROUP, long_product, packed, product
 
 Ints = NDArray[Any]
 
@@ -94,15 +94,9 @@ class _Head(_Layer):
 
     def gradient(self, inner: Ints, inputs: Ints) -> Ints:
         """int64 [out, in + 1] of gradients of the outputs int64 [n, out] and inputs uint8 [columns, n]."""
-        units, columns = self.used.shape
-        planes = np.empty((-(-_PLANES * units // BLOCK), inputs.shape[1] // GROUP, BLOCK, GROUP), np.int8)
-        _cut(inner, planes)
-        sums = np.empty((columns, BLOCK * len(planes)), np.int32)
-        product(inputs[:columns], planes, sums)
-        bytes_ = sums[:, : _PLANES * units].astype(np.int64).reshape(columns, _PLANES, units)
-        whole = (bytes_ << 8 * np.arange(_PLANES)[:, None]).sum(axis=1).T.copy()
-        whole[:, self.lifted] -= _LIFT * inner.sum(axis=0)[:, None]
-        return whole
+        gradient = long_product(inputs[: self.used.shape[1]], inner, _PLANES).T.copy()
+        gradient[:, self.lifted] -= _LIFT * inner.sum(axis=0)[:, None]
+        return gradient
 
 
 class _Out(_Layer):
@@ -131,20 +125,6 @@ def _dense(values: Ints, weight: Ints, bias: Ints, shift: Ints, out: Ints) -> No
             for column in range(values.shape[1]):
                 total += one[column] * weight[unit, column]
             out[row, unit] = total >> shift[unit]
-
-
-@compiled
-def _cut(inner: Ints, planes: Ints) -> None:
-    """The bytes of gradients [n, units], low to high, as weights packed for `product`: plane after plane of units."""
-    planes[:] = 0
-    for row in range(inner.shape[0]):
-        for unit in range(inner.shape[1]):
-            left = inner[row, unit]
-            for plane in range(_PLANES):
-                low = ((left + 128) & 255) - 128
-                left = (left - low) >> 8
-                output = plane * inner.shape[1] + unit
-                planes[output // BLOCK, row // GROUP, output % BLOCK, row % GROUP] = low
 
 
 @compiled
@@ -259,23 +239,17 @@ class OnlineHeads:
     def end(self, channels: int, *, learn: bool) -> None:
         """Forget all that is remembered, with a step of both layers of all channels before that, or without one."""
         if learn:
-            inputs = self.turned()
+            inputs = self.inputs[: self.count].T.copy()
             for channel in range(channels):
                 seen = Mixtures.of(self.parts[channel, : self.count])
                 logs = self.raw[channel, : self.count, 2 * self.mixtures :]
                 self.learn(channel, inputs, seen.gradients(self.values[channel, : self.count], logs))
         self.count = 0
 
-    def turned(self) -> Ints:
-        """Remembered inputs uint8 [columns, count], filled with zeros to a multiple of GROUP."""
-        turned = np.zeros((self.inputs.shape[1], -(-self.count // GROUP) * GROUP), np.uint8)
-        turned[:, : self.count] = self.inputs[: self.count].T
-        return turned
-
     def learn(self, channel: int, inputs: Ints, gradient: Ints) -> None:
         """One step of both layers.
 
-        inputs: those remembered, `turned`; gradient: int64 [count, 3 * mixtures], as
+        inputs: those remembered, uint8 [columns, count]; gradient: int64 [count, 3 * mixtures], as
         `Mixtures.gradients` gives it.
         """
         hidden = self.hidden[channel, : self.count]

@@ -1,8 +1,8 @@
 """The linear base prediction of an image: weighted least squares, the same on every machine.
 
 The encoder solves it and sends the coefficients; the decoder only applies them
-(`compiled_features.predict`). The normal equations are integers below 2**53 and are summed
-exactly; the solution uses elementwise float64 operations in one fixed order.
+(`compiled_features.predict`). The normal equations are integers below 2**53, summed exactly;
+the solution uses elementwise float64 operations in one fixed order.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.exact.compiled import compiled
+from bfncodec.exact.products import long_product
 from bfncodec.models.image import canvas as canvas_image
 from bfncodec.models.image import compiled_features, features
 
@@ -39,20 +40,24 @@ def normal_equations(canvas: NDArray[np.int16]) -> NDArray[np.float64]:
     pixels = (starts[:, None] + np.arange(width)).reshape(-1)
     flat = canvas.reshape(-1, 4)
     offsets = canvas_image.addresses(features.NEIGHBOURS, row)
-    total = np.zeros((REGRESSORS + 3, REGRESSORS + 3))
+    total = np.zeros((REGRESSORS + 3, REGRESSORS + 3), np.int64)
     for start in range(0, len(pixels), _CHUNK):
         part = pixels[start : start + _CHUNK]
-        table, weighted = np.empty((2, len(part), REGRESSORS + 3))
+        table, weighted = (
+            np.empty((REGRESSORS + 3, len(part)), np.uint8),
+            np.empty((len(part), REGRESSORS + 3), np.int64),
+        )
         _regressors(flat, part, offsets, table, weighted)
-        total += weighted.T @ table
-    return total
+        total += long_product(table, weighted, 2) - features.CENTRE * weighted.sum(axis=0)
+    return total.astype(np.float64)
 
 
 @compiled
 def _regressors(flat: Any, index: Any, offsets: Any, table: Any, weighted: Any) -> None:
-    """Rows [72 neighbours, 1, G, R, B] of the pixels at addresses, and the same times the pixels' weights."""
+    """[72 neighbours, 1, G, R, B] of the pixels at addresses, bytes [76, n], and less CENTRE times weights [n, 76]."""
+    row = np.empty(REGRESSORS + 3, np.int64)
     for number in range(len(index)):
-        at, row = index[number], table[number]
+        at = index[number]
         for place in range(len(offsets)):
             for channel in range(3):
                 row[3 * place + channel] = flat[at + offsets[place], channel] - features.CENTRE
@@ -62,7 +67,9 @@ def _regressors(flat: Any, index: Any, offsets: Any, table: Any, weighted: Any) 
         west, north, northwest = row[3 * 23], row[3 * 17], row[3 * 16]
         northeast, far = row[3 * 18], row[3 * 22]
         activity = abs(west - northwest) + abs(north - northwest) + abs(north - northeast) + abs(west - far)
-        weighted[number] = row * (1024 // (4 + activity))
+        for place in range(REGRESSORS + 3):
+            table[place, number] = row[place] + features.CENTRE
+            weighted[number, place] = row[place] * (1024 // (4 + activity))
 
 
 def solve(equations: NDArray[np.float64], prior: NDArray[Any] | None = None) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.ledger import Ledger
 from bfncodec.errors import CorruptFile, LimitExceeded
-from bfncodec.exact import kernels, threads
+from bfncodec.exact import kernels
 from bfncodec.exact.layers import Tensors
 from bfncodec.models import zoo
 from bfncodec.models.image import bias_changes, coefficients, learning_heads
@@ -23,7 +23,7 @@ from bfncodec.models.image.wavefront import Shape, Wavefront, WavefrontSink, Wav
 
 Fit = Callable[[Tensors, Pixels, NDArray[np.int64]], Changes]  # biases for planes under base coefficients
 
-RUN_LIMIT = 1 << 22  # pixels a diagonal at most: sums over one learning step stay exact
+RUN_LIMIT = 1 << 15  # pixels a diagonal at most: sums over one learning step stay exact
 
 
 @zoo.per_file
@@ -56,7 +56,7 @@ def encode_pass(
 def _plans(nets: Networks, planes: Pixels, fitted: NDArray[np.int64], fit: Fit | None) -> list[Pass]:
     """Passes to try, without their streams."""
     base = coefficients.pack(fitted, nets.coefficients)
-    learns = len(planes) == 1 and planes[..., 0].size >= LEARN_FROM
+    learns = len(planes) == 1 and planes[..., 0].size >= LEARN_FROM and min(planes.shape[1:3]) <= RUN_LIMIT
     plans = [Pass(base=base, pace=0 if learns else learning_heads.FIXED)]
     if fit is not None and learns:
         changes = bias_changes.pack(fit(nets.tensors, planes, fitted), nets.tensors)
@@ -75,8 +75,7 @@ def decode_pass(nets: Networks, part: Pass, shape: Shape, schedule: Schedule) ->
     """The planes uint8 [N, H, W, channels] of a pass of many colours; CorruptFile if it is damaged."""
     model = _sink(nets, part, shape, schedule)
     coder = Coder(bytes(part.stream))
-    with threads.single():  # products of a diagonal are small: threads would mostly wait for each other
-        protocol.decode(coder, model, _silent(part.silent, model))
+    protocol.decode(coder, model, _silent(part.silent, model))
     if not coder.empty:
         raise CorruptFile("the payload is damaged: something is left after the last pixel")
     return model.images()

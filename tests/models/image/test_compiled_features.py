@@ -45,7 +45,7 @@ def test_coding_sees_what_training_sees(shape: tuple[int, int, int], seed: int) 
     fields = linear.fields(canvas, coefficients)
     index, y, x = addresses(shape)
     row = canvas.shape[2]
-    inputs = np.empty((len(index), features.FEATURES), np.float32)
+    inputs = np.empty((len(index), features.FEATURES), np.int32)
     base, steps = np.empty((2, len(index), 3), np.int64)
     frame = compiled_features.frame(*shape[1:], coefficients)
     compiled_features.look(frame, *flat(canvas, fields.innovations, fields.trends), index, inputs, base, steps)
@@ -66,11 +66,12 @@ def test_coding_sees_what_training_sees(shape: tuple[int, int, int], seed: int) 
     values = pixels.reshape(-1, 3).astype(np.int64)
     told, shifts = features.cross_channel(home, scales, (16 * values - base).astype(np.int32), wanted_steps, cross)
     for channel in (1, 2):
-        got, shift = np.empty((len(index), 2), np.float32), np.empty(len(index), np.int64)
+        got, shift = np.empty((len(index), 2), np.uint8), np.empty(len(index), np.int64)
         unknown = values.copy()
         unknown[:, channel:] = random.integers(0, 256, (len(index), 3 - channel))
         compiled_features.cross_channel(frame, channel, unknown, base, steps, got, shift)
-        assert np.array_equal(got, told[:, 2 * channel - 2 : 2 * channel]) and np.array_equal(shift, shifts[:, channel])
+        assert np.array_equal(got - [128, 0], told[:, 2 * channel - 2 : 2 * channel])
+        assert np.array_equal(shift, shifts[:, channel])
 
 
 @pytest.mark.parametrize("shape", SHAPES)
