@@ -219,8 +219,8 @@ def long_product(values: Array, factors: Array, planes: int) -> NDArray[np.int64
     weights = np.zeros((planes, blocks, -(-count // GROUP), BLOCK, GROUP), np.int8)
     _cut(factors, weights)
     weights = weights.reshape(planes * blocks, *weights.shape[2:])
-    if count % GROUP:
-        values = np.pad(values, ((0, 0), (0, -count % GROUP)))
+    if count % GROUP or not values.flags.c_contiguous:
+        values = np.ascontiguousarray(np.pad(values, ((0, 0), (0, -count % GROUP))))
     sums = np.empty((rows, BLOCK * len(weights)), np.int32)
     product(values, weights, sums)
     parts = sums.reshape(rows, planes, blocks * BLOCK)[:, :, :columns]
