@@ -1,7 +1,6 @@
 """Fitting a network to one image: the changes that `--effort max` sends (see `models.image.bias_changes`).
 
-Floating point, in the encoder only: another machine may find other changes, which every
-machine decodes alike.
+Floating point, in the encoder only: another machine may find other changes, which every machine decodes alike.
 """
 
 from typing import Any
@@ -102,8 +101,6 @@ def fit(
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+    rounded = {name: torch.floor(change.detach() + 0.5) for name, change in network.changes.items()}
     limit = bias_changes.LIMIT
-    return {
-        name: torch.floor(change.detach() + 0.5).numpy().astype(np.int64).clip(-limit, limit)
-        for name, change in network.changes.items()
-    }
+    return {name: change.numpy().astype(np.int64).clip(-limit, limit) for name, change in rounded.items()}

@@ -20,8 +20,6 @@ from bfncodec.train.loop import Log, Plan, Training, changed
 
 @dataclass(frozen=True)
 class ImagePlan(Plan):
-    """What is trained and for how long."""
-
     steps: int = 20000
     width: int = 192
     blocks: int = 2
@@ -120,10 +118,9 @@ def train(
 ) -> None:
     """Train what is not trained yet and write the model file.
 
-    data: a folder of images, or an array of small ones [N, side, side, 3] (.npy). work: folder
-    of checkpoints, one a part; training goes on from those that are there. parts: all, or some
-    where the others have checkpoints. changes: fields of the plans to replace. Every random choice
-    follows from the plans' seed.
+    data: a folder of images, or an array of small ones [N, side, side, 3] (.npy). work: folder of checkpoints, one a
+    part; training goes on from those that are there. parts: all, or some where the others have checkpoints. changes:
+    fields of the plans to replace.
     """
     checkpoint.check_name(output)
     kind = "small" if data.is_file() else "photographs"
@@ -141,14 +138,14 @@ def train(
     trainings = {part: _resumed(images, part, plans.get(part), paths[part], device, log) for part in presets}
     for part in presets:
         training = trainings.pop(part)
-        plan = training.plan
         if part in chosen:
-            log(f"{part}: {sum(p.numel() for p in training.network.parameters())} weights, {plan.steps} steps")
+            weights = sum(parameter.numel() for parameter in training.network.parameters())
+            log(f"{part}: {weights} weights, {training.plan.steps} steps")
             training.run(paths[part], every)
         bits = training.validate()
         log(f"{part}: {bits:.4f} bits per subpixel on held-out images")
         tensors |= {f"{part}.{name}": tensor for name, tensor in training.tensors().items()}
-        card[part] = {"plan": asdict(plan), "held_out_bits": round(bits, 4)}
+        card[part] = {"plan": asdict(training.plan), "held_out_bits": round(bits, 4)}
     checkpoint.write_model(output, tensors, card)
 
 
