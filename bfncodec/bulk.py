@@ -46,7 +46,12 @@ def encode_dataset(source: Path, target: Path, **choices: Any) -> dict[str, Any]
     """
     if target.resolve().is_relative_to(source.resolve()):
         raise BfnError(f"{target} is a part of what is to be encoded; name another folder")
-    _check(choices, array := _array(source))
+    array = _array(source)
+    wanted = Choices(**choices)
+    if array is not None and wanted.media not in ("auto", "image"):
+        raise UnsupportedFeature("the chunks of an array are images; media is for files")
+    if array is not None and wanted.model is not None and zoo.chosen(wanted.model, "images") is None:
+        raise UnsupportedFeature(f"{wanted.model} is no model of images")
     names, skipped, failed = _files(source) if array is None else (_chunks(array), [], [])
     if not names and not failed:
         raise BfnError(f"{source}: there is nothing to encode")
@@ -66,17 +71,6 @@ def encode_dataset(source: Path, target: Path, **choices: Any) -> dict[str, Any]
         left.unlink(missing_ok=True)
     _write(target / MANIFEST, json.dumps(manifest, indent=1).encode())
     return manifest
-
-
-def _check(choices: dict[str, Any], array: Any) -> None:
-    """BfnError for choices that no item could be encoded with: once, and not for every item."""
-    wanted = Choices(**choices)
-    if array is None:
-        return
-    if wanted.media not in ("auto", "image"):
-        raise UnsupportedFeature("the chunks of an array are images; media is for files")
-    if wanted.model is not None and zoo.chosen(wanted.model, "images") is None:
-        raise UnsupportedFeature(f"{wanted.model} is no model of images")
 
 
 def decode_chunk(path: Path, *, device: str = "auto") -> NDArray[np.uint8]:

@@ -12,7 +12,6 @@ from typing import IO, Any
 from PIL import Image, ImageFile
 
 from bfncodec import api, container, decoding
-from bfncodec.blocks.image import Image as BfnImage
 from bfncodec.blocks.image import unpack_metadata
 from bfncodec.errors import BfnError
 from bfncodec.media import convert
@@ -42,7 +41,8 @@ class BfnImageFile(ImageFile.ImageFile):
             if image is None:
                 raise SyntaxError("this .bfn file is not a single image")
             self._mode, self._size = image.layout.name, (image.width, image.height)
-            self.info = _info(image)
+            (metadata,) = unpack_metadata(image.metadata, 1, METADATA_LIMIT + 16)
+            self.info = convert.info(image.origin, metadata)
         except (BfnError, OSError, ValueError, struct.error) as error:
             raise SyntaxError(str(error)) from error
         self._preview = False
@@ -105,19 +105,10 @@ class _Raw(io.BytesIO):
     """Decoded pixels on their way to Pillow."""
 
 
-def _info(image: BfnImage) -> dict[str | tuple[int, int], Any]:
-    """What Pillow finds in the metadata."""
-    if not image.metadata:
-        return {}
-    (metadata,) = unpack_metadata(image.metadata, 1, METADATA_LIMIT + 16)
-    return convert.info(image.origin, metadata)
-
-
 def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     """`Image.save`; options: effort, model, and icc_profile, exif, dpi in place of those of `image.info`.
 
-    ValueError for an unknown effort; OSError for modes other than L, LA, RGB and RGBA, and for L and RGB with a
-    transparent colour.
+    ValueError for an unknown effort; OSError for other modes than MODES, and for a transparent colour in L and RGB.
     """
     options = image.encoderinfo
     effort = options.get("effort", "default")

@@ -1,8 +1,7 @@
 """Blocks of the `single` schedule <-> their content: the paper's own models, byte for byte.
 
-The content is cut into items of as many symbols as the model has variables, each symbol a byte of
-the model's alphabet. What stands before (the header of a .npy array) and what is left over goes
-into a frame of its own.
+The content is cut into items of as many symbols as the model has variables, each symbol a byte of the model's alphabet.
+What stands before (the header of a .npy array) and what is left over goes into a frame of its own.
 """
 
 from __future__ import annotations
@@ -74,17 +73,8 @@ class Single(Form):
             raise LimitExceeded(f"the file claims {steps} noisy steps for {size} bytes; that is above the limits")
         if not 0 < batch <= size or before > size or seed > SEED_LIMIT:
             raise CorruptFile("a block's sizes, batch and seed contradict each other")
-        return cls(
-            model=model,
-            inexact=bool(kind >> 4),
-            sender=Sender(kind & 15),
-            steps=steps,
-            batch=batch,
-            before=before,
-            frame=payload.take(frame),
-            seed=seed,
-            stream=payload.take(stream),
-        )
+        streams = payload.take(frame), seed, payload.take(stream)
+        return cls(model, bool(kind >> 4), Sender(kind & 15), steps, batch, before, *streams)
 
     @property
     def coded_bytes(self) -> int:

@@ -80,18 +80,16 @@ def measure(
             with outputs.output(str(plot), {}, Keep.NOTHING, force=force) as out:
                 plots.draw(out.file, plot.suffix[1:], report, ledger.image_map())
 
+    def write(target: str) -> None:
+        with outputs.output(target, {}, Keep.NOTHING, force=force) as out:
+            out.file.write((json.dumps(reports, indent=1) + "\n").encode())
+
     def finish() -> None:
         if table is not None:
-            files.each([str(table)], lambda target: _write(target, reports, force), messages)
+            files.each([str(table)], write, messages)
 
     files.each(names[:1], prepare, messages)
     files.each(names, one, messages, finish)
-
-
-def _write(target: str, reports: list[dict[str, Any]], force: bool) -> None:
-    """All numbers of all files."""
-    with outputs.output(target, {}, Keep.NOTHING, force=force) as out:
-        out.file.write((json.dumps(reports, indent=1) + "\n").encode())
 
 
 def text(report: dict[str, Any], rows: int) -> str:

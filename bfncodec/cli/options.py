@@ -78,10 +78,6 @@ def _device(threads: int, device: str) -> str:
     return device
 
 
-def _messages(quiet: int, verbose: int, debug: bool) -> Messages:
-    return Messages(1 - quiet + verbose, debug)
-
-
 def gathered(name: str, kind: Callable[..., Any], *options: Decorator) -> Decorator:
     """Options that a command is handed as one argument: what `kind` makes of those that its parameters name."""
 
@@ -101,7 +97,7 @@ def gathered(name: str, kind: Callable[..., Any], *options: Decorator) -> Decora
 
 loudness = gathered(
     "messages",
-    _messages,
+    lambda quiet, verbose, debug: Messages(1 - quiet + verbose, debug),
     click.option("-q", "--quiet", count=True, help="Only errors; -qq: not even those."),
     click.option("-v", "--verbose", count=True, help="Say more."),
     click.option("--debug", is_flag=True, help="Show the traceback of an error."),

@@ -26,11 +26,9 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """Where the checkpoints are."""
         return self.work or self.output.with_name(self.output.name + ".work")
 
     def changes(self, **more: Any) -> dict[str, Any]:
-        """Fields of a plan to replace."""
         return {"steps": self.steps, "rate": self.rate} | more
 
 

@@ -34,9 +34,8 @@ class GaussianSender:
         distance = index[None] * spacing - np.arange(self.rows)[:, None] * step.unit
         mass = exp_negative(distance.astype(np.int64) ** 2, 2 * step.deviation**2)
         sums = mass.cumsum(axis=1)
-        # Bring every row to one total of 2**24 before the common rule.
-        scaled = (sums << TOTAL_BITS) // sums[:, -1:]
-        self.table = normalise(scaled, TOTAL_BITS)
+        # Every row is brought to one total of 2**24 before the common rule.
+        self.table = normalise((sums << TOTAL_BITS) // sums[:, -1:], TOTAL_BITS)
         self.first = -reach
 
     def weights(self, values: NDArray[Any]) -> NDArray[np.int64]:
@@ -161,7 +160,6 @@ class CategoricalSender:
         self.table[np.arange(classes), np.arange(classes)] += TOTAL - classes * others
 
     def weights(self, values: NDArray[Any]) -> NDArray[np.int64]:
-        """p_S(. | x) for classes int [n]: weights [n, K]."""
         return self.table[values]
 
     # Views are symbols.
@@ -201,9 +199,4 @@ def noise_bits(step: AnyStep) -> int:
     return bits * step.classes if isinstance(step, Vector) else bits
 
 
-_KINDS: dict[type, Any] = {
-    Step: GaussianSender,
-    Vector: VectorSender,
-    Dither: DitherSender,
-    Draw: CategoricalSender,
-}
+_KINDS: dict[type, Any] = {Step: GaussianSender, Vector: VectorSender, Dither: DitherSender, Draw: CategoricalSender}

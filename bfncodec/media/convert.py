@@ -90,7 +90,6 @@ def convert(picture: Picture, suffix: str) -> tuple[bytes, list[str]]:
 
 
 def _left_out(picture: Picture, kept: dict[str, Any]) -> list[str]:
-    """Names of a picture's metadata that are not kept."""
     kinds = {kind for kind, _ in metadata_chunks(picture.origin, picture.metadata)}
     names = [name for kind, (key, name) in _NAMES.items() if kind in kinds and key not in kept]
     return [*names, "other metadata"] if kinds - _NAMES.keys() else names

@@ -84,9 +84,8 @@ def features(
 ) -> tuple[Array, Array, Array]:
     """Network inputs int32 [n, kind.features], scale steps [n] and base [n, 3].
 
-    known: 1/16 level [n, K, 3]; own: values or means, 1/16 level [n, O, 3]; states of the
-    own coset's channels; level of the plane (0 finest); step: scale step, None to measure
-    it from the known pixels.
+    known: 1/16 level [n, K, 3]; own: values or means, 1/16 level [n, O, 3]; states of the own coset's channels; level
+    of the plane (0 finest); step: scale step, None to measure it from the known pixels.
     """
     count = len(own)
     available = kernel.array(np.array([state > 0 for state in states], np.int32))

@@ -39,7 +39,6 @@ class Diagonals:
         return (one + image).reshape(-1)
 
     def addresses(self, group: int) -> Addresses:
-        """The pixels of a group."""
         return self._addresses(self._numbers[group - 1], False)
 
     def positions(self, group: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,10 +1,9 @@
 """The `lattice` schedule: the thumbnail, then coset after coset, each in a few network calls.
 
-The plane of every fourth, say, pixel becomes the plane of every second one through three
-cosets (D, H, V), channel by channel; four such levels lead from the thumbnail to the image.
-The number of groups does not depend on the image's size. Only the thumbnail has noisy steps:
-in the cosets they cost more than they save (benchmarks/results/choices.md), though the
-networks know how to use them.
+The plane of every fourth, say, pixel becomes the plane of every second one through three cosets (D, H, V), channel by
+channel; four such levels lead from the thumbnail to the image. The number of groups does not depend on the image's
+size. Only the thumbnail has noisy steps: in the cosets they cost more than they save (benchmarks/results/choices.md),
+though the networks know how to use them.
 """
 
 from collections.abc import Iterable
@@ -36,8 +35,7 @@ class Target:
 class Lattice:
     """The schedule and its predictor for N images of one size: what encoder and decoder share.
 
-    shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks
-    as three equal channels).
+    shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks as three equal channels).
     """
 
     def __init__(self, networks: Networks, shape: tuple[int, int, int, int]) -> None:
@@ -76,7 +74,6 @@ class Lattice:
         return self.networks.coset(target.kind).output(plane, means, states, target.level, None, [channel])
 
     def reveal(self, group: int, values: Pixels) -> None:
-        """Write the values of a group."""
         target = self.targets[group]
         view = self._view(target, self.known)
         table = values.reshape(len(target.channels), *view.shape[:3]).transpose(1, 2, 3, 0)

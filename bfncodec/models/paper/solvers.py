@@ -125,6 +125,5 @@ def _lean(spec: Spec, step: int, steps: int, noisy: bool) -> float:
 
 
 def _weights(predictor: AnyPredictor, items: int, state: Floats, time: float) -> NDArray[np.int64]:
-    """p_O as weights [n, K] of what is known at a time."""
     theta = knowledge(predictor.spec, state, accuracy(predictor.spec, time))
     return predictor.weights(theta, items, round(time * TIMES), TIMES)

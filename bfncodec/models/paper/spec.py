@@ -1,7 +1,7 @@
 """What a model of the paper's kind is about: its variables, its accuracy schedule and its network's shape.
 
-A spec is the `spec` of a model file's card. Everything here is exact arithmetic: fractions and
-decimals with a set precision, so that every machine derives the same integer steps.
+A spec is the `spec` of a model file's card. Everything here is exact arithmetic: fractions and decimals with a set
+precision, so that every machine derives the same integer steps.
 """
 
 import math
@@ -21,7 +21,6 @@ STEP_LIMIT = 4096
 SEED_LIMIT = 1 << 28  # words
 TIME_INPUTS = 12
 TIME_ONE = 127
-SENDERS = ("gaussian", "dither", "categorical")
 # Not the caller's context: what a program sets for its own sums must not change a step.
 _CONTEXT = Context(
     prec=40, rounding=ROUND_HALF_EVEN, Emin=-999999, Emax=999999, traps=[DivisionByZero, InvalidOperation, Overflow]
@@ -66,7 +65,6 @@ class Spec:
 
     @property
     def senders(self) -> tuple[str, ...]:
-        """The kinds of sender that serve these variables."""
         return ("gaussian", "categorical") if self.kind == "classes" else ("gaussian", "dither")
 
     @property

@@ -3,8 +3,8 @@
 Both sides know the seed; a file leaves out what of it is untouched, and decoding must lead back to it.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,16 +25,12 @@ _SEED = (0xFFFFFFFF, 0xFFFFFFFF)
 GROUP_LIMIT = 1 << 20  # variables that are coded at once
 
 
-@dataclass
-class Coded:
-    """Coded items.
+class Coded(NamedTuple):
+    """Coded items."""
 
-    seed: words of the seed that the stream goes on from; spent: bits that the stack really grew by.
-    """
-
-    seed: int
+    seed: int  # words of the seed that the stream goes on from
     stream: bytes
-    spent: int
+    spent: int  # bits that the stack really grew by
 
 
 def predictor(path: Path, kernel: str) -> AnyPredictor:

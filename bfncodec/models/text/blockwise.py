@@ -1,9 +1,8 @@
 """The `blocks` schedule with B > 1: blocks of bytes through noisy steps, many lanes at a time.
 
-A group holds the next B bytes of every lane. They are seen through draws of the categorical
-sender, all at once, then sent exactly; a network call predicts all of them from the hashed
-contexts at the block's start and from theta. The last bytes of every lane are groups of one
-byte without noise, which fill the stack. Nothing is learnt inside the file.
+A group holds the next B bytes of every lane. They are seen through draws of the categorical sender, all at once, then
+sent exactly; a network call predicts all of them from the hashed contexts at the block's start and from theta. The last
+bytes of every lane are groups of one byte without noise, which fill the stack. Nothing is learnt inside the file.
 """
 
 from collections.abc import Iterable
@@ -116,7 +115,6 @@ class Blockwise:
         return [range(number, number + 1) for number in range(len(self.groups))]
 
     def values(self, span: range) -> Bytes:
-        """Bytes of a group, lane after lane."""
         return self.data[self._positions(self.places[span[0]])]
 
     def output(self, span: range, theta: AnyTheta | None) -> Table:
@@ -132,7 +130,6 @@ class Blockwise:
         return Table(np.ascontiguousarray(weights).reshape(-1, LEVELS))
 
     def reveal(self, group: int, values: Bytes) -> None:
-        """Put decoded bytes in their place and into the contexts."""
         places = self.places[group]
         self.data[self._positions(places)] = values
         self._advance(places, values.astype(np.uint8))
