@@ -15,6 +15,7 @@ from bfncodec import presets
 from bfncodec.cli import files, outputs
 from bfncodec.cli.files import Messages
 from bfncodec.cli.outputs import Keep, Output
+from bfncodec.errors import ChangedFile
 from bfncodec.inputs import Input
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -63,8 +64,15 @@ class Where:
         return outputs.output(target, sources, keep, force=self.force, named=bool(self.named))
 
     def done(self, given: Mapping[str, Input], messages: Messages, target: str) -> None:
-        """What was read is safely written to a target: --rm removes it; what goes into a stream is not safe yet."""
-        files.done(given, messages, remove=self.remove and not outputs.is_stream(target))
+        """What was read is safely written to a target: --rm removes it; what goes into a stream is not safe yet.
+
+        ChangedFile names those that are another by now, which stay.
+        """
+        remove = self.remove and not outputs.is_stream(target)
+        stay = [name for name, one in given.items() if one.changed or remove and not files.removed(name, one, messages)]
+        if stay:
+            what = "changed while it was read" + (", not removed" if remove else "; the output holds what was read")
+            raise ChangedFile(what if len(given) == 1 else f"{', '.join(map(files.printable, stay))} {what}")
 
 
 def _device(threads: int, device: str) -> str:
