@@ -86,8 +86,8 @@ def features(
 ) -> tuple[Array, Array]:
     """Network inputs int32 [n, FEATURES] in [-127, 127] and scale steps int32 [n, 3].
 
-    neighbours: levels [n, 24, 3]; past: innovations [n, 10, 3]; trend: sizes of the three
-    TREND pixels [n, 3, 3]; base: 1/16 level [n, 3]; cross: [n or 1, 3]; place: flags [n, 9].
+    neighbours: levels [n, 24, 3]; past: innovations [n, 10, 3]; trend: sizes of the TREND pixels [n, 3, 3];
+    base: 1/16 level [n, 3]; cross: [n or 1, 3]; place: flags [n, 9].
     """
     count = len(base)
     size = abs(past)

@@ -7,8 +7,7 @@ though the networks know how to use them.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +22,7 @@ from bfncodec.models.image.thumbnail import thumbnail_output, thumbnail_steps
 Pixels = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """What a group codes: channels of a coset of the plane of every 2**level-th pixel."""
 
     kind: str
@@ -33,7 +31,7 @@ class Target:
 
 
 class Lattice:
-    """The schedule and its predictor for N images of one size: what encoder and decoder share.
+    """The schedule and its predictor for N images of one size: what encoder and decoder share, and a Sink.
 
     shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks as three equal channels).
     """
@@ -83,6 +81,10 @@ class Lattice:
         """The thumbnails uint8 [N, h, w, channels], known after group 0."""
         return self._view(self.targets[0], self.known)[..., : self.channels].astype(np.uint8)
 
+    def images(self) -> Pixels:
+        """The images uint8 [N, height, width, channels], known after the last group."""
+        return self.known[..., : self.channels].astype(np.uint8)
+
 
 class LatticeSource(Lattice):
     """Images to encode, uint8 [N, height, width, channels]: a `coding.protocol.Source`."""
@@ -104,11 +106,3 @@ class LatticeSource(Lattice):
         for group in range(span[0]):  # what is coded before
             self.reveal(group, self.values(range(group, group + 1)))
         return super().output(span, theta)
-
-
-class LatticeSink(Lattice):
-    """Images that are decoded: a `coding.protocol.Sink`."""
-
-    def images(self) -> Pixels:
-        """The decoded images uint8 [N, height, width, channels]."""
-        return self.known[..., : self.channels].astype(np.uint8)

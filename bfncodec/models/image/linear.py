@@ -25,8 +25,7 @@ _BIAS = features.DIFFERENCES
 def normal_equations(canvas: NDArray[np.int16]) -> NDArray[np.float64]:
     """Weighted sums of products of [72 neighbours, 1, G, R, B] over a canvas, [76, 76].
 
-    Weights fall with local activity, since bits depend on the logarithm of the scale.
-    Rows of pixels are skipped evenly in images of more than about FIT_PIXELS pixels.
+    Weights fall with local activity: bits depend on the log of the scale. Rows of large images are skipped evenly.
     """
     count, height, width, _ = canvas.shape
     height, width = height - canvas_image.RADIUS, width - 2 * canvas_image.RADIUS
@@ -64,10 +63,9 @@ def _regressors(flat: Any, index: Any, offsets: Any, table: Any, weighted: Any) 
 
 
 def solve(equations: NDArray[np.float64], prior: NDArray[Any] | None = None) -> NDArray[np.int64]:
-    """Fixed-point coefficients [74, 3] that minimise the weighted error, drawn to `prior`.
+    """Fixed-point coefficients [74, 3], in 2**-12, that minimise the weighted error, drawn to `prior`.
 
-    Rows 0-71 neighbours, 72 bias, 73 what the errors of G (for R and B) and the innovation
-    of R (for B) tell of the channels after them. Units of 2**-12.
+    Rows 0-71 neighbours, 72 bias, 73 what errors of G (for R and B) and the innovation of R (for B) tell of the others.
     """
     unit = 1 << features.COEFFICIENT_BITS
     size = REGRESSORS

@@ -32,25 +32,18 @@ _DEVIATION_LIMIT = 1 << PRECISION // 2 + 6  # above it an accuracy would be zero
 
 @dataclass(frozen=True)
 class Spec:
-    """The variables of an item and how the network sees them.
+    """The variables of an item and how the network sees them."""
 
-    kind: "binary" (K = 2, sent on a line), "values" (K bins on a line) or "classes" (K symbols).
-    shape: (height, width, channels) of an item; alphabet: the byte that stands for each symbol.
-    final: beta(1) of binary data and classes, sigma_1 of values (arXiv:2308.07037, sections 4 to 6).
-    patch: pixels (down, across) that the network takes as one; kernel: of its convolutions;
-    pool: between levels of `widths` and `blocks`; bottom: width of the layer that sees everything.
-    """
-
-    kind: str
-    shape: tuple[int, int, int]
-    alphabet: bytes
-    final: str
-    widths: tuple[int, ...]
-    blocks: tuple[int, ...]
-    patch: tuple[int, int]
-    kernel: tuple[int, int]
-    pool: tuple[int, int]
-    bottom: int
+    kind: str  # "binary" (K = 2, sent on a line), "values" (K bins on a line) or "classes" (K symbols)
+    shape: tuple[int, int, int]  # height, width, channels
+    alphabet: bytes  # the byte that stands for each symbol
+    final: str  # beta(1) of binary data and classes, sigma_1 of values (arXiv:2308.07037, sections 4 to 6)
+    widths: tuple[int, ...]  # of the network's levels
+    blocks: tuple[int, ...]  # on each level
+    patch: tuple[int, int]  # pixels (down, across) that the network takes as one
+    kernel: tuple[int, int]  # of its convolutions
+    pool: tuple[int, int]  # between its levels
+    bottom: int  # width of the layer that sees everything
     mixtures: int = 1
 
     @property

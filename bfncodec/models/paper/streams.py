@@ -89,8 +89,7 @@ def _begun(predictor: AnyPredictor, count: int, sender: str, batch: int) -> tupl
 def _seed(steps: tuple[AnyStep, ...], size: int) -> bytes:
     """What the stack holds at first: enough for the noise of one group, and 64 bits more; the last byte is 1.
 
-    A group whose noise is lucky may cost less than nothing: b bits less with a chance of 2**-b. The
-    64 bits keep the noise of the groups after it paid, and the stack from being empty.
+    A lucky group may cost b bits less than nothing, with a chance of 2**-b: the 64 bits keep the noise after it paid.
     """
     bits = noise_bits(steps, size)
     if bits > 32 * SEED_LIMIT:

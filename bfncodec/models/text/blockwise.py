@@ -65,10 +65,9 @@ class BlockNetwork:
 
 
 class Blockwise:
-    """The schedule and its predictor for one text, as `coding.protocol` wants it.
+    """The schedule and its predictor for one text of `size` bytes, as `coding.protocol` wants it.
 
-    size: bytes; lanes: segments; steps: noisy steps of a block; quiet: bytes at the end of every
-    lane that are sent one by one without noise; text: the bytes when encoding.
+    lanes: segments; quiet: bytes at the end of every lane, sent one by one without noise; text: bytes when encoding.
     """
 
     def __init__(
@@ -99,7 +98,6 @@ class Blockwise:
         return (starts[:, None] + np.arange(places.start, places.stop)).reshape(-1)
 
     def _lanes(self, places: range) -> NDArray[np.int64]:
-        """The lanes that have a place."""
         return np.flatnonzero(self.starts[:-1] + places[-1] < self.starts[1:])
 
     def _now(self) -> Array:

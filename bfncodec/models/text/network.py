@@ -1,7 +1,6 @@
 """The static part of the text model: embedding rows -> integer weights of the next byte's 256 values.
 
-Weights are int8, activations 0 .. 255, sums proved below 2**24 (`exact.layers.Linear`), so
-float32 holds them exactly; here one position at a time, compiled.
+float32 holds its sums, proved below 2**24 (`exact.layers.Linear`), exactly; here one position at a time, compiled.
 """
 
 from typing import Any, NamedTuple
