@@ -1,8 +1,7 @@
 """A plugin for Pillow: `import bfncodec.pillow`, and `Image.open` and `Image.save` know .bfn files.
 
-Opening reads the header and the metadata; pixels are decoded, and checked, when they are first asked for.
-A file that holds anything but one image (a text, an archive of several) is none of Pillow's:
-`PIL.UnidentifiedImageError`. Pillow's own limits on sizes hold.
+Opening reads header and metadata; pixels are decoded, and checked, when they are first asked for. A file that holds
+anything but one image is none of Pillow's: `PIL.UnidentifiedImageError`. Pillow's own limits on sizes hold.
 """
 
 import io
@@ -53,10 +52,9 @@ class BfnImageFile(ImageFile.ImageFile):
         self.tile = [("raw", (0, 0, *size), 0, self.mode)]  # type: ignore[list-item]
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
-        """Load a 16th of the width and height, if that is no smaller than `size`: fast, and not checked.
+        """Load every 16th pixel in both directions, if that is no smaller than `size`: fast, unchecked. The mode stays.
 
-        The preview has every 16th pixel in both directions. The mode stays. `Image.thumbnail` comes here on its own;
-        `reducing_gap=None` makes it use all pixels.
+        `Image.thumbnail` comes here on its own; `reducing_gap=None` makes it use all pixels.
         """
         width, height = self.size
         if not self.tile or self._preview or size is None or min(size) < 1:

@@ -16,8 +16,10 @@ from bfncodec.exact.splitmix import stream
 from bfncodec.exact.tables import exp_negative
 from bfncodec.flow.schedule import AnyStep, Dither, Draw, Step, Vector
 
+SHARES = 1 << 16  # of Draw.share
 TAIL = 6  # the noise is cut at so many deviations
 _CHUNK = 1 << 13  # rows mixed at once
+_RATIO_BITS = 18  # of likelihoods
 
 
 class GaussianSender:
@@ -86,8 +88,7 @@ class GaussianSender:
 class VectorSender:
     """The Gaussian sender of classes: every one-hot coordinate is a value of 0 or 1 with noise of its own.
 
-    Its receiver is a mixture over classes. It is coded with the class as a latent variable: that
-    is taken from its posterior given the view, and sent under p_O (bits-back).
+    Its receiver, a mixture over classes, is coded with the class as a latent variable (bits-back).
     """
 
     noise_bits = GaussianSender.noise_bits  # for each coordinate
@@ -144,9 +145,6 @@ class DitherSender:
         return normalise(np.take_along_axis(sums, edges.clip(0, self.step.levels), axis=1), TOTAL_BITS)
 
 
-_RATIO_BITS = 18
-
-
 class CategoricalSender:
     """The sender of one draw over classes 0 .. K - 1: m = 1 of the paper's counts (arXiv:2308.07037, section 6)."""
 
@@ -175,7 +173,6 @@ class CategoricalSender:
         return mixed
 
 
-SHARES = 1 << 16  # of Draw.share
 Sender = GaussianSender | VectorSender | DitherSender | CategoricalSender
 
 

@@ -1,7 +1,6 @@
 """A pool of tiles with their bases, from which pixels are drawn at random."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +15,7 @@ from bfncodec.train.distributed import ALL
 Pixels = NDArray[np.uint8]
 
 
-@dataclass
-class Batch:
+class Batch(NamedTuple):
     """Inputs and targets of n pixels; see `networks.LocalTrainingNetwork.forward`."""
 
     features: Tensor  # int8-valued [n, inputs]

@@ -142,10 +142,7 @@ def train(
     every: float = 120.0,
     log: Log = print,
 ) -> None:
-    """Train one of SPECS and write its integer model.
-
-    data: pixels uint8 [N, H, W(, C)] (.npy) or text8. work: folder of the checkpoint.
-    """
+    """Train one of SPECS on pixels uint8 [N, H, W(, C)] (.npy) or text8; `work`: folder of the checkpoint."""
     checkpoint.check_name(output)
     spec = SPECS[config]
     plan = changed(PaperPlan(), changes or {})

@@ -1,7 +1,4 @@
-"""Training of the text network: embedding rows of hashed contexts, two hidden layers, 256 logits.
-
-Float training, rounded to integers afterwards: there is no training with rounding.
-"""
+"""Training of the text network in floats, rounded to integers afterwards: there is no training with rounding."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -49,10 +46,7 @@ class TextPlan(Plan):
 
 
 class TextTrainingNetwork(nn.Module):
-    """Inputs [n, inputs] through two hidden layers -> logits float32 [n, outputs]; products in bfloat16.
-
-    gain: of the first layer's weights.
-    """
+    """Inputs [n, inputs] -> logits float32 [n, outputs]; products in bfloat16; gain: of the first layer's weights."""
 
     def __init__(self, inputs: int, width: int, hidden: int, outputs: int, gain: float) -> None:
         super().__init__()
@@ -231,8 +225,8 @@ def train(
 ) -> None:
     """Train a text model and write its file.
 
-    work: folder of the checkpoint; training goes on from one that is there. changes: fields of the plan to replace.
-    init: a model to start from, with lower rates. pieces: of text that the mixing weights are learnt on.
+    work: folder of the checkpoint that training goes on from. changes: fields of the plan to replace. init: a model to
+    start from, with lower rates. pieces: of text that the mixing weights are learnt on.
     """
     checkpoint.check_name(output)
     plan = changed(TextPlan(), (_FINE if init else {}) | (changes or {}))
