@@ -54,7 +54,6 @@ def measure(
         raise click.UsageError("--plot and --json name the same file")
     from bfncodec.measure import account, plots
 
-    choices = Choices(**chosen)
     reports: list[dict[str, Any]] = []
 
     def prepare(_: str) -> None:
@@ -69,7 +68,7 @@ def measure(
         with files.opened(name, binary_wanted=True, force=False) as given:
             data = bytes(given.data)
         ledger = account.PixelLedger.of(paths)
-        report = {"file": name, **account.measure(data, choices, ledger)}
+        report = {"file": name, **account.measure(data, Choices(**chosen), ledger)}
         reports.append(report)
         messages.clear()
         if report["floating_point"]:
