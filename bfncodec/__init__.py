@@ -1,7 +1,6 @@
 """bfncodec: lossless coding of images and texts with a Bayesian Flow Network and bits-back ANS.
 
-`encode`, `decode`, `decode_items` and `info` are loaded on first use, so that importing
-the package costs nothing.
+Its functions are loaded on first use, so that importing the package costs nothing.
 """
 
 from importlib import import_module

@@ -45,8 +45,7 @@ def encode(
 def decode(data: bytes, *, device: str = "auto") -> Any:
     """What `encode` was given: bytes, an array uint8 [height, width, channels] or a Pillow image.
 
-    A PNG file comes back as a PNG of the same pixels and chunks; all other bytes as they
-    were. Archives: use `decode_items`.
+    A PNG file comes back as a PNG of the same pixels and chunks, all else byte for byte. Archives: `decode_items`.
     """
     file = decoding.read(bytes(data), max_output=MAX_OUTPUT, max_pixels=MAX_PIXELS)
     if file.names is not None:
@@ -55,7 +54,9 @@ def decode(data: bytes, *, device: str = "auto") -> Any:
     if isinstance(content, Picture) and content.origin is Origin.ARRAY:
         return content.pixels
     if isinstance(content, Picture) and content.origin is Origin.PILLOW:
-        return convert.pillow_image(content)
+        image = content.shown()
+        image.info = convert.info(content.origin, content.metadata)
+        return image
     return decoding.file_bytes(content)
 
 

@@ -40,10 +40,9 @@ def naming(name: str) -> Iterator[None]:
 def writing(path: Path, *, replace: bool, dress: Callable[[int], None]) -> Iterator[IO[bytes]]:
     """An open file, to be read as well, that gets its name at the end; FileExistsError if another has it by then.
 
-    With `replace` it takes the other's place. `dress` is called with the file's handle once all is written, while
-    only the owner can read it. Where the system has files without a name (Linux), nothing is left behind even
-    by SIGKILL; elsewhere a temporary file stands in the same folder, and goes on every
-    error and every signal that can be caught. Raises NotWritten.
+    With `replace` it takes the other's place. `dress` gets the file's handle once all is written, while only the owner
+    can read it. Where the system has files without a name (Linux), even SIGKILL leaves nothing behind; elsewhere a
+    temporary file stands in the folder, and goes on all errors and signals that can be caught. Raises NotWritten.
     """
     temporary = _temporary(path.parent)
     name = str(path)
@@ -63,18 +62,15 @@ def writing(path: Path, *, replace: bool, dress: Callable[[int], None]) -> Itera
                 os.replace(temporary, path)
             elif named:
                 _move_new(temporary, path)
-    except BaseException:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
 
 
 def try_folder(folder: Path) -> None:
     """OSError unless files can be made in a folder."""
     temporary = _temporary(folder)
-    handle, named = _open(temporary)
-    os.close(handle)
-    if named:
-        temporary.unlink()
+    os.close(_open(temporary)[0])
+    temporary.unlink(missing_ok=True)
 
 
 def _temporary(folder: Path) -> Path:
@@ -109,5 +105,3 @@ def _move_new(temporary: Path, path: Path) -> None:
         if os.path.lexists(path):
             raise FileExistsError(path) from None
         os.rename(temporary, path)
-        return
-    os.unlink(temporary)

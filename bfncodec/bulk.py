@@ -1,9 +1,8 @@
 """Encoding of whole data sets with dask: files, or chunks of a zarr array of images, each to a .bfn file of its own.
 
-An output appears whole or not at all, and one that is there is not made again: a job that was cut short goes on
-when it is started again, and dask gives the tasks of a worker that died to another one. The same inputs give the
-same bytes whatever the number of workers (but for `effort="max"`, see docs/limits.md). What cannot be encoded stops
-nothing else: the manifest tells it. Needs `bfncodec[dask]`.
+An output appears whole or not at all, and one that is there is not made again: a job that was cut short goes on when
+it is started again, and dask gives the tasks of a dead worker to another one. The same inputs give the same bytes with
+any number of workers (but for `effort="max"`, see docs/limits.md). Needs `bfncodec[dask]`.
 """
 
 import hashlib
@@ -46,7 +45,12 @@ def encode_dataset(source: Path, target: Path, **choices: Any) -> dict[str, Any]
     """
     if target.resolve().is_relative_to(source.resolve()):
         raise BfnError(f"{target} is a part of what is to be encoded; name another folder")
-    _check(choices, array := _array(source))
+    array = _array(source)
+    wanted = Choices(**choices)
+    if array is not None and wanted.media not in ("auto", "image"):
+        raise UnsupportedFeature("the chunks of an array are images; media is for files")
+    if array is not None and wanted.model is not None and zoo.chosen(wanted.model, "images") is None:
+        raise UnsupportedFeature(f"{wanted.model} is no model of images")
     names, skipped, failed = _files(source) if array is None else (_chunks(array), [], [])
     if not names and not failed:
         raise BfnError(f"{source}: there is nothing to encode")
@@ -66,17 +70,6 @@ def encode_dataset(source: Path, target: Path, **choices: Any) -> dict[str, Any]
         left.unlink(missing_ok=True)
     _write(target / MANIFEST, json.dumps(manifest, indent=1).encode())
     return manifest
-
-
-def _check(choices: dict[str, Any], array: Any) -> None:
-    """BfnError for choices that no item could be encoded with: once, and not for every item."""
-    wanted = Choices(**choices)
-    if array is None:
-        return
-    if wanted.media not in ("auto", "image"):
-        raise UnsupportedFeature("the chunks of an array are images; media is for files")
-    if wanted.model is not None and zoo.chosen(wanted.model, "images") is None:
-        raise UnsupportedFeature(f"{wanted.model} is no model of images")
 
 
 def decode_chunk(path: Path, *, device: str = "auto") -> NDArray[np.uint8]:
@@ -158,7 +151,6 @@ def _computed(names: list[str], files: bool, source: Path, target: Path, choices
 
 
 def _client(scheduler: str | None, workers: int | None) -> Any:
-    """The scheduler that was named, or one with workers on this machine."""
     from distributed import Client
 
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # which shows tracebacks of what is told here
@@ -196,7 +188,6 @@ def _file(path: Path, choices: dict[str, Any]) -> bytes:
 
 
 def _chunk(source: Path, name: str, choices: dict[str, Any]) -> bytes:
-    """A chunk as an archive of its images, which are named by their numbers."""
     first, last = map(int, name.split("-"))
     images = _array(source)[first : last + 1]
     images = images.reshape(*images.shape[:3], -1)
@@ -230,15 +221,7 @@ def _write(path: Path, data: bytes) -> None:
 @click.option("-m", "--model", help="Model instead of the packaged one.")
 @click.option("--effort", type=click.Choice(presets.EFFORTS), default="default", help="See bfncodec encode.")
 @click.option("--max-pixels", type=click.IntRange(1), default=presets.MAX_PIXELS, help="Refuse larger image files.")
-def main(
-    source: Path,
-    target: Path,
-    scheduler: str | None,
-    workers: int | None,
-    model: str | None,
-    effort: str,
-    max_pixels: int,
-) -> None:
+def main(source: Path, target: Path, scheduler: str | None, workers: int | None, **choices: Any) -> None:
     """Encode a folder of files, or a zarr array of images, with dask. Started again, it goes on.
 
     Links to files are followed; other links, pipes and devices are skipped, and named. Exit code 1 if something could
@@ -246,7 +229,6 @@ def main(
     """
     from distributed import CancelledError
 
-    choices = {"model": model, "effort": effort, "max_pixels": max_pixels}
     try:
         with _client(scheduler, workers):
             manifest = encode_dataset(source.resolve(), target.resolve(), **choices)

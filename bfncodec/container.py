@@ -17,6 +17,7 @@ from bfncodec.picture import Picture
 from bfncodec.spans import Data, cut, pieces
 
 MAGIC = b"\x89BFN\r\n\x1a\n"
+_MAGIC_BYTES = 16  # that tell the magic and its forms of damage
 VERSION = 1
 DIGEST_BYTES = 8
 MODEL_BYTES = 4  # that name a model
@@ -53,10 +54,7 @@ class Form(ABC):
     @classmethod
     @abstractmethod
     def read(cls, header: Reader, payload: Reader, items: int, size: int, limits: Limits) -> Self:
-        """The inverse of `write`, for so many items and bytes of content.
-
-        Raises CorruptFile, UnsupportedFeature, LimitExceeded.
-        """
+        """The inverse of `write`, for so many items and bytes; CorruptFile, UnsupportedFeature, LimitExceeded."""
 
     @abstractmethod
     def decode(self, block: Block, device: str) -> Iterator[Content]:
@@ -100,13 +98,10 @@ class Block:
 
 @dataclass
 class File:
-    """A whole file; `names` is None for a single item without a name.
-
-    Several blocks without names are parts of one item, in order.
-    """
+    """A whole file; several blocks without names are parts of one item, in order."""
 
     blocks: list[Block]
-    names: list[str] | None = None
+    names: list[str] | None = None  # None: a single item without a name
 
     @property
     def items(self) -> int:
@@ -182,9 +177,6 @@ def _write_block(block: Block, header: bytearray, *, archive: bool) -> list[Data
         header += varint(block.items)
     header += varint(block.size) + block.digest
     return block.form.write(header)
-
-
-_MAGIC_BYTES = 16  # that tell the magic and its forms of damage
 
 
 def is_bfn(data: bytes) -> bool:
@@ -306,11 +298,9 @@ class Reader:
         return cut(self.data, self.position - count, count)
 
     def take(self, count: int) -> bytes:
-        """The next bytes."""
         return bytes(self.skip(count))
 
     def byte(self) -> int:
-        """The next byte."""
         return self.take(1)[0]
 
     def varint(self) -> int:

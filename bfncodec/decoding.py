@@ -94,10 +94,7 @@ def decode_chosen(file: File, chosen: dict[int, str], device: str) -> Iterator[t
 
 
 def verify(encoded: Data, originals: Mapping[str, Data], device: str) -> None:
-    """Decode and compare with the files that were encoded, by name; CorruptFile if anything differs.
-
-    A file that is no archive is compared with the only original.
-    """
+    """Decode and compare, an archive by name, all else with the only original; CorruptFile if anything differs."""
     file = read(encoded)
     names = file.names or list(originals)
     if sorted(names) != sorted(originals):

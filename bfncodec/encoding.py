@@ -22,10 +22,9 @@ SHARED_METADATA = 1 << 16  # pictures with more metadata than this get a block o
 def encode_file(item: Span, spool: IO[bytes], choices: Choices, ledger: Ledger | None = None) -> File:
     """One file, which need not be in memory: what is larger than a part is read piece by piece.
 
-    item: the file's bytes. spool: an open file that can seek and be read, for what is coded; the result points
-    into both. Images are read whole, and so is what a model of the paper's kind is asked to code. ledger: gets the
-    costs of what is written (not of parts).
-    Raises UnsupportedFeature, MissingModel, LimitExceeded.
+    item: the file's bytes. spool: an open file that can seek and be read, for what is coded; the result points into
+    both. Images are read whole, and so is what a model of the paper's kind is asked to code. ledger: gets the costs of
+    what is written (not of parts). Raises UnsupportedFeature, MissingModel, LimitExceeded.
     """
     if single.model(choices) is not None:
         return File([single.encode(bytes(item), choices, ledger)])

@@ -24,9 +24,8 @@ _READING, _WRITING = ("r", "rb"), ("w", "wb", "x", "xb")
 def opened(infile: IO[bytes], mode: str = "rb", **_: Any) -> IO[bytes]:
     """What is in a .bfn file, to be read only, which can seek; or, with mode "w", a file that is only written.
 
-    Reading decodes and checks everything first: BfnError if it is damaged, UnsupportedFeature if it is an archive.
-    What is written can seek, and is encoded when it is closed. `infile` is closed together with the result, or once
-    it is read. UnsupportedFeature for other modes: nothing is both read and written, and nothing is added to.
+    Reading decodes and checks everything first: BfnError if it is damaged, UnsupportedFeature if it is an archive. What
+    is written is encoded when it is closed. `infile` is closed then, or once it is read. No other modes.
     """
     # fsspec hands on the mode's first letter alone; its own files know the rest.
     both = len(mode) == 1 and "+" in str(getattr(infile, "mode", ""))

@@ -19,13 +19,10 @@ SPOOLED = 1 << 23  # bytes on their way that are in memory at most
 
 @dataclass
 class Input:
-    """The bytes of a file, what the system told of it when it was opened, and whether that is different by the end.
-
-    Of standard input the system tells nothing, and what is no regular file changes by being read.
-    """
+    """The bytes of a file, what the system told of it when it was opened, and whether that is different by the end."""
 
     data: Span
-    status: os.stat_result | None = None
+    status: os.stat_result | None = None  # None of standard input
     changed: bool = False
 
     @property

@@ -19,8 +19,7 @@ class BfnCodec(Codec):  # type: ignore[misc]
 
     media: "auto" codes uint8 arrays [height, width], [height, width, 1 to 4] and [N, height, width, 1 to 4] as images
     and all else as bytes; "image" raises UnsupportedFeature for all else; "text" is the text model; "bytes" the
-    smallest of text model, LZMA and stored. effort: see `bfncodec.encode`. model: a name or path, which whoever
-    decodes must have too.
+    smallest of text model, LZMA and stored. effort: see `bfncodec.encode`. model: a name or path, also for decoders.
     """
 
     codec_id = "bfncodec"
@@ -37,10 +36,7 @@ class BfnCodec(Codec):  # type: ignore[misc]
         return arrays.encode(array, Choices(model=self.model, effort=self.effort, media=self.media))
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        """The buffer's bytes, uint8 [size], or `out` filled with them; BfnError if they are damaged or too many.
-
-        Raises ValueError if `out` is too large.
-        """
+        """The bytes, uint8 [size], or `out` with them; BfnError if damaged or too many, ValueError if too few."""
         room = None if out is None else np.asarray(out).nbytes
         data = arrays.decode(ensure_bytes(buf), room)
         if room is not None and len(data) != room:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,3 +44,10 @@ class Picture:
     layout: Layout
     pixels: NDArray[np.uint8]
     metadata: bytes = b""
+
+    def shown(self) -> Any:
+        """The pixels as Pillow's image."""
+        from PIL import Image
+
+        pixels = self.pixels[..., 0] if self.layout is Layout.L else self.pixels
+        return Image.fromarray(np.ascontiguousarray(pixels))

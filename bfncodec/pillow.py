@@ -1,8 +1,7 @@
 """A plugin for Pillow: `import bfncodec.pillow`, and `Image.open` and `Image.save` know .bfn files.
 
-Opening reads the header and the metadata; pixels are decoded, and checked, when they are first asked for.
-A file that holds anything but one image (a text, an archive of several) is none of Pillow's:
-`PIL.UnidentifiedImageError`. Pillow's own limits on sizes hold.
+Opening reads header and metadata; pixels are decoded, and checked, when they are first asked for. A file that holds
+anything but one image is none of Pillow's: `PIL.UnidentifiedImageError`. Pillow's own limits on sizes hold.
 """
 
 import io
@@ -12,7 +11,6 @@ from typing import IO, Any
 from PIL import Image, ImageFile
 
 from bfncodec import api, container, decoding
-from bfncodec.blocks.image import Image as BfnImage
 from bfncodec.blocks.image import unpack_metadata
 from bfncodec.errors import BfnError
 from bfncodec.media import convert
@@ -42,7 +40,8 @@ class BfnImageFile(ImageFile.ImageFile):
             if image is None:
                 raise SyntaxError("this .bfn file is not a single image")
             self._mode, self._size = image.layout.name, (image.width, image.height)
-            self.info = _info(image)
+            (metadata,) = unpack_metadata(image.metadata, 1, METADATA_LIMIT + 16)
+            self.info = convert.info(image.origin, metadata)
         except (BfnError, OSError, ValueError, struct.error) as error:
             raise SyntaxError(str(error)) from error
         self._preview = False
@@ -53,10 +52,9 @@ class BfnImageFile(ImageFile.ImageFile):
         self.tile = [("raw", (0, 0, *size), 0, self.mode)]  # type: ignore[list-item]
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
-        """Load a 16th of the width and height, if that is no smaller than `size`: fast, and not checked.
+        """Load every 16th pixel in both directions, if that is no smaller than `size`: fast, unchecked. The mode stays.
 
-        The preview has every 16th pixel in both directions. The mode stays. `Image.thumbnail` comes here on its own;
-        `reducing_gap=None` makes it use all pixels.
+        `Image.thumbnail` comes here on its own; `reducing_gap=None` makes it use all pixels.
         """
         width, height = self.size
         if not self.tile or self._preview or size is None or min(size) < 1:
@@ -105,19 +103,10 @@ class _Raw(io.BytesIO):
     """Decoded pixels on their way to Pillow."""
 
 
-def _info(image: BfnImage) -> dict[str | tuple[int, int], Any]:
-    """What Pillow finds in the metadata."""
-    if not image.metadata:
-        return {}
-    (metadata,) = unpack_metadata(image.metadata, 1, METADATA_LIMIT + 16)
-    return convert.info(image.origin, metadata)
-
-
 def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     """`Image.save`; options: effort, model, and icc_profile, exif, dpi in place of those of `image.info`.
 
-    ValueError for an unknown effort; OSError for modes other than L, LA, RGB and RGBA, and for L and RGB with a
-    transparent colour.
+    ValueError for an unknown effort; OSError for other modes than MODES, and for a transparent colour in L and RGB.
     """
     options = image.encoderinfo
     effort = options.get("effort", "default")

@@ -15,17 +15,14 @@ SENDERS = ("gaussian", "dither", "categorical")  # of the paper's models, by the
 
 @dataclass(frozen=True)
 class Choices:
-    """How something is encoded. ValueError for a word that is none of those above.
-
-    model: a name or .safetensors path, used for what it models. steps, sender, batch: of the paper's models.
-    """
+    """How something is encoded. ValueError for a word that is none of those above."""
 
     device: str = "auto"
-    model: str | None = None
+    model: str | None = None  # a name or .safetensors path, used for what it models
     effort: str = "default"
     media: str = "auto"
     max_pixels: int = MAX_PIXELS
-    steps: int = 50
+    steps: int = 50  # of the paper's models, as the next two
     sender: str = "gaussian"
     batch: int = 1
 

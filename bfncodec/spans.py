@@ -42,10 +42,7 @@ def cut(data: Data, start: int, count: int) -> Data:
 
 
 def pieces(data: Data) -> Iterator[bytes]:
-    """The bytes in order, PIECE at a time.
-
-    TruncatedFile if the file has become shorter meanwhile, ValueError, as of any file, if it has been closed.
-    """
+    """The bytes in order, PIECE at a time; TruncatedFile if the file has become shorter, ValueError if it is closed."""
     for start in range(0, len(data), PIECE):
         count = min(PIECE, len(data) - start)
         if isinstance(data, bytes):

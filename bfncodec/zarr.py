@@ -27,10 +27,7 @@ NAME = "bfncodec"
 
 @dataclass(frozen=True)
 class BfnCodec(ArrayBytesCodec):
-    """Chunks as images or bytes; the fields are those of `bfncodec.numcodecs.BfnCodec`.
-
-    Other items than bytes are little-endian in the file.
-    """
+    """Chunks as images or bytes, little-endian in the file; the fields are those of `bfncodec.numcodecs.BfnCodec`."""
 
     media: str = "auto"
     effort: str = "default"

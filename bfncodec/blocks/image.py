@@ -12,17 +12,8 @@ from bfncodec.blocks import plain
 from bfncodec.container import MODEL_BYTES, Block, Content, Form, Limits, Reader, hasher, varint
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
 from bfncodec.models import zoo
-from bfncodec.models.image.passes import (
-    LEARN_FROM,
-    STRIDE,
-    Pass,
-    Pixels,
-    Schedule,
-    constant,
-    merge,
-    pass_channels,
-    split,
-)
+from bfncodec.models.image import passes
+from bfncodec.models.image.passes import LEARN_FROM, STRIDE, Pass, Pixels, Schedule
 from bfncodec.picture import Layout, Origin, Picture
 from bfncodec.presets import Choices
 from bfncodec.spans import Data
@@ -77,7 +68,7 @@ class Image(Form):
         width, height = header.varint(), header.varint()
         image = cls(Origin(kind >> 4), layout, Schedule(schedule), width, height, header.take(MODEL_BYTES))
         image.metadata = payload.skip(header.varint())
-        for channels in pass_channels(layout.channels):
+        for channels in passes.pass_channels(layout.channels):
             flag = header.byte()
             if flag == 1:
                 image.passes.append(Pass(constant=header.take(channels)))
@@ -127,17 +118,17 @@ class Image(Form):
         if items * self.height * self.width > LARGEST:
             raise LimitExceeded("there is not enough memory for what the file claims")
         planes = []
-        for part, channels in zip(self.passes, pass_channels(self.layout.channels), strict=True):
+        for part, channels in zip(self.passes, passes.pass_channels(self.layout.channels), strict=True):
             size = (-(-self.height // STRIDE), -(-self.width // STRIDE)) if small else (self.height, self.width)
             if part.constant is not None:
-                planes.append(constant(part.constant, (items, *size, channels)))
+                planes.append(passes.constant(part.constant, (items, *size, channels)))
                 continue
             from bfncodec.models.image import streams
 
             nets = streams.networks(zoo.find_hash(self.model), device)
             decode = streams.decode_thumbnails if small else streams.decode_pass
             planes.append(decode(nets, part, (items, self.height, self.width, channels), self.schedule))
-        return merge(planes)
+        return passes.merge(planes)
 
 
 def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = None) -> Block:
@@ -157,7 +148,7 @@ def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = No
         from bfncodec.train.image import adapt
 
         fit = adapt.fit
-    form.passes = [streams.encode_pass(nets, planes, schedule, fit, ledger) for planes in split(pixels)]
+    form.passes = [streams.encode_pass(nets, planes, schedule, fit, ledger) for planes in passes.split(pixels)]
     return Block(len(pictures), pixels.size, _digest(pictures), form)
 
 

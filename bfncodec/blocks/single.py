@@ -1,8 +1,7 @@
 """Blocks of the `single` schedule <-> their content: the paper's own models, byte for byte.
 
-The content is cut into items of as many symbols as the model has variables, each symbol a byte of
-the model's alphabet. What stands before (the header of a .npy array) and what is left over goes
-into a frame of its own.
+The content is cut into items of as many symbols as the model has variables, each symbol a byte of the model's alphabet.
+What stands before (the header of a .npy array) and what is left over goes into a frame of its own.
 """
 
 from __future__ import annotations
@@ -74,17 +73,8 @@ class Single(Form):
             raise LimitExceeded(f"the file claims {steps} noisy steps for {size} bytes; that is above the limits")
         if not 0 < batch <= size or before > size or seed > SEED_LIMIT:
             raise CorruptFile("a block's sizes, batch and seed contradict each other")
-        return cls(
-            model=model,
-            inexact=bool(kind >> 4),
-            sender=Sender(kind & 15),
-            steps=steps,
-            batch=batch,
-            before=before,
-            frame=payload.take(frame),
-            seed=seed,
-            stream=payload.take(stream),
-        )
+        streams = payload.take(frame), seed, payload.take(stream)
+        return cls(model, bool(kind >> 4), Sender(kind & 15), steps, batch, before, *streams)
 
     @property
     def coded_bytes(self) -> int:
@@ -127,10 +117,7 @@ class Single(Form):
 
 
 def encode(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block:
-    """A block of the chosen model, which is one of the paper's kind.
-
-    UnsupportedFeature for content that holds no item of its symbols.
-    """
+    """A block of the chosen model of the paper's kind; UnsupportedFeature for content without an item of symbols."""
     from bfncodec.models.paper import streams
     from bfncodec.models.paper.single import Predictor
 
@@ -142,20 +129,12 @@ def encode(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block
     if len(data) * choices.steps > WORK_LIMIT or len(data) - symbols.size > FRAME_LIMIT:
         raise LimitExceeded(f"too large for {choices.steps} noisy steps; cut it into several files")
     batch = min(choices.batch, len(symbols))
-    coded = streams.encode(predictor, symbols, choices.steps, choices.sender, batch, ledger)
+    seed, stream, spent = streams.encode(predictor, symbols, choices.steps, choices.sender, batch, ledger)
     rest = data[:before] + data[body:]
-    form = Single(
-        model=zoo.digest(path),
-        inexact=not isinstance(predictor, Predictor),
-        sender=Sender[choices.sender.upper()],
-        steps=choices.steps,
-        batch=batch,
-        before=before,
-        frame=plain.pack(rest) if rest else b"",
-        seed=coded.seed,
-        stream=coded.stream,
-        seed_bits=8 * len(coded.stream) - coded.spent,
-    )
+    frame = plain.pack(rest) if rest else b""
+    kind = not isinstance(predictor, Predictor), Sender[choices.sender.upper()]
+    seed_bits = 8 * len(stream) - spent
+    form = Single(zoo.digest(path), *kind, choices.steps, batch, before, frame, seed, stream, seed_bits)
     return Block(1, len(data), hasher(data).digest(), form)
 
 

@@ -44,9 +44,7 @@ def tried(encode: Callable[[Ledger | None], Block], ledger: Ledger | None) -> Ca
     return Candidate([encode(account)], account)
 
 
-def of_pictures(
-    pictures: list[Picture], files: list[bytes], choices: Choices, ledger: Ledger | None = None
-) -> list[Block]:
+def of_pictures(pictures: list[Picture], files: list[bytes], choices: Choices, ledger: Ledger | None) -> list[Block]:
     """Blocks of pictures of one shape, layout and origin, which came from files."""
     candidates = [tried(lambda account: image.encode(pictures, choices, account), ledger)]
     # What is far below a deflated file is below LZMA of it; plain pixels LZMA may make tiny.
@@ -58,10 +56,7 @@ def of_pictures(
 
 
 def of_bytes(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block:
-    """One item as text, LZMA or stored; with the text medium as text unless stored is smaller.
-
-    Large items that look hopeless are not tried as text.
-    """
+    """One item as text, unless it looks hopeless, LZMA or stored; with the text medium as text or stored."""
     forced = choices.media == "text"
     other = plain.stored(data) if forced else plain.encode(data)
     candidates = [Candidate([other])]

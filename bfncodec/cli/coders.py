@@ -145,7 +145,7 @@ class Decoder:
         for part in decoding.parts(file, self.device):
             written += sum(map(out.file.write, part))
             out.release()
-        converted = self._converted(self._parsed(spans.whole(out.file)))
+        converted = self._converted(spans.whole(out.file))
         if converted is None:
             return written, []
         data, left_out = converted
@@ -154,7 +154,6 @@ class Decoder:
         return out.file.write(data), left_out
 
     def _unpack(self, name: str, file: File, given: Input) -> None:
-        """The items of an archive, into a folder; or one of them."""
         where, chosen = self.where, decoding.select(file, self.items)
         if where.named and len(chosen) != 1:
             raise UnsupportedFeature("is an archive; -o needs one --item, or use --output-dir")
@@ -181,17 +180,14 @@ class Decoder:
 
     def _shaped(self, content: Content) -> tuple[bytes, list[str]]:
         """An item as the file that is written, and what that leaves out."""
-        if isinstance(content, Picture):
-            return self._converted(content) or (media.build(content), [])
-        data = b"".join(content)
-        return self._converted(self._parsed(data)) or (data, [])
+        whole = content if isinstance(content, Picture) else b"".join(content)
+        return self._converted(whole) or (media.build(whole) if isinstance(whole, Picture) else whole, [])
 
-    def _parsed(self, content: Data) -> Picture | None:
-        """The picture that an image file holds, if another format is asked for."""
-        return media.parse(content, self.limits["max_pixels"]) if self.suffix in convert.FORMATS else None
-
-    def _converted(self, picture: Picture | None) -> tuple[bytes, list[str]] | None:
-        """The file in the format that -o's suffix names, and what that leaves out; None for the picture's own."""
+    def _converted(self, whole: Picture | Data) -> tuple[bytes, list[str]] | None:
+        """An image in the format that -o's suffix names, and what that leaves out; None for its own and all else."""
+        if self.suffix not in convert.FORMATS:
+            return None
+        picture = whole if isinstance(whole, Picture) else media.parse(whole, self.limits["max_pixels"])
         if picture is None or not convert.changes(picture.origin, self.suffix):
             return None
         return convert.convert(picture, self.suffix)

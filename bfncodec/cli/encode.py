@@ -22,12 +22,7 @@ from bfncodec.presets import Choices
 @options.compute
 @options.loudness
 def encode(
-    names: tuple[str, ...],
-    where: Where,
-    as_bytes: bool,
-    no_verify: bool,
-    messages: Messages,
-    **chosen: Any,
+    names: tuple[str, ...], where: Where, as_bytes: bool, no_verify: bool, messages: Messages, **chosen: Any
 ) -> None:
     """Encode each FILE as FILE.bfn. With no FILE, or '-', read standard input.
 

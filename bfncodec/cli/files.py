@@ -7,7 +7,7 @@ import re
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bfncodec import inputs
-from bfncodec.errors import BfnError, ChangedFile, reason
+from bfncodec.errors import BfnError, reason
 from bfncodec.exact import notice
 from bfncodec.inputs import Input
 
@@ -118,8 +118,7 @@ def check_source(name: str) -> None:
 def opened(name: str, *, binary_wanted: bool, force: bool) -> Iterator[Input]:
     """A file, or what is left of standard input for '-'. A temporary file holds what cannot seek, if it is much.
 
-    Refused for what `check_source` refuses, and for a terminal unless forced or text is welcome. ChangedFile as by
-    `inputs.reading`.
+    Refused as by `check_source`, and for a terminal unless forced or text is welcome. ChangedFile: `inputs.reading`.
     """
     if name == STANDARD:
         if sys.stdin is None:
@@ -134,21 +133,8 @@ def opened(name: str, *, binary_wanted: bool, force: bool) -> Iterator[Input]:
         yield given
 
 
-def done(given: Mapping[str, Input], messages: Messages, *, remove: bool) -> None:
-    """What was read is safely written: remove the inputs if asked. ChangedFile names those that are another by now.
-
-    They stay, and so do links and pipes.
-    """
-    changed = [
-        printable(name) for name, one in given.items() if one.changed or remove and not _removed(name, one, messages)
-    ]
-    if changed:
-        what = "changed while it was read" + (", not removed" if remove else "; the output holds what was read")
-        raise ChangedFile(what if len(given) == 1 else f"{', '.join(changed)} {what}")
-
-
-def _removed(name: str, given: Input, messages: Messages) -> bool:
-    """Remove an input; False if it is not what was read."""
+def removed(name: str, given: Input, messages: Messages) -> bool:
+    """Remove an input, if it is no link or pipe; False if it is not what was read. Raises Refused."""
     path = Path(name)
     if not given.regular or path.is_symlink():
         messages.note(f"{printable(name)}: not removed, not a regular file")

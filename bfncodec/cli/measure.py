@@ -54,7 +54,6 @@ def measure(
         raise click.UsageError("--plot and --json name the same file")
     from bfncodec.measure import account, plots
 
-    choices = Choices(**chosen)
     reports: list[dict[str, Any]] = []
 
     def prepare(_: str) -> None:
@@ -69,7 +68,7 @@ def measure(
         with files.opened(name, binary_wanted=True, force=False) as given:
             data = bytes(given.data)
         ledger = account.PixelLedger.of(paths)
-        report = {"file": name, **account.measure(data, choices, ledger)}
+        report = {"file": name, **account.measure(data, Choices(**chosen), ledger)}
         reports.append(report)
         messages.clear()
         if report["floating_point"]:
@@ -80,18 +79,16 @@ def measure(
             with outputs.output(str(plot), {}, Keep.NOTHING, force=force) as out:
                 plots.draw(out.file, plot.suffix[1:], report, ledger.image_map())
 
+    def write(target: str) -> None:
+        with outputs.output(target, {}, Keep.NOTHING, force=force) as out:
+            out.file.write((json.dumps(reports, indent=1) + "\n").encode())
+
     def finish() -> None:
         if table is not None:
-            files.each([str(table)], lambda target: _write(target, reports, force), messages)
+            files.each([str(table)], write, messages)
 
     files.each(names[:1], prepare, messages)
     files.each(names, one, messages, finish)
-
-
-def _write(target: str, reports: list[dict[str, Any]], force: bool) -> None:
-    """All numbers of all files."""
-    with outputs.output(target, {}, Keep.NOTHING, force=force) as out:
-        out.file.write((json.dumps(reports, indent=1) + "\n").encode())
 
 
 def text(report: dict[str, Any], rows: int) -> str:

@@ -15,6 +15,7 @@ from bfncodec import presets
 from bfncodec.cli import files, outputs
 from bfncodec.cli.files import Messages
 from bfncodec.cli.outputs import Keep, Output
+from bfncodec.errors import ChangedFile
 from bfncodec.exact import threads as process_threads
 from bfncodec.inputs import Input
 
@@ -64,8 +65,15 @@ class Where:
         return outputs.output(target, sources, keep, force=self.force, named=bool(self.named))
 
     def done(self, given: Mapping[str, Input], messages: Messages, target: str) -> None:
-        """What was read is safely written to a target: --rm removes it; what goes into a stream is not safe yet."""
-        files.done(given, messages, remove=self.remove and not outputs.is_stream(target))
+        """What was read is safely written to a target: --rm removes it; what goes into a stream is not safe yet.
+
+        ChangedFile names those that are another by now, which stay.
+        """
+        remove = self.remove and not outputs.is_stream(target)
+        stay = [name for name, one in given.items() if one.changed or remove and not files.removed(name, one, messages)]
+        if stay:
+            what = "changed while it was read" + (", not removed" if remove else "; the output holds what was read")
+            raise ChangedFile(what if len(given) == 1 else f"{', '.join(map(files.printable, stay))} {what}")
 
 
 def _device(threads: int, device: str) -> str:
@@ -75,10 +83,6 @@ def _device(threads: int, device: str) -> str:
             os.environ[variable] = str(threads)
     process_threads.limit(threads)
     return device
-
-
-def _messages(quiet: int, verbose: int, debug: bool) -> Messages:
-    return Messages(1 - quiet + verbose, debug)
 
 
 def gathered(name: str, kind: Callable[..., Any], *options: Decorator) -> Decorator:
@@ -100,7 +104,7 @@ def gathered(name: str, kind: Callable[..., Any], *options: Decorator) -> Decora
 
 loudness = gathered(
     "messages",
-    _messages,
+    lambda quiet, verbose, debug: Messages(1 - quiet + verbose, debug),
     click.option("-q", "--quiet", count=True, help="Only errors; -qq: not even those."),
     click.option("-v", "--verbose", count=True, help="Say more."),
     click.option("--debug", is_flag=True, help="Show the traceback of an error."),

@@ -1,7 +1,7 @@
 """bfncodec sample."""
 
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import click
 
@@ -15,8 +15,7 @@ SIDE = 32  # of images of models that know no size
 STEPS, IMAGES, LINES, LENGTH = 50, 64, 8, 1000
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What was asked for; None: whatever suits the model."""
 
     steps: int | None

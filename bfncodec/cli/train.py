@@ -1,21 +1,21 @@
 """bfncodec train."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import click
 
 from bfncodec.cli import files, options
 from bfncodec.cli.files import Messages
 
+_THERE = click.Path(exists=True, path_type=Path)
+Kinds = tuple[frozenset[str], Path | None]  # of texts: files to leave out, and a list of shares
 CONFIGS = ("mnist", "cifar10", "cifar10-16", "text8")  # train.paper.train.SPECS, which --help need not import
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """What every training is told; None: the preset's."""
 
     data: Path
@@ -26,11 +26,9 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """Where the checkpoints are."""
         return self.work or self.output.with_name(self.output.name + ".work")
 
     def changes(self, **more: Any) -> dict[str, Any]:
-        """Fields of a plan to replace."""
         return {"steps": self.steps, "rate": self.rate} | more
 
 
@@ -41,9 +39,7 @@ def _names(_: click.Context, __: click.Parameter, skip: TextIO | None) -> frozen
 _job = options.gathered(
     "job",
     Job,
-    click.option(
-        "--data", required=True, type=click.Path(exists=True, path_type=Path), help="Folder or file; see above."
-    ),
+    click.option("--data", required=True, type=_THERE, help="Folder or file; see above."),
     click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Model file (.safetensors)."),
     click.option("--work", type=click.Path(path_type=Path), help="Folder of checkpoints. Default: OUTPUT.work"),
     click.option("--steps", type=click.IntRange(1), help="Steps instead of the preset's."),
@@ -52,8 +48,11 @@ _job = options.gathered(
 _skip = click.option(
     "--skip", type=click.File(), callback=_names, help="List of files to leave out, one path ending a line."
 )
-_mix = click.option(
-    "--mix", type=click.Path(exists=True, path_type=Path), help="Shares of kinds of text by folder (JSON)."
+_kinds = options.gathered(
+    "kinds",
+    lambda skip, mix: (skip, mix),
+    _skip,
+    click.option("--mix", type=_THERE, help="Shares of kinds of text by folder (JSON)."),
 )
 
 
@@ -101,18 +100,10 @@ def images(
 @click.option("--init", metavar="MODEL", help="Fine-tune this model; 'default' is the packaged one.")
 @click.option("--table-rate", type=float, help="Learning rate of the table instead of the preset's.")
 @click.option("--pieces", type=click.IntRange(1), default=160, help="Pieces of text to learn the mixing on.")
-@_skip
-@_mix
+@_kinds
 @_training
 def text(
-    job: Job,
-    init: str | None,
-    pieces: int,
-    skip: frozenset[str],
-    mix: Path | None,
-    device: str,
-    messages: Messages,
-    **plan: float | None,
+    job: Job, init: str | None, pieces: int, kinds: Kinds, device: str, messages: Messages, **plan: float | None
 ) -> None:
     """Train a text model from a folder of text files or a text, or fine-tune one (--init) for texts of a kind."""
     from bfncodec.models import zoo
@@ -121,7 +112,7 @@ def text(
 
     changes, device = job.changes(**plan), _device(device, messages)
     start = zoo.find("text" if init == "default" else init) if init else None
-    where = Corpus(job.data, skip, mix), job.output, job.folder
+    where = Corpus(job.data, *kinds), job.output, job.folder
     train_text(*where, changes=changes, init=start, pieces=pieces, device=device, log=messages.note)
 
 
@@ -129,25 +120,16 @@ def text(
 @_job
 @click.option("-m", "--model", default="text", help="The text model that gets the network.")
 @click.option("--block", type=click.IntRange(1, 16), help="Bytes a block instead of the preset's.")
-@_skip
-@_mix
+@_kinds
 @_training
-def blocks(
-    job: Job,
-    model: str,
-    skip: frozenset[str],
-    mix: Path | None,
-    device: str,
-    messages: Messages,
-    **plan: int | None,
-) -> None:
+def blocks(job: Job, model: str, kinds: Kinds, device: str, messages: Messages, **plan: int | None) -> None:
     """Train the network of --effort blocks for a text model (on the CPU, whatever --device says)."""
     from bfncodec.models import zoo
     from bfncodec.train.text.blocks import train as train_blocks
     from bfncodec.train.text.corpus import Corpus
 
     _device("cpu", messages)
-    corpus, changes = Corpus(job.data, skip, mix), job.changes(**plan)
+    corpus, changes = Corpus(job.data, *kinds), job.changes(**plan)
     train_blocks(corpus, job.output, job.folder, zoo.find(model), changes=changes, log=messages.note)
 
 

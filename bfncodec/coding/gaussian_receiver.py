@@ -1,8 +1,7 @@
 """Receivers of Gaussian views on fine grids, symbol by symbol in compiled code.
 
-The receiver's pmf of a view has as many symbols as the grid has points, a thousand and more where
-the noise is small, though the coder needs the bounds of only one. Here they are computed where they
-are asked for: the same integers as `GaussianSender.receiver`.
+The receiver's pmf of a view has a thousand symbols and more where the noise is small, though the coder needs the bounds
+of only one. They are computed where they are asked for: the same integers as `GaussianSender.receiver`.
 """
 
 from typing import NamedTuple

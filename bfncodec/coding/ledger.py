@@ -18,17 +18,13 @@ from bfncodec.flow.schedule import AnyStep
 
 @dataclass
 class GroupLoss:
-    """Costs of one group, or of a span of groups without noise coded at once, in bits.
-
-    For each noisy step its path cost, its KL and what the stack grew by (pushes less pops); the same
-    for the reconstruction.
-    """
+    """Costs of one group, or of a span of groups without noise coded at once, in bits."""
 
     first: int = 0
     variables: int = 0
-    path: list[float] = field(default_factory=list)
-    divergence: list[float] = field(default_factory=list)
-    spent: list[int] = field(default_factory=list)
+    path: list[float] = field(default_factory=list)  # of each noisy step, as the next two
+    divergence: list[float] = field(default_factory=list)  # KL
+    spent: list[int] = field(default_factory=list)  # what the stack grew by: pushes less pops
     reconstruction: float = 0.0
     reconstruction_spent: int = 0
 
@@ -40,13 +36,10 @@ class GroupLoss:
 
 @dataclass
 class Ledger(Observer):
-    """Costs of all groups in coding order; a span of groups coded at once is one entry.
-
-    others: the noisy groups along further paths, one list a path; as many paths as it has lists.
-    """
+    """Costs of all groups in coding order; a span of groups coded at once is one entry."""
 
     groups: list[GroupLoss] = field(default_factory=list)
-    others: list[list[GroupLoss]] = field(default_factory=list)
+    others: list[list[GroupLoss]] = field(default_factory=list)  # noisy groups along further paths, a list a path
     _first: int = field(default=0, init=False, repr=False, compare=False)  # group of the encoding at hand
     _level: int = field(default=0, init=False, repr=False, compare=False)  # of the stack after what was last seen
 
@@ -114,7 +107,6 @@ class Ledger(Observer):
         return _scatter(np.array(costs))
 
     def _paths(self) -> list[list[GroupLoss]]:
-        """The noisy groups of every path."""
         return [[group for group in self.groups if group.path], *self.others]
 
     def _noisy(self) -> NDArray[np.float64]:

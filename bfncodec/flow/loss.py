@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from bfncodec.exact.pmf import TOTAL_BITS
 from bfncodec.flow.sender import VectorSender
 
+DRAWS = 4
+
 
 def surprise(weights: NDArray[Any], symbols: NDArray[Any]) -> float:
     """Sum of -log2 of the weights [n, k] of symbols [n], in bits."""
@@ -16,10 +18,7 @@ def surprise(weights: NDArray[Any], symbols: NDArray[Any]) -> float:
 
 
 def divergence(sender: NDArray[Any], receiver: NDArray[Any], offsets: NDArray[Any]) -> float:
-    """KL(p_S || p_R) in bits, summed over n variables.
-
-    sender: weights [n, k]; receiver: weights [n, m]; sender symbol 0 is receiver symbol offsets [n].
-    """
+    """KL(p_S || p_R) in bits of weights [n, k] and [n, m], summed; sender symbol 0 is receiver symbol offsets [n]."""
     index = offsets.astype(np.int64)[:, None] + np.arange(sender.shape[1])
     matched = np.take_along_axis(receiver, index, axis=1).astype(np.float64)
     weights = sender.astype(np.float64)
@@ -29,10 +28,7 @@ def divergence(sender: NDArray[Any], receiver: NDArray[Any], offsets: NDArray[An
 def vector_costs(
     sender: VectorSender, values: NDArray[Any], views: NDArray[Any], output: NDArray[Any], name: tuple[int, int]
 ) -> tuple[float, float]:
-    """Path cost in bits of views int [n, K] of classes int [n], and KL(p_S || p_R) averaged over DRAWS more views.
-
-    name: of the view; other views are averaged over other draws.
-    """
+    """Path cost in bits of views int [n, K] of classes int [n], and KL(p_S || p_R) averaged over DRAWS other views."""
     rng = np.random.default_rng(name)
     count, classes = output.shape
     own = sender.hot(values)
@@ -48,6 +44,3 @@ def vector_costs(
         right = likely[np.arange(count), values.astype(np.int64)]
         paths.append(float((TOTAL_BITS + np.log2(right) - np.log2((output * likely).sum(axis=1))).sum()))
     return paths[0], float(np.mean(paths[1:]))
-
-
-DRAWS = 4

@@ -1,8 +1,7 @@
 """Schedules: which variables are sent when, and through how many noisy views.
 
-A schedule is a list of groups. The variables of a group are first seen through noisy
-steps of growing accuracy, all at once, then sent exactly. One group with many steps is
-the paper's Bayesian Flow Network; one group a variable without noise is autoregression.
+The variables of a group are seen through noisy steps of growing accuracy, all at once, then sent exactly. One group
+with many steps is the paper's Bayesian Flow Network; one group a variable without noise is autoregression.
 """
 
 import math
@@ -13,10 +12,9 @@ from bfncodec.exact.pmf import LEVELS
 
 @dataclass(frozen=True)
 class Step:
-    """One noisy view by the Gaussian sender: deviation and grid spacing in 1 / unit level.
+    """One noisy view of 0 .. levels - 1 by the Gaussian sender: deviation and grid spacing in 1 / unit level.
 
-    Values are 0 .. levels - 1. unit and spacing are powers of two. The accuracy of the paper's
-    unit interval [-1, 1] is (levels * unit / 2)**2 / deviation**2.
+    unit and spacing are powers of two. The accuracy in [-1, 1] is (levels * unit / 2)**2 / deviation**2.
     """
 
     deviation: int
@@ -33,10 +31,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Dither:
-    """A step whose noise is uniform, of the same variance, and known to both sides in advance.
-
-    What is sent is the cell of the value plus that noise (subtractive dither).
-    """
+    """A step whose noise is uniform, of the same variance, and known to both sides (subtractive dither)."""
 
     step: Step
 
@@ -59,12 +54,9 @@ class Draw:
 
 @dataclass(frozen=True)
 class Vector:
-    """One noisy view of a class by the Gaussian sender: a view of each one-hot coordinate (ibid., eq. of the sender).
+    """One noisy view of a class by the Gaussian sender: one of each one-hot coordinate (ibid., eq. of the sender)."""
 
-    step: of one coordinate, with two levels; its variance is 1 / (K accuracy).
-    """
-
-    step: Step
+    step: Step  # of one coordinate, with two levels; its variance is 1 / (K accuracy)
     classes: int
 
 

@@ -16,8 +16,10 @@ from bfncodec.exact.splitmix import stream
 from bfncodec.exact.tables import exp_negative
 from bfncodec.flow.schedule import AnyStep, Dither, Draw, Step, Vector
 
+SHARES = 1 << 16  # of Draw.share
 TAIL = 6  # the noise is cut at so many deviations
 _CHUNK = 1 << 13  # rows mixed at once
+_RATIO_BITS = 18  # of likelihoods
 
 
 class GaussianSender:
@@ -34,9 +36,8 @@ class GaussianSender:
         distance = index[None] * spacing - np.arange(self.rows)[:, None] * step.unit
         mass = exp_negative(distance.astype(np.int64) ** 2, 2 * step.deviation**2)
         sums = mass.cumsum(axis=1)
-        # Bring every row to one total of 2**24 before the common rule.
-        scaled = (sums << TOTAL_BITS) // sums[:, -1:]
-        self.table = normalise(scaled, TOTAL_BITS)
+        # Every row is brought to one total of 2**24 before the common rule.
+        self.table = normalise((sums << TOTAL_BITS) // sums[:, -1:], TOTAL_BITS)
         self.first = -reach
 
     def weights(self, values: NDArray[Any]) -> NDArray[np.int64]:
@@ -87,8 +88,7 @@ class GaussianSender:
 class VectorSender:
     """The Gaussian sender of classes: every one-hot coordinate is a value of 0 or 1 with noise of its own.
 
-    Its receiver is a mixture over classes. It is coded with the class as a latent variable: that
-    is taken from its posterior given the view, and sent under p_O (bits-back).
+    Its receiver, a mixture over classes, is coded with the class as a latent variable (bits-back).
     """
 
     noise_bits = GaussianSender.noise_bits  # for each coordinate
@@ -145,9 +145,6 @@ class DitherSender:
         return normalise(np.take_along_axis(sums, edges.clip(0, self.step.levels), axis=1), TOTAL_BITS)
 
 
-_RATIO_BITS = 18
-
-
 class CategoricalSender:
     """The sender of one draw over classes 0 .. K - 1: m = 1 of the paper's counts (arXiv:2308.07037, section 6)."""
 
@@ -161,7 +158,6 @@ class CategoricalSender:
         self.table[np.arange(classes), np.arange(classes)] += TOTAL - classes * others
 
     def weights(self, values: NDArray[Any]) -> NDArray[np.int64]:
-        """p_S(. | x) for classes int [n]: weights [n, K]."""
         return self.table[values]
 
     # Views are symbols.
@@ -177,7 +173,6 @@ class CategoricalSender:
         return mixed
 
 
-SHARES = 1 << 16  # of Draw.share
 Sender = GaussianSender | VectorSender | DitherSender | CategoricalSender
 
 
@@ -201,9 +196,4 @@ def noise_bits(step: AnyStep) -> int:
     return bits * step.classes if isinstance(step, Vector) else bits
 
 
-_KINDS: dict[type, Any] = {
-    Step: GaussianSender,
-    Vector: VectorSender,
-    Dither: DitherSender,
-    Draw: CategoricalSender,
-}
+_KINDS: dict[type, Any] = {Step: GaussianSender, Vector: VectorSender, Dither: DitherSender, Draw: CategoricalSender}

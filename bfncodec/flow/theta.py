@@ -11,13 +11,14 @@ from bfncodec.exact.tables import exp_negative, log_ratio
 from bfncodec.flow.schedule import AnyStep, Dither, Draw, Step, Vector
 
 MEAN_STEPS = 16  # means are in units of 1/16 level
+LOG_STEPS = 64  # log-weights are in units of 1/64 nat
+_CUT = 12 * LOG_STEPS
 
 
 class Theta:
-    """Gaussian input distributions of n variables under one accuracy schedule.
+    """Gaussian input distributions of n variables under one accuracy schedule, with a flat prior.
 
-    The Bayesian update (arXiv:2308.07037, eq. 50) in integers: sums of accuracy times
-    view, and the sum of accuracies; flat prior.
+    Bayes' update (arXiv:2308.07037, eq. 50) in integers: sums of accuracy times view, and the sum of accuracies.
     """
 
     def __init__(self, size: int) -> None:
@@ -38,10 +39,6 @@ class Theta:
         if not self.accuracy:
             return np.zeros(len(self.sums), np.int64)
         return (2 * MEAN_STEPS * self.sums + self.accuracy) // (2 * self.accuracy)
-
-
-LOG_STEPS = 64  # log-weights are in units of 1/64 nat
-_CUT = 12 * LOG_STEPS
 
 
 class ClassTheta:

@@ -37,9 +37,6 @@ class PixelLedger(Ledger):
         """An empty ledger of so many paths."""
         return cls(others=[[] for _ in range(paths - 1)])
 
-    def blank(self) -> PixelLedger:
-        return PixelLedger(others=[[] for _ in self.others])
-
     def extend(self, other: Ledger) -> None:
         super().extend(other)
         if isinstance(other, PixelLedger):
@@ -67,12 +64,11 @@ class PixelLedger(Ledger):
 def measure(data: bytes, choices: Choices, ledger: Ledger) -> Report:
     """Encode a file's bytes, decode them again and account for every bit. ledger: an empty one, which is filled.
 
-    All costs are in bits; the times include what measuring adds. `payload_bits` are the coded
-    streams; `seed_bits` of them paid for the first noise where nothing else could. `theory_bits` is
-    the path loss; `n_step_bits` its expectation, with the standard error `theory_stderr`, from
-    which the cost of a single path is `path_deviation` away by chance. `ratio` is the payload
-    without the seed over the path loss (None where nothing is modelled). CorruptFile if the round
-    trip fails, LimitExceeded for what is coded in parts.
+    All costs are in bits; the times include what measuring adds. `payload_bits` are the coded streams; `seed_bits` of
+    them paid for the first noise where nothing else could. `theory_bits` is the path loss; `n_step_bits` its
+    expectation, with the standard error `theory_stderr`, from which the cost of a single path is `path_deviation` away
+    by chance. `ratio` is the payload without the seed over the path loss (None where nothing is modelled). CorruptFile
+    if the round trip fails, LimitExceeded for what is coded in parts.
     """
     started = time.perf_counter()
     file = encoding.encode_bytes(data, choices, ledger)

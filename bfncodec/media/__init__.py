@@ -1,7 +1,6 @@
 """Image files <-> pictures: one file a medium, and a line in MEDIA.
 
-`parse` gives pictures only for files that `build` can make again: PNM and BMP to the last
-byte, PNG to the last pixel and chunk. Everything else is left to be coded as bytes.
+PNM and BMP files come back to the last byte, PNG to the last pixel and chunk; all else is left to be coded as bytes.
 """
 
 from bfncodec.media import bmp, png, pnm
@@ -15,10 +14,7 @@ LARGE = 1 << 26  # bytes from which on a file is read only if its head says that
 
 
 def parse(data: Data, max_pixels: int | None) -> Picture | None:
-    """The picture in a file's bytes, or None if it has to be coded as bytes.
-
-    LimitExceeded if a file that would be modelled has more than `max_pixels` pixels.
-    """
+    """The picture in a file's bytes, None if it has to be coded as bytes; LimitExceeded above `max_pixels` pixels."""
     start = bytes(cut(data, 0, min(len(data), HEAD)))
     medium = next((medium for medium in MEDIA if start.startswith(medium.MAGIC)), None)
     head = medium.head(start) if medium is not None else None

@@ -1,4 +1,4 @@
-"""Pictures in other lossless formats, and as Pillow's images.
+"""Pictures in other lossless formats, and what Pillow makes of their metadata.
 
 Metadata come from files as they are: what is damaged or too large is left out, and stops nothing.
 """
@@ -10,8 +10,6 @@ import struct
 import warnings
 import zlib
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from bfncodec.errors import UnsupportedFeature
 from bfncodec.media import metadata_chunks, suffixes
@@ -40,11 +38,7 @@ _STORAGE = {
     *(292, 293, 297, 301, 317, 320, 321, 322, 323, 324, 325, 326, 327, 328, 330, 332, 333, 334, 336, 337, 338, 339),
     *(340, 341, 342, 347, *range(512, 533), 34675, 50838, 50839),
 }
-_NAMES = {
-    b"iCCP": ("icc_profile", "ICC profile"),
-    b"eXIf": ("exif", "EXIF"),
-    b"pHYs": ("dpi", "resolution"),
-}
+_NAMES = {b"iCCP": ("icc_profile", "ICC profile"), b"eXIf": ("exif", "EXIF"), b"pHYs": ("dpi", "resolution")}
 _RESOLUTION = {282, 283, 296}
 # What Pillow raises for metadata that it cannot read or write.
 _REFUSED = (
@@ -79,7 +73,7 @@ def convert(picture: Picture, suffix: str) -> tuple[bytes, list[str]]:
     kind = FORMATS[suffix]
     found = _kept(metadata_chunks(picture.origin, picture.metadata))
     kept = {key: value for key, value in found.items() if key in _HELD[kind]}
-    shown = _shown(picture)
+    shown = picture.shown()
     while True:
         try:
             return _saved(shown, kind, kept), _left_out(picture, kept)
@@ -90,17 +84,9 @@ def convert(picture: Picture, suffix: str) -> tuple[bytes, list[str]]:
 
 
 def _left_out(picture: Picture, kept: dict[str, Any]) -> list[str]:
-    """Names of a picture's metadata that are not kept."""
     kinds = {kind for kind, _ in metadata_chunks(picture.origin, picture.metadata)}
     names = [name for kind, (key, name) in _NAMES.items() if kind in kinds and key not in kept]
     return [*names, "other metadata"] if kinds - _NAMES.keys() else names
-
-
-def pillow_image(picture: Picture) -> Image:
-    """A picture as Pillow's image, with what Pillow would find in its file."""
-    image = _shown(picture)
-    image.info = info(picture.origin, picture.metadata)
-    return image
 
 
 def info(origin: Origin, metadata: bytes) -> dict[str | tuple[int, int], Any]:
@@ -145,13 +131,6 @@ def _is_resolution(dpi: Any) -> bool:
     except (TypeError, ValueError, ArithmeticError):
         return False
     return 0 <= min(across, down) and max(across, down) < 1 << 32
-
-
-def _shown(picture: Picture) -> Image:
-    from PIL import Image
-
-    pixels = picture.pixels[..., 0] if picture.layout is Layout.L else picture.pixels
-    return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 def _saved(shown: Image, kind: str, kept: dict[str, Any]) -> bytes:

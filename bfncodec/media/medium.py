@@ -41,10 +41,7 @@ class Medium(Protocol):
         """The file that a picture came from."""
 
     def chunks(self, metadata: bytes) -> list[Chunk]:
-        """What a picture's metadata tell, as PNG chunks, or REST for what a PNG has no chunk for.
-
-        CorruptFile if they are damaged.
-        """
+        """What metadata tell, as PNG chunks, or REST where a PNG has no chunk; CorruptFile if they are damaged."""
 
 
 def check_size(head: Head, max_pixels: int | None) -> None:

@@ -65,11 +65,8 @@ def parse(data: bytes, head: Head, max_pixels: int | None) -> Picture | None:
 
 def build(picture: Picture) -> bytes:
     """A PNG of the same pixels, with the chunks that the file had."""
-    from PIL import Image
-
-    shown = picture.pixels[..., 0] if picture.layout is Layout.L else picture.pixels
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(shown)).save(buffer, "PNG")
+    picture.shown().save(buffer, "PNG")
     saved = _chunks(buffer.getvalue())
     assert saved is not None
     before, after = halves(picture.metadata)

@@ -108,5 +108,4 @@ def lines(spec: Spec, symbols: Pixels) -> list[bytes]:
 
 
 def _random(rng: np.random.Generator, bits: int) -> Coder:
-    """A stack of random bits, and some to spare."""
     return Coder(rng.bytes((bits + _SPARE_BITS) // 8) + b"\1")

@@ -1,7 +1,6 @@
 """Model files: where they are looked for, how they are named, how they are read.
 
-A model is one safetensors file of integer tensors. Files in the wild name it by the first
-four bytes of the SHA-256 of the whole file, so weights and configuration count alike.
+A model is one safetensors file of integer tensors. .bfn files name it by the first four bytes of the file's SHA-256.
 """
 
 import hashlib

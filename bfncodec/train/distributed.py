@@ -93,8 +93,7 @@ def whole(part: Tensor, total: int) -> Tensor:
 def parallel(network: Module, step: int, *, partial: bool = False) -> Module:
     """The network with gradients averaged over processes; they begin with the weights of the first.
 
-    step: where training begins; BfnError if it is not the same everywhere. partial: whether there are steps that
-    leave some of the weights out.
+    step: where training begins; BfnError if others begin elsewhere. partial: some steps leave some of the weights out.
     """
     if processes() == 1:
         return network

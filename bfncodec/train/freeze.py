@@ -15,12 +15,10 @@ EXPONENT_MAX = 20
 
 
 def freeze(name: str, weight: NDArray[Any], bias: NDArray[Any], bound: int = 0) -> dict[str, NDArray[Any]]:
-    """int8 weights, int32 bias and shifts of one layer.
+    """int8 weights, int32 bias and shifts of a layer of float weight [out, in] and bias [out] between integer grids.
 
-    weight [out, in] and bias [out] are float and act between integer grids: the layer's
-    integer output is about weight @ input + bias. Each row gets the largest power of two
-    that lets it fit int8, and that keeps its sums below 2**24 for inputs up to `bound`;
-    weights above 127 saturate. BfnError if they are above 254.
+    Each row gets the largest power of two that lets it fit int8, and that keeps its sums below 2**24 for inputs up to
+    `bound`; weights above 127 saturate. BfnError if they are above 254.
     """
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
         raise BfnError(f"layer {name} has weights that are not finite")

@@ -1,7 +1,6 @@
 """The one training loop: steps, rates, checkpoints, logs, one process or several. A training says what is learnt.
 
-Everything random follows from (seed, step), so a checkpoint holds weights, optimiser
-state and the step, and nothing else: training resumes exactly.
+Everything random follows from (seed, step), so training resumes exactly from weights, optimiser state and the step.
 """
 
 import math
@@ -41,8 +40,8 @@ P = TypeVar("P", bound=Plan)
 class Training(ABC, Generic[P]):
     """A network, what it learns from and its optimisers.
 
-    network; matrices: the weights that Muon serves, at five times the plan's rate (AdamW serves
-    the others); items: a step, which processes share, in the unit of `counted`; weight_decay: of the matrices.
+    matrices: the weights that Muon serves, at five times the plan's rate (AdamW serves the others);
+    items: a step, which processes share, in the unit of `counted`; weight_decay: of the matrices.
     """
 
     unit: str  # of losses in the log

@@ -51,7 +51,6 @@ class Flat:
 
     @property
     def classes(self) -> int:
-        """K."""
         return self.bins
 
     @property

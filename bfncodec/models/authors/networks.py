@@ -1,16 +1,14 @@
-"""The network of a configuration of the authors, and their U-Nets (their networks/unet_*.py)."""
+"""The network of a configuration of the authors: their U-Nets and their transformer (their networks/*.py)."""
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bfncodec.errors import CorruptFile
-from bfncodec.models.authors.configs import Config, Flat, Levels
-from bfncodec.models.authors.transformer import TransformerNetwork
+from bfncodec.models.authors.configs import Config, Flat, Levels, Transformer
 
 EXPONENTS = (5, 6)  # waves of 2**5 and 2**6 periods a unit show the last bits of a value
 FIRST_TIME = 0.001  # added to t, so that the first time is not 0
@@ -211,17 +209,13 @@ class FlatNetwork(nn.Module):
         n, side, channels = len(means), self.config.side, self.config.channels
         x = means.reshape(n, side * side, channels)
         moment = self.embed_conditioning(_sines(time, self.config.width))
-        grid = self.conv_in(_with_waves(x.transpose(1, 2).reshape(n, channels, side, side)))
+        grid = x.transpose(1, 2).reshape(n, channels, side, side)
+        angles = torch.cat([grid * (2.0**exponent * 2 * math.pi) for exponent in EXPONENTS], dim=1)
+        grid = self.conv_in(torch.cat([grid, angles.sin(), angles.cos()], dim=1))
         middle = (self.mid_resnet_block_1, self.mid_attn_block, self.mid_resnet_block_2)
         h = _across([grid], grid, moment, self.down_blocks, middle, self.up_blocks)
         last = self.conv_out(h).flatten(2).transpose(1, 2)
         return self.output_adapter(torch.cat([x, last], dim=-1)).reshape(n, -1, 2)
-
-
-def _with_waves(x: Tensor) -> Tensor:
-    """x [n, C, h, w], then sines of all channels at each frequency, then cosines."""
-    angles = torch.cat([x * (2.0**exponent * 2 * math.pi) for exponent in EXPONENTS], dim=1)
-    return torch.cat([x, angles.sin(), angles.cos()], dim=1)
 
 
 def _sines(time: Tensor, width: int) -> Tensor:
@@ -231,12 +225,77 @@ def _sines(time: Tensor, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
+# The network of texts, a transformer of nanoGPT's design without a causal mask (transformer.py)
+
+
+class SelfAttention(nn.Module):
+    """Attention of all positions to all positions; queries of all heads, then keys, then values."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.c_attn = nn.Linear(width, 3 * width)
+        self.c_proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, length, width = x.shape
+        q, k, v = self.c_attn(x).view(n, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(q, k, v)
+        return self.c_proj(mixed.transpose(1, 2).reshape(n, length, width))
+
+
+class TransformerBlock(nn.Module):
+    """Attention, then two layers at every position, each added to its input."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(width)
+        self.attn = SelfAttention(width, heads)
+        self.ln_2 = nn.LayerNorm(width)
+        gelu = nn.GELU(approximate="tanh")
+        self.mlp = named(c_fc=nn.Linear(width, 4 * width), gelu=gelu, c_proj=nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.ln_1(x))
+        return x + self.mlp(self.ln_2(x))
+
+
+class TextAdapter(nn.Module):
+    """theta [n, D, K] and time [n] to D vectors: of the probabilities, of the position and of the time."""
+
+    def __init__(self, classes: int, length: int, width: int) -> None:
+        super().__init__()
+        self.pos_embedding = nn.Parameter(torch.zeros(length, width))
+        self.inp_embedding = nn.Linear(classes, width)
+        self.t_embedding = nn.Linear(1, width)
+
+    def forward(self, theta: Tensor, time: Tensor) -> Tensor:
+        moment = self.t_embedding((2 * time - 1)[:, None, None])
+        return self.inp_embedding(2 * theta - 1) + self.pos_embedding + moment
+
+
+class TransformerNetwork(nn.Module):
+    """theta float32 [n, D, K] and time [n] to logits [n, D, K]."""
+
+    def __init__(self, config: Transformer) -> None:
+        super().__init__()
+        self.config = config
+        blocks = (TransformerBlock(config.width, config.heads) for _ in range(config.layers))
+        self.input_adapter = TextAdapter(config.classes, config.length, config.width)
+        self.transformer = named(h=nn.Sequential(*blocks), ln_f=nn.LayerNorm(config.width))
+        self.lm_head = nn.Linear(2 * config.width, config.classes)
+
+    def forward(self, theta: Tensor, time: Tensor) -> Tensor:
+        x = self.input_adapter(theta, time)
+        return self.lm_head(torch.cat([self.transformer(x), x], dim=-1))
+
+
 # The network of a configuration
 
 Network = LevelsNetwork | FlatNetwork | TransformerNetwork
 
 
-def _empty(config: Config) -> Network:
+def empty(config: Config) -> Network:
     """A network that has names and shapes, but no weights and no memory for them."""
     with torch.device("meta"):
         if isinstance(config, Levels):
@@ -246,27 +305,4 @@ def _empty(config: Config) -> Network:
 
 def shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a configuration's weights, in the authors' order but without their prefix `net.`."""
-    return {name: tuple(value.shape) for name, value in _empty(config).state_dict().items()}
-
-
-def build(config: Config, weights: Mapping[str, Tensor]) -> Network:
-    """A network for inference that uses float32 weights as they are; CorruptFile if they are not its own."""
-    network = _empty(config)
-    check(config, weights)
-    network.load_state_dict(weights, strict=True, assign=True)
-    return network.eval().requires_grad_(False)
-
-
-def check(config: Config, weights: Mapping[str, Tensor]) -> None:
-    """CorruptFile names the first weights that are missing, unknown or of another shape."""
-    wanted, found = shapes(config), {name: tuple(value.shape) for name, value in weights.items()}
-    wrong = [f"{name} is missing" for name in wanted if name not in found]
-    wrong += [f"{name} is unknown" for name in found if name not in wanted]
-    wrong += [
-        f"{name} has shape {list(found[name])}, not {list(shape)}"
-        for name, shape in wanted.items()
-        if name in found and found[name] != shape
-    ]
-    if wrong:
-        more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise CorruptFile(f"these are not the weights of that configuration: {', '.join(wrong[:3])}{more}")
+    return {name: tuple(value.shape) for name, value in empty(config).state_dict().items()}

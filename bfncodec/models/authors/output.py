@@ -77,10 +77,7 @@ def _below(z: Tensor) -> Tensor:
 
 
 class FloatPredictor:
-    """`models.paper.single.Predictor` of a model that import-paper wrote, in floating point.
-
-    Its weights are good on one machine, and for one batch size.
-    """
+    """`models.paper.single.Predictor` of an imported model, in floats: good on one machine, for one batch size."""
 
     def __init__(self, path: Path) -> None:
         config, self.network = load(path)

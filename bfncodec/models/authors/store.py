@@ -1,6 +1,7 @@
-"""Files: the authors' checkpoints, and the safetensors models that are made of them."""
+"""Files: the authors' checkpoints, the safetensors models that are made of them, and the networks of either."""
 
 import pickle
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 from bfncodec.errors import CorruptFile
 from bfncodec.models import zoo
 from bfncodec.models.authors.configs import Config, from_card
-from bfncodec.models.authors.networks import Network, build, check, shapes
+from bfncodec.models.authors.networks import Network, empty, shapes
 
 KIND = "authors"
 PREFIX = "authors."
@@ -31,8 +32,7 @@ def card(config: Config) -> dict[str, Any]:
 def published(path: Path, config: Config) -> dict[str, NDArray[np.float32]]:
     """Weights of a checkpoint (.pt) as tensors of a model file; no code in it is ever run.
 
-    The weights may be bare, as the authors save them, or lie under a key such as "model", and their names may have
-    prefixes of wrappers. CorruptFile if the file holds anything but plain weights of that configuration.
+    They may be bare, as the authors save them, or lie under a key, with prefixes of wrappers. CorruptFile for all else.
     """
     weights = _unwrapped(_read(path))
     check(config, weights)
@@ -51,6 +51,29 @@ def load(path: Path, device: str = "cpu") -> tuple[Config, Network]:
         return config, build(config, weights)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CorruptFile(f"{path} cannot be read as a model of the authors: {error}") from error
+
+
+def build(config: Config, weights: Mapping[str, Tensor]) -> Network:
+    """A network for inference that uses float32 weights as they are; CorruptFile if they are not its own."""
+    network = empty(config)
+    check(config, weights)
+    network.load_state_dict(weights, strict=True, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def check(config: Config, weights: Mapping[str, Tensor]) -> None:
+    """CorruptFile names the first weights that are missing, unknown or of another shape."""
+    wanted, found = shapes(config), {name: tuple(value.shape) for name, value in weights.items()}
+    wrong = [f"{name} is missing" for name in wanted if name not in found]
+    wrong += [f"{name} is unknown" for name in found if name not in wanted]
+    wrong += [
+        f"{name} has shape {list(found[name])}, not {list(shape)}"
+        for name, shape in wanted.items()
+        if name in found and found[name] != shape
+    ]
+    if wrong:
+        more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise CorruptFile(f"these are not the weights of that configuration: {', '.join(wrong[:3])}{more}")
 
 
 def _read(path: Path) -> object:

@@ -1,9 +1,7 @@
 """Changes of a network's biases that a file brings along (`--effort max`).
 
-A file's changes are small integers, one for every bias of the wavefront network's trunk,
-in the units below; most are zero. (The heads after the trunk learn by themselves, see
-`learning_heads`.) Each layer's changes are coded under a two-sided geometric pmf whose ratio is
-chosen from RATIOS.
+They are small integers, mostly zero, one for every bias of the wavefront network's trunk. (The heads after it learn by
+themselves, see `learning_heads`.) Each layer's are coded under a two-sided geometric pmf with a ratio of RATIOS.
 """
 
 import numpy as np

@@ -11,8 +11,7 @@ state of its own coset around it: unknown, seen through noisy steps, or known.
 Units as in `features`: base and means in 1/16 level, features in 1/16 of the local scale.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +29,7 @@ LEVELS = 4
 _RING = [(0, 0), (0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)]
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """Where a target of one kind looks, in pixels of its plane; the first four of `known` give the base."""
 
     name: str
@@ -84,9 +82,8 @@ def features(
 ) -> tuple[Array, Array, Array]:
     """Network inputs int32 [n, kind.features], scale steps [n] and base [n, 3].
 
-    known: 1/16 level [n, K, 3]; own: values or means, 1/16 level [n, O, 3]; states of the
-    own coset's channels; level of the plane (0 finest); step: scale step, None to measure
-    it from the known pixels.
+    known: 1/16 level [n, K, 3]; own: values or means, 1/16 level [n, O, 3]; states of the own coset's channels; level
+    of the plane (0 finest); step: scale step, None to measure it from the known pixels.
     """
     count = len(own)
     available = kernel.array(np.array([state > 0 for state in states], np.int32))
@@ -131,8 +128,7 @@ class Cosets:
     ) -> CosetOutput:
         """Output distribution of every target, images and rows in order.
 
-        plane: known pixels in levels [N, H, W, 3]; means: 1/16 level, what is known of the own
-        coset [N, h, w, 3] (known values times 16).
+        plane: known pixels in levels [N, H, W, 3]; means: what is known of the own coset, 1/16 level [N, h, w, 3].
         """
         kind, kernel = self.kind, self.kernel
         count, height, width, _ = means.shape
@@ -149,11 +145,8 @@ class Cosets:
             hidden = self.network.trunk(inputs)
             scale, home, steps = (kernel.numpy(part) for part in (self.scales.scale, base, steps))
             none = np.zeros(len(home), np.int64)
-            heads = (kernel.numpy(self.network.head(channel, hidden, None)) for channel in channels)
-            return [
-                mixtures_of(raw, scale, home[:, channel], steps, none)
-                for channel, raw in zip(channels, heads, strict=True)
-            ]
+            heads = {channel: kernel.numpy(self.network.head(channel, hidden, None)) for channel in channels}
+            return [mixtures_of(raw, scale, home[:, channel], steps, none) for channel, raw in heads.items()]
 
         return CosetOutput(chunk, count * height * width)
 

@@ -12,10 +12,7 @@ Addresses = NDArray[np.int64]
 
 
 class Diagonals:
-    """Diagonals of images of one size, as groups 1, 2, ...; group 0 is the thumbnail, whose pixels they leave out.
-
-    Pixels are addresses on a canvas (see `canvas`), whose rows hold `width + 2 * RADIUS` pixels.
-    """
+    """Diagonals of images of one size on a canvas, as groups 1, 2, ...; group 0 is the thumbnail, which they lack."""
 
     def __init__(self, count: int, height: int, width: int) -> None:
         self.count, self.height, self.width = count, height, width
@@ -39,7 +36,6 @@ class Diagonals:
         return (one + image).reshape(-1)
 
     def addresses(self, group: int) -> Addresses:
-        """The pixels of a group."""
         return self._addresses(self._numbers[group - 1], False)
 
     def positions(self, group: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,17 +1,16 @@
 """What the wavefront network sees of a pixel: causal neighbours, past errors, local scales.
 
-A *canvas* holds N images of one size with a margin, so that every causal neighbour of
-every pixel is an address: int16 [N, H + 3, W + 6, 4], channels G, R, B and a zero.
-The margins repeat pixels that are known by then: above the first row and left of it the
-thumbnail's first row, at the right the last pixel of a row, at the left the first pixel
-of the row before.
+A *canvas* holds N images of one size with a margin, so that every causal neighbour of every pixel is an address: int16
+[N, H + 3, W + 6, 4], channels G, R, B and a zero. The margins repeat pixels that are known by then: above the first row
+and left of it the thumbnail's first row, at the right the last pixel of a row, at the left the first pixel of the row
+before.
 
-The *innovation* of a channel is its error against the base prediction, less what the
-innovations of the channels before it tell of it (three cross-channel coefficients). Each
-channel has a local scale of its own, from its innovations at the nearest pixels.
+The *innovation* of a channel is its error against the base prediction, less what the innovations of the channels
+before it tell of it (three cross-channel coefficients). Each channel has a local scale of its own, from its
+innovations at the nearest pixels.
 
-Units: pixels in levels; base predictions, errors and innovations in 1/16 level; features
-in 1/16 of the channel's local scale (int8 range).
+Units: pixels in levels; base predictions, errors and innovations in 1/16 level; features in 1/16 of the channel's
+local scale (int8 range).
 """
 
 from typing import Any
@@ -87,8 +86,8 @@ def features(
 ) -> tuple[Array, Array]:
     """Network inputs int32 [n, FEATURES] in [-127, 127] and scale steps int32 [n, 3].
 
-    neighbours: levels [n, 24, 3]; past: innovations [n, 10, 3]; trend: sizes of the three
-    TREND pixels [n, 3, 3]; base: 1/16 level [n, 3]; cross: [n or 1, 3]; place: flags [n, 9].
+    neighbours: levels [n, 24, 3]; past: innovations [n, 10, 3]; trend: sizes of the TREND pixels [n, 3, 3];
+    base: 1/16 level [n, 3]; cross: [n or 1, 3]; place: flags [n, 9].
     """
     count = len(base)
     size = abs(past)
@@ -101,18 +100,8 @@ def features(
     levels = clip(2 * scale_steps[:, :, None] - scales.levels, -16, 16)
     sums = trend[:, 0] * TREND_WEIGHTS[0] + trend[:, 1] * TREND_WEIGHTS[1] + trend[:, 2] * TREND_WEIGHTS[2]
     slow = 2 * (scales.steps(sums * 37 >> 4) - scale_steps)
-    inputs = kernel.concat(
-        [
-            *differences,
-            relative.reshape(count, -1),
-            sizes,
-            levels.reshape(count, -1),
-            slow,
-            16 * place,
-            (base >> 7) - 16,
-        ]
-    )
-    return clip(inputs, -FEATURE_LIMIT, FEATURE_LIMIT), scale_steps
+    parts = [relative.reshape(count, -1), sizes, levels.reshape(count, -1), slow, 16 * place, (base >> 7) - 16]
+    return clip(kernel.concat([*differences, *parts]), -FEATURE_LIMIT, FEATURE_LIMIT), scale_steps
 
 
 def place_flags(x: NDArray[Any], y: NDArray[Any], width: Any) -> NDArray[np.int32]:
@@ -126,9 +115,9 @@ def cross_channel(
 ) -> tuple[Array, Array]:
     """What the errors of earlier channels tell of later ones.
 
-    errors: 1/16 level [n, 3] (those of later channels are not used for earlier ones);
-    scale_steps: [n, 3]. Returns head inputs int32 [n, 4] in [-127, 127] as (G, |G|, innovation of R,
-    its size) and shifts of the means int32 [n, 3], 1/1024 level.
+    errors: 1/16 level [n, 3] (those of later channels are not used for earlier ones); scale_steps: [n, 3]. Returns
+    head inputs int32 [n, 4] in [-127, 127] as (G, |G|, innovation of R, its size) and shifts of the means int32 [n, 3],
+    1/1024 level.
     """
     green, red, _ = decorrelated(errors, cross)
     reciprocal = scales.reciprocal[scale_steps]

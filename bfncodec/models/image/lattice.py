@@ -1,15 +1,13 @@
 """The `lattice` schedule: the thumbnail, then coset after coset, each in a few network calls.
 
-The plane of every fourth, say, pixel becomes the plane of every second one through three
-cosets (D, H, V), channel by channel; four such levels lead from the thumbnail to the image.
-The number of groups does not depend on the image's size. Only the thumbnail has noisy steps:
-in the cosets they cost more than they save (benchmarks/results/choices.md), though the
-networks know how to use them.
+The plane of every fourth, say, pixel becomes the plane of every second one through three cosets (D, H, V), channel by
+channel; four such levels lead from the thumbnail to the image. The number of groups does not depend on the image's
+size. Only the thumbnail has noisy steps: in the cosets they cost more than they save (benchmarks/results/choices.md),
+though the networks know how to use them.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +22,7 @@ from bfncodec.models.image.thumbnail import thumbnail_output, thumbnail_steps
 Pixels = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """What a group codes: channels of a coset of the plane of every 2**level-th pixel."""
 
     kind: str
@@ -34,10 +31,9 @@ class Target:
 
 
 class Lattice:
-    """The schedule and its predictor for N images of one size: what encoder and decoder share.
+    """The schedule and its predictor for N images of one size: what encoder and decoder share, and a Sink.
 
-    shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks
-    as three equal channels).
+    shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks as three equal channels).
     """
 
     def __init__(self, networks: Networks, shape: tuple[int, int, int, int]) -> None:
@@ -76,7 +72,6 @@ class Lattice:
         return self.networks.coset(target.kind).output(plane, means, states, target.level, None, [channel])
 
     def reveal(self, group: int, values: Pixels) -> None:
-        """Write the values of a group."""
         target = self.targets[group]
         view = self._view(target, self.known)
         table = values.reshape(len(target.channels), *view.shape[:3]).transpose(1, 2, 3, 0)
@@ -85,6 +80,10 @@ class Lattice:
     def thumbnails(self) -> Pixels:
         """The thumbnails uint8 [N, h, w, channels], known after group 0."""
         return self._view(self.targets[0], self.known)[..., : self.channels].astype(np.uint8)
+
+    def images(self) -> Pixels:
+        """The images uint8 [N, height, width, channels], known after the last group."""
+        return self.known[..., : self.channels].astype(np.uint8)
 
 
 class LatticeSource(Lattice):
@@ -107,11 +106,3 @@ class LatticeSource(Lattice):
         for group in range(span[0]):  # what is coded before
             self.reveal(group, self.values(range(group, group + 1)))
         return super().output(span, theta)
-
-
-class LatticeSink(Lattice):
-    """Images that are decoded: a `coding.protocol.Sink`."""
-
-    def images(self) -> Pixels:
-        """The decoded images uint8 [N, height, width, channels]."""
-        return self.known[..., : self.channels].astype(np.uint8)

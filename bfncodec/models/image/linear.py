@@ -1,12 +1,10 @@
 """The linear base prediction of an image: weighted least squares, the same on every machine.
 
-The encoder solves it and sends the coefficients; the decoder only applies them
-(`compiled_features.predict`). The normal equations are integers below 2**53, summed exactly;
-the solution uses elementwise float64 operations in one fixed order.
+The encoder solves it and sends the coefficients; the decoder only applies them (`compiled_features.predict`). The
+normal equations are integers below 2**53, summed exactly; the solution is elementwise float64 in one fixed order.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +26,7 @@ _BIAS = features.DIFFERENCES
 def normal_equations(canvas: NDArray[np.int16]) -> NDArray[np.float64]:
     """Weighted sums of products of [72 neighbours, 1, G, R, B] over a canvas, [76, 76].
 
-    Weights fall with local activity, since bits depend on the logarithm of the scale.
-    Rows of pixels are skipped evenly in images of more than about FIT_PIXELS pixels.
+    Weights fall with local activity: bits depend on the log of the scale. Rows of large images are skipped evenly.
     """
     count, height, width, _ = canvas.shape
     height, width = height - canvas_image.RADIUS, width - 2 * canvas_image.RADIUS
@@ -73,10 +70,9 @@ def _regressors(flat: Any, index: Any, offsets: Any, table: Any, weighted: Any) 
 
 
 def solve(equations: NDArray[np.float64], prior: NDArray[Any] | None = None) -> NDArray[np.int64]:
-    """Fixed-point coefficients [74, 3] that minimise the weighted error, drawn to `prior`.
+    """Fixed-point coefficients [74, 3], in 2**-12, that minimise the weighted error, drawn to `prior`.
 
-    Rows 0-71 neighbours, 72 bias, 73 what the errors of G (for R and B) and the innovation
-    of R (for B) tell of the channels after them. Units of 2**-12.
+    Rows 0-71 neighbours, 72 bias, 73 what errors of G (for R and B) and the innovation of R (for B) tell of the others.
     """
     unit = 1 << features.COEFFICIENT_BITS
     size = REGRESSORS
@@ -87,7 +83,10 @@ def solve(equations: NDArray[np.float64], prior: NDArray[Any] | None = None) -> 
     # Solve for the change from the prior: targets become what the prior leaves.
     matrix[:size, size:] = equations[:size, size:] - _product(equations[:size, :size], start)
     matrix[diagonal, diagonal] += ridge
-    left = _eliminate(matrix[:size])
+    left = matrix[:size]  # a symmetric positive system, brought to its upper triangular form
+    for index in range(size - 1):
+        factors = left[index + 1 :, index : index + 1] / left[index, index]
+        left[index + 1 :] = left[index + 1 :] - factors * left[index]
     change = np.zeros((size, 3))
     for index in range(size - 1, -1, -1):
         change[index] = left[index, size:] / left[index, index]
@@ -109,15 +108,6 @@ def _product(matrix: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArr
     return total
 
 
-def _eliminate(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Upper triangular form of a symmetric positive system with right-hand sides."""
-    size = len(matrix)
-    for index in range(size - 1):
-        factors = matrix[index + 1 :, index : index + 1] / matrix[index, index]
-        matrix[index + 1 :] = matrix[index + 1 :] - factors * matrix[index]
-    return matrix
-
-
 def _error_products(equations: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weighted products of the three channels' errors under `values`, [3, 3], diagonal at least 1."""
     size = REGRESSORS
@@ -128,8 +118,7 @@ def _error_products(equations: NDArray[np.float64], values: NDArray[np.float64])
     return errors
 
 
-@dataclass
-class Fields:
+class Fields(NamedTuple):
     """Filled canvases of what a base prediction leaves, int16, 1/16 level."""
 
     errors: NDArray[np.int16]

@@ -17,18 +17,14 @@ from bfncodec.models.image.cosets import KINDS, KNOWN, Cosets
 
 @dataclass
 class Networks:
-    """Networks in one kernel's home, and the constants that come with them.
-
-    cosets: predictors of the kinds T, D, H and V (T alone in models without `lattice`);
-    deviations: noise of the thumbnail's steps, levels; coefficients: the base's prior [74, 3].
-    """
+    """Networks in one kernel's home, and the constants that come with them."""
 
     kernel: Kernel
     tensors: Tensors  # of the wavefront network
     pixel: LocalNetwork
-    cosets: dict[str, Cosets]
-    deviations: list[int]
-    coefficients: NDArray[np.int64]
+    cosets: dict[str, Cosets]  # by kind: T, D, H and V, or T alone in models without `lattice`
+    deviations: list[int]  # noise of the thumbnail's steps, levels
+    coefficients: NDArray[np.int64]  # the base's prior [74, 3]
 
     def coset(self, kind: str) -> Cosets:
         """The predictor of a kind; UnsupportedFeature if the model has none."""
@@ -56,14 +52,8 @@ def load(kernel: Kernel, tensors: Tensors) -> Networks:
         for name, kind in KINDS.items()
         if f"{name}.inner.weight" in tensors
     }
-    return Networks(
-        kernel,
-        pixel,
-        LocalNetwork(kernel, pixel),
-        cosets,
-        deviations,
-        pixel["coefficients"].astype(np.int64),
-    )
+    coefficients = pixel["coefficients"].astype(np.int64)
+    return Networks(kernel, pixel, LocalNetwork(kernel, pixel), cosets, deviations, coefficients)
 
 
 def _part(tensors: Tensors, name: str) -> dict[str, NDArray[Any]]:

@@ -16,17 +16,16 @@ from bfncodec.models.image.learning_heads import OnlineHeads
 
 Pixels = NDArray[Any]
 
+CHUNK = 1 << 15  # targets of a coset that are predicted at once
+
 
 class Seen(NamedTuple):
-    """What the network sees of pixels at canvas addresses.
+    """What the network sees of pixels."""
 
-    Trunk activations [n, width], base (1/16 level) and scale steps int64 [n, 3].
-    """
-
-    pixels: NDArray[np.int64]
-    activations: NDArray[Any]
-    base: NDArray[np.int64]
-    steps: NDArray[np.int64]
+    pixels: NDArray[np.int64]  # canvas addresses [n]
+    activations: NDArray[Any]  # of the trunk [n, width]
+    base: NDArray[np.int64]  # 1/16 level [n, 3]
+    steps: NDArray[np.int64]  # scale steps [n, 3]
 
 
 class DiagonalOutput:
@@ -85,9 +84,6 @@ class Rows:
         return bits
 
 
-CHUNK = 1 << 15  # targets predicted at once
-
-
 def mixtures_of(
     raw: NDArray[Any], scale: NDArray[Any], base: NDArray[Any], steps: NDArray[Any], shift: Any
 ) -> Mixtures:
@@ -113,10 +109,9 @@ def _relative(raw: Any, scale: Any, base: Any, steps: Any, shift: Any, out: Any)
 
 
 class CosetOutput:
-    """Output distribution of the targets of a coset: all variables independent given theta.
+    """Output distribution of `size` targets of a coset: all variables independent given theta, channel after channel.
 
-    `chunk(start, stop)` gives the mixtures of every coded channel for some of `size`
-    targets; variables are ordered channel after channel.
+    `chunk(start, stop)` gives the mixtures of every coded channel for some of the targets.
     """
 
     def __init__(self, chunk: Callable[[int, int], list[Mixtures]], size: int) -> None:
@@ -126,7 +121,6 @@ class CosetOutput:
         return [(start, min(start + CHUNK, self.size)) for start in range(0, self.size, CHUNK)]
 
     def _joined(self, take: Callable[[Mixtures], NDArray[Any]]) -> NDArray[Any]:
-        """What is taken of all mixtures in order, one after the other."""
         parts = [[take(mixtures) for mixtures in self.chunk(*bounds)] for bounds in self._bounds()]
         return np.concatenate([part[c] for c in range(len(parts[0])) for part in parts])
 

@@ -24,12 +24,9 @@ class Schedule(IntEnum):
 
 @dataclass
 class Pass:
-    """One coded plane set of a block of images (alpha, or grey, or the three colours).
+    """One coded plane set of a block of images (alpha, or grey, or the three colours)."""
 
-    `constant` holds one byte a channel where every pixel is the same; then nothing else is used.
-    """
-
-    constant: bytes | None = None
+    constant: bytes | None = None  # one byte a channel where every pixel is the same; then nothing else is used
     silent: int = 0  # bit g: group g has no noisy steps
     pace: int = 0  # of the heads' learning, 0 to 2; 3: none
     base: Data = b""

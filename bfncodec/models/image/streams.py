@@ -16,7 +16,7 @@ from bfncodec.exact.layers import Tensors
 from bfncodec.models import zoo
 from bfncodec.models.image import bias_changes, coefficients, learning_heads
 from bfncodec.models.image.bias_changes import Changes
-from bfncodec.models.image.lattice import Lattice, LatticeSink, LatticeSource
+from bfncodec.models.image.lattice import Lattice, LatticeSource
 from bfncodec.models.image.networks import Networks, load
 from bfncodec.models.image.passes import LEARN_FROM, Pass, Pixels, Schedule, ordered
 from bfncodec.models.image.wavefront import Shape, Wavefront, WavefrontSink, WavefrontSource
@@ -42,8 +42,14 @@ def encode_pass(
     if schedule is Schedule.LATTICE:
         return _pushed(LatticeSource(nets, planes), Pass(), ledger)
     fitted = coefficients.choose(planes, nets.coefficients)
+    base = coefficients.pack(fitted, nets.coefficients)
+    learns = len(planes) == 1 and planes[..., 0].size >= LEARN_FROM and min(planes.shape[1:3]) <= RUN_LIMIT
+    plans = [Pass(base=base, pace=0 if learns else learning_heads.FIXED)]
+    if fit is not None and learns:
+        changes = bias_changes.pack(fit(nets.tensors, planes, fitted), nets.tensors)
+        plans += [Pass(base=base, pace=1), Pass(base=base, pace=1, changes=changes)]
     tried = []
-    for plan in _plans(nets, planes, fitted, fit):
+    for plan in plans:
         account = ledger.blank() if ledger is not None else None
         model = WavefrontSource(nets.changed(bytes(plan.changes)), planes, fitted, plan.pace)
         tried.append((_pushed(model, plan, account), account))
@@ -51,17 +57,6 @@ def encode_pass(
     if ledger is not None and account is not None:
         ledger.extend(account)
     return best
-
-
-def _plans(nets: Networks, planes: Pixels, fitted: NDArray[np.int64], fit: Fit | None) -> list[Pass]:
-    """Passes to try, without their streams."""
-    base = coefficients.pack(fitted, nets.coefficients)
-    learns = len(planes) == 1 and planes[..., 0].size >= LEARN_FROM and min(planes.shape[1:3]) <= RUN_LIMIT
-    plans = [Pass(base=base, pace=0 if learns else learning_heads.FIXED)]
-    if fit is not None and learns:
-        changes = bias_changes.pack(fit(nets.tensors, planes, fitted), nets.tensors)
-        plans += [Pass(base=base, pace=1), Pass(base=base, pace=1, changes=changes)]
-    return plans
 
 
 def _pushed(model: WavefrontSource | LatticeSource, plan: Pass, ledger: Ledger | None) -> Pass:
@@ -88,12 +83,12 @@ def decode_thumbnails(nets: Networks, part: Pass, shape: Shape, schedule: Schedu
     return model.thumbnails()
 
 
-def _sink(nets: Networks, part: Pass, shape: Shape, schedule: Schedule) -> WavefrontSink | LatticeSink:
+def _sink(nets: Networks, part: Pass, shape: Shape, schedule: Schedule) -> WavefrontSink | Lattice:
     """What a pass is decoded by; CorruptFile if it has fields that it cannot have."""
     if schedule is Schedule.LATTICE:
         if part.pace or part.base or part.changes:
             raise CorruptFile("a lattice pass has fields that it cannot have")
-        return LatticeSink(nets, shape)
+        return Lattice(nets, shape)
     if part.pace != learning_heads.FIXED and shape[0] * min(shape[1:3]) > RUN_LIMIT:
         raise LimitExceeded("the block is too large for heads that learn")
     fitted = coefficients.unpack(bytes(part.base), nets.coefficients)

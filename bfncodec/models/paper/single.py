@@ -1,7 +1,6 @@
 """The `single` schedule: all variables of an item in one group, through many noisy steps.
 
-Groups are items (or batches of them) that do not see each other; one stack carries all, so that
-the noise of one is paid with the bits of another.
+Items, or batches of them, do not see each other; one stack carries all, so that one pays for another's noise.
 """
 
 import math
@@ -129,10 +128,9 @@ def softmax(logs: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 class SingleGroups:
-    """Items as groups of one schedule, a group a span: a Source and a Sink of `coding.protocol`.
+    """Items as groups of `batch`, a group a span, through steps: a Source and a Sink of `coding.protocol`.
 
-    items: how many; batch: items a group; steps: the noisy steps; symbols: int [items, D] when encoding, None when
-    decoding.
+    symbols: int [items, D] when encoding, None when decoding.
     """
 
     def __init__(

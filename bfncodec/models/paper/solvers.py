@@ -69,11 +69,10 @@ def knowledge(spec: Spec, state: Floats, precision: float) -> AnyTheta:
 def sample(
     predictor: AnyPredictor, items: int, steps: int, solver: str, rng: np.random.Generator, end: str = "draw"
 ) -> NDArray[np.uint8]:
-    """Symbols uint8 [items, D]. solver: of SOLVERS.
+    """Symbols uint8 [items, D]. solver: of SOLVERS. LimitExceeded above STEP_LIMIT.
 
     end "draw": all steps are taken, and the symbols are drawn from p_O at time 1; one network call more than steps.
-    end "guess": the last step is left out, and p_O before it gives the most probable class, or the mean of values,
-    as the paper's code does. LimitExceeded above STEP_LIMIT.
+    end "guess": p_O before the last step gives the most probable class or the mean of values, as in the paper's code.
     """
     if not 0 < steps <= STEP_LIMIT:
         raise LimitExceeded(f"{steps} steps; there may be 1 to {STEP_LIMIT}")
@@ -125,6 +124,5 @@ def _lean(spec: Spec, step: int, steps: int, noisy: bool) -> float:
 
 
 def _weights(predictor: AnyPredictor, items: int, state: Floats, time: float) -> NDArray[np.int64]:
-    """p_O as weights [n, K] of what is known at a time."""
     theta = knowledge(predictor.spec, state, accuracy(predictor.spec, time))
     return predictor.weights(theta, items, round(time * TIMES), TIMES)

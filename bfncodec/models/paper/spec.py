@@ -1,7 +1,7 @@
 """What a model of the paper's kind is about: its variables, its accuracy schedule and its network's shape.
 
-A spec is the `spec` of a model file's card. Everything here is exact arithmetic: fractions and
-decimals with a set precision, so that every machine derives the same integer steps.
+A spec is the `spec` of a model file's card. Everything here is exact arithmetic: fractions and decimals with a set
+precision, so that every machine derives the same integer steps.
 """
 
 import math
@@ -21,7 +21,6 @@ STEP_LIMIT = 4096
 SEED_LIMIT = 1 << 28  # words
 TIME_INPUTS = 12
 TIME_ONE = 127
-SENDERS = ("gaussian", "dither", "categorical")
 # Not the caller's context: what a program sets for its own sums must not change a step.
 _CONTEXT = Context(
     prec=40, rounding=ROUND_HALF_EVEN, Emin=-999999, Emax=999999, traps=[DivisionByZero, InvalidOperation, Overflow]
@@ -33,25 +32,18 @@ _DEVIATION_LIMIT = 1 << PRECISION // 2 + 6  # above it an accuracy would be zero
 
 @dataclass(frozen=True)
 class Spec:
-    """The variables of an item and how the network sees them.
+    """The variables of an item and how the network sees them."""
 
-    kind: "binary" (K = 2, sent on a line), "values" (K bins on a line) or "classes" (K symbols).
-    shape: (height, width, channels) of an item; alphabet: the byte that stands for each symbol.
-    final: beta(1) of binary data and classes, sigma_1 of values (arXiv:2308.07037, sections 4 to 6).
-    patch: pixels (down, across) that the network takes as one; kernel: of its convolutions;
-    pool: between levels of `widths` and `blocks`; bottom: width of the layer that sees everything.
-    """
-
-    kind: str
-    shape: tuple[int, int, int]
-    alphabet: bytes
-    final: str
-    widths: tuple[int, ...]
-    blocks: tuple[int, ...]
-    patch: tuple[int, int]
-    kernel: tuple[int, int]
-    pool: tuple[int, int]
-    bottom: int
+    kind: str  # "binary" (K = 2, sent on a line), "values" (K bins on a line) or "classes" (K symbols)
+    shape: tuple[int, int, int]  # height, width, channels
+    alphabet: bytes  # the byte that stands for each symbol
+    final: str  # beta(1) of binary data and classes, sigma_1 of values (arXiv:2308.07037, sections 4 to 6)
+    widths: tuple[int, ...]  # of the network's levels
+    blocks: tuple[int, ...]  # on each level
+    patch: tuple[int, int]  # pixels (down, across) that the network takes as one
+    kernel: tuple[int, int]  # of its convolutions
+    pool: tuple[int, int]  # between its levels
+    bottom: int  # width of the layer that sees everything
     mixtures: int = 1
 
     @property
@@ -66,7 +58,6 @@ class Spec:
 
     @property
     def senders(self) -> tuple[str, ...]:
-        """The kinds of sender that serve these variables."""
         return ("gaussian", "categorical") if self.kind == "classes" else ("gaussian", "dither")
 
     @property

@@ -3,8 +3,8 @@
 Both sides know the seed; a file leaves out what of it is untouched, and decoding must lead back to it.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,16 +25,12 @@ _SEED = (0xFFFFFFFF, 0xFFFFFFFF)
 GROUP_LIMIT = 1 << 20  # variables that are coded at once
 
 
-@dataclass
-class Coded:
-    """Coded items.
+class Coded(NamedTuple):
+    """Coded items."""
 
-    seed: words of the seed that the stream goes on from; spent: bits that the stack really grew by.
-    """
-
-    seed: int
+    seed: int  # words of the seed that the stream goes on from
     stream: bytes
-    spent: int
+    spent: int  # bits that the stack really grew by
 
 
 def predictor(path: Path, kernel: str) -> AnyPredictor:
@@ -93,8 +89,7 @@ def _begun(predictor: AnyPredictor, count: int, sender: str, batch: int) -> tupl
 def _seed(steps: tuple[AnyStep, ...], size: int) -> bytes:
     """What the stack holds at first: enough for the noise of one group, and 64 bits more; the last byte is 1.
 
-    A group whose noise is lucky may cost less than nothing: b bits less with a chance of 2**-b. The
-    64 bits keep the noise of the groups after it paid, and the stack from being empty.
+    A lucky group may cost b bits less than nothing, with a chance of 2**-b: the 64 bits keep the noise after it paid.
     """
     bits = noise_bits(steps, size)
     if bits > 32 * SEED_LIMIT:

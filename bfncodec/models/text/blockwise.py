@@ -1,9 +1,8 @@
 """The `blocks` schedule with B > 1: blocks of bytes through noisy steps, many lanes at a time.
 
-A group holds the next B bytes of every lane. They are seen through draws of the categorical
-sender, all at once, then sent exactly; a network call predicts all of them from the hashed
-contexts at the block's start and from theta. The last bytes of every lane are groups of one
-byte without noise, which fill the stack. Nothing is learnt inside the file.
+A group holds the next B bytes of every lane. They are seen through draws of the categorical sender, all at once, then
+sent exactly; a network call predicts all of them from the hashed contexts at the block's start and from theta. The last
+bytes of every lane are groups of one byte without noise, which fill the stack. Nothing is learnt inside the file.
 """
 
 from collections.abc import Iterable
@@ -66,10 +65,9 @@ class BlockNetwork:
 
 
 class Blockwise:
-    """The schedule and its predictor for one text, as `coding.protocol` wants it.
+    """The schedule and its predictor for one text of `size` bytes, as `coding.protocol` wants it.
 
-    size: bytes; lanes: segments; steps: noisy steps of a block; quiet: bytes at the end of every
-    lane that are sent one by one without noise; text: the bytes when encoding.
+    lanes: segments; quiet: bytes at the end of every lane, sent one by one without noise; text: bytes when encoding.
     """
 
     def __init__(
@@ -100,7 +98,6 @@ class Blockwise:
         return (starts[:, None] + np.arange(places.start, places.stop)).reshape(-1)
 
     def _lanes(self, places: range) -> NDArray[np.int64]:
-        """The lanes that have a place."""
         return np.flatnonzero(self.starts[:-1] + places[-1] < self.starts[1:])
 
     def _now(self) -> Array:
@@ -116,7 +113,6 @@ class Blockwise:
         return [range(number, number + 1) for number in range(len(self.groups))]
 
     def values(self, span: range) -> Bytes:
-        """Bytes of a group, lane after lane."""
         return self.data[self._positions(self.places[span[0]])]
 
     def output(self, span: range, theta: AnyTheta | None) -> Table:
@@ -132,7 +128,6 @@ class Blockwise:
         return Table(np.ascontiguousarray(weights).reshape(-1, LEVELS))
 
     def reveal(self, group: int, values: Bytes) -> None:
-        """Put decoded bytes in their place and into the contexts."""
         places = self.places[group]
         self.data[self._positions(places)] = values
         self._advance(places, values.astype(np.uint8))

@@ -1,7 +1,6 @@
 """What the text model knows of the bytes before: a small state, and table rows hashed from it.
 
-All arithmetic is in int64 that never leaves 63 bits, so the functions give the same
-numbers compiled and as plain Python.
+All is int64 that never leaves 63 bits: functions give the same numbers compiled and as plain Python.
 """
 
 from typing import Any
@@ -105,13 +104,11 @@ def rows(state: Ints, out: Ints) -> None:
     hashes(state, hashed)
     for index in range(HASHED):
         out[index] = STARTS[index] + (hashed[index] >> (32 - TABLE_BITS[index]))
-    near, far = state[NEAR], state[FAR]
-    out[0] = near & 0xFF
-    out[16] = STARTS[16] + (near >> 8 & 0xFF)
-    out[17] = STARTS[17] + (near >> 16 & 0xFF)
-    out[18] = STARTS[18] + (near >> 24)
-    out[19] = STARTS[19] + (far & 0xFF)
-    out[20] = STARTS[20] + (far >> 8 & 0xFF)
+    out[0] = state[NEAR] & 0xFF
+    earlier = state[FAR] << 24 | state[NEAR] >> 8
+    for index in range(HASHED, CONTEXTS):
+        out[index] = STARTS[index] + (earlier & 0xFF)
+        earlier >>= 8
 
 
 @compiled

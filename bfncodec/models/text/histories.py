@@ -16,7 +16,6 @@ History = tuple[int, int, int]
 
 
 def _after(history: History, bit: int) -> History:
-    """The history with one more bit."""
     counts = [history[0], history[1]]
     other = 1 - bit
     counts[bit] += 1

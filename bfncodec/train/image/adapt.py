@@ -1,7 +1,6 @@
 """Fitting a network to one image: the changes that `--effort max` sends (see `models.image.bias_changes`).
 
-Floating point, in the encoder only: another machine may find other changes, which every
-machine decodes alike.
+Floating point, in the encoder only: another machine may find other changes, which every machine decodes alike.
 """
 
 from typing import Any
@@ -25,10 +24,7 @@ FREE_RATE = 2e-3
 
 
 class _Network:
-    """The integer network in float, between its own grids, with trainable changes in their units.
-
-    Heads and output layers are trained as well, since they learn when coding, but not sent.
-    """
+    """The integer network in float, with trainable changes in their units. Heads learn as well, but are not sent."""
 
     def __init__(self, tensors: Tensors) -> None:
         self.changes = {
@@ -81,29 +77,24 @@ class _Network:
         return sum((6 * (s / (s + 0.3)).sum() + torch.log2(1 + s).sum() for s in sizes), torch.zeros(()))
 
 
-def fit(
-    tensors: Tensors, planes: NDArray[Any], coefficients: NDArray[Any], steps: int | None = None
-) -> bias_changes.Changes:
+def fit(tensors: Tensors, planes: NDArray[Any], coefficients: NDArray[Any]) -> bias_changes.Changes:
     """Changes for images [N, H, W, channels] (G, R, B or grey) under base coefficients [74, 3]."""
     channels = planes.shape[3]
     three = np.repeat(planes, 3, axis=3) if channels == 1 else planes
     count, height, width, _ = three.shape
     pool = Pool(count, height, width, "cpu")
     pool.put_whole(three, coefficients, slice(0, count))
-    steps = steps or STEPS
     network = _Network(tensors)
     groups = [{"params": list(network.changes.values()), "lr": RATE}, {"params": network.free, "lr": FREE_RATE}]
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
     random = np.random.default_rng(0)
-    for step in range(steps):
+    for step in range(STEPS):
         for group, rate in zip(optimiser.param_groups, (RATE, FREE_RATE), strict=True):
-            group["lr"] = rate * min(1.0, 1.5 * (1 - step / steps))
+            group["lr"] = rate * min(1.0, 1.5 * (1 - step / STEPS))
         loss = network.bits(pool.draw(PIXELS, random), channels) + network.rate() / planes.size
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+    rounded = {name: torch.floor(change.detach() + 0.5) for name, change in network.changes.items()}
     limit = bias_changes.LIMIT
-    return {
-        name: torch.floor(change.detach() + 0.5).numpy().astype(np.int64).clip(-limit, limit)
-        for name, change in network.changes.items()
-    }
+    return {name: change.numpy().astype(np.int64).clip(-limit, limit) for name, change in rounded.items()}

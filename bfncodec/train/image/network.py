@@ -1,8 +1,7 @@
 """Float networks and their loss, in the form that `exact.layers` runs in integers.
 
-While `grids` is None the network is plain float. Once `calibrate` has set the grids of
-its activations, `forward` rounds weights and activations just as the exported integer
-network does, with straight-through gradients.
+While `grids` is None the network is plain float. Once `calibrate` has set the grids of its activations, `forward`
+rounds weights and activations as the exported integer network does, with straight-through gradients.
 """
 
 import math
@@ -29,9 +28,8 @@ def round_through(values: Tensor) -> Tensor:
 class LocalTrainingNetwork(nn.Module):
     """Local features -> a mixture of logistics for each of three channels.
 
-    features: number of int8 inputs (units of 1/16); width of the trunk; residual blocks;
-    head width; mixtures. With `cross`, the heads of R and B also see the errors of the
-    channels before them.
+    features: number of int8 inputs (units of 1/16); width of the trunk; residual blocks; head width; mixtures. With
+    `cross`, the heads of R and B also see the errors of the channels before them.
     """
 
     def __init__(self, features: int, width: int, blocks: int, head: int, mixtures: int, cross: bool) -> None:
@@ -49,10 +47,8 @@ class LocalTrainingNetwork(nn.Module):
             for index in range(3):
                 layer = self.layer(f"outs.{index}")
                 layer.weight.mul_(0.1)
-                parts = layer.bias.view(3, mixtures)
-                parts[0] = 0
-                parts[1] = torch.linspace(-0.3, 0.3, mixtures)
-                parts[2] = torch.linspace(-2, 0, mixtures)
+                parts = torch.zeros(mixtures), torch.linspace(-0.3, 0.3, mixtures), torch.linspace(-2, 0, mixtures)
+                layer.bias.copy_(torch.cat(parts))
         self.grids: dict[str, Tensor] | None = None
         self.peaks: dict[str, Tensor] | None = None  # how large activations get, channel by channel, when calibrating
 
@@ -73,7 +69,6 @@ class LocalTrainingNetwork(nn.Module):
         return [name for name, module in self.named_modules() if isinstance(module, nn.Linear)]
 
     def layer(self, name: str) -> nn.Linear:
-        """A linear layer."""
         layer = self.get_submodule(name)
         assert isinstance(layer, nn.Linear)
         return layer
@@ -121,9 +116,8 @@ class LocalTrainingNetwork(nn.Module):
     def forward(self, features: Tensor, cross: Tensor | None, channels: tuple[int, ...] = (0, 1, 2)) -> list[Tensor]:
         """Mixtures of the channels: float [n, 3 (logit in nats, mean, log-scale), mixtures] each.
 
-        features: int8-valued [n, features]; cross: int8-valued errors [n, 4] as
-        (G, |G|, innovation of R, |innovation of R|), or None. Means and scales are relative to
-        the local scale.
+        features: int8-valued [n, features]; cross: int8-valued errors [n, 4] as (G, |G|, innovation of R,
+        |innovation of R|), or None. Means and scales are relative to the local scale.
         """
         unit = 1.0 if self.grids is not None else 1 / INPUT_UNIT
         stream = self._linear("inner", features.bfloat16() * unit)
@@ -146,10 +140,9 @@ class LocalTrainingNetwork(nn.Module):
 
 
 def mixture_bits(mixture: Tensor, mean: Tensor, scale: Tensor, values: Tensor) -> Tensor:
-    """Bits [n] of integer levels under mixtures of logistics discretised to 0..255.
+    """Bits [n] of integer levels `values` [n] under mixtures of logistics discretised to 0..255.
 
-    mixture: [n, 3, mixtures] as from LocalTrainingNetwork; mean: base in levels [n]; scale: local
-    scale in levels [n]; values: levels [n].
+    mixture: [n, 3, mixtures] as from LocalTrainingNetwork; mean: base, scale: local scale, both in levels [n].
     """
     means = mean[:, None] + scale[:, None] * mixture[:, 1].clamp(-16, 16)
     logs = (scale.log()[:, None] + mixture[:, 2]).clamp(min=math.log(1 / 64))

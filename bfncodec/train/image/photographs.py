@@ -151,7 +151,6 @@ class SmallImages:
         self.pool_tiles = 2 * len(self.images)
 
     def prior(self) -> NDArray[np.int64]:
-        """Base coefficients fitted to all training images at once."""
         return linear.solve(linear.normal_equations(filled(self.images)))
 
     def variant(self, number: int) -> tuple[Pixels, np.random.Generator]:
@@ -168,5 +167,4 @@ class SmallImages:
         pool.put_whole(images, prior, slice(first, first + size))
 
     def validation(self, prior: NDArray[Any]) -> Iterator[tuple[Pixels, NDArray[Any]]]:
-        """The held-out images."""
         yield np.ascontiguousarray(self.held_out), prior

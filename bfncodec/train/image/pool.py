@@ -1,7 +1,6 @@
 """A pool of tiles with their bases, from which pixels are drawn at random."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,11 +14,8 @@ from bfncodec.train.distributed import ALL
 
 Pixels = NDArray[np.uint8]
 
-PLANES = ("errors", "innovations", "trends")  # of linear.Fields
 
-
-@dataclass
-class Batch:
+class Batch(NamedTuple):
     """Inputs and targets of n pixels; see `networks.LocalTrainingNetwork.forward`."""
 
     features: Tensor  # int8-valued [n, inputs]
@@ -39,7 +35,7 @@ class Pool:
         self.height, self.width = height, width
         shape = canvas_shape((tiles, height, width))
         self.pixels = np.zeros(shape, np.int16)
-        self.fields = linear.Fields(*(np.zeros(shape, np.int16) for _ in PLANES))
+        self.fields = linear.Fields(*(np.zeros(shape, np.int16) for _ in linear.Fields._fields))
         self.places = np.zeros((tiles, 3), np.int32)  # x, y, width of the whole image
         self.cross = np.zeros((tiles, 3), np.int32)
 
@@ -52,17 +48,16 @@ class Pool:
             y = int(random.integers(0, image.shape[0] - self.height + 1))
             x = int(random.integers(0, image.shape[1] - self.width + 1))
             self.pixels[index] = canvas[0, y : y + height, x : x + width]
-            for name in PLANES:
-                getattr(self.fields, name)[index] = getattr(fields, name)[0, y : y + height, x : x + width]
+            for own, plane in zip(self.fields, fields, strict=True):
+                own[index] = plane[0, y : y + height, x : x + width]
             self.places[index] = x, y, image.shape[1]
         self.cross[window] = coefficients[linear.REGRESSORS]
 
     def put_whole(self, images: Pixels, coefficients: NDArray[Any], window: slice) -> None:
         """Replace tiles by whole images [n, height, width, 3]."""
         self.pixels[window] = filled(images)
-        fields = linear.fields(self.pixels[window], coefficients)
-        for name in PLANES:
-            getattr(self.fields, name)[window] = getattr(fields, name)
+        for own, plane in zip(self.fields, linear.fields(self.pixels[window], coefficients), strict=True):
+            own[window] = plane
         self.places[window] = 0, 0, self.width
         self.cross[window] = coefficients[linear.REGRESSORS]
 

@@ -34,15 +34,14 @@ class CosetTask:
         self, data: Photographs | SmallImages, kind: str, deviations: list[int], pixels: int, seed: int, device: str
     ) -> None:
         self.data, self.kind, self.pixels, self.seed = data, cosets.KINDS[kind], pixels, seed
-        self.features = self.kind.features
-        self.kernel = kernel(device)
+        self.features, self.kernel = self.kind.features, kernel(device)
         self.scales = Scales(self.kernel)
         self.steps, self.scale_steps = thumbnail_steps(deviations)
         self.deviations = [0.0] + [float((2.0**20 / a) ** 0.5) for a in np.cumsum([s.accuracy for s in self.steps])]
         self.known = np.zeros((ROWS, max(1, len(self.kind.known)), 3), np.uint8)
         self.own = np.zeros((ROWS, len(self.kind.own), 3), np.uint8)
         self.level = np.zeros(FILLS, np.int64)
-        self.filled = 0
+        self.filled, self.levels = 0, 1 if kind == "T" else cosets.LEVELS
 
     def batch(self, step: int, draw: int, share: slice = ALL) -> Batch:
         """Targets in one state, from one fill of the pool."""
@@ -59,7 +58,7 @@ class CosetTask:
         """Targets of held-out images in every state that coding uses."""
         random = np.random.default_rng([self.seed, 3])
         for image in self.data.held_out[:200]:
-            for level in range(1 if self.kind.name == "T" else cosets.LEVELS):
+            for level in range(self.levels):
                 known, own = self._targets(image, level, 2048, random)
                 yield self._prepared(known, own, level, random)
 
@@ -68,12 +67,11 @@ class CosetTask:
         return {"deviations": np.array([step.deviation for step in self.steps], np.int32)}
 
     def _fill(self, number: int) -> None:
-        size = ROWS // FILLS
+        size, place = ROWS // FILLS, number % FILLS
         image, random = self.data.variant(number)
-        level = int(random.integers(1 if self.kind.name == "T" else cosets.LEVELS))
-        window = slice(number % FILLS * size, (number % FILLS + 1) * size)
+        level = self.level[place] = int(random.integers(self.levels))
+        window = slice(place * size, (place + 1) * size)
         self.known[window], self.own[window] = self._targets(image, level, size, random)
-        self.level[number % FILLS] = level
 
     def _targets(self, image: Pixels, level: int, count: int, random: np.random.Generator) -> tuple[Pixels, Pixels]:
         """Known neighbours and the own coset around random targets of one plane."""

@@ -20,8 +20,6 @@ from bfncodec.train.loop import Log, Plan, Training, changed
 
 @dataclass(frozen=True)
 class ImagePlan(Plan):
-    """What is trained and for how long."""
-
     steps: int = 20000
     width: int = 192
     blocks: int = 2
@@ -120,17 +118,20 @@ def train(
 ) -> None:
     """Train what is not trained yet and write the model file.
 
-    data: a folder of images, or an array of small ones [N, side, side, 3] (.npy). work: folder
-    of checkpoints, one a part; training goes on from those that are there. parts: all, or some
-    where the others have checkpoints. changes: fields of the plans to replace. Every random choice
-    follows from the plans' seed.
+    data: a folder of images, or an array of small ones [N, side, side, 3] (.npy). work: folder of checkpoints that
+    training goes on from. parts: all, or some where the others have checkpoints. changes: fields of the plans.
     """
     checkpoint.check_name(output)
     kind = "small" if data.is_file() else "photographs"
     presets = PLANS[kind]
     paths = {part: work / f"{part}.safetensors" for part in presets}
     chosen = parts or tuple(presets)
-    _check_parts(chosen, paths)
+    for part in chosen:
+        if part not in paths:
+            raise BfnError(f"no part of an image model is called {part!r}; there are {', '.join(paths)}")
+    missing = [part for part, path in paths.items() if part not in chosen and not path.exists()]
+    if missing:
+        raise BfnError(f"{work} has no checkpoints of {', '.join(missing)}, which a model needs too")
     changes = changes or {}
     seed = changes.get("seed") or Plan.seed
     images = SmallImages(data, seed) if data.is_file() else Photographs(data, seed, skip)
@@ -141,26 +142,15 @@ def train(
     trainings = {part: _resumed(images, part, plans.get(part), paths[part], device, log) for part in presets}
     for part in presets:
         training = trainings.pop(part)
-        plan = training.plan
         if part in chosen:
-            log(f"{part}: {sum(p.numel() for p in training.network.parameters())} weights, {plan.steps} steps")
+            weights = sum(parameter.numel() for parameter in training.network.parameters())
+            log(f"{part}: {weights} weights, {training.plan.steps} steps")
             training.run(paths[part], every)
         bits = training.validate()
         log(f"{part}: {bits:.4f} bits per subpixel on held-out images")
         tensors |= {f"{part}.{name}": tensor for name, tensor in training.tensors().items()}
-        card[part] = {"plan": asdict(plan), "held_out_bits": round(bits, 4)}
+        card[part] = {"plan": asdict(training.plan), "held_out_bits": round(bits, 4)}
     checkpoint.write_model(output, tensors, card)
-
-
-def _check_parts(chosen: tuple[str, ...], paths: dict[str, Path]) -> None:
-    """BfnError for parts that are none, and where the others cannot be exported without training."""
-    for part in chosen:
-        if part not in paths:
-            raise BfnError(f"no part of an image model is called {part!r}; there are {', '.join(paths)}")
-    missing = [part for part, path in paths.items() if part not in chosen and not path.exists()]
-    if missing:
-        names = ", ".join(missing)
-        raise BfnError(f"{paths[missing[0]].parent} has no checkpoints of {names}, which a model needs too")
 
 
 def _resumed(

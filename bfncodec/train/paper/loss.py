@@ -134,10 +134,8 @@ class Flow:
     def losses(
         self, network: nn.Module, items: Tensor, step: Tensor, count: Tensor, share: slice = distributed.ALL
     ) -> Tensor:
-        """Nats [n] of step [n] (0 .. count) of the n-step loss: the KL of view step + 1; reconstruction at the end.
-
-        share: of the items; all get noise.
-        """
+        """Nats [n] of step [n] (0 .. count) of the n-step loss: the KL of view step + 1; reconstruction at the end."""
+        # All items get noise, whatever the share.
         seen = Shown(*(part[share] for part in self.seen(items, step / count)))
         items, step, count = items[share], step[share], count[share]
         at = step / count

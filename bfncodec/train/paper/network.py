@@ -122,11 +122,9 @@ class GridTrainingNetwork(nn.Module):
         return shuffle(outputs, spec.patch).permute(0, 2, 3, 1)
 
     def matrices(self) -> list[nn.Parameter]:
-        """The weights that Muon serves."""
         return [layer.weight for name, layer in self.layers() if name not in ("stem", "out")]
 
     def layers(self) -> Iterator[tuple[str, Gather]]:
-        """All layers by name."""
         return ((name, layer) for name, layer in self.named_modules() if isinstance(layer, Gather))
 
     @torch.no_grad()

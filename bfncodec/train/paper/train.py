@@ -1,8 +1,7 @@
 """Training of the paper's own models with the n-step loss (arXiv:2308.07037, sections 4 to 6).
 
-One network serves every number of steps: each item of a batch draws its own n, its own step and
-the noise that leads there. KL terms are closed forms or quadratures, so that only the noise
-before the step scatters.
+One network serves every number of steps: each item of a batch draws its own n, its own step and the noise that leads
+there. KL terms are closed forms or quadratures, so that only the noise before the step scatters.
 """
 
 from dataclasses import asdict, dataclass
@@ -43,8 +42,6 @@ TEXT8_TRAIN = 72_000_000  # bytes of text8 that may be trained on
 
 @dataclass(frozen=True)
 class PaperPlan(Plan):
-    """How long and how fast."""
-
     rate: float = 3e-3
     items: int = 128  # a step
     counts: tuple[int, ...] = (10, 25, 50, 100)  # numbers n of noisy steps that are trained
@@ -104,7 +101,6 @@ class PaperTraining(Training[PaperPlan]):
         super().__init__(self.grid, self.grid.matrices(), plan, plan.items, log, weight_decay=0.01)
 
     def loss(self, network: nn.Module) -> Tensor:
-        """The n-step loss, from one step of every item."""
         plan, share = self.plan, distributed.share(self.items)
         torch.manual_seed(plan.seed * 1_000_003 + self.step)
         items = self.data.batch(plan.items)
@@ -128,7 +124,6 @@ class PaperTraining(Training[PaperPlan]):
         return total / draws
 
     def tensors(self) -> dict[str, NDArray[Any]]:
-        """The integer network."""
         torch.manual_seed(2)
         batches = []
         for part in self.data.held_out(512).split(64):  # type: ignore[no-untyped-call]
@@ -147,10 +142,7 @@ def train(
     every: float = 120.0,
     log: Log = print,
 ) -> None:
-    """Train one of SPECS and write its integer model.
-
-    data: pixels uint8 [N, H, W(, C)] (.npy) or text8. work: folder of the checkpoint.
-    """
+    """Train one of SPECS on pixels uint8 [N, H, W(, C)] (.npy) or text8; `work`: folder of the checkpoint."""
     checkpoint.check_name(output)
     spec = SPECS[config]
     plan = changed(PaperPlan(), changes or {})

@@ -1,8 +1,7 @@
 """Training of a text model's block network: all bytes of a block from its contexts and noisy views.
 
-The embedding table is the trained text network's and stays as it is. The network predicts
-the bytes after any number of draws; what it pays for a schedule of n steps follows from the
-same predictions, so one network serves every n.
+The embedding table is the trained text network's and stays as it is. One network predicts the bytes after any number
+of draws, and so serves schedules of any number of steps.
 """
 
 import math
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bfncodec.exact.layers import INPUT_MAX, Tensors
+from bfncodec.exact.layers import INPUT_MAX
 from bfncodec.exact.tables import log_ratio
 from bfncodec.flow.theta import LOG_STEPS
 from bfncodec.models import zoo
@@ -32,8 +31,6 @@ _VIEWS = 16  # inputs that a byte's theta becomes
 
 @dataclass(frozen=True)
 class BlockPlan(Plan):
-    """What is trained and for how long."""
-
     steps: int = 4000
     decay: float = 0.6
     block: int = 4
@@ -61,8 +58,6 @@ class BlockTrainingNetwork(TextTrainingNetwork):
 
 
 class BlockTraining(Training[BlockPlan]):
-    """The block network on a text model's table."""
-
     unit, scale, counted = "bits a byte over all states", math.log(2), ("blocks", 1.0)
     vectors_last = True
 
@@ -130,12 +125,9 @@ def train(
     every: float = 180.0,
     log: Log = print,
 ) -> None:
-    """Train the block network for a text model and write the model with it.
-
-    data, work, changes, skip: as for `train.text.train.train`; model: the text model's file.
-    """
+    """Train the block network for the text model in a file, and write the model with it; see `train.text.train`."""
     checkpoint.check_name(output)
-    text: Tensors = zoo.tensors(model)
+    text = zoo.tensors(model)
     plan = changed(BlockPlan(), changes or {})
     training = BlockTraining(corpus, text["text.table"], plan, log)
     path = work / "blocks.safetensors"

@@ -68,12 +68,9 @@ class Corpus:
         """WARM + length bytes; files are read as if they began again at their end."""
         kind = int(np.searchsorted(self.cumulative, rng.random()).clip(0, len(self.files) - 1))
         number = int(np.searchsorted(self.inner[kind], rng.random()).clip(0, len(self.files[kind]) - 1))
-        text = self.files[kind][number]
+        text, size = np.asarray(self.files[kind][number]), WARM + length
         start = int(rng.integers(len(text)))
-        size = WARM + length
-        window = (
-            np.resize(text, start + size)[start:] if len(text) < start + size else np.array(text[start : start + size])
-        )
+        window = np.take(text, range(start, start + size), mode="wrap")
         if rng.random() < crlf and 13 not in window:
             window = np.frombuffer(window.tobytes().replace(b"\n", b"\r\n"), np.uint8)[:size]
         return window

@@ -1,8 +1,4 @@
-"""Training of the text network: embedding rows of hashed contexts, two hidden layers, 256 logits.
-
-Float training, rounded to integers afterwards: there is no training with rounding.
-Everything random follows from (seed, step).
-"""
+"""Training of the text network in floats, rounded to integers afterwards: there is no training with rounding."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -38,8 +34,6 @@ PIECES = (12_000, 30_000, 60_000, 100_000)  # bytes of text that the mixing weig
 
 @dataclass(frozen=True)
 class TextPlan(Plan):
-    """What is trained and for how long."""
-
     steps: int = 60000
     decay: float = 0.6
     dimensions: int = 16
@@ -52,10 +46,7 @@ class TextPlan(Plan):
 
 
 class TextTrainingNetwork(nn.Module):
-    """Inputs [n, inputs] through two hidden layers -> logits float32 [n, outputs]; products in bfloat16.
-
-    gain: of the first layer's weights.
-    """
+    """Inputs [n, inputs] -> logits float32 [n, outputs]; products in bfloat16; gain: of the first layer's weights."""
 
     def __init__(self, inputs: int, width: int, hidden: int, outputs: int, gain: float) -> None:
         super().__init__()
@@ -102,8 +93,6 @@ def _batch(corpus: Corpus, plan: TextPlan, step: int, share: slice = distributed
 
 
 class TextTraining(Training[TextPlan]):
-    """The network, its table and its text."""
-
     unit, counted = "bpb", ("kB", 1e3)
     vectors_last = True
 
@@ -177,9 +166,8 @@ class TextTraining(Training[TextPlan]):
             power = 2.0 ** layers.shifts[number]
             rounding = (1 << layers.shifts[number].astype(np.int64)) >> 1
             weight = layers.weights[number].T / power[:, None] * (_UNITS[number] / _UNITS[number + 1])
-            bias = (layers.biases[number] - rounding) / power / _UNITS[number + 1]
             layer.weight.copy_(torch.from_numpy(weight))
-            layer.bias.copy_(torch.from_numpy(bias))
+            layer.bias.copy_(torch.from_numpy((layers.biases[number] - rounding) / power / _UNITS[number + 1]))
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The integer network, as `models.text.network` reads it."""
@@ -193,10 +181,7 @@ class TextTraining(Training[TextPlan]):
 def frozen_layers(
     prefix: str, trained: TextTrainingNetwork, values: NDArray[np.float64], scale: float
 ) -> dict[str, NDArray[Any]]:
-    """The layers of a network as integers.
-
-    values: integer inputs [n, in], in steps of 1 / scale, that tell the activations' ranges.
-    """
+    """The layers as integers; inputs int [n, in], in steps of 1 / scale, tell the activations' ranges."""
     tensors: dict[str, NDArray[Any]] = {}
     for name, layer in (("first", trained.first), ("second", trained.second), ("last", trained.last)):
         weight, bias = array(layer.weight) / scale, array(layer.bias)
@@ -208,17 +193,9 @@ def frozen_layers(
 
 
 def learn_mixing(
-    tensors: dict[str, NDArray[Any]],
-    corpus: Corpus,
-    plan: TextPlan,
-    pieces: int,
-    log: Log,
-    start: Tensors | None = None,
+    tensors: Tensors, corpus: Corpus, plan: TextPlan, pieces: int, log: Log, start: Tensors | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Mixing weights and chances of histories, learnt by coding pieces of training text one after the other.
-
-    start: a model whose mixing weights to start from.
-    """
+    """Mixing weights and chances of histories, learnt by coding pieces of text in turn; start: those to start from."""
     rng = np.random.default_rng([plan.seed, 1 << 40])
     layers = network.load(kernels.kernel("bytes"), tensors)
     learnt: dict[str, Any] = {}
@@ -248,9 +225,8 @@ def train(
 ) -> None:
     """Train a text model and write its file.
 
-    work: folder of the checkpoint; training goes on from one that is there. changes: fields of the
-    plan to replace. init: a model to start from; its rates are lower. pieces: of text that the mixing
-    weights are learnt on.
+    work: folder of the checkpoint that training goes on from. changes: fields of the plan to replace. init: a model to
+    start from, with lower rates. pieces: of text that the mixing weights are learnt on.
     """
     checkpoint.check_name(output)
     plan = changed(TextPlan(), (_FINE if init else {}) | (changes or {}))
