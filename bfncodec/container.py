@@ -18,7 +18,7 @@ from bfncodec.spans import Data, cut, pieces
 
 MAGIC = b"\x89BFN\r\n\x1a\n"
 _MAGIC_BYTES = 16  # that tell the magic and its forms of damage
-VERSION = 1
+VERSION = 2
 DIGEST_BYTES = 8
 MODEL_BYTES = 4  # that name a model
 HEADER_LIMIT = 1 << 26  # bytes of the header, and of an archive's names

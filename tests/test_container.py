@@ -17,7 +17,7 @@ from bfncodec.blocks.single import Sender, Single
 from bfncodec.blocks.text import LANE_LIMIT, STEP_LIMIT, STREAM_BYTES, TEXT_LIMIT, Text, TextSchedule
 from bfncodec.container import Block, File, Form, Reader
 from bfncodec.errors import BadMagic, BfnError, CorruptFile, LimitExceeded, TruncatedFile, UnsupportedFeature
-from bfncodec.models.image.passes import Pass, Schedule, pass_channels
+from bfncodec.models.image.passes import Pass, Schedule, Space, pass_channels
 from bfncodec.picture import Layout, Origin
 from bfncodec.spans import Data
 
@@ -33,7 +33,7 @@ def digest(data: bytes) -> bytes:
     return container.hasher(data).digest()
 
 
-def sealed(header: bytes, payload: bytes = b"", *, version: int = 1, flags: int = 0) -> bytes:
+def sealed(header: bytes, payload: bytes = b"", *, version: int = container.VERSION, flags: int = 0) -> bytes:
     """A file around any header, with the right length and CRC."""
     start = container.MAGIC + bytes([version, flags]) + container.varint(len(header)) + header
     return start + zlib.crc32(start).to_bytes(4, "little") + payload
@@ -89,7 +89,7 @@ def test_a_part_of_the_magic_is_truncated(length: int) -> None:
 # Row 20: versions, flags, modes, kinds
 
 
-@pytest.mark.parametrize("version", [0, 2, 255])
+@pytest.mark.parametrize("version", [0, 1, 3, 255])
 def test_unknown_version(version: int) -> None:
     with pytest.raises(UnsupportedFeature, match=f"version {version} "):
         decoding.read(sealed(b"", version=version))
@@ -159,10 +159,11 @@ def test_a_text_has_a_stream_for_every_mebibyte_at_most(count: int) -> None:
         image_header(kind=max(Layout) + 1),
         image_header(kind=max(Origin) + 1 << 4 | Layout.RGB),
         image_header(schedule=max(Schedule) + 1),
+        image_header(schedule=(max(Space) + 1) << 4),
         image_header(rest=b"\0\3abc"),
         text_header(schedule=255),
     ],
-    ids=["mode", "mode-255", "layout", "source", "schedule", "pass", "text-schedule"],
+    ids=["mode", "mode-255", "layout", "source", "schedule", "space", "pass", "text-schedule"],
 )
 def test_unknown_values(header: bytes) -> None:
     with pytest.raises(UnsupportedFeature, match="not supported"):
@@ -212,13 +213,15 @@ def test_header_crc() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        container.MAGIC + b"\1\0" + container.varint(HUGE) + bytes(100),
+        container.MAGIC + bytes([container.VERSION, 0]) + container.varint(HUGE) + bytes(100),
         sealed(b"\0" + container.varint(HUGE) + bytes(8) + container.varint(HUGE)),
         sealed(b"\1" + container.varint(HUGE) + bytes(8) + b"\0"),
         sealed(image_header(width=HUGE, height=1, size=3 * HUGE)),
         sealed(image_header(width=1 << 20, height=1 << 20, size=3 * HUGE)),
         sealed(image_header(width=HUGE, height=HUGE, size=12)),
         sealed(image_header(rest=container.varint(HUGE) + b"\1abc")),
+        sealed(image_header(schedule=16, rest=b"\0" + container.varint(HUGE) + b"\0\1abc")),
+        sealed(image_header(schedule=16, rest=b"\0\0" + container.varint(HUGE) + b"\1abc")),
         sealed(image_header(rest=b"\0\0\0" + container.varint(HUGE) + b"\0\0")),
         sealed(text_header(size=HUGE), b"abc"),
         sealed(text_header(lanes=HUGE), b"abc"),
@@ -239,6 +242,8 @@ def test_header_crc() -> None:
         "pixels",
         "area",
         "metadata",
+        "exceptions",
+        "listed",
         "base",
         "text",
         "lanes",
@@ -405,7 +410,7 @@ def test_names_must_match_the_items() -> None:
 def test_layout_in_bytes() -> None:
     """A stored file, byte by byte as docs/format.md has it."""
     digest = bytes.fromhex("d8bb14d833d59559")
-    expected = b"\x89BFN\r\n\x1a\n" + b"\1" + b"\0" + b"\x0b" + b"\0" + b"\3" + digest + b"\3"
+    expected = b"\x89BFN\r\n\x1a\n" + b"\2" + b"\0" + b"\x0b" + b"\0" + b"\3" + digest + b"\3"
     assert container.write(File([stored(b"abc")])) == expected + zlib.crc32(expected).to_bytes(4, "little") + b"abc"
 
 
@@ -456,6 +461,9 @@ def images(draw: st.DrawFn) -> Image:
         draw(st.binary(min_size=4, max_size=4)),
         draw(_bytes),
     )
+    if layout.channels >= 3 and draw(st.booleans()):
+        image.space = draw(st.sampled_from([*Space][1:]))
+        image.exceptions, image.listed = draw(st.integers(0, image.width * image.height)), draw(_bytes)
     for channels in pass_channels(layout.channels):
         if draw(st.booleans()):
             image.passes.append(Pass(constant=draw(st.binary(min_size=channels, max_size=channels))))

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bfncodec.blocks import plain
 from bfncodec.container import MODEL_BYTES, Block, Content, Form, Limits, Reader, hasher, varint
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
 from bfncodec.models import zoo
 from bfncodec.models.image import passes
-from bfncodec.models.image.passes import LEARN_FROM, STRIDE, Pass, Pixels, Schedule
+from bfncodec.models.image.passes import LEARN_FROM, SPACE_NAMES, STRIDE, Pass, Pixels, Schedule, Space
 from bfncodec.picture import Layout, Origin, Picture
 from bfncodec.presets import Choices
 from bfncodec.spans import Data
@@ -42,13 +43,19 @@ class Image(Form):
     model: bytes
     metadata: Data = b""  # LZMA of the pictures' metadata; empty if there is none
     passes: list[Pass] = field(default_factory=list)
+    space: Space = Space.RGB  # whose integers the last pass holds
+    exceptions: int = 0  # pixels that no integers give
+    listed: Data = b""  # the exceptions, packed
 
     mode, name, many, pictorial = 2, "image", True, True
 
     def write(self, header: bytearray) -> list[Data]:
-        header += bytes([self.origin << 4 | self.layout, self.schedule])
+        header += bytes([self.origin << 4 | self.layout, self.space << 4 | self.schedule])
         header += varint(self.width) + varint(self.height) + self.model + varint(len(self.metadata))
         payload = [self.metadata]
+        if self.space:
+            header += varint(self.exceptions) + varint(len(self.listed))
+            payload.append(self.listed)
         for part in self.passes:
             if part.constant is not None:
                 header += b"\1" + part.constant
@@ -61,13 +68,18 @@ class Image(Form):
 
     @classmethod
     def read(cls, header: Reader, payload: Reader, items: int, size: int, limits: Limits) -> Image:
-        kind, schedule = header.byte(), header.byte()
-        if kind >> 4 not in list(Origin) or kind & 15 not in list(Layout) or schedule not in list(Schedule):
-            raise UnsupportedFeature(f"image kind {kind:#04x}, schedule {schedule} is not supported by this version")
+        kind, way = header.byte(), header.byte()
+        known = kind >> 4 in list(Origin) and kind & 15 in list(Layout)
+        if not known or way & 15 not in list(Schedule) or way >> 4 not in list(Space):
+            raise UnsupportedFeature(f"image kind {kind:#04x}, schedule {way:#04x} is not supported by this version")
         layout = Layout(kind & 15)
         width, height = header.varint(), header.varint()
-        image = cls(Origin(kind >> 4), layout, Schedule(schedule), width, height, header.take(MODEL_BYTES))
+        image = cls(Origin(kind >> 4), layout, Schedule(way & 15), width, height, header.take(MODEL_BYTES))
         image.metadata = payload.skip(header.varint())
+        image.space = Space(way >> 4)
+        if image.space:
+            image.exceptions = header.varint()
+            image.listed = payload.skip(header.varint())
         for channels in passes.pass_channels(layout.channels):
             flag = header.byte()
             if flag == 1:
@@ -83,6 +95,8 @@ class Image(Form):
             raise LimitExceeded(f"the image claims {pixels} pixels; the limit is {limits.pixels} (--max-pixels)")
         if not items or not pixels or size != items * pixels * layout.channels:
             raise CorruptFile("the image's sizes contradict each other")
+        if image.space and layout not in (Layout.RGB, Layout.RGBA) or image.exceptions > items * pixels:
+            raise CorruptFile("the image's colour space contradicts its other fields")
         return image
 
     @property
@@ -90,12 +104,14 @@ class Image(Form):
         return sum(len(part.stream) for part in self.passes)
 
     def describe(self, block: Block) -> dict[str, Any]:
+        space = {"space": SPACE_NAMES[self.space], "exceptions": self.exceptions} if self.space else {}
         return {
             "width": self.width,
             "height": self.height,
             "layout": self.layout.name,
             "source": self.origin.name.lower(),
             "schedule": self.schedule.name.lower(),
+            **space,
             "model": self.model.hex(),
             "lossless": "bytes" if self.origin.exact else "pixels and metadata",
             "bits_per_subpixel": round(8 * block.payload_bytes / block.size, 4),
@@ -128,12 +144,23 @@ class Image(Form):
             nets = streams.networks(zoo.find_hash(self.model), device)
             decode = streams.decode_thumbnails if small else streams.decode_pass
             planes.append(decode(nets, part, (items, self.height, self.width, channels), self.schedule))
+        if self.space:
+            from bfncodec.models.image import spaces
+
+            numbers, colours = unpack_exceptions(self.listed, self.exceptions, items * self.height * self.width)
+            n, rest = np.divmod(numbers, self.height * self.width)
+            y, x = np.divmod(rest, self.width)
+            if small:
+                kept = (y % STRIDE == 0) & (x % STRIDE == 0)
+                n, y, x, colours = n[kept], y[kept] // STRIDE, x[kept] // STRIDE, colours[kept]
+            planes[-1] = spaces.to_grb(planes[-1], self.space)
+            planes[-1][n, y, x] = passes.ordered(colours)
         return passes.merge(planes)
 
 
 def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = None) -> Block:
     """Pictures of one size, layout and origin as one block."""
-    from bfncodec.models.image import streams
+    from bfncodec.models.image import spaces, streams
 
     first = pictures[0]
     height, width, _ = first.pixels.shape
@@ -148,7 +175,12 @@ def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = No
         from bfncodec.train.image import adapt
 
         fit = adapt.fit
-    form.passes = [streams.encode_pass(nets, planes, schedule, fit, ledger) for planes in passes.split(pixels)]
+    parts = passes.split(pixels)
+    if parts[-1].shape[3] == 3:
+        colours = parts[-1].reshape(-1, 3)
+        form.space, parts[-1], numbers = spaces.find(parts[-1])
+        form.exceptions, form.listed = len(numbers), pack_exceptions(numbers, passes.ordered(colours[numbers]))
+    form.passes = [streams.encode_pass(nets, planes, schedule, fit, ledger) for planes in parts]
     return Block(len(pictures), pixels.size, _digest(pictures), form)
 
 
@@ -185,3 +217,25 @@ def unpack_metadata(packed: Data, items: int, limit: int = METADATA_LIMIT) -> li
     if reader.position != len(reader.data):
         raise CorruptFile("the images' metadata is damaged")
     return metadata
+
+
+def pack_exceptions(numbers: NDArray[np.int64], colours: Pixels) -> bytes:
+    """Pixels by their numbers among all of a block, rising, and R, G, B uint8 [K, 3]; nothing if there are none."""
+    gaps = np.diff(numbers, prepend=-1) - 1
+    rows = (varint(int(gap)) + colour.tobytes() for gap, colour in zip(gaps, colours, strict=True))
+    return plain.pack(b"".join(rows)) if len(numbers) else b""
+
+
+def unpack_exceptions(packed: Data, count: int, pixels: int) -> tuple[NDArray[np.int64], Pixels]:
+    """The inverse of `pack_exceptions`, for so many exceptions among so many pixels; CorruptFile if it is damaged."""
+    # A gap's varint has at most as many bytes as the gap has pixels, or one.
+    reader = Reader(b"".join(plain.unpack(packed, 4 * pixels)) if packed else b"")
+    numbers: list[int] = []
+    colours, last = bytearray(), -1
+    while len(numbers) < count and reader.position < len(reader.data):
+        last += reader.varint() + 1
+        numbers.append(last)
+        colours += reader.take(3)
+    if len(numbers) != count or reader.position != len(reader.data) or last >= pixels:
+        raise CorruptFile("the image's exceptions are damaged")
+    return np.array(numbers, np.int64), np.frombuffer(colours, np.uint8).reshape(-1, 3)

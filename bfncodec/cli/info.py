@@ -35,7 +35,11 @@ def _table(name: str, facts: dict[str, Any], details: bool) -> str:
         if "width" in block:
             size = f"{block['width']}x{block['height']} {block['layout']}"
             rate = f"{block['bits_per_subpixel']:.3f} bits per subpixel"
-            lines.append(f"  {block['items']} x {size} ({block['source']}), {block['schedule']}, {rate}")
+            space = ""
+            if "space" in block:
+                count = block["exceptions"]
+                space = f", {block['space']}, {count} exception{'s' * (count != 1)}"
+            lines.append(f"  {block['items']} x {size} ({block['source']}), {block['schedule']}{space}, {rate}")
             lines.append(f"    model {block['model']}; lossless: {block['lossless']}")
         else:
             rate = f", {block['schedule']}, {block['bits_per_byte']:.3f} bits per byte" if "schedule" in block else ""

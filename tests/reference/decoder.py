@@ -84,6 +84,9 @@ class Block:
     height: int = 0
     model: bytes = b""
     metadata: bytes = b""
+    space: int = 0
+    exceptions: int = 0
+    listed: bytes = b""
     passes: list[Pass] = field(default_factory=list)
     lanes: int = 0
     steps: int = 0
@@ -97,7 +100,7 @@ def read_file(data: bytes) -> tuple[list[bytes] | None, list[Block]]:
     """Names (None if the file is no archive) and blocks, which are parts of an item if they are several without."""
     file = Reader(data)
     require(file.take(8) == bytes.fromhex("8942464E0D0A1A0A"))
-    require(file.byte() == 1)
+    require(file.byte() == 2)
     flags = file.byte()
     require(flags in (0, 1, 2))
     archive = flags & 1
@@ -140,11 +143,15 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
         read_single(block, fields, payload)
         return block
     kind = fields.byte()
-    block.source, block.layout, block.schedule = kind >> 4, kind & 15, fields.byte()
+    block.source, block.layout = kind >> 4, kind & 15
+    block.space, block.schedule = divmod(fields.byte(), 16)
     require(block.source < 5 and block.layout < 4 and block.schedule < 2)
+    require(block.space < (12 if block.layout >= 2 else 1))
     block.width, block.height, block.model = fields.varint(), fields.varint(), fields.take(4)
     require(block.size == items * block.width * block.height * (block.layout + 1) > 0)
     block.metadata = payload.take(fields.varint())
+    if block.space:
+        block.exceptions, block.listed = fields.varint(), payload.take(fields.varint())
     for channels in ([1], [1, 1], [3], [1, 3])[block.layout]:
         form = fields.byte()
         require(form in (0, 1, 2, 4, 6))
@@ -187,6 +194,58 @@ def read_metadata(packed: bytes, items: int) -> list[bytes]:
     metadata = [reader.take(reader.varint()) for _ in range(items)]
     reader.end()
     return metadata
+
+
+# 6.1 Spaces
+
+
+def rgb(space: int, y: int, r: int, b: int) -> list[int]:
+    """R, G, B of luma, red difference and blue difference."""
+    if space == 1:
+        luma, red, blue, shift = 89024 * y, 119374 * (r - 137), 145352 * (b - 156), 16
+        green = -33358 * (red >> 16) - 12714 * (blue >> 16)
+    elif space == 2:
+        luma, shift = 65536 * y, 16
+        red, blue = (91881 * (r - 128) + 32768 >> 16) << 16, (116130 * (b - 128) + 32768 >> 16) << 16
+        green = 32768 - 46802 * (r - 128) - 22554 * (b - 128)
+    elif space == 3:
+        luma, red, blue, shift = 19077 * y >> 8, (26149 * r >> 8) - 14234, (33050 * b >> 8) - 17685, 6
+        green = 8708 - (13320 * r >> 8) - (6419 * b >> 8)
+    else:
+        a, p, q, u, v = numbers(space, y)
+        r, b = r - 128, b - 128
+        if space in (7, 8, 9, 10):
+            luma, red, blue, green, shift = a >> 13, p * r >> 13, q * b >> 13, (-u * r >> 13) + (-v * b >> 13), 0
+        else:
+            shift = 20 if space == 11 else 13
+            luma, red, blue, green = a + 2 ** (shift - 1), p * r, q * b, -u * r - v * b
+    return [clip(luma + difference >> shift, 0, 255) for difference in (red, green, blue)]
+
+
+def numbers(space: int, y: int) -> tuple[int, int, int, int, int]:
+    """The five numbers of spaces 4 to 11."""
+    if space in (4, 7):
+        return 9539 * (y - 16), 13075, 16525, 6660, 3209
+    if space in (5, 8):
+        return 9539 * (y - 16), 14686, 17305, 4366, 1747
+    if space == 9:
+        return 8192 * y, 11485, 14516, 5850, 2819
+    if space in (6, 10):
+        return 8192 * y, 12901, 15201, 3835, 1534
+    return 1220542 * max(y - 16, 0), 1673527, 2116026, 852492, 409993
+
+
+def convert(block: Block, colours: Array) -> None:
+    """Red difference, luma, blue difference -> R, G, B, in place, and then the exceptions."""
+    for place in np.ndindex(colours.shape[:3]):
+        r, y, b = colours[place].tolist()
+        colours[place] = rgb(block.space, y, r, b)
+    reader, number = Reader(unpack(block.listed) if block.listed else b""), -1
+    for _ in range(block.exceptions):
+        number += reader.varint() + 1
+        require(number < colours.size // 3)
+        colours.reshape(-1, 3)[number] = list(reader.take(3))
+    reader.end()
 
 
 # 5.3 Tables
@@ -885,6 +944,9 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
             continue
         decoded = lattice(tensors, block, given) if block.schedule else Wavefront(tensors, block, given).decode()
         planes.append(decoded[..., [1, 0, 2] if given.channels == 3 else [0]])
+    if block.space:
+        planes[-1] = np.ascontiguousarray(planes[-1])
+        convert(block, planes[-1])
     pixels = np.concatenate(planes[::-1], axis=3).astype(np.uint8)
     metadata = read_metadata(block.metadata, block.items)
     check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))

@@ -212,7 +212,7 @@ def header_bytes(source: random.Random, data: bytes, made: Corpus) -> bytes:
         elif how == 4:
             body[at:at] = body[: source.randrange(len(body) + 1)]
         else:
-            version = bytes([1, source.choice((0, 1, 2))])
+            version = bytes([container.VERSION, source.choice((0, 1, 2))])
     start = container.MAGIC + version + container.varint(len(body)) + bytes(body)
     return sealed(start + bytes(4) + payload, len(start))
 

@@ -35,7 +35,8 @@ from bfncodec.models import zoo
 from bfncodec.models.image import bias_changes
 from bfncodec.models.image import coefficients as coefficients_image
 from bfncodec.models.image import streams as image_streams
-from bfncodec.models.image.passes import Pass, Schedule, split
+from bfncodec.models.image.passes import Pass, Schedule, Space, ordered, split
+from bfncodec.models.image.spaces import to_grb
 from bfncodec.models.image.wavefront import WavefrontSource
 from bfncodec.models.text import streams as text_streams
 from bfncodec.models.text.blockwise import Blockwise
@@ -102,6 +103,15 @@ def alpha(height: int, width: int) -> Pixels:
     return (255 - (30 - 3 * x - 2 * y).clip(0, 25) * 10 - 5 * (y + 3 * x < 20)).astype(np.uint8)[..., None]
 
 
+def converted(height: int, width: int, space: Space, seed: int, exceptions: int = 0) -> Pixels:
+    """A picture that was something else before, some of it clipped: uint8 [height, width, 3]."""
+    y, r, b = np.moveaxis(picture(height, width, 3, seed), 2, 0)
+    integers = np.stack([y, 100 + r // 3, 190 - b // 3], axis=2)
+    pixels = ordered(to_grb(integers, space)).copy()
+    pixels[: exceptions * 2 : 2, 5] ^= 1
+    return pixels
+
+
 def with_alpha(pixels: Pixels) -> Pixels:
     return np.concatenate([pixels, alpha(*pixels.shape[:2])], axis=2)
 
@@ -162,6 +172,9 @@ def inputs() -> dict[str, tuple[Input, str]]:
         "lattice-la": (png(with_alpha(picture(21, 17, 1, 11))), "lattice"),
         "lattice-row": (array(picture(1, 24, 3, 12)), "lattice"),
         "lattice-column": (array(picture(24, 1, 1, 13)), "lattice"),
+        "space": (array(converted(20, 24, Space.PHOTO_CD, 20, 4)), "default"),
+        "space-rgba": (png(with_alpha(converted(20, 24, Space.JFIF, 21))), "default"),
+        "space-lattice": (array(converted(18, 25, Space.BT709_WORDS, 22, 2)), "lattice"),
         "empty": (Input("bin", b""), "default"),
         "random": (Input("bin", random_bytes(100)), "default"),
         # An image that is not worth modelling: a text model has no say.
@@ -379,11 +392,11 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         image = file.blocks[0].form
         assert isinstance(image, Image)
         for name, value in fields.items():
-            target = image if name == "model" else image.passes[0]
+            target = image if hasattr(image, name) else image.passes[0]
             setattr(target, name, value(getattr(target, name)))
         return container.write(file)
 
-    def small(fields: bytes, start: bytes = b"\x01\x00", payload: bytes = b"abc") -> bytes:
+    def small(fields: bytes, start: bytes = b"\x02\x00", payload: bytes = b"abc") -> bytes:
         """A file of any fields, with a right checksum."""
         header = container.MAGIC + start + bytes([len(fields)]) + fields
         return header + zlib.crc32(header).to_bytes(4, "little") + payload
@@ -396,6 +409,7 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
             setattr(text, name, value(getattr(text, name)))
         return container.write(file)
 
+    outside = plain_blocks.pack(b"\0abc" * 3 + container.varint(20 * 24 - 3) + b"abc")
     image = b"\x02\x01" + bytes(8) + b"\x30\x00\x01\x01" + zoo.digest(zoo.find(MODEL)) + b"\x00\x08"
     stored = b"\x00\x03" + digest(b"abc") + b"\x03"
     other = b"\x00\x03" + digest(b"def") + b"\x03"
@@ -414,18 +428,19 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "payload": (flipped(grey, len(grey) // 2), "CorruptFile"),
         "payload-lattice": (flipped(lattice, len(lattice) // 2), "CorruptFile"),
         "last-byte": (flipped(paced, len(paced) - 1), "CorruptFile"),
-        "version": (small(stored, b"\x02\x00"), "UnsupportedFeature"),
-        "flag": (small(stored, b"\x01\x02"), "UnsupportedFeature"),
-        "flag-4": (small(stored, b"\x01\x04"), "UnsupportedFeature"),
+        "version": (small(stored, b"\x03\x00"), "UnsupportedFeature"),
+        "version-1": (small(stored, b"\x01\x00"), "UnsupportedFeature"),
+        "flag": (small(stored, b"\x02\x02"), "UnsupportedFeature"),
+        "flag-4": (small(stored, b"\x02\x04"), "UnsupportedFeature"),
         "parts-payload": (flipped(good["parts"], len(good["parts"]) - 9), "CorruptFile"),
-        "parts-swapped": (small(b"\2" + stored + other, b"\1\2", b"defabc"), "CorruptFile"),
+        "parts-swapped": (small(b"\2" + stored + other, b"\2\2", b"defabc"), "CorruptFile"),
         "parts-cut": (good["parts"][:-1], "TruncatedFile"),
         "parts-trailing-byte": (good["parts"] + b"\0", "CorruptFile"),
-        "parts-one": (small(b"\1" + stored, b"\1\2"), "UnsupportedFeature"),
-        "parts-too-many": (small(b"\x81\x80\4" + stored, b"\1\2"), "LimitExceeded"),
-        "parts-empty": (small(b"\2" + stored + empty, b"\1\2"), "CorruptFile"),
-        "parts-image": (small(b"\2" + stored + constant, b"\1\2"), "CorruptFile"),
-        "parts-archive": (small(b"\2" + stored + other, b"\1\3", b"abcdef"), "UnsupportedFeature"),
+        "parts-one": (small(b"\1" + stored, b"\2\2"), "UnsupportedFeature"),
+        "parts-too-many": (small(b"\x81\x80\4" + stored, b"\2\2"), "LimitExceeded"),
+        "parts-empty": (small(b"\2" + stored + empty, b"\2\2"), "CorruptFile"),
+        "parts-image": (small(b"\2" + stored + constant, b"\2\2"), "CorruptFile"),
+        "parts-archive": (small(b"\2" + stored + other, b"\2\3", b"abcdef"), "UnsupportedFeature"),
         "mode": (small(b"\x03" + stored[1:]), "UnsupportedFeature"),
         "mode-4": (small(b"\x04" + stored[1:]), "TruncatedFile"),
         "mode-5": (small(b"\x05" + stored[1:]), "UnsupportedFeature"),
@@ -450,6 +465,13 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "text-blocks-two-streams": (retold(blocks, streams=lambda old: [*old, b""]), "CorruptFile"),
         "text-blocks-too-many-lanes": (small(text(2, 1, b"\3\0\0\1\3")), "CorruptFile"),
         "schedule": (small(image[:11] + b"\x02" + image[12:]), "UnsupportedFeature"),
+        "space": (small(image[:11] + b"\xc0" + image[12:]), "UnsupportedFeature"),
+        "space-grey": (small(image[:11] + b"\x10" + image[12:-1] + b"\0\0\1\7"), "CorruptFile"),
+        "space-more": (edited(good["space"], exceptions=lambda old: old + 1), "CorruptFile"),
+        "space-fewer": (edited(good["space"], exceptions=lambda old: old - 1), "CorruptFile"),
+        "space-cut": (edited(good["space"], listed=lambda old: old[:-3]), "CorruptFile"),
+        "space-outside": (edited(good["space"], listed=lambda old: outside), "CorruptFile"),
+        "space-other": (edited(good["space"], space=lambda old: Space.JFIF), "CorruptFile"),
         "form": (small(image), "UnsupportedFeature"),
         "varint": (small(b"\x00\x83\x00" + stored[2:]), "CorruptFile"),
         "digest": (small(stored, payload=b"abd"), "CorruptFile"),
@@ -484,6 +506,8 @@ def make(folder: Path) -> None:
         if isinstance(form, Image):
             entry["schedule"] = form.schedule.name
             entry["passes"] = [shown(one) for one in form.passes]
+            if form.space:
+                entry |= {"space": form.space.name, "exceptions": form.exceptions}
         if isinstance(form, Text):
             entry |= {"schedule": form.schedule.name, "lanes": form.lanes}
             if form.schedule is TextSchedule.BLOCKWISE:
@@ -515,7 +539,7 @@ def make(folder: Path) -> None:
         manifest["bad"][name] = error
     manifest["info"] = {
         name: api.info((folder / f"{name}.bfn").read_bytes())
-        for name in ("rgb", "lzma", "archive", "parts-mixed", "single-values")
+        for name in ("rgb", "space", "lzma", "archive", "parts-mixed", "single-values")
     }
     (folder / "manifest.json").write_text(lines(manifest) + "\n")
 

@@ -22,6 +22,38 @@ class Schedule(IntEnum):
     LATTICE = 1
 
 
+class Space(IntEnum):
+    """The colour space whose integers an image block holds; see spaces.py."""
+
+    RGB = 0
+    PHOTO_CD = 1
+    JFIF = 2
+    WEBP = 3
+    BT601 = 4
+    BT709 = 5
+    BT709_FULL = 6
+    BT601_WORDS = 7
+    BT709_WORDS = 8
+    BT601_FULL_WORDS = 9
+    BT709_FULL_WORDS = 10
+    BT601_OPENCV = 11
+
+
+SPACE_NAMES = {
+    Space.PHOTO_CD: "PhotoCD YCC",
+    Space.JFIF: "JFIF YCbCr",
+    Space.WEBP: "WebP YUV",
+    Space.BT601: "BT.601 YCbCr",
+    Space.BT709: "BT.709 YCbCr",
+    Space.BT709_FULL: "BT.709 full-range YCbCr",
+    Space.BT601_WORDS: "BT.601 YCbCr in words",
+    Space.BT709_WORDS: "BT.709 YCbCr in words",
+    Space.BT601_FULL_WORDS: "BT.601 full-range YCbCr in words",
+    Space.BT709_FULL_WORDS: "BT.709 full-range YCbCr in words",
+    Space.BT601_OPENCV: "BT.601 YCbCr by OpenCV",
+}
+
+
 @dataclass
 class Pass:
     """One coded plane set of a block of images (alpha, or grey, or the three colours)."""
