@@ -9,6 +9,7 @@ import bisect
 import hashlib
 import json
 import lzma
+import math
 import struct
 import zlib
 from collections.abc import Sequence
@@ -545,7 +546,7 @@ class LearningLayer(Layer):
         self.fine = np.concatenate([self.weight, constant], axis=1) * 2**18
         self.rate = ((np.array(rates) >> pace) << self.shift)[:, None]
         self.memory = 100 << pace
-        self.mean, self.square, self.root = (np.zeros_like(self.fine) for _ in range(3))
+        self.mean, self.square = np.zeros_like(self.fine), np.zeros_like(self.fine)
         self.steps = 0
 
     @property
@@ -556,15 +557,12 @@ class LearningLayer(Layer):
         return (self.used @ inputs + (self.bias + self.half) * 64) >> (self.shift + 6)
 
     def learn(self, gradient: Array) -> None:
-        gradient = (gradient >> 6).clip(-(2**30), 2**30)
+        gradient = (gradient >> 6).clip(-(2**25), 2**25)
         self.steps += 1
         self.mean = self.mean + (gradient - self.mean) // min(self.steps, 3)
         self.square = self.square + (gradient * gradient - self.square) // min(self.steps, self.memory)
-        if self.steps == 1:
-            self.root = abs(gradient)
-        for _ in range(2):
-            self.root = (self.root + self.square // (self.root + 1)) >> 1
-        step = self.mean * self.rate // (self.root + 1)
+        root = np.array([[math.isqrt(square) for square in row] for row in self.square.tolist()])
+        step = self.mean * self.rate // (root + 1)
         self.fine = self.fine - step.clip(-4 * self.rate, 4 * self.rate)
 
 
@@ -605,7 +603,7 @@ class LearningHead:
         shift = self.out.shift
         peak = int(shift.max())
         aligned = self.out.used[:, :-1] * (1 << np.minimum(peak - shift, 12))[:, None]
-        back = ((gradient @ aligned) >> max(0, peak - 2)).clip(-(2**22), 2**22)
+        back = ((gradient @ aligned) >> (peak + 5)).clip(-32639, 32639)
         back *= (hidden[:, :-1] > 0) & (hidden[:, :-1] < 255)
         self.out.learn(gradient.T @ hidden)
         self.head.learn(back.T @ inputs)

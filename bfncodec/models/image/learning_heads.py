@@ -4,7 +4,7 @@ The last two layers of the wavefront network start from the model's weights and 
 step of gradient descent after every LEARN_PIXELS pixels (2**pace times as often), on the
 cost of the pixels just coded; beyond four megapixels after some of these runs only.
 Gradients are averaged and divided by their root mean square. Weights are kept with FINE
-extra bits. Products are those of `exact.products`, of bytes: a weight is two, a gradient three.
+extra bits. Products are those of `exact.products`, of bytes: a weight is two, a gradient too.
 
 A step of size one changes a weight by its layer's rate, whatever the gradient's scale.
 """
@@ -37,24 +37,27 @@ OUT_RATES = (164, 658, 237)  # 0.01 nat, scale, nat (logits, means, log-scales) 
 _OUT_WEIGHTS = (4, 1, 11)  # gradient for one step of the output grid, in common units
 _GRADIENT_MAX = 1 << 17
 _ALIGN_MAX = 12
-_INNER_BITS = 8
-_INNER_MAX = 1 << 22
-_PLANES = 3  # bytes of a gradient
+_INNER_BITS = 1
+_INNER_MAX = 127 * 257  # of two signed bytes
+_PLANES = 2  # bytes of a gradient
 _LIFT = 128  # of inputs that may be negative
 _SUM_SHIFT = 6
-_SUM_MAX = 1 << 30
+_SUM_MAX = 1 << 25
+_SHIFT_MAX = 17  # of the layers: rates times gradients stay below 2**52
 
 
 class _Layer:
     """One adapted layer: weights [out, in + 1], the learnt part of the bias as column `constant` of input 255."""
 
     def __init__(self, layer: Linear, constant: int, rates: NDArray[np.int64], memory: int) -> None:
+        if layer.integers.shift.max() > _SHIFT_MAX:
+            raise CorruptFile("the model's heads have shifts too large for learning")
         self.memory = memory
-        self.fine = np.insert(layer.integers.weight, constant, 0, axis=1) << WIDE + FINE
+        self.fine = (np.insert(layer.integers.weight, constant, 0, axis=1) << WIDE + FINE).astype(np.float64)
         self.bias = layer.integers.bias << WIDE
         self.shift = layer.integers.shift + WIDE
-        self.rate = rates << layer.integers.shift
-        self.mean, self.square, self.root = (np.zeros_like(self.fine) for _ in range(3))
+        self.rate = (rates << layer.integers.shift).astype(np.float64)
+        self.mean, self.square = np.zeros_like(self.fine), np.zeros_like(self.fine)
         self.steps = 0
         self._round()
 
@@ -62,12 +65,12 @@ class _Layer:
         """One step against a gradient int64 [out, in + 1]."""
         self.steps += 1
         divisors = min(self.steps, MOMENTUM), min(self.steps, self.memory)
-        _descend(gradient, self.rate, *divisors, self.fine, self.mean, self.square, self.root)
+        _descend(gradient, self.rate, *divisors, self.fine, self.mean, self.square)
         self._round()
 
     def _round(self) -> None:
         """Weights as they are used."""
-        self.used = clip(self.fine + (1 << FINE - 1) >> FINE, -WIDE_MAX, WIDE_MAX)
+        self.used = clip(self.fine.astype(np.int64) + (1 << FINE - 1) >> FINE, -WIDE_MAX, WIDE_MAX)
 
 
 class _Head(_Layer):
@@ -107,7 +110,7 @@ class _Out(_Layer):
         # Rows have powers of two of their own: aligned when a gradient goes back.
         shift = layer.integers.shift
         self.align = np.minimum(shift.max() - shift, _ALIGN_MAX)[:, None]
-        self.inner_shift = max(0, int(shift.max()) + WIDE - _INNER_BITS)
+        self.inner_shift = int(shift.max()) + WIDE - _INNER_BITS
 
     def __call__(self, hidden: Ints, out: Ints) -> None:
         """Activations [n, in + 1] -> int64 [n, out], written to `out`."""
@@ -170,20 +173,16 @@ def _join(sums: Ints, bias: Ints, shift: Ints, out: Ints) -> None:
 
 
 @compiled
-def _descend(
-    gradient: Ints, rate: Ints, momentum: int, memory: int, fine: Ints, mean: Ints, square: Ints, root: Ints
-) -> None:
+def _descend(gradient: Ints, rate: Ints, momentum: int, memory: int, fine: Ints, mean: Ints, square: Ints) -> None:
+    """Whole numbers below 2**52 in float64, whose quotients and roots, rounded down, are exact: integers are slow."""
     for row in range(len(fine)):
         limit = STEP_MAX * rate[row]
         for column in range(fine.shape[1]):
-            slope = min(max(gradient[row, column] >> _SUM_SHIFT, -_SUM_MAX), _SUM_MAX)
-            average = mean[row, column] + (slope - mean[row, column]) // momentum
-            power = square[row, column] + (slope * slope - square[row, column]) // memory
-            size = root[row, column] if memory > 1 else abs(slope)
-            for _ in range(2):  # Newton's steps towards the square root, from the last one
-                size = size + power // (size + 1) >> 1
-            step = average * rate[row] // (size + 1)
-            mean[row, column], square[row, column], root[row, column] = average, power, size
+            slope = float(min(max(gradient[row, column] >> _SUM_SHIFT, -_SUM_MAX), _SUM_MAX))
+            average = mean[row, column] + np.floor((slope - mean[row, column]) / momentum)
+            power = square[row, column] + np.floor((slope * slope - square[row, column]) / memory)
+            step = np.floor(average * rate[row] / (np.floor(np.sqrt(power)) + 1))
+            mean[row, column], square[row, column] = average, power
             fine[row, column] -= min(max(step, -limit), limit)
 
 

@@ -93,24 +93,22 @@ def test_steps_at_the_ends_of_every_range_agree_with_unlimited_integers(nets: Ne
     layer = OnlineHeads(nets.pixel, 0).outs[0]
     gradient = np.full(layer.fine.shape, (1 << 45) - 1, np.int64)
     gradient[::2] *= -1
-    start = layer.fine.astype(object)
+    start = layer.fine.astype(np.int64).astype(object)
     layer.learn(gradient)
     cut = int(learning_heads._SUM_MAX)
     scaled = np.clip(gradient.astype(object) >> learning_heads._SUM_SHIFT, -cut, cut)
     root = abs(scaled)
-    for _ in range(2):
-        root = root + scaled * scaled // (root + 1) >> 1
-    rate = layer.rate.astype(object)[:, None]
+    rate = layer.rate.astype(np.int64).astype(object)[:, None]
     limit = learning_heads.STEP_MAX * rate
     step = np.minimum(np.maximum(scaled * rate // (root + 1), -limit), limit)
-    assert np.array_equal(layer.fine.astype(object), start - step)
+    assert np.array_equal(layer.fine.astype(np.int64).astype(object), start - step)
 
 
 def test_gradients_are_exact_sums(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
     """Of the larger layer, by plain int64 products of all that its inputs stand for; at the ends of their range too."""
     heads = remembering(nets, activations)
-    inner = np.random.default_rng(5).integers(-(1 << 22), (1 << 22) + 1, (2000, len(heads.heads[2].used)))
-    inner[:5], inner[5:10] = 1 << 22, -(1 << 22)
+    inner = np.random.default_rng(5).integers(-32639, 32640, (2000, len(heads.heads[2].used)))
+    inner[:5], inner[5:10] = 32639, -32639
     values = heads.inputs[:, : heads.columns[2]].astype(np.int64)
     values[:, -4::2] -= 128
     assert np.array_equal(heads.heads[2].gradient(inner, heads.inputs.T), inner.T @ values)
@@ -127,7 +125,7 @@ def test_gradients_of_the_last_layer(nets: Networks, activations: tuple[np.ndarr
     inner = np.empty((2000, hidden.shape[1] - 1), np.int64)
     weights = heads.outs[1].used
     learning_heads._back(gradient, weights, heads.hidden[1], 3, inner)
-    wanted, units = (gradient @ weights[:, :-1] >> 3).clip(-(1 << 22), 1 << 22), hidden[:, :-1]
+    wanted, units = (gradient @ weights[:, :-1] >> 3).clip(-32639, 32639), hidden[:, :-1]
     assert np.array_equal(inner, np.where((units > 0) & (units < 255), wanted, 0))
 
 
