@@ -7,12 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.errors import CorruptFile
+from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import ACTIVATION_MAX, SUM_LIMIT, Array, Kernel
+from bfncodec.exact.products import BLOCK, GROUP, product
 
 Tensors = Mapping[str, NDArray[Any]]
 
 INPUT_MAX = 127
 STREAM_BITS = 4  # extra fraction bits of the residual stream
+_LIFT = 128  # of features, to bytes without a sign
+_ROWS = 64  # that stay in the processor's nearest memory
 
 
 class Integers(NamedTuple):
@@ -76,11 +80,25 @@ class LocalNetwork:
         head = np.full(len(tensors["heads.0.bias"]), ACTIVATION_MAX, np.int64)
         self.outs = [Linear(kernel, tensors, f"outs.{i}", head) for i in range(3)]
         self.kernel = kernel
+        self.numbers = None
+        if kernel.name == "bytes":
+            layers = [self.inner, *(layer for pair in zip(self.first, self.second, strict=True) for layer in pair)]
+            biases = [layer.integers.bias for layer in layers]
+            biases[0] = biases[0] - _LIFT * self.inner.integers.weight.sum(axis=1)
+            self.numbers = (
+                tuple(layer.weight.weights for layer in layers),
+                tuple(bias.astype(np.int32) for bias in biases),
+                tuple(layer.shift for layer in layers),
+            )
         self.rounding = kernel.array(np.full(width, 1 << STREAM_BITS - 1, np.int32))
         self.shift = kernel.array(np.full(width, STREAM_BITS, np.int32))
 
     def trunk(self, features: Array) -> Array:
         """Integers [n, features] in [-127, 127] -> activations [n, width] in [0, 255]."""
+        if self.numbers is not None:
+            activations = np.empty((len(features), self.width), np.uint8)
+            _trunk(features, *self.numbers, activations)
+            return activations
         stream = self.inner(features)
         for first, second in zip(self.first, self.second, strict=True):
             stream = stream + second(first.activated(self._read(stream)))
@@ -94,3 +112,34 @@ class LocalNetwork:
         if self.extra[channel]:
             activations = self.kernel.concat([activations, cross[:, : self.extra[channel]]])  # type: ignore[index]
         return self.outs[channel](self.heads[channel].activated(activations))
+
+
+@compiled
+def _trunk(features: Array, weights: Array, biases: Array, shifts: Array, out: Array) -> None:
+    """`LocalNetwork.trunk` in one piece, some rows at a time. Layers: inner, then first and second of every block."""
+    size = max([len(one) for one in weights]) * BLOCK
+    sums, stream = np.empty((_ROWS, size), np.int32), np.empty((_ROWS, out.shape[1]), np.int32)
+    for start in range(0, len(features), _ROWS):
+        rows = min(_ROWS, len(features) - start)
+        values = np.zeros((rows, weights[0].shape[1] * GROUP), np.uint8)
+        for row in range(rows):
+            for column in range(features.shape[1]):
+                values[row, column] = features[start + row, column] + _LIFT
+            stream[row] = 0
+        for number in range(len(weights)):
+            bias, shift = biases[number], shifts[number]
+            product(values, weights[number], sums)
+            if number % 2:  # the first layer of a block
+                values = np.zeros((rows, weights[number + 1].shape[1] * GROUP), np.uint8)
+                for row in range(rows):
+                    for unit in range(len(bias)):
+                        values[row, unit] = min(max(sums[row, unit] + bias[unit] >> shift[unit], 0), ACTIVATION_MAX)
+                continue
+            last = number + 1 == len(weights)
+            values = np.zeros((rows, out.shape[1] if last else weights[number + 1].shape[1] * GROUP), np.uint8)
+            for row in range(rows):
+                for unit in range(len(bias)):
+                    stream[row, unit] += sums[row, unit] + bias[unit] >> shift[unit]
+                    read = stream[row, unit] + (1 << STREAM_BITS - 1) >> STREAM_BITS
+                    values[row, unit] = min(max(read, 0), ACTIVATION_MAX)
+        out[start : start + rows] = values

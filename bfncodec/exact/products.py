@@ -216,9 +216,9 @@ def long_product(values: Array, factors: Array, planes: int) -> NDArray[np.int64
     rows, count = values.shape
     columns = factors.shape[1]
     blocks = -(-columns // BLOCK)
-    weights = np.zeros((planes, blocks, -(-count // GROUP), BLOCK, GROUP), np.int8)
-    _cut(factors, weights)
-    weights = weights.reshape(planes * blocks, *weights.shape[2:])
+    words = np.zeros((planes, blocks, -(-count // GROUP), BLOCK), "<u4")
+    _cut(factors, words)
+    weights = words.view(np.int8).reshape(planes * blocks, -1, BLOCK, GROUP)
     if count % GROUP or not values.flags.c_contiguous:
         values = np.ascontiguousarray(np.pad(values, ((0, 0), (0, -count % GROUP))))
     sums = np.empty((rows, BLOCK * len(weights)), np.int32)
@@ -231,16 +231,28 @@ def long_product(values: Array, factors: Array, planes: int) -> NDArray[np.int64
 
 
 @compiled
-def _cut(factors: Array, weights: Array) -> None:
-    """Signed bytes of factors [n, k], low to high, as packed weights [planes, blocks, groups, BLOCK, GROUP]."""
-    planes, blocks, groups = weights.shape[:3]
+def _cut(factors: Array, words: Array) -> None:
+    """Signed bytes of factors [n, k], low to high, as packed weights, a group a word: [planes, blocks, groups, BLOCK].
+
+    Groups are filled with zeros.
+    """
+    planes, blocks, groups = words.shape[:3]
     signs = 0  # added and taken away bit by bit, this makes every byte of a number a signed one
     for plane in range(planes):
         signs |= 128 << 8 * plane
+    four, byte = np.zeros((GROUP, BLOCK), np.uint32), np.uint32(255)
     for group in range(groups):
+        rows = min(GROUP, len(factors) - group * GROUP)
+        four[rows:] = 0
         for block in range(blocks):
-            for column in range(min(BLOCK, factors.shape[1] - block * BLOCK)):
-                for place in range(min(GROUP, len(factors) - group * GROUP)):
-                    cut = (factors[group * GROUP + place, block * BLOCK + column] + signs) ^ signs
-                    for plane in range(planes):
-                        weights[plane, block, group, column, place] = np.int8(np.uint8(cut >> 8 * plane & 255))
+            columns = min(BLOCK, factors.shape[1] - block * BLOCK)
+            for place in range(rows):
+                for column in range(columns):
+                    factor = factors[group * GROUP + place, block * BLOCK + column]
+                    four[place, column] = np.uint32((factor + signs) ^ signs)
+            for plane in range(planes):
+                down = np.uint32(8 * plane)
+                for column in range(columns):
+                    word = (four[3, column] >> down & byte) << np.uint32(8) | four[2, column] >> down & byte
+                    word = word << np.uint32(8) | four[1, column] >> down & byte
+                    words[plane, block, group, column] = word << np.uint32(8) | four[0, column] >> down & byte

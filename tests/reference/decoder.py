@@ -627,7 +627,7 @@ class LearningHead:
             means.append((-(parts[m] * (high[m] + low[m] - 2**18) >> 18)) * ratio >> 8)
             logs.append(share * (slope(high_at[m], high[m]) - slope(low_at[m], low[m])) // total)
         weighted = [4 * g for g in logits] + means + [11 * g for g in logs]
-        return [clip(g, -(2**17), 2**17) for g in weighted]
+        return [clip(g, -32639, 32639) for g in weighted]
 
 
 # 13. Changes of biases

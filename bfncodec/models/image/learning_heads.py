@@ -9,7 +9,7 @@ extra bits. Products are those of `exact.products`, of bytes: a weight is two, a
 A step of size one changes a weight by its layer's rate, whatever the gradient's scale.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ STEP_MAX = 4  # largest step, in rates
 HEAD_RATE = 786  # 0.003 of the head's output grid, in 2**-(WIDE + FINE)
 OUT_RATES = (164, 658, 237)  # 0.01 nat, scale, nat (logits, means, log-scales) per 255 of input
 _OUT_WEIGHTS = (4, 1, 11)  # gradient for one step of the output grid, in common units
-_GRADIENT_MAX = 1 << 17
+_GRADIENT_MAX = 127 * 257  # of two signed bytes
 _ALIGN_MAX = 12
 _INNER_BITS = 1
 _INNER_MAX = 127 * 257  # of two signed bytes
@@ -47,18 +47,22 @@ _SHIFT_MAX = 17  # of the layers: rates times gradients stay below 2**52
 
 
 class _Layer:
-    """One adapted layer: weights [out, in + 1], the learnt part of the bias as column `constant` of input 255."""
+    """One adapted layer: weights [out, in + 1], the learnt part of the bias as column `constant` of input 255.
 
-    def __init__(self, layer: Linear, constant: int, rates: NDArray[np.int64], memory: int) -> None:
-        if layer.integers.shift.max() > _SHIFT_MAX:
+    lifted: columns whose inputs have _LIFT added.
+    """
+
+    def __init__(self, layer: Linear, constant: int, lifted: list[int], rates: Ints, memory: int) -> None:
+        integers = layer.integers
+        if (integers.weight.shape[1] + 1) * ACTIVATION_MAX * 128 >= SUM_LIMIT:
+            raise CorruptFile("the model's heads have too many inputs")
+        if integers.shift.max() > _SHIFT_MAX:
             raise CorruptFile("the model's heads have shifts too large for learning")
-        self.memory = memory
-        self.fine = (np.insert(layer.integers.weight, constant, 0, axis=1) << WIDE + FINE).astype(np.float64)
-        self.bias = layer.integers.bias << WIDE
-        self.shift = layer.integers.shift + WIDE
-        self.rate = (rates << layer.integers.shift).astype(np.float64)
+        self.lifted, self.memory, self.steps = lifted, memory, 0
+        self.fine = (np.insert(integers.weight, constant, 0, axis=1) << WIDE + FINE).astype(np.float64)
+        self.bias, self.shift = integers.bias << WIDE, integers.shift + WIDE
+        self.rate = (rates << integers.shift).astype(np.float64)
         self.mean, self.square = np.zeros_like(self.fine), np.zeros_like(self.fine)
-        self.steps = 0
         self._round()
 
     def learn(self, gradient: Ints) -> None:
@@ -69,31 +73,11 @@ class _Layer:
         self._round()
 
     def _round(self) -> None:
-        """Weights as they are used."""
+        """Weights as they are used, high and low bytes side by side for products."""
         self.used = clip(self.fine.astype(np.int64) + (1 << FINE - 1) >> FINE, -WIDE_MAX, WIDE_MAX)
-
-
-class _Head(_Layer):
-    """The larger layer. lifted: columns whose inputs have _LIFT added."""
-
-    def __init__(self, layer: Linear, constant: int, lifted: list[int], rates: Ints, memory: int) -> None:
-        if (layer.integers.weight.shape[1] + 1) * ACTIVATION_MAX * 128 >= SUM_LIMIT:
-            raise CorruptFile("the model's heads have too many inputs")
-        self.lifted = lifted
-        super().__init__(layer, constant, rates, memory)
-
-    def _round(self) -> None:
-        """High and low bytes side by side."""
-        super()._round()
         high = self.used + 128 >> 8
         self.weights = packed(np.concatenate([high, self.used - (high << 8)]))
         self.offset = self.bias - _LIFT * self.used[:, self.lifted].sum(axis=1)
-
-    def __call__(self, values: Ints, out: Ints) -> None:
-        """Inputs uint8 [n, in + 1 or more] -> activations uint8 [n, out], written to `out`."""
-        sums = np.empty((len(values), BLOCK * len(self.weights)), np.int32)
-        product(values, self.weights, sums)
-        _join(sums, self.offset, self.shift, out)
 
     def gradient(self, inner: Ints, inputs: Ints) -> Ints:
         """int64 [out, in + 1] of gradients of the outputs int64 [n, out] and inputs uint8 [columns, n]."""
@@ -102,37 +86,34 @@ class _Head(_Layer):
         return gradient
 
 
-class _Out(_Layer):
-    """The last layer, too small for products of bytes."""
+class _Numbers(NamedTuple):
+    """A layer's for compiled code."""
 
-    def __init__(self, layer: Linear, constant: int, rates: Ints, memory: int) -> None:
-        super().__init__(layer, constant, rates, memory)
-        # Rows have powers of two of their own: aligned when a gradient goes back.
-        shift = layer.integers.shift
-        self.align = np.minimum(shift.max() - shift, _ALIGN_MAX)[:, None]
-        self.inner_shift = int(shift.max()) + WIDE - _INNER_BITS
-
-    def __call__(self, hidden: Ints, out: Ints) -> None:
-        """Activations [n, in + 1] -> int64 [n, out], written to `out`."""
-        _dense(hidden, self.used, self.bias, self.shift, out)
+    weights: Ints
+    offset: Ints
+    shift: Ints
 
 
 @compiled
-def _dense(values: Ints, weight: Ints, bias: Ints, shift: Ints, out: Ints) -> None:
-    one = np.empty(values.shape[1], np.int64)
-    for row in range(values.shape[0]):
-        for column in range(values.shape[1]):
-            one[column] = values[row, column]
-        for unit in range(weight.shape[0]):
-            total = bias[unit]
-            for column in range(values.shape[1]):
-                total += one[column] * weight[unit, column]
-            out[row, unit] = total >> shift[unit]
+def _forward(inputs: Ints, head: _Numbers, out: _Numbers, hidden: Ints, raw: Ints) -> None:
+    """Inputs uint8 [n, columns] -> activations uint8 [n, units and more] -> outputs int64 [n, outputs]."""
+    units, outputs = len(head.shift), len(out.shift)
+    sums = np.empty((len(inputs), BLOCK * max(len(head.weights), len(out.weights))), np.int32)
+    product(inputs, head.weights, sums)
+    for row in range(len(inputs)):
+        for unit in range(units):
+            whole = (np.int64(sums[row, unit]) << 8) + np.int64(sums[row, units + unit]) + head.offset[unit]
+            hidden[row, unit] = min(max(whole >> head.shift[unit], 0), ACTIVATION_MAX)
+    product(hidden, out.weights, sums)
+    for row in range(len(inputs)):
+        for unit in range(outputs):
+            whole = (np.int64(sums[row, unit]) << 8) + np.int64(sums[row, outputs + unit]) + out.offset[unit]
+            raw[row, unit] = whole >> out.shift[unit]
 
 
 @compiled
-def _back(gradient: Ints, weights: Ints, hidden: Ints, shift: int, inner: Ints) -> None:
-    """Gradients [n, outputs] of the last layer -> limited ones [n, units] of its inputs.
+def _back(gradient: Ints, factors: Ints, weights: Ints, hidden: Ints, shift: int, inner: Ints) -> None:
+    """Gradients [n, outputs] of the last layer, brought to common units -> limited ones [n, units] of its inputs.
 
     None where a unit is at either end of its range.
     """
@@ -140,36 +121,13 @@ def _back(gradient: Ints, weights: Ints, hidden: Ints, shift: int, inner: Ints) 
     for row in range(inner.shape[0]):
         inner[row] = 0
         for output in range(gradient.shape[1]):
-            factor = gradient[row, output]
+            slope = min(max(gradient[row, output] * factors[output], -_GRADIENT_MAX), _GRADIENT_MAX)
+            gradient[row, output] = slope
             for unit in range(units):
-                inner[row, unit] += factor * weights[output, unit]
+                inner[row, unit] += slope * weights[output, unit]
         for unit in range(units):
             value = min(max(inner[row, unit] >> shift, -_INNER_MAX), _INNER_MAX)
             inner[row, unit] = value if 0 < hidden[row, unit] < ACTIVATION_MAX else 0
-
-
-@compiled
-def _outer(gradient: Ints, hidden: Ints, out: Ints) -> None:
-    """gradient [n, outputs] transposed times hidden [n, units]: int64 [outputs, units]."""
-    one = np.empty(out.shape[1], np.int64)
-    out[:] = 0
-    for row in range(gradient.shape[0]):
-        for unit in range(out.shape[1]):
-            one[unit] = hidden[row, unit]
-        for output in range(gradient.shape[1]):
-            factor = gradient[row, output]
-            for unit in range(out.shape[1]):
-                out[output, unit] += factor * one[unit]
-
-
-@compiled
-def _join(sums: Ints, bias: Ints, shift: Ints, out: Ints) -> None:
-    """Sums of high and low bytes [n, 2 * out] -> activations [n, out]."""
-    columns = out.shape[1]
-    for row in range(out.shape[0]):
-        for column in range(columns):
-            whole = (np.int64(sums[row, column]) << 8) + np.int64(sums[row, columns + column]) + bias[column]
-            out[row, column] = min(max(whole >> shift[column], 0), ACTIVATION_MAX)
 
 
 @compiled
@@ -201,11 +159,19 @@ class OnlineHeads:
         # The trunk's activations, the constant, then two inputs that each channel gives to those after it.
         self.columns = [width + 1 + more for more in network.extra]
         lifted = [list(range(width + 1, columns, 2)) for columns in self.columns]
-        self.heads = [_Head(one, width, those, inner, memory) for one, those in zip(network.heads, lifted, strict=True)]
-        self.outs = [_Out(one, head, rates, memory) for one in network.outs]
+        self.heads = [
+            _Layer(one, width, those, inner, memory) for one, those in zip(network.heads, lifted, strict=True)
+        ]
+        self.outs = [_Layer(one, head, [], rates, memory) for one in network.outs]
+        # Rows of the outs have powers of two of their own: aligned when a gradient goes back.
+        peaks = [int(one.shift.max()) for one in self.outs]
+        self.aligned = [
+            np.minimum(peak - one.shift, _ALIGN_MAX)[:, None] for peak, one in zip(peaks, self.outs, strict=True)
+        ]
+        self.inner_shifts = [peak - _INNER_BITS for peak in peaks]
         self.weights = np.repeat(np.array(_OUT_WEIGHTS, np.int64), self.mixtures)
         self.inputs = np.zeros((size, -(-max(self.columns) // GROUP) * GROUP), np.uint8)
-        self.hidden = np.empty((3, size, head + 1), np.uint8)
+        self.hidden = np.zeros((3, size, -(-(head + 1) // GROUP) * GROUP), np.uint8)
         self.raw = np.empty((3, size, 3 * self.mixtures), np.int64)
         self.parts = np.empty((3, size, self.mixtures, 4), np.int32)
         self.values = np.empty((3, size), np.int64)
@@ -225,9 +191,9 @@ class OnlineHeads:
 
     def output(self, channel: int, rows: slice) -> NDArray[np.int64]:
         """Mixture parameters int64 [n, 3 * mixtures] of a channel."""
-        hidden, raw = self.hidden[channel, rows], self.raw[channel, rows]
-        self.heads[channel](self.inputs[rows], hidden[:, :-1])
-        self.outs[channel](hidden, raw)
+        raw = self.raw[channel, rows]
+        head, out = (_Numbers(one.weights, one.offset, one.shift) for one in (self.heads[channel], self.outs[channel]))
+        _forward(self.inputs[rows], head, out, self.hidden[channel, rows], raw)
         return raw
 
     def keep(self, channel: int, rows: slice, mixtures: Mixtures, values: Ints) -> None:
@@ -252,11 +218,8 @@ class OnlineHeads:
         `Mixtures.gradients` gives it.
         """
         hidden = self.hidden[channel, : self.count]
-        gradient = clip(gradient * self.weights, -_GRADIENT_MAX, _GRADIENT_MAX)
         out, head = self.outs[channel], self.heads[channel]
-        inner = np.empty((self.count, hidden.shape[1] - 1), np.int64)
-        _back(gradient, out.used << out.align, hidden, out.inner_shift, inner)
-        outer = np.empty_like(out.used)
-        _outer(gradient, hidden, outer)
-        out.learn(outer)
+        inner = np.empty((self.count, len(head.shift)), np.int64)
+        _back(gradient, self.weights, out.used << self.aligned[channel], hidden, self.inner_shifts[channel], inner)
+        out.learn(out.gradient(gradient, hidden.T.copy()))
         head.learn(head.gradient(inner, inputs))

@@ -44,10 +44,10 @@ def encode_pass(
     fitted = coefficients.choose(planes, nets.coefficients)
     base = coefficients.pack(fitted, nets.coefficients)
     learns = len(planes) == 1 and planes[..., 0].size >= LEARN_FROM and min(planes.shape[1:3]) <= RUN_LIMIT
-    plans = [Pass(base=base, pace=0 if learns else learning_heads.FIXED)]
+    plans = [Pass(base=base, pace=1 if learns else learning_heads.FIXED)]
     if fit is not None and learns:
         changes = bias_changes.pack(fit(nets.tensors, planes, fitted), nets.tensors)
-        plans += [Pass(base=base, pace=1), Pass(base=base, pace=1, changes=changes)]
+        plans += [Pass(base=base, pace=2), Pass(base=base, pace=2, changes=changes)]
     tried = []
     for plan in plans:
         account = ledger.blank() if ledger is not None else None

@@ -117,16 +117,14 @@ def test_gradients_are_exact_sums(nets: Networks, activations: tuple[np.ndarray,
 def test_gradients_of_the_last_layer(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
     heads = remembering(nets, activations)
     heads.output(1, slice(0, 2000))
-    hidden = heads.hidden[1].astype(np.int64)
-    gradient = np.random.default_rng(5).integers(-(1 << 17), 1 << 17, (2000, len(heads.outs[1].used)))
-    outer = np.empty_like(heads.outs[1].used)
-    learning_heads._outer(gradient, heads.hidden[1], outer)
-    assert np.array_equal(outer, gradient.T @ hidden)
-    inner = np.empty((2000, hidden.shape[1] - 1), np.int64)
-    weights = heads.outs[1].used
-    learning_heads._back(gradient, weights, heads.hidden[1], 3, inner)
-    wanted, units = (gradient @ weights[:, :-1] >> 3).clip(-32639, 32639), hidden[:, :-1]
-    assert np.array_equal(inner, np.where((units > 0) & (units < 255), wanted, 0))
+    out, units = heads.outs[1], len(heads.heads[1].shift)
+    hidden = heads.hidden[1, :, : units + 1].astype(np.int64)
+    gradient = np.random.default_rng(5).integers(-32639, 32640, (2000, len(out.used)))
+    assert np.array_equal(out.gradient(gradient, heads.hidden[1].T.copy()), gradient.T @ hidden)
+    inner = np.empty((2000, units), np.int64)
+    learning_heads._back(gradient, np.ones(len(out.used), np.int64), out.used, heads.hidden[1], 3, inner)
+    wanted, hidden = (gradient @ out.used[:, :-1] >> 3).clip(-32639, 32639), hidden[:, :-1]
+    assert np.array_equal(inner, np.where((hidden > 0) & (hidden < 255), wanted, 0))
 
 
 def test_changes_pack_and_unpack(nets: Networks) -> None:
