@@ -463,7 +463,7 @@ def images(draw: st.DrawFn) -> Image:
     )
     if layout.channels >= 3 and draw(st.booleans()):
         image.space = draw(st.sampled_from([*Space][1:]))
-        image.exceptions, image.listed = draw(st.integers(0, image.width * image.height)), draw(_bytes)
+        image.exceptions, image.listed = draw(st.integers(0, image.width * image.height // 32)), draw(_bytes)
     for channels in pass_channels(layout.channels):
         if draw(st.booleans()):
             image.passes.append(Pass(constant=draw(st.binary(min_size=channels, max_size=channels))))

@@ -14,7 +14,7 @@ from bfncodec.container import MODEL_BYTES, Block, Content, Form, Limits, Reader
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
 from bfncodec.models import zoo
 from bfncodec.models.image import passes
-from bfncodec.models.image.passes import LEARN_FROM, SPACE_NAMES, STRIDE, Pass, Pixels, Schedule, Space
+from bfncodec.models.image.passes import EXCEPTIONS, LEARN_FROM, SPACE_NAMES, STRIDE, Pass, Pixels, Schedule, Space
 from bfncodec.picture import Layout, Origin, Picture
 from bfncodec.presets import Choices
 from bfncodec.spans import Data
@@ -95,7 +95,7 @@ class Image(Form):
             raise LimitExceeded(f"the image claims {pixels} pixels; the limit is {limits.pixels} (--max-pixels)")
         if not items or not pixels or size != items * pixels * layout.channels:
             raise CorruptFile("the image's sizes contradict each other")
-        if image.space and layout not in (Layout.RGB, Layout.RGBA) or image.exceptions > items * pixels:
+        if image.space and layout not in (Layout.RGB, Layout.RGBA) or image.exceptions > items * pixels // EXCEPTIONS:
             raise CorruptFile("the image's colour space contradicts its other fields")
         return image
 
@@ -228,8 +228,7 @@ def pack_exceptions(numbers: NDArray[np.int64], colours: Pixels) -> bytes:
 
 def unpack_exceptions(packed: Data, count: int, pixels: int) -> tuple[NDArray[np.int64], Pixels]:
     """The inverse of `pack_exceptions`, for so many exceptions among so many pixels; CorruptFile if it is damaged."""
-    # A gap's varint has at most as many bytes as the gap has pixels, or one.
-    reader = Reader(b"".join(plain.unpack(packed, 4 * pixels)) if packed else b"")
+    reader = Reader(b"".join(plain.unpack(packed, 12 * count)) if packed else b"")  # a varint has 9 bytes at most
     numbers: list[int] = []
     colours, last = bytearray(), -1
     while len(numbers) < count and reader.position < len(reader.data):

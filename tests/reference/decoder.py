@@ -153,6 +153,7 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     block.metadata = payload.take(fields.varint())
     if block.space:
         block.exceptions, block.listed = fields.varint(), payload.take(fields.varint())
+        require(block.exceptions <= items * block.width * block.height // 32)
     for channels in ([1], [1, 1], [3], [1, 3])[block.layout]:
         form = fields.byte()
         require(form in (0, 1, 2, 4, 6))

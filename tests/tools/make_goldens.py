@@ -468,6 +468,7 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "space": (small(image[:11] + b"\xc0" + image[12:]), "UnsupportedFeature"),
         "space-grey": (small(image[:11] + b"\x10" + image[12:-1] + b"\0\0\1\7"), "CorruptFile"),
         "space-more": (edited(good["space"], exceptions=lambda old: old + 1), "CorruptFile"),
+        "space-too-many": (edited(good["space"], exceptions=lambda old: 20 * 24 // 32 + 1), "CorruptFile"),
         "space-fewer": (edited(good["space"], exceptions=lambda old: old - 1), "CorruptFile"),
         "space-cut": (edited(good["space"], listed=lambda old: old[:-3]), "CorruptFile"),
         "space-outside": (edited(good["space"], listed=lambda old: outside), "CorruptFile"),

@@ -13,15 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.exact.compiled import compiled
-from bfncodec.models.image.passes import Pixels, Space
+from bfncodec.models.image.passes import EXCEPTIONS, Pixels, Space
 
 Table = NDArray[np.int64]
 
 SAMPLED = 1 << 10  # pixels that tell which space to try
 COLOURS = 64  # different ones that a sample needs: fewer may lie on a lattice by chance
-SHARE = 32  # one pixel in so many may be an exception: it costs about 40 bits, and every other pixel saves 2 to 3
 
-_ALL = np.arange(256)
+_ALL = np.arange(256, dtype=np.int64)
 
 
 class Tables(NamedTuple):
@@ -119,12 +118,12 @@ def find(planes: Pixels) -> tuple[Space, Pixels, NDArray[np.int64]]:
     if len(sample) < COLOURS:
         return Space.RGB, planes, none
     sample = np.ascontiguousarray(sample)[None, None]
-    fits = {space: _inverse(sample, space, sample.size // 3 // SHARE) for space in TABLES}
+    fits = {space: _inverse(sample, space, sample.size // 3 // EXCEPTIONS) for space in TABLES}
     fitting = {space: len(fit[1]) for space, fit in fits.items() if fit is not None}
     if not fitting:
         return Space.RGB, planes, none
     space = min(fitting, key=lambda one: fitting[one])
-    found = _inverse(np.ascontiguousarray(planes), space, len(pixels) // SHARE)
+    found = _inverse(np.ascontiguousarray(planes), space, len(pixels) // EXCEPTIONS)
     return (space, *found) if found is not None else (Space.RGB, planes, none)
 
 
