@@ -123,18 +123,35 @@ def _error_products(equations: NDArray[np.float64], values: NDArray[np.float64])
 
 @dataclass
 class Fields:
-    """Filled canvases of what a base prediction leaves, int16, 1/16 level."""
+    """Canvases int16 that go with a canvas of pixels. Units: 1/16 level; of crosses, 2**-12.
 
-    errors: NDArray[np.int16]
+    bases; crosses: cross-channel coefficients; innovations and trends of the bases. Those of
+    `bases` and `crosses` have no margins: nobody looks there.
+    """
+
+    bases: NDArray[np.int16]
+    crosses: NDArray[np.int16]
     innovations: NDArray[np.int16]
     trends: NDArray[np.int16]
 
 
+def blank_fields(area: tuple[int, int, int]) -> Fields:
+    """Fields of N images of H x W pixels before any pixel is known."""
+    shape = canvas_image.canvas_shape(area)
+    errors = canvas_image.blank_errors(area)
+    return Fields(np.zeros(shape, np.int16), np.zeros(shape, np.int16), errors, errors.copy())
+
+
 def fields(canvas: NDArray[np.int16], coefficients: NDArray[Any]) -> Fields:
-    """Errors, innovations and their trends of filled canvases."""
+    """The fields of filled canvases."""
     count, height, width, _ = canvas.shape
     area = count, height - canvas_image.RADIUS, width - 2 * canvas_image.RADIUS
-    planes = Fields(*(canvas_image.blank_errors(area) for _ in range(3)))
-    flat = [part.reshape(-1, 4) for part in (canvas, planes.innovations, planes.trends, planes.errors)]
-    compiled_features.settle_all(compiled_features.frame(*area[1:], coefficients), *flat, count)
+    frame, planes = compiled_features.frame(*area[1:], coefficients), blank_fields(area)
+    compiled_features.settle_all(frame, *flat(canvas, planes), count)
     return planes
+
+
+def flat(canvas: NDArray[np.int16], planes: Fields) -> tuple[NDArray[np.int16], ...]:
+    """Pixels, bases, crosses, innovations and trends [pixels, 4], in the order that compiled code takes them."""
+    all_of_them = canvas, planes.bases, planes.crosses, planes.innovations, planes.trends
+    return tuple(one.reshape(-1, 4) for one in all_of_them)

@@ -20,12 +20,13 @@ Pixels = NDArray[Any]
 class Seen(NamedTuple):
     """What the network sees of pixels at canvas addresses.
 
-    Trunk activations [n, width], base (1/16 level) and scale steps int64 [n, 3].
+    Trunk activations [n, width]; base (1/16 level), cross-channel coefficients (2**-12) and scale steps int64 [n, 3].
     """
 
     pixels: NDArray[np.int64]
     activations: NDArray[Any]
     base: NDArray[np.int64]
+    cross: NDArray[np.int64]
     steps: NDArray[np.int64]
 
 
@@ -34,7 +35,7 @@ class DiagonalOutput:
 
     def __init__(self, frame: Frame, heads: OnlineHeads, channels: int, seen: Seen) -> None:
         self.frame, self.heads, self.channels = frame, heads, channels
-        self.base, self.steps = seen.base, seen.steps
+        self.base, self.cross, self.steps = seen.base, seen.cross, seen.steps
         self.rows = heads.begin(seen.activations)
         self.values = np.zeros((len(self.base), channels), np.int64)
 
@@ -44,7 +45,8 @@ class DiagonalOutput:
         shift = np.zeros(len(self.base), np.int64)
         if channel:
             cross_inputs = heads.cross_inputs(channel, self.rows)
-            compiled_features.cross_channel(frame, channel, self.values, self.base, self.steps, cross_inputs, shift)
+            seen = self.base, self.cross, self.steps
+            compiled_features.cross_channel(frame, channel, self.values, *seen, cross_inputs, shift)
         raw = heads.output(channel, self.rows)
         return mixtures_of(raw, frame.scale, self.base[:, channel], self.steps[:, channel], shift)
 

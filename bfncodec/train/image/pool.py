@@ -1,5 +1,6 @@
 """A pool of tiles with their bases, from which pixels are drawn at random."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from bfncodec.train.distributed import ALL
 
 Pixels = NDArray[np.uint8]
 
-PLANES = ("errors", "innovations", "trends")  # of linear.Fields
+PLANES = [plane.name for plane in dataclasses.fields(linear.Fields)]
 
 
 @dataclass
@@ -41,7 +42,6 @@ class Pool:
         self.pixels = np.zeros(shape, np.int16)
         self.fields = linear.Fields(*(np.zeros(shape, np.int16) for _ in PLANES))
         self.places = np.zeros((tiles, 3), np.int32)  # x, y, width of the whole image
-        self.cross = np.zeros((tiles, 3), np.int32)
 
     def put(self, image: Pixels, coefficients: NDArray[Any], window: slice, random: np.random.Generator) -> None:
         """Replace tiles by windows cut at random from one image with its own base."""
@@ -55,7 +55,6 @@ class Pool:
             for name in PLANES:
                 getattr(self.fields, name)[index] = getattr(fields, name)[0, y : y + height, x : x + width]
             self.places[index] = x, y, image.shape[1]
-        self.cross[window] = coefficients[linear.REGRESSORS]
 
     def put_whole(self, images: Pixels, coefficients: NDArray[Any], window: slice) -> None:
         """Replace tiles by whole images [n, height, width, 3]."""
@@ -64,7 +63,6 @@ class Pool:
         for name in PLANES:
             getattr(self.fields, name)[window] = getattr(fields, name)
         self.places[window] = 0, 0, self.width
-        self.cross[window] = coefficients[linear.REGRESSORS]
 
     def draw(self, pixels: int, random: np.random.Generator, share: slice = ALL) -> Batch:
         """A batch of random pixels, or a share of it."""
@@ -83,9 +81,10 @@ class Pool:
             return kernel.array(canvas.reshape(-1, 4)[index[:, None] + addresses(offsets, row), :3])
 
         values = kernel.array(self.pixels.reshape(-1, 4)[index, :3])
-        errors = kernel.array(self.fields.errors.reshape(-1, 4)[index, :3])
-        base = values * 16 - errors
-        corrections = kernel.array(self.cross[tile])
+        base, corrections = (
+            kernel.array(plane.reshape(-1, 4)[index, :3]) for plane in (self.fields.bases, self.fields.crosses)
+        )
+        errors = values * 16 - base
         pixels = around(self.pixels, features.NEIGHBOURS)
         past, trend = around(self.fields.innovations, features.PAST), around(self.fields.trends, features.TREND)
         flags = kernel.array(features.place_flags(left + x, top + y, width))
