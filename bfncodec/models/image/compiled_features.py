@@ -196,14 +196,15 @@ def settle(
 
 @compiled
 def settle_all(
-    frame: Frame, pixels: Ints, bases: Ints, crosses: Ints, innovations: Ints, trends: Ints, count: int
+    frame: Frame, pixels: Ints, bases: Ints, crosses: Ints, innovations: Ints, trends: Ints, count: int, known: bool
 ) -> None:
-    """Predict and settle all pixels of filled canvases of `count` images."""
+    """Settle all pixels of filled canvases of `count` images, and predict them before, unless bases are known."""
     columns = np.arange(frame.width)
     for image in range(count):
         for y in range(frame.height):
             index = columns + ((image * (frame.height + RADIUS) + y + RADIUS) * frame.row + RADIUS)
-            predict_at(frame, pixels, bases, crosses, index)
+            if not known:
+                predict_at(frame, pixels, bases, crosses, index)
             settle(frame, pixels, bases, crosses, innovations, trends, index)
 
 

@@ -1,8 +1,9 @@
 """The linear base prediction of an image: weighted least squares, the same on every machine.
 
 The encoder solves it and sends the coefficients; the decoder only applies them
-(`compiled_features.predict`). The normal equations are integers below 2**53 and are summed
-exactly; the solution uses elementwise float64 operations in one fixed order.
+(`compiled_features.predict`), and where heads learn, follows the image besides (`local`).
+The normal equations are integers below 2**53 and are summed exactly; the solution uses
+elementwise float64 operations in one fixed order.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from bfncodec.exact.compiled import compiled
 from bfncodec.models.image import canvas as canvas_image
 from bfncodec.models.image import compiled_features, features
+from bfncodec.models.image.local import Local
 
 REGRESSORS = features.DIFFERENCES + 1
 ROWS = REGRESSORS + 1  # the last row holds the cross-channel coefficients
@@ -142,12 +144,17 @@ def blank_fields(area: tuple[int, int, int]) -> Fields:
     return Fields(np.zeros(shape, np.int16), np.zeros(shape, np.int16), errors, errors.copy())
 
 
-def fields(canvas: NDArray[np.int16], coefficients: NDArray[Any]) -> Fields:
-    """The fields of filled canvases."""
+def fields(canvas: NDArray[np.int16], coefficients: NDArray[Any], *, local: bool = False) -> Fields:
+    """The fields of filled canvases; local: whether the base follows the image, of which there is one."""
     count, height, width, _ = canvas.shape
-    area = count, height - canvas_image.RADIUS, width - 2 * canvas_image.RADIUS
-    frame, planes = compiled_features.frame(*area[1:], coefficients), blank_fields(area)
-    compiled_features.settle_all(frame, *flat(canvas, planes), count)
+    height, width = height - canvas_image.RADIUS, width - 2 * canvas_image.RADIUS
+    frame, planes = compiled_features.frame(height, width, coefficients), blank_fields((count, height, width))
+    known = flat(canvas, planes)
+    if local:
+        equations = Local(frame)
+        for number in range(width + canvas_image.SLOPE * (height - 1)):
+            equations.advance(number, *known[:3])
+    compiled_features.settle_all(frame, *known, count, local)
     return planes
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bfncodec.exact.compiled import compiled
 from bfncodec.models.image.canvas import RADIUS, SLOPE, addresses
-from bfncodec.models.image.compiled_features import Frame
+from bfncodec.models.image.compiled_features import Frame, predict
 
 Numbers = NDArray[Any]
 
@@ -40,54 +40,66 @@ _GRAIN = 4096.0  # added and taken away again, it leaves multiples of about 2**-
 
 
 class Local:
-    """Normal equations of N images of one size: `advance` on every diagonal from 0 on, in order."""
+    """Normal equations of one image: `advance` on every diagonal from 0 on, in order.
 
-    def __init__(self, frame: Frame, count: int) -> None:
-        self.frame = frame
-        rows = -(-frame.height // LANES) * LANES + 2
-        self.sums = np.zeros((count, PRODUCTS, rows))  # row y of the image at y + 1
-        self.seen = np.zeros((count, SIZE, rows))  # of the latest diagonal, zeros where it has no pixel
-        self.weights = np.zeros((count, rows))
+    They are kept for the rows that diagonals cross at a time, of which there are few in a tall image.
+    """
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame, self.low = frame, 0
+        self.room = min(frame.height, 2 * (frame.width // SLOPE + 1) + 8) + 2
+        rows = self.room + LANES
+        self.sums = np.zeros((PRODUCTS, rows))  # row y of the image at y + 1 - low
+        self.seen = np.zeros((SIZE, rows))  # of the latest diagonal, zeros where it has no pixel
+        self.weights = np.zeros(rows)
+        self.wide = np.zeros(((frame.height + RADIUS) * frame.row, 4), np.int16)
         self.offsets = addresses(NEIGHBOURS, frame.row)
 
-    def advance(self, number: int, pixels: Numbers, wide: Numbers, bases: Numbers, crosses: Numbers) -> None:
+    def advance(self, number: int, pixels: Numbers, bases: Numbers, crosses: Numbers) -> None:
         """Predict the pixels of a diagonal from those of all diagonals before it.
 
-        Canvases int16 [pixels, 4]: pixels; wide, the image-wide base; written: bases, 1/16 level, and crosses,
-        2**-12, at those pixels and not in margins. `wide` is known up to this diagonal, pixels up to the one before.
+        Canvases int16 [pixels, 4]: pixels; written at those pixels, and not in margins: bases, 1/16 level,
+        and crosses, 2**-12, each the mean of what the image-wide base says and what the local one does.
         """
-        state = self.sums, self.seen, self.weights
-        _advance(self.frame, self.offsets, number, *state, pixels, wide, bases, crosses)
+        first = max(0, -((self.frame.width - 1 - number) // SLOPE))
+        stop = min(self.frame.height, number // SLOPE + 1)
+        below = min(self.frame.height, stop + 1)  # the next row gets ready
+        if below + 2 - self.low > self.room:
+            self._move(first - self.low)
+        state = self.sums, self.seen, self.weights, self.wide
+        _advance(self.frame, self.offsets, number, first, stop, below, self.low, *state, pixels, bases, crosses)
+
+    def _move(self, rows: int) -> None:
+        """Leave rows behind that no diagonal crosses any more."""
+        for table in (self.sums, self.seen, self.weights):
+            table[..., :-rows] = table[..., rows:].copy()
+            table[..., -rows:] = 0
+        self.low += rows
 
 
 @compiled
 def _advance(
-    frame: Frame, offsets: Numbers, number: int, sums: Numbers, seen: Numbers, weights: Numbers,
-    pixels: Numbers, wide: Numbers, bases: Numbers, crosses: Numbers
+    frame: Frame, offsets: Numbers, number: int, first: int, stop: int, below: int, low: int,
+    sums: Numbers, seen: Numbers, weights: Numbers, wide: Numbers, pixels: Numbers, bases: Numbers, crosses: Numbers
 ) -> None:  # fmt: skip
-    first = max(0, -((frame.width - 1 - number) // SLOPE))
-    stop = min(frame.height, number // SLOPE + 1)
-    below = min(frame.height, stop + 1)  # the next row gets ready
     factors, turned, share = np.empty((SIZE, SIZE, LANES)), np.empty((SIZE, LANES)), np.empty(LANES)
-    old = np.empty(sums.shape[2])
-    for image in range(len(sums)):
-        start = (image * (frame.height + RADIUS) + RADIUS) * frame.row + RADIUS + number
-        _learn(frame, number - 1, start - 1, first, below, sums[image], seen[image], weights[image], pixels, wide, old)
-        _look(frame, offsets, start, first, stop, seen[image], weights[image], pixels, wide)
-        for block in range(first // LANES, (stop + LANES - 1) // LANES):
-            _factorise(sums[image], block * LANES + 1, factors, share)
-            _predict(seen[image], block * LANES + 1, factors, turned)
-            for lane in range(LANES):
-                y = block * LANES + lane
-                if first <= y < stop:
-                    at = start + y * (frame.row - SLOPE)
-                    for channel in range(3):
-                        change = min(max(turned[INPUTS + channel, lane], -256.0), 256.0)
-                        value = wide[at, channel] + np.int64(np.floor(change * 16.0 + 0.5))
-                        bases[at, channel] = min(max(value, 0), 255 * 16)
-                    crosses[at, 0] = _cross(factors[INPUTS, INPUTS + 1, lane])
-                    crosses[at, 1] = _cross(factors[INPUTS, INPUTS + 2, lane])
-                    crosses[at, 2] = _cross(factors[INPUTS + 1, INPUTS + 2, lane])
+    old = np.empty(sums.shape[1])
+    start = RADIUS * frame.row + RADIUS + number
+    _learn(frame, number - 1, start - 1, first, below, low, sums, seen, weights, pixels, wide, old)
+    _look(frame, offsets, start, first, stop, low, seen, weights, pixels, wide)
+    for row in range(first, stop, LANES):
+        _factorise(sums, row + 1 - low, factors, share)
+        _predict(seen, row + 1 - low, factors, turned)
+        for lane in range(min(LANES, stop - row)):
+            at = start + (row + lane) * (frame.row - SLOPE)
+            for channel in range(3):
+                change = min(max(turned[INPUTS + channel, lane], -256.0), 256.0)
+                known = wide[at, channel]
+                value = known + int(np.floor(change * 16.0 + 0.5))
+                bases[at, channel] = known + min(max(value, 0), 255 * 16) + 1 >> 1
+            crosses[at, 0] = frame.cross[0] + _cross(factors[INPUTS, INPUTS + 1, lane]) + 1 >> 1
+            crosses[at, 1] = frame.cross[1] + _cross(factors[INPUTS, INPUTS + 2, lane]) + 1 >> 1
+            crosses[at, 2] = frame.cross[2] + _cross(factors[INPUTS + 1, INPUTS + 2, lane]) + 1 >> 1
 
 
 @compiled
@@ -98,26 +110,26 @@ def _cross(value: float) -> int:
 
 @compiled
 def _learn(
-    frame: Frame, number: int, start: int, first: int, stop: int, sums: Numbers, seen: Numbers, weights: Numbers,
-    pixels: Numbers, wide: Numbers, old: Numbers
+    frame: Frame, number: int, start: int, first: int, stop: int, low: int,
+    sums: Numbers, seen: Numbers, weights: Numbers, pixels: Numbers, wide: Numbers, old: Numbers
 ) -> None:  # fmt: skip
     """Sums of rows fade, mix and take in the pixels of the diagonal before, which are now known."""
     for y in range(max(0, -((frame.width - 1 - number) // SLOPE)), min(frame.height, number // SLOPE + 1)):
         at = start + y * (frame.row - SLOPE)
         for channel in range(3):
-            seen[INPUTS + channel, y + 1] = _difference(pixels[at, channel], wide[at, channel])
+            seen[INPUTS + channel, y + 1 - low] = _difference(pixels[at, channel], wide[at, channel])
     above, below = KEPT * ABOVE, KEPT * BELOW
     same = KEPT - above - below
-    count = stop - first
-    weight = weights[first + 1 :]
+    count, top = stop - first, first - low
+    weight = weights[top + 1 :]
     share = np.empty(count)
     product = 0
     for one in range(SIZE):
-        values = seen[one, first + 1 :]
+        values = seen[one, top + 1 :]
         for row in range(count):
             share[row] = values[row] * weight[row]
         for other in range(one + 1):
-            total, values = sums[product, first:], seen[other, first + 1 :]
+            total, values = sums[product, top:], seen[other, top + 1 :]
             for row in range(count + 2):
                 old[row] = total[row]
             if first == 0:
@@ -126,7 +138,7 @@ def _learn(
                 old[count + 1] = old[count]
             _fade(total[1:], old, old[1:], old[2:], share, values, same, above, below)
             product += 1
-    for row in range(max(0, first - 1), min(len(weights), stop + 2)):
+    for row in range(max(0, top - 1), top + count + 2):
         weights[row] = 0.0
         for one in range(SIZE):
             seen[one, row] = 0.0
@@ -149,19 +161,23 @@ def _difference(level: int, base: int) -> float:
 
 @compiled
 def _look(
-    frame: Frame, offsets: Numbers, start: int, first: int, stop: int, seen: Numbers, weights: Numbers,
-    pixels: Numbers, wide: Numbers
+    frame: Frame, offsets: Numbers, start: int, first: int, stop: int, low: int,
+    seen: Numbers, weights: Numbers, pixels: Numbers, wide: Numbers
 ) -> None:  # fmt: skip
-    """Neighbours of a diagonal's pixels, and their weights."""
+    """The image-wide base of a diagonal's pixels, their neighbours less that, and their weights."""
+    around, base = np.empty(len(frame.neighbours) * 3, np.int64), np.empty(3, np.int64)
     for y in range(first, stop):
         at = start + y * (frame.row - SLOPE)
+        predict(frame.neighbours, frame.coefficients, frame.bias, pixels, at, around, base)
+        for channel in range(3):
+            wide[at, channel] = base[channel]
         activity = 0.0
         for place in range(len(offsets)):
             for channel in range(3):
                 value = _difference(pixels[at + offsets[place], channel], wide[at, channel])
-                seen[3 * place + channel, y + 1] = value
+                seen[3 * place + channel, y + 1 - low] = value
                 activity += abs(value)
-        weights[y + 1] = 1.0 / (activity / INPUTS + QUIET)
+        weights[y + 1 - low] = 1.0 / (activity / INPUTS + QUIET)
 
 
 @compiled

@@ -20,6 +20,7 @@ from bfncodec.models.image import canvas, compiled_features, features, learning_
 from bfncodec.models.image.canvas import RADIUS
 from bfncodec.models.image.diagonals import Diagonals
 from bfncodec.models.image.learning_heads import LEARN_ALL_BITS, OnlineHeads
+from bfncodec.models.image.local import Local
 from bfncodec.models.image.networks import Networks
 from bfncodec.models.image.outputs import CosetOutput, DiagonalOutput, Rows, Seen
 from bfncodec.models.image.passes import STRIDE
@@ -28,6 +29,11 @@ from bfncodec.models.image.thumbnail import thumbnail_output, thumbnail_steps
 Pixels = NDArray[Any]
 Shape = tuple[int, int, int, int]
 _AHEAD_FROM = 32  # chunks; to begin and end with a second thread takes as long as some of them
+
+
+def _follows(count: int, pace: int) -> bool:
+    """Whether the base follows the image: where heads learn, and from one image only."""
+    return count == 1 and pace != learning_heads.FIXED
 
 
 class Wavefront:
@@ -79,7 +85,8 @@ class WavefrontSource(Wavefront):
 
     def __init__(self, networks: Networks, images: Pixels, coefficients: Pixels, pace: int = 0) -> None:
         pixels = canvas.filled(images)
-        super().__init__(networks, images.shape, pixels, linear.fields(pixels, coefficients), coefficients, pace)
+        fields = linear.fields(pixels, coefficients, local=_follows(len(images), pace))
+        super().__init__(networks, images.shape, pixels, fields, coefficients, pace)
 
     def spans(self) -> Iterable[range]:
         return [range(0, 1), *self.chunks]
@@ -145,21 +152,28 @@ class WavefrontSink(Wavefront):
         area = shape[:3]
         blank = np.zeros(canvas.canvas_shape(area), np.int16)
         super().__init__(networks, shape, blank, linear.blank_fields(area), coefficients, pace)
+        self.local = Local(self.frame) if _follows(self.count, pace) else None
+        self.advanced = 0  # diagonals
 
     def output(self, span: range, theta: AnyTheta | None) -> CosetOutput | DiagonalOutput:
         group = span[0]
         if group == 0:
             return thumbnail_output(self.networks, self.thumbnail_shape, self.channels, theta)
         known, index = self.diagonals.thumbnail_before(group), self.diagonals.addresses(group)
-        self._predict(known)
+        self._predict(group, np.concatenate([known, index]))
         compiled_features.settle(self.frame, *self.canvases, known)
-        self._predict(index)
         seen = self.look(index)
         return DiagonalOutput(self.frame, self.heads, self.channels, seen)
 
-    def _predict(self, index: NDArray[np.int64]) -> None:
-        """The base of pixels at canvas addresses, all of whose neighbours are known."""
-        compiled_features.predict_at(self.frame, *self.canvases[:3], index)
+    def _predict(self, group: int, index: NDArray[np.int64]) -> None:
+        """The base of the pixels of a group and of those of the thumbnail before it, at canvas addresses."""
+        if self.local is None:
+            compiled_features.predict_at(self.frame, *self.canvases[:3], index)
+            return
+        upto = self.diagonals.number(group) + 1
+        for number in range(self.advanced, upto):
+            self.local.advance(number, *self.canvases[:3])
+        self.advanced = upto
 
     def reveal(self, group: int, values: Pixels) -> None:
         if group == 0:

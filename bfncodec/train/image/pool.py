@@ -12,6 +12,7 @@ from torch import Tensor
 from bfncodec.exact.kernels import Kernel, kernel
 from bfncodec.models.image import features, linear
 from bfncodec.models.image.canvas import RADIUS, addresses, canvas_shape, filled
+from bfncodec.models.image.passes import alone
 from bfncodec.train.distributed import ALL
 
 Pixels = NDArray[np.uint8]
@@ -46,7 +47,7 @@ class Pool:
     def put(self, image: Pixels, coefficients: NDArray[Any], window: slice, random: np.random.Generator) -> None:
         """Replace tiles by windows cut at random from one image with its own base."""
         canvas = filled(image[None])
-        fields = linear.fields(canvas, coefficients)
+        fields = linear.fields(canvas, coefficients, local=True)
         height, width = self.pixels.shape[1:3]
         for index in range(window.start, window.stop):
             y = int(random.integers(0, image.shape[0] - self.height + 1))
@@ -59,7 +60,7 @@ class Pool:
     def put_whole(self, images: Pixels, coefficients: NDArray[Any], window: slice) -> None:
         """Replace tiles by whole images [n, height, width, 3]."""
         self.pixels[window] = filled(images)
-        fields = linear.fields(self.pixels[window], coefficients)
+        fields = linear.fields(self.pixels[window], coefficients, local=alone(images))
         for name in PLANES:
             getattr(self.fields, name)[window] = getattr(fields, name)
         self.places[window] = 0, 0, self.width

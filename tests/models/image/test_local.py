@@ -31,10 +31,10 @@ def compiled(pixels: Canvas, coefficients: np.ndarray) -> tuple[Canvas, Canvas, 
     frame = compiled_features.frame(height, width, coefficients)
     wide = linear.fields(canvas, coefficients).bases
     fields = linear.blank_fields((count, height, width))
-    equations = local.Local(frame, count)
-    known, *flat = (one.reshape(-1, 4) for one in (canvas, wide, fields.bases, fields.crosses))
+    equations = local.Local(frame)
+    known = linear.flat(canvas, fields)[:3]
     for number in range(width + 4 * (height - 1)):
-        equations.advance(number, known, *flat)
+        equations.advance(number, *known)
     inner = np.s_[:, RADIUS:, RADIUS:-RADIUS, :3]
     wide, bases, crosses = (one[inner].astype(np.int64) for one in (wide, fields.bases, fields.crosses))
     return wide, bases, crosses
@@ -47,7 +47,7 @@ def seen(canvas: Canvas, wide: Canvas, y: int, x: int) -> list[float]:
     ]
 
 
-def plain(canvas: Canvas, wide: Canvas) -> tuple[Canvas, Canvas]:
+def plain(canvas: Canvas, wide: Canvas, cross: list[int]) -> tuple[Canvas, Canvas]:
     """Bases and crosses [H, W, 3] of one image: diagonal after diagonal, each row by itself."""
     height, width, _ = wide.shape
     size, inputs = local.SIZE, local.INPUTS
@@ -96,20 +96,21 @@ def plain(canvas: Canvas, wide: Canvas) -> tuple[Canvas, Canvas]:
                 for k in range(inputs):
                     change = change + lower_rows[inputs + c][k] * turned[k]
                 rounded = int(np.floor(min(max(change, -256.0), 256.0) * 16.0 + 0.5))
-                bases[y, x, c] = min(max(int(wide[y, x, c]) + rounded, 0), 4080)
+                local_base = min(max(int(wide[y, x, c]) + rounded, 0), 4080)
+                bases[y, x, c] = (int(wide[y, x, c]) + local_base + 1) // 2
             for c, (i, k) in enumerate([(1, 0), (2, 0), (2, 1)]):
                 value = min(max(lower_rows[inputs + i][inputs + k], -2.0), 2.0)
-                crosses[y, x, c] = int(np.floor(value * 4096.0 + 0.5))
+                crosses[y, x, c] = (cross[c] + int(np.floor(value * 4096.0 + 0.5)) + 1) // 2
     return bases, crosses
 
 
-@pytest.mark.parametrize("shape", [(1, 19, 23), (2, 6, 9), (1, 1, 7), (1, 5, 1), (1, 35, 3)])
+@pytest.mark.parametrize("shape", [(1, 19, 23), (1, 6, 9), (1, 1, 7), (1, 5, 1), (1, 75, 3)])
 def test_bits_of_plain_python(shape: tuple[int, int, int]) -> None:
     pixels = scene(shape, 3)
     coefficients = linear.solve(linear.normal_equations(canvas_image.filled(pixels)))
     wide, bases, crosses = compiled(pixels, coefficients)
     for image, canvas in enumerate(canvas_image.filled(pixels)):
-        wanted = plain(canvas, wide[image])
+        wanted = plain(canvas, wide[image], coefficients[linear.REGRESSORS].tolist())
         assert np.array_equal(bases[image], wanted[0]) and np.array_equal(crosses[image], wanted[1])
 
 
@@ -135,5 +136,5 @@ def test_follows_an_image_whose_parts_differ() -> None:
     coefficients = linear.solve(linear.normal_equations(canvas_image.filled(pixels)))
     wide, bases, crosses = compiled(pixels, coefficients)
     before, after = (abs(16 * pixels[..., 0].astype(np.int64) - one[..., 0]).mean() for one in (wide, bases))
-    assert after < 0.9 * before, (after, before)
+    assert after < 0.95 * before, (after, before)
     assert (crosses[:, 40:, :, 0] > 3000).mean() > 0.9 and (crosses[:, 40:, :, 1] < -3000).mean() > 0.9
