@@ -662,7 +662,52 @@ NEIGHBOURS = [(dy, dx) for dy in (-3, -2, -1) for dx in range(-3, 4)] + [(0, -3)
 PAST = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, 2), (-1, -2), (-2, -1), (-2, 1)]
 PAST_WEIGHTS = [3, 3, 2, 2, 1, 1, 1, 1, 1, 1]
 TREND = [(0, -1), (-1, 0), (-1, 1)]
+NEAREST = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)]
 UNKNOWN = -1
+
+
+class LocalBase:
+    """Section 8.3: the local base of one item. Arrays are float64, the last axis is that of its rows."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.height, self.width = height, width
+        self.sums = np.zeros((21, 21, height))  # [i, j] is used for j <= i
+        self.values, self.weights = np.zeros((21, height)), np.zeros(height)
+
+    def fade(self, number: int, targets: dict[int, list[float]]) -> None:
+        """From the diagonal before to this one; targets: of the pixels there, by row."""
+        for y, values in targets.items():
+            self.values[18:, y] = values
+        part = slice(max(0, -((self.width - 1 - number) // 4)), min(self.height, number // 4 + 2))
+        above = np.concatenate([self.sums[..., :1], self.sums[..., :-1]], axis=2)
+        below = np.concatenate([self.sums[..., 1:], self.sums[..., -1:]], axis=2)
+        same = 0.97 - 0.97 * 0.28 - 0.97 * 0.05
+        kept = same * self.sums + 0.97 * 0.28 * above + 0.97 * 0.05 * below
+        added = (self.values * self.weights)[:, None] * self.values
+        self.sums[..., part] = ((kept + added + 4096.0) - 4096.0)[..., part]
+        self.values[:], self.weights[:] = 0.0, 0.0
+
+    def see(self, neighbours: dict[int, list[float]]) -> tuple[Array, Array]:
+        """Changes of the base in levels [3, rows] and cross-channel coefficients [3, rows], by row."""
+        for y, values in neighbours.items():
+            activity = 0.0
+            for value in values:
+                activity = activity + abs(value)
+            self.values[:18, y], self.weights[y] = values, 1.0 / (activity / 18 + 0.5)
+        matrix = self.sums.transpose(1, 0, 2).copy()
+        for i in range(21):
+            square = matrix[i, i]
+            matrix[i, i] = square + (square * 0.003 + 0.05 if i < 18 else 2.0**-10)
+        lower = np.zeros_like(matrix)
+        for k in range(21):
+            lower[k + 1 :, k] = matrix[k, k + 1 :] * (1.0 / matrix[k, k])
+            matrix[k + 1 :, k + 1 :] = matrix[k + 1 :, k + 1 :] - lower[k + 1 :, k, None] * matrix[k, k + 1 :]
+        turned = self.values[:18].copy()
+        changes = np.zeros((3, self.height))
+        for k in range(18):
+            turned[k + 1 :] = turned[k + 1 :] - lower[k + 1 : 18, k] * turned[k]
+            changes = changes + lower[18:, k] * turned[k]
+        return changes, np.stack([lower[19, 18], lower[20, 18], lower[20, 19]])
 
 
 class Wavefront:
@@ -674,7 +719,6 @@ class Wavefront:
         self.stack = Stack(given.stream)
         own = changed(part(tensors, "wavefront"), given.changes)
         self.coefficients = read_coefficients(given.base, own["coefficients"])
-        self.cross = self.coefficients[73]
         self.net = Network(own)
         self.heads = [LearningHead(own, c, given.pace) for c in range(given.channels)]
         self.learns = given.pace < 3
@@ -682,6 +726,9 @@ class Wavefront:
         shape = (self.items, self.height, self.width, 3)
         self.pixels = np.full(shape, UNKNOWN, np.int64)
         self.innovations, self.trends = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        self.bases, self.crosses = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        self.wide = np.zeros(shape, np.int64)
+        self.local = LocalBase(self.height, self.width) if self.learns and self.items == 1 else None
 
     def inside(self, y: int, x: int) -> tuple[int, int] | None:
         """Section 8.2: the pixel that stands for a place; None above, and left of row 0."""
@@ -701,15 +748,42 @@ class Wavefront:
         place = self.inside(y, x)
         return table[item][place].tolist() if place else [64] * 3
 
-    def base(self, item: int, y: int, x: int) -> tuple[list[list[int]], list[int]]:
-        """Neighbours and base prediction of a pixel."""
-        neighbours = [self.pixel(item, y + dy, x + dx) for dy, dx in NEIGHBOURS]
-        differences = [value - 128 for pixel in neighbours for value in pixel]
+    def predict(self, number: int, rows: list[int]) -> None:
+        """Bases and cross-channel coefficients of a diagonal."""
+        for item in range(self.items):
+            for y in rows:
+                place = item, y, number - 4 * y
+                self.bases[place] = self.wide[place] = self.wide_base(*place)
+                self.crosses[place] = self.coefficients[73]
+            if self.local is None:
+                continue
+            before = {y: number - 1 - 4 * y for y in range(self.height) if 0 <= number - 1 - 4 * y < self.width}
+            targets = {y: self.differences([(0, 0)], self.wide[item, y, x], item, y, x) for y, x in before.items()}
+            self.local.fade(number, targets)
+            around = {y: (self.wide[item, y, number - 4 * y], item, y, number - 4 * y) for y in rows}
+            changes, cross = self.local.see({y: self.differences(NEAREST, *place) for y, place in around.items()})
+            for y in rows:
+                place = item, y, number - 4 * y
+                for c in range(3):
+                    change = int(np.floor(clip(changes[c, y], -256.0, 256.0) * 16.0 + 0.5))
+                    value = clip(int(self.wide[place][c]) + change, 0, 4080)
+                    self.bases[place][c] = (self.wide[place][c] + value + 1) >> 1
+                    told = int(np.floor(clip(cross[c, y], -2.0, 2.0) * 4096.0 + 0.5))
+                    self.crosses[place][c] = (self.coefficients[73][c] + told + 1) >> 1
+
+    def differences(self, offsets: list[tuple[int, int]], base: Array, item: int, y: int, x: int) -> list[float]:
+        """Neighbours less a base, in levels."""
+        pixels = [self.pixel(item, y + dy, x + dx) for dy, dx in offsets]
+        return [(16 * pixel[c] - int(base[c])) / 16 for pixel in pixels for c in range(3)]
+
+    def wide_base(self, item: int, y: int, x: int) -> list[int]:
+        """The image-wide base of a pixel."""
+        differences = [value - 128 for dy, dx in NEIGHBOURS for value in self.pixel(item, y + dy, x + dx)]
         base = []
         for c in range(3):
             total = sum(d * self.coefficients[i][c] for i, d in enumerate(differences)) + self.coefficients[72][c]
             base.append(clip(((total + 128) >> 8) + 2048, 0, 4080))
-        return neighbours, base
+        return base
 
     def trend_neighbours(self, place: Place) -> list[int]:
         """2 W + 3 N + 2 NE, for each channel."""
@@ -717,10 +791,11 @@ class Wavefront:
         west, north, northeast = (self.field(self.trends, item, y + dy, x + dx) for dy, dx in TREND)
         return [2 * west[c] + 3 * north[c] + 2 * northeast[c] for c in range(3)]
 
-    def settle(self, place: Place, base: list[int]) -> None:
+    def settle(self, place: Place) -> None:
         """Innovations and trends of a known pixel."""
+        base = self.bases[place].tolist()
         errors = [16 * value - base[c] for c, value in enumerate(self.pixels[place].tolist())]
-        innovation = apart(errors, self.cross)
+        innovation = apart(errors, self.crosses[place].tolist())
         sums = self.trend_neighbours(place)
         self.innovations[place] = innovation
         self.trends[place] = [(sums[c] + abs(innovation[c]) + 4) >> 3 for c in range(3)]
@@ -728,10 +803,11 @@ class Wavefront:
     def look(self, place: Place) -> tuple[list[int], list[int], list[int]]:
         """Base, scale steps and activations of a pixel (sections 8.5 and 8.6)."""
         item, y, x = place
-        neighbours, base = self.base(item, y, x)
+        neighbours = [self.pixel(item, y + dy, x + dx) for dy, dx in NEIGHBOURS]
+        base, cross = self.bases[place].tolist(), self.crosses[place].tolist()
         past = [self.field(self.innovations, item, y + dy, x + dx) for dy, dx in PAST]
         k = [scale_step(sum(w * abs(p[c]) for w, p in zip(PAST_WEIGHTS, past, strict=True))) for c in range(3)]
-        around = [apart([16 * pixel[c] - base[c] for c in range(3)], self.cross) for pixel in neighbours]
+        around = [apart([16 * pixel[c] - base[c] for c in range(3)], cross) for pixel in neighbours]
         features = [scaled(one[c], k[c]) for c in range(3) for one in around]
         relative = [[scaled(one[c], k[c]) for c in range(3)] for one in past]
         features += [value for one in relative for value in one]
@@ -753,22 +829,23 @@ class Wavefront:
             mixtures = []
             for place, (base, k, activations) in zip(places, seen, strict=True):
                 errors = [16 * int(self.pixels[place][i]) - base[i] if i < c else 0 for i in range(3)]
-                known = apart(errors, self.cross)
+                cross = self.crosses[place].tolist()
+                known = apart(errors, cross)
                 green, red = (clip(scaled(known[i], k[i]), -127, 127) for i in range(2))
                 more = [green, abs(green), red, abs(red)][: 2 * c]
                 shift = 0
                 if c == 1:
-                    shift = known[0] * self.cross[0] >> 6
+                    shift = known[0] * cross[0] >> 6
                 if c == 2:
-                    shift = (known[0] * self.cross[1] >> 6) + (known[1] * self.cross[2] >> 6)
+                    shift = (known[0] * cross[1] >> 6) + (known[1] * cross[2] >> 6)
                 mixtures.append(self.heads[c].predict(activations + more, base[c], k[c], shift))
             values = pop_values(self.stack, mixtures)
             coded = self.heads[c].seen[len(self.heads[c].seen) - len(values) :]
             for place, value, one in zip(places, values, coded, strict=True):
                 self.pixels[place][slice(None) if self.channels == 1 else c] = value
                 one.value = value
-        for place, (base, _, _) in zip(places, seen, strict=True):
-            self.settle(place, base)
+        for place in places:
+            self.settle(place)
 
     def decode(self) -> Array:
         """Pixels [items, height, width, 3]."""
@@ -780,11 +857,12 @@ class Wavefront:
             rows = [y for y in range(self.height) if 0 <= number - 4 * y < self.width]
             places = [(item, y, number - 4 * y) for item in range(self.items) for y in rows]
             coded = [place for place in places if place[1] % 16 or place[2] % 16]
+            self.predict(number, rows)
             if coded:
                 self.diagonal(coded)
             for place in places:
                 if place not in coded:
-                    self.settle(place, self.base(*place)[1])
+                    self.settle(place)
             pixels += len(coded)
             if pixels >= self.run_pixels:
                 learning = self.learns and runs % max(1, self.height * self.width >> 21) == 0

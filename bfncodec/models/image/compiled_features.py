@@ -71,17 +71,22 @@ def _scales() -> features.Scales:
 
 @compiled
 def look(
-    frame: Frame, pixels: Ints, innovations: Ints, trends: Ints, index: Ints, out: Ints, base: Ints, scale_steps: Ints
-) -> None:
-    """Network inputs [n, FEATURES], base int64 [n, 3] and scale steps int64 [n, 3] of pixels at addresses."""
-    neighbours, coefficients, bias, cross = frame.neighbours, frame.coefficients, frame.bias, frame.cross
+    frame: Frame, pixels: Ints, bases: Ints, crosses: Ints, innovations: Ints, trends: Ints,
+    index: Ints, out: Ints, base: Ints, cross: Ints, scale_steps: Ints
+) -> None:  # fmt: skip
+    """What is seen of pixels at addresses, to whom `bases` and `crosses` are known.
+
+    Written: network inputs [n, FEATURES]; base, cross-channel coefficients and scale steps int64 [n, 3].
+    """
+    neighbours = frame.neighbours
     near, before, weights = frame.near, frame.before, frame.weights
     step, reciprocal = frame.step, frame.reciprocal
-    seen, around, sizes = np.empty(3 * _NEIGHBOURS, np.int64), np.empty(3, np.int64), np.empty(_PAST, np.int64)
+    around, sizes = np.empty(3, np.int64), np.empty(_PAST, np.int64)
     for number in range(len(index)):
         at, inputs = index[number], out[number]
-        predict(neighbours, coefficients, bias, pixels, at, seen, base[number])
         for channel in range(3):
+            base[number, channel] = bases[at, channel]
+            cross[number, channel] = crosses[at, channel]
             total = 0
             for place in range(_PAST):
                 total += abs(np.int64(innovations[at + near[place], channel])) * weights[place]
@@ -90,7 +95,7 @@ def look(
             where = at + neighbours[place]
             for channel in range(3):
                 around[channel] = (np.int64(pixels[where, channel]) << 4) - base[number, channel]
-            decorrelate(cross, around)
+            decorrelate(cross[number], around)
             for channel in range(3):
                 inputs[channel * _NEIGHBOURS + place] = _limited(
                     _scaled(around[channel], reciprocal[scale_steps[number, channel]]), FEATURE_LIMIT
@@ -152,6 +157,17 @@ def predict(neighbours: Ints, coefficients: Ints, bias: Ints, pixels: Ints, at: 
 
 
 @compiled
+def predict_at(frame: Frame, pixels: Ints, bases: Ints, crosses: Ints, index: Ints) -> None:
+    """Write the linear base prediction and the cross-channel coefficients of pixels at addresses, not in margins."""
+    seen, base = np.empty(3 * _NEIGHBOURS, np.int64), np.empty(3, np.int64)
+    for at in index:
+        predict(frame.neighbours, frame.coefficients, frame.bias, pixels, at, seen, base)
+        for channel in range(3):
+            bases[at, channel] = base[channel]
+            crosses[at, channel] = frame.cross[channel]
+
+
+@compiled
 def decorrelate(cross: Ints, values: Ints) -> None:
     """Errors [3] become what each channel adds to those before it, as `features.decorrelated`."""
     values[0] = _limited(values[0], DIFFERENCE_LIMIT)
@@ -161,36 +177,35 @@ def decorrelate(cross: Ints, values: Ints) -> None:
 
 
 @compiled
-def settle(frame: Frame, pixels: Ints, innovations: Ints, trends: Ints, index: Ints) -> Ints:
-    """Write innovations and trends of known pixels at addresses, all of whose neighbours are known.
-
-    Returns errors of the base, int64 [n, 3].
-    """
-    before, cross, height, width, row = frame.before, frame.cross, frame.height, frame.width, frame.row
-    errors = np.empty((len(index), 3), np.int64)
-    seen, added, trend = np.empty(3 * _NEIGHBOURS, np.int64), np.empty(3, np.int64), np.empty(3, np.int64)
+def settle(
+    frame: Frame, pixels: Ints, bases: Ints, crosses: Ints, innovations: Ints, trends: Ints, index: Ints
+) -> None:
+    """Write innovations and trends of known pixels at addresses, whose bases and all of whose neighbours are known."""
+    before, height, width, row = frame.before, frame.height, frame.width, frame.row
+    added, trend = np.empty(3, np.int64), np.empty(3, np.int64)
     for number in range(len(index)):
         at = index[number]
-        predict(frame.neighbours, frame.coefficients, frame.bias, pixels, at, seen, added)
         for channel in range(3):
-            added[channel] = (np.int64(pixels[at, channel]) << 4) - added[channel]
-            errors[number, channel] = added[channel]
-        decorrelate(cross, added)
+            added[channel] = (np.int64(pixels[at, channel]) << 4) - bases[at, channel]
+        decorrelate(crosses[at], added)
         for channel in range(3):
             trend[channel] = _before(before, trends, at, channel) + abs(added[channel]) + 4 >> 3
         _write(height, width, row, innovations, at, added)
         _write(height, width, row, trends, at, trend)
-    return errors
 
 
 @compiled
-def settle_all(frame: Frame, pixels: Ints, innovations: Ints, trends: Ints, errors: Ints, count: int) -> None:
-    """The same for all pixels of filled canvases of `count` images; writes errors of the base, too."""
+def settle_all(
+    frame: Frame, pixels: Ints, bases: Ints, crosses: Ints, innovations: Ints, trends: Ints, count: int, known: bool
+) -> None:
+    """Settle all pixels of filled canvases of `count` images, and predict them before, unless bases are known."""
     columns = np.arange(frame.width)
     for image in range(count):
         for y in range(frame.height):
             index = columns + ((image * (frame.height + RADIUS) + y + RADIUS) * frame.row + RADIUS)
-            put(frame, errors, index, settle(frame, pixels, innovations, trends, index))
+            if not known:
+                predict_at(frame, pixels, bases, crosses, index)
+            settle(frame, pixels, bases, crosses, innovations, trends, index)
 
 
 @compiled
@@ -227,25 +242,25 @@ def _position(height: int, row: int, at: int) -> tuple[int, int]:
 
 @compiled
 def cross_channel(
-    frame: Frame, channel: int, values: Ints, base: Ints, scale_steps: Ints, inputs: Ints, shift: Ints
+    frame: Frame, channel: int, values: Ints, base: Ints, cross: Ints, scale_steps: Ints, inputs: Ints, shift: Ints
 ) -> None:
     """What the values of earlier channels tell of `channel`, R (1) or B (2).
 
-    values: [n, channels], those of `channel` and after are not used; writes two head inputs a pixel,
-    those that are new for this channel, to uint8 [n, 2], the first with 128 added, and the shift of
-    the mean to int64 [n].
+    values: [n, channels], those of `channel` and after are not used; base, cross and scale_steps as `look` gives
+    them. Writes two head inputs a pixel, those that are new for this channel, to uint8 [n, 2], the first with 128
+    added, and the shift of the mean to int64 [n].
     """
     error = np.empty(3, np.int64)
     for number in range(len(values)):
         for one in range(3):
             error[one] = (np.int64(values[number, one]) << 4) - base[number, one] if one < channel else 0
-        decorrelate(frame.cross, error)
+        decorrelate(cross[number], error)
         innovation = _scaled(error[channel - 1], frame.reciprocal[scale_steps[number, channel - 1]])
         innovation = _limited(innovation, FEATURE_LIMIT)
         inputs[number, 0], inputs[number, 1] = innovation + 128, abs(innovation)
-        shift[number] = error[0] * frame.cross[channel - 1] >> 6
+        shift[number] = error[0] * cross[number, channel - 1] >> 6
         if channel == 2:
-            shift[number] += error[1] * frame.cross[2] >> 6
+            shift[number] += error[1] * cross[number, 2] >> 6
 
 
 @compiled

@@ -23,7 +23,7 @@ class Diagonals:
         self._ends = np.minimum(height - 1, number // SLOPE) + 1
         thumbnail = np.where(number % STRIDE == 0, -(-self._ends // STRIDE) + -self._tops // STRIDE, 0)
         sizes = self._ends - self._tops - thumbnail
-        self._numbers = np.flatnonzero(sizes).tolist()
+        self._numbers: list[int] = np.flatnonzero(sizes).tolist()
         self.sizes = (count * sizes[self._numbers]).tolist()  # pixels of group 1, 2, ...
 
     def _addresses(self, number: int, thumbnail: bool) -> Addresses:
@@ -37,6 +37,10 @@ class Diagonals:
 
     def addresses(self, group: int) -> Addresses:
         return self._addresses(self._numbers[group - 1], False)
+
+    def number(self, group: int) -> int:
+        """The diagonal of a group."""
+        return self._numbers[group - 1]
 
     def positions(self, group: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows and columns of the pixels of a group, the images one below the other."""

@@ -1,7 +1,8 @@
 """The linear base prediction of an image: weighted least squares, the same on every machine.
 
-The encoder solves it and sends the coefficients; the decoder only applies them (`compiled_features.predict`). The
-normal equations are integers below 2**53, summed exactly; the solution is elementwise float64 in one fixed order.
+The encoder solves it and sends the coefficients; the decoder only applies them (`compiled_features.predict`), and where
+heads learn, follows the image besides (`local`). The normal equations are integers below 2**53, summed exactly; the
+solution is elementwise float64 in one fixed order.
 """
 
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from bfncodec.exact.compiled import compiled
 from bfncodec.exact.products import long_product
 from bfncodec.models.image import canvas as canvas_image
 from bfncodec.models.image import compiled_features, features
+from bfncodec.models.image.local import Local
 
 REGRESSORS = features.DIFFERENCES + 1
 ROWS = REGRESSORS + 1  # the last row holds the cross-channel coefficients
@@ -119,18 +121,40 @@ def _error_products(equations: NDArray[np.float64], values: NDArray[np.float64])
 
 
 class Fields(NamedTuple):
-    """Filled canvases of what a base prediction leaves, int16, 1/16 level."""
+    """Canvases int16 that go with a canvas of pixels. Units: 1/16 level; of crosses, 2**-12.
 
-    errors: NDArray[np.int16]
+    bases; crosses: cross-channel coefficients; innovations and trends of the bases. Those of
+    `bases` and `crosses` have no margins: nobody looks there.
+    """
+
+    bases: NDArray[np.int16]
+    crosses: NDArray[np.int16]
     innovations: NDArray[np.int16]
     trends: NDArray[np.int16]
 
 
-def fields(canvas: NDArray[np.int16], coefficients: NDArray[Any]) -> Fields:
-    """Errors, innovations and their trends of filled canvases."""
+def blank_fields(area: tuple[int, int, int]) -> Fields:
+    """Fields of N images of H x W pixels before any pixel is known."""
+    shape = canvas_image.canvas_shape(area)
+    errors = canvas_image.blank_errors(area)
+    return Fields(np.zeros(shape, np.int16), np.zeros(shape, np.int16), errors, errors.copy())
+
+
+def fields(canvas: NDArray[np.int16], coefficients: NDArray[Any], *, local: bool = False) -> Fields:
+    """The fields of filled canvases; local: whether the base follows the image, of which there is one."""
     count, height, width, _ = canvas.shape
-    area = count, height - canvas_image.RADIUS, width - 2 * canvas_image.RADIUS
-    planes = Fields(*(canvas_image.blank_errors(area) for _ in range(3)))
-    flat = [part.reshape(-1, 4) for part in (canvas, planes.innovations, planes.trends, planes.errors)]
-    compiled_features.settle_all(compiled_features.frame(*area[1:], coefficients), *flat, count)
+    height, width = height - canvas_image.RADIUS, width - 2 * canvas_image.RADIUS
+    frame, planes = compiled_features.frame(height, width, coefficients), blank_fields((count, height, width))
+    known = flat(canvas, planes)
+    if local:
+        equations = Local(frame)
+        for number in range(width + canvas_image.SLOPE * (height - 1)):
+            equations.advance(number, *known[:3])
+    compiled_features.settle_all(frame, *known, count, local)
     return planes
+
+
+def flat(canvas: NDArray[np.int16], planes: Fields) -> tuple[NDArray[np.int16], ...]:
+    """Pixels, bases, crosses, innovations and trends [pixels, 4], in the order that compiled code takes them."""
+    all_of_them = canvas, planes.bases, planes.crosses, planes.innovations, planes.trends
+    return tuple(one.reshape(-1, 4) for one in all_of_them)

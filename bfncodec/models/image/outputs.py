@@ -25,6 +25,7 @@ class Seen(NamedTuple):
     pixels: NDArray[np.int64]  # canvas addresses [n]
     activations: NDArray[Any]  # of the trunk [n, width]
     base: NDArray[np.int64]  # 1/16 level [n, 3]
+    cross: NDArray[np.int64]  # cross-channel coefficients, 2**-12 [n, 3]
     steps: NDArray[np.int64]  # scale steps [n, 3]
 
 
@@ -33,7 +34,7 @@ class DiagonalOutput:
 
     def __init__(self, frame: Frame, heads: OnlineHeads, channels: int, seen: Seen) -> None:
         self.frame, self.heads, self.channels = frame, heads, channels
-        self.base, self.steps = seen.base, seen.steps
+        self.base, self.cross, self.steps = seen.base, seen.cross, seen.steps
         self.rows = heads.begin(seen.activations)
         self.values = np.zeros((len(self.base), channels), np.int64)
 
@@ -43,7 +44,8 @@ class DiagonalOutput:
         shift = np.zeros(len(self.base), np.int64)
         if channel:
             cross_inputs = heads.cross_inputs(channel, self.rows)
-            compiled_features.cross_channel(frame, channel, self.values, self.base, self.steps, cross_inputs, shift)
+            seen = self.base, self.cross, self.steps
+            compiled_features.cross_channel(frame, channel, self.values, *seen, cross_inputs, shift)
         raw = heads.output(channel, self.rows)
         return mixtures_of(raw, frame.scale, self.base[:, channel], self.steps[:, channel], shift)
 

@@ -70,6 +70,11 @@ class Pass:
     stream: Data = b""
 
 
+def alone(planes: Pixels) -> bool:
+    """Whether planes [N, H, W, C] are of one image that is worth learning from."""
+    return len(planes) == 1 and planes[..., 0].size >= LEARN_FROM
+
+
 def split(pixels: Pixels) -> list[Pixels]:
     """Pixels [N, H, W, C] -> the planes of every pass: alpha, then grey or G, R, B."""
     channels = pixels.shape[3]

@@ -18,7 +18,7 @@ from bfncodec.models.image import bias_changes, coefficients, learning_heads
 from bfncodec.models.image.bias_changes import Changes
 from bfncodec.models.image.lattice import Lattice, LatticeSource
 from bfncodec.models.image.networks import Networks, load
-from bfncodec.models.image.passes import LEARN_FROM, Pass, Pixels, Schedule, ordered
+from bfncodec.models.image.passes import Pass, Pixels, Schedule, alone, ordered
 from bfncodec.models.image.wavefront import Shape, Wavefront, WavefrontSink, WavefrontSource
 
 Fit = Callable[[Tensors, Pixels, NDArray[np.int64]], Changes]  # biases for planes under base coefficients
@@ -43,7 +43,7 @@ def encode_pass(
         return _pushed(LatticeSource(nets, planes), Pass(), ledger)
     fitted = coefficients.choose(planes, nets.coefficients)
     base = coefficients.pack(fitted, nets.coefficients)
-    learns = len(planes) == 1 and planes[..., 0].size >= LEARN_FROM and min(planes.shape[1:3]) <= RUN_LIMIT
+    learns = alone(planes) and min(planes.shape[1:3]) <= RUN_LIMIT
     plans = [Pass(base=base, pace=1 if learns else learning_heads.FIXED)]
     if fit is not None and learns:
         changes = bias_changes.pack(fit(nets.tensors, planes, fitted), nets.tensors)

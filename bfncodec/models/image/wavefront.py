@@ -20,6 +20,7 @@ from bfncodec.models.image import canvas, compiled_features, features, learning_
 from bfncodec.models.image.canvas import RADIUS
 from bfncodec.models.image.diagonals import Diagonals
 from bfncodec.models.image.learning_heads import LEARN_ALL_BITS, OnlineHeads
+from bfncodec.models.image.local import Local
 from bfncodec.models.image.networks import Networks
 from bfncodec.models.image.outputs import CosetOutput, DiagonalOutput, Rows, Seen
 from bfncodec.models.image.passes import STRIDE
@@ -30,23 +31,28 @@ Shape = tuple[int, int, int, int]
 _AHEAD_FROM = 32  # chunks; to begin and end with a second thread takes as long as some of them
 
 
+def _follows(count: int, pace: int) -> bool:
+    """Whether the base follows the image: where heads learn, and from one image only."""
+    return count == 1 and pace != learning_heads.FIXED
+
+
 class Wavefront:
     """The schedule and its predictor for N images of one size: what encoder and decoder share.
 
     shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks
-    as three equal channels); canvases: pixels, innovations and trends; coefficients: the base's
+    as three equal channels); pixels: their canvas, and its fields; coefficients: the base's
     [74, 3]; pace: of the heads' learning, see `learning_heads`.
     """
 
     def __init__(
-        self, networks: Networks, shape: Shape, canvases: tuple[Pixels, Pixels, Pixels], coefficients: Pixels, pace: int
+        self, networks: Networks, shape: Shape, pixels: Pixels, fields: linear.Fields, coefficients: Pixels, pace: int
     ) -> None:
         self.networks = networks
         self.count, self.height, self.width, self.channels = shape
         self.frame = compiled_features.frame(self.height, self.width, coefficients)
         self.thumbnail_shape = (self.count, -(-self.height // STRIDE), -(-self.width // STRIDE))
-        self.pixels = canvases[0]
-        self.canvases = tuple(one.reshape(-1, 4) for one in canvases)
+        self.pixels = pixels
+        self.canvases = linear.flat(pixels, fields)
         self.diagonals = Diagonals(self.count, self.height, self.width)
         steps, _ = thumbnail_steps(networks.deviations)
         sizes = self.diagonals.sizes
@@ -61,12 +67,12 @@ class Wavefront:
         self.learns = {chunk[-1]: learns and number % every == 0 for number, chunk in enumerate(self.chunks)}
 
     def look(self, pixels: NDArray[np.int64]) -> Seen:
-        """What the network sees of pixels at canvas addresses, all of whose neighbours are known."""
+        """What the network sees of pixels at canvas addresses, whose bases and all of whose neighbours are known."""
         kernel, count = self.networks.kernel, len(pixels)
         inputs = np.empty((count, features.FEATURES), np.int32)
-        base, steps = np.empty((count, 3), np.int64), np.empty((count, 3), np.int64)
-        compiled_features.look(self.frame, *self.canvases, pixels, inputs, base, steps)
-        return Seen(pixels, kernel.numpy(self.networks.pixel.trunk(kernel.array(inputs))), base, steps)
+        base, cross, steps = (np.empty((count, 3), np.int64) for _ in range(3))
+        compiled_features.look(self.frame, *self.canvases, pixels, inputs, base, cross, steps)
+        return Seen(pixels, kernel.numpy(self.networks.pixel.trunk(kernel.array(inputs))), base, cross, steps)
 
     def thumbnails(self) -> Pixels:
         """The thumbnails uint8 [N, h, w, channels], known after group 0."""
@@ -79,8 +85,8 @@ class WavefrontSource(Wavefront):
 
     def __init__(self, networks: Networks, images: Pixels, coefficients: Pixels, pace: int = 0) -> None:
         pixels = canvas.filled(images)
-        fields = linear.fields(pixels, coefficients)
-        super().__init__(networks, images.shape, (pixels, fields.innovations, fields.trends), coefficients, pace)
+        fields = linear.fields(pixels, coefficients, local=_follows(len(images), pace))
+        super().__init__(networks, images.shape, pixels, fields, coefficients, pace)
 
     def spans(self) -> Iterable[range]:
         return [range(0, 1), *self.chunks]
@@ -145,16 +151,29 @@ class WavefrontSink(Wavefront):
     def __init__(self, networks: Networks, shape: Shape, coefficients: Pixels, pace: int = 0) -> None:
         area = shape[:3]
         blank = np.zeros(canvas.canvas_shape(area), np.int16)
-        canvases = blank, canvas.blank_errors(area), canvas.blank_errors(area)
-        super().__init__(networks, shape, canvases, coefficients, pace)
+        super().__init__(networks, shape, blank, linear.blank_fields(area), coefficients, pace)
+        self.local = Local(self.frame) if _follows(self.count, pace) else None
+        self.advanced = 0  # diagonals
 
     def output(self, span: range, theta: AnyTheta | None) -> CosetOutput | DiagonalOutput:
         group = span[0]
         if group == 0:
             return thumbnail_output(self.networks, self.thumbnail_shape, self.channels, theta)
-        compiled_features.settle(self.frame, *self.canvases, self.diagonals.thumbnail_before(group))
-        seen = self.look(self.diagonals.addresses(group))
+        known, index = self.diagonals.thumbnail_before(group), self.diagonals.addresses(group)
+        self._predict(group, np.concatenate([known, index]))
+        compiled_features.settle(self.frame, *self.canvases, known)
+        seen = self.look(index)
         return DiagonalOutput(self.frame, self.heads, self.channels, seen)
+
+    def _predict(self, group: int, index: NDArray[np.int64]) -> None:
+        """The base of the pixels of a group and of those of the thumbnail before it, at canvas addresses."""
+        if self.local is None:
+            compiled_features.predict_at(self.frame, *self.canvases[:3], index)
+            return
+        upto = self.diagonals.number(group) + 1
+        for number in range(self.advanced, upto):
+            self.local.advance(number, *self.canvases[:3])
+        self.advanced = upto
 
     def reveal(self, group: int, values: Pixels) -> None:
         if group == 0:

@@ -10,6 +10,7 @@ from torch import Tensor
 from bfncodec.exact.kernels import Kernel, kernel
 from bfncodec.models.image import features, linear
 from bfncodec.models.image.canvas import RADIUS, addresses, canvas_shape, filled
+from bfncodec.models.image.passes import alone
 from bfncodec.train.distributed import ALL
 
 Pixels = NDArray[np.uint8]
@@ -37,12 +38,11 @@ class Pool:
         self.pixels = np.zeros(shape, np.int16)
         self.fields = linear.Fields(*(np.zeros(shape, np.int16) for _ in linear.Fields._fields))
         self.places = np.zeros((tiles, 3), np.int32)  # x, y, width of the whole image
-        self.cross = np.zeros((tiles, 3), np.int32)
 
     def put(self, image: Pixels, coefficients: NDArray[Any], window: slice, random: np.random.Generator) -> None:
         """Replace tiles by windows cut at random from one image with its own base."""
         canvas = filled(image[None])
-        fields = linear.fields(canvas, coefficients)
+        fields = linear.fields(canvas, coefficients, local=True)
         height, width = self.pixels.shape[1:3]
         for index in range(window.start, window.stop):
             y = int(random.integers(0, image.shape[0] - self.height + 1))
@@ -51,15 +51,14 @@ class Pool:
             for own, plane in zip(self.fields, fields, strict=True):
                 own[index] = plane[0, y : y + height, x : x + width]
             self.places[index] = x, y, image.shape[1]
-        self.cross[window] = coefficients[linear.REGRESSORS]
 
     def put_whole(self, images: Pixels, coefficients: NDArray[Any], window: slice) -> None:
         """Replace tiles by whole images [n, height, width, 3]."""
         self.pixels[window] = filled(images)
-        for own, plane in zip(self.fields, linear.fields(self.pixels[window], coefficients), strict=True):
+        fields = linear.fields(self.pixels[window], coefficients, local=alone(images))
+        for own, plane in zip(self.fields, fields, strict=True):
             own[window] = plane
         self.places[window] = 0, 0, self.width
-        self.cross[window] = coefficients[linear.REGRESSORS]
 
     def draw(self, pixels: int, random: np.random.Generator, share: slice = ALL) -> Batch:
         """A batch of random pixels, or a share of it."""
@@ -78,9 +77,10 @@ class Pool:
             return kernel.array(canvas.reshape(-1, 4)[index[:, None] + addresses(offsets, row), :3])
 
         values = kernel.array(self.pixels.reshape(-1, 4)[index, :3])
-        errors = kernel.array(self.fields.errors.reshape(-1, 4)[index, :3])
-        base = values * 16 - errors
-        corrections = kernel.array(self.cross[tile])
+        base, corrections = (
+            kernel.array(plane.reshape(-1, 4)[index, :3]) for plane in (self.fields.bases, self.fields.crosses)
+        )
+        errors = values * 16 - base
         pixels = around(self.pixels, features.NEIGHBOURS)
         past, trend = around(self.fields.innovations, features.PAST), around(self.fields.trends, features.TREND)
         flags = kernel.array(features.place_flags(left + x, top + y, width))

@@ -19,10 +19,6 @@ def scene(seed: int, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarra
     return pixels.astype(np.uint8), coefficients, random
 
 
-def flat(*canvases: np.ndarray) -> list[np.ndarray]:
-    return [canvas.reshape(-1, 4) for canvas in canvases]
-
-
 def around(canvas: np.ndarray, index: np.ndarray, offsets: list[tuple[int, int]], row: int) -> np.ndarray:
     return canvas.reshape(-1, 4)[index[:, None] + canvas_image.addresses(offsets, row), :3].astype(np.int32)
 
@@ -46,12 +42,12 @@ def test_coding_sees_what_training_sees(shape: tuple[int, int, int], seed: int) 
     index, y, x = addresses(shape)
     row = canvas.shape[2]
     inputs = np.empty((len(index), features.FEATURES), np.int32)
-    base, steps = np.empty((2, len(index), 3), np.int64)
+    base, cross, steps = np.empty((3, len(index), 3), np.int64)
     frame = compiled_features.frame(*shape[1:], coefficients)
-    compiled_features.look(frame, *flat(canvas, fields.innovations, fields.trends), index, inputs, base, steps)
+    compiled_features.look(frame, *linear.flat(canvas, fields), index, inputs, base, cross, steps)
     home = kernel("int64")
     scales = features.Scales(home)
-    cross = coefficients[linear.REGRESSORS][None].astype(np.int32)
+    assert (cross == coefficients[linear.REGRESSORS]).all()
     wanted, wanted_steps = features.features(
         home,
         scales,
@@ -59,17 +55,18 @@ def test_coding_sees_what_training_sees(shape: tuple[int, int, int], seed: int) 
         around(fields.innovations, index, features.PAST, row),
         around(fields.trends, index, features.TREND, row),
         base.astype(np.int32),
-        cross,
+        cross.astype(np.int32),
         features.place_flags(x, y, shape[2]),
     )
     assert np.array_equal(steps, wanted_steps) and np.array_equal(inputs, wanted)
     values = pixels.reshape(-1, 3).astype(np.int64)
-    told, shifts = features.cross_channel(home, scales, (16 * values - base).astype(np.int32), wanted_steps, cross)
+    errors = (16 * values - base).astype(np.int32)
+    told, shifts = features.cross_channel(home, scales, errors, wanted_steps, cross.astype(np.int32))
     for channel in (1, 2):
         got, shift = np.empty((len(index), 2), np.uint8), np.empty(len(index), np.int64)
         unknown = values.copy()
         unknown[:, channel:] = random.integers(0, 256, (len(index), 3 - channel))
-        compiled_features.cross_channel(frame, channel, unknown, base, steps, got, shift)
+        compiled_features.cross_channel(frame, channel, unknown, base, cross, steps, got, shift)
         assert np.array_equal(got - [128, 0], told[:, 2 * channel - 2 : 2 * channel])
         assert np.array_equal(shift, shifts[:, channel])
 
@@ -91,7 +88,7 @@ def test_fields_in_unlimited_integers(shape: tuple[int, int, int]) -> None:
     red = np.clip(errors[:, 1] - (green * cross[0] + 2048) // 4096, -limit, limit)
     told = (green * cross[1] + 2048) // 4096 + (red * cross[2] + 2048) // 4096
     innovations = np.stack([green, red, np.clip(errors[:, 2] - told, -limit, limit)], axis=1)
-    for got, wanted in ((fields.errors, errors), (fields.innovations, innovations)):
+    for got, wanted in ((fields.bases, base), (fields.innovations, innovations)):
         assert np.array_equal(got.reshape(-1, 4)[index, :3], wanted.astype(np.int64))
     trends = fields.trends.reshape(-1, 4).astype(np.int64)
     west, north, northeast = (trends[index + step, :3] for step in (-1, -row, 1 - row))
@@ -111,12 +108,14 @@ def test_diagonal_after_diagonal_fills_the_same_canvases(grey: bool) -> None:
     frame = compiled_features.frame(*shape[1:], coefficients)
     canvas = np.zeros(canvas_image.canvas_shape(shape), np.int16)
     canvas_image.margins(canvas, pixels[:, ::16, ::16])
-    blank = [canvas_image.blank_errors(shape) for _ in range(2)]
+    got = linear.blank_fields(shape)
     index, y, x = addresses(shape)
     values = pixels.reshape(-1, 3).astype(np.int64)[:, : 1 if grey else 3]
     for number in range(shape[2] + SLOPE * (shape[1] - 1)):
         there = x + SLOPE * y == number
+        compiled_features.predict_at(frame, *linear.flat(canvas, got)[:3], index[there])
         compiled_features.put(frame, canvas.reshape(-1, 4), index[there], np.ascontiguousarray(values[there]))
-        compiled_features.settle(frame, *flat(canvas, *blank), index[there])
+        compiled_features.settle(frame, *linear.flat(canvas, got), index[there])
     assert np.array_equal(canvas[..., :3], whole[..., :3])
-    assert np.array_equal(blank[0], fields.innovations) and np.array_equal(blank[1], fields.trends)
+    for name, plane in vars(got).items():
+        assert np.array_equal(plane, getattr(fields, name)), name

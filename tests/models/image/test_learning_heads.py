@@ -12,7 +12,7 @@ from bfncodec.coding.mixtures import Mixtures
 from bfncodec.container import Block
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.pmf import TOTAL_BITS
-from bfncodec.models.image import bias_changes, learning_heads, streams, wavefront
+from bfncodec.models.image import bias_changes, learning_heads, passes, streams, wavefront
 from bfncodec.models.image.learning_heads import OnlineHeads
 from bfncodec.models.image.networks import Networks
 from bfncodec.models.image.passes import Pass
@@ -167,7 +167,7 @@ def test_max_sends_changes_where_they_pay(photo: np.ndarray, tiny: Path, monkeyp
     """An image unlike the training data: darker by far, with another noise."""
     from bfncodec.train.image import adapt
 
-    monkeypatch.setattr(streams, "LEARN_FROM", 1 << 10)
+    monkeypatch.setattr(passes, "LEARN_FROM", 1 << 10)
     monkeypatch.setattr(adapt, "STEPS", 40)
     pixels = np.tile(255 - photo // 3, (2, 2, 1))
     plain, best = coded(pixels, tiny), coded(pixels, tiny, effort="max")

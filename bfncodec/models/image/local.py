@@ -1,0 +1,231 @@
+"""Local linear prediction: least squares that follow an image along the diagonals, the same on every machine.
+
+Every row of an image has normal equations of its own, float64 sums of weighted products of
+[18 neighbours, G, R, B], all less what the image-wide base says of their channel. From one
+diagonal to the next they fade, and mix with those of the row above, which are four pixels ahead,
+and of the row below, four pixels behind: a pixel counts less the further away it is, in either
+direction. Neighbours are the same for all three channels, so one matrix serves them.
+
+Its factors L D L' tell everything. With neighbours decorrelated by L, the rows of L that belong
+to G, R and B hold their predictions, and beside them what the errors of earlier channels tell of
+later ones, in the sense of `features.decorrelated`.
+
+All operations are additions, multiplications and divisions of float64, one by one in the order
+written here, for LANES rows beside each other. Units: levels; what is written, 1/16 level.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.exact.compiled import compiled
+from bfncodec.models.image.canvas import RADIUS, SLOPE, addresses
+from bfncodec.models.image.compiled_features import Frame, predict
+
+Numbers = NDArray[Any]
+
+NEIGHBOURS = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)]
+INPUTS = 3 * len(NEIGHBOURS)
+SIZE = INPUTS + 3  # the last three: G, R, B
+PRODUCTS = SIZE * (SIZE + 1) // 2
+KEPT = 0.97  # of the sums, from one diagonal to the next
+ABOVE, BELOW = 0.28, 0.05  # shares of the row above and of that below in what is kept
+QUIET = 0.5  # levels that every pixel's activity has at least
+RIDGE, RELATIVE_RIDGE = 0.05, 0.003  # added to squares of neighbours
+LEAST = 2.0**-10  # added to squares of G, R, B
+CROSS_MAX = 2 << 12  # 2**-12
+LANES = 16
+_GRAIN = 4096.0  # added and taken away again, it leaves multiples of about 2**-40: sums fade to zero in the end
+
+
+class Local:
+    """Normal equations of one image: `advance` on every diagonal from 0 on, in order.
+
+    They are kept for the rows that diagonals cross at a time, of which there are few in a tall image.
+    """
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame, self.low = frame, 0
+        self.room = min(frame.height, 2 * (frame.width // SLOPE + 1) + 8) + 2
+        rows = self.room + LANES
+        self.sums = np.zeros((PRODUCTS, rows))  # row y of the image at y + 1 - low
+        self.seen = np.zeros((SIZE, rows))  # of the latest diagonal, zeros where it has no pixel
+        self.weights = np.zeros(rows)
+        self.wide = np.zeros(((frame.height + RADIUS) * frame.row, 4), np.int16)
+        self.offsets = addresses(NEIGHBOURS, frame.row)
+
+    def advance(self, number: int, pixels: Numbers, bases: Numbers, crosses: Numbers) -> None:
+        """Predict the pixels of a diagonal from those of all diagonals before it.
+
+        Canvases int16 [pixels, 4]: pixels; written at those pixels, and not in margins: bases, 1/16 level,
+        and crosses, 2**-12, each the mean of what the image-wide base says and what the local one does.
+        """
+        first = max(0, -((self.frame.width - 1 - number) // SLOPE))
+        stop = min(self.frame.height, number // SLOPE + 1)
+        below = min(self.frame.height, stop + 1)  # the next row gets ready
+        if below + 2 - self.low > self.room:
+            self._move(first - self.low)
+        state = self.sums, self.seen, self.weights, self.wide
+        _advance(self.frame, self.offsets, number, first, stop, below, self.low, *state, pixels, bases, crosses)
+
+    def _move(self, rows: int) -> None:
+        """Leave rows behind that no diagonal crosses any more."""
+        for table in (self.sums, self.seen, self.weights):
+            table[..., :-rows] = table[..., rows:].copy()
+            table[..., -rows:] = 0
+        self.low += rows
+
+
+@compiled
+def _advance(
+    frame: Frame, offsets: Numbers, number: int, first: int, stop: int, below: int, low: int,
+    sums: Numbers, seen: Numbers, weights: Numbers, wide: Numbers, pixels: Numbers, bases: Numbers, crosses: Numbers
+) -> None:  # fmt: skip
+    factors, turned, share = np.empty((SIZE, SIZE, LANES)), np.empty((SIZE, LANES)), np.empty(LANES)
+    old = np.empty(sums.shape[1])
+    start = RADIUS * frame.row + RADIUS + number
+    _learn(frame, number - 1, start - 1, first, below, low, sums, seen, weights, pixels, wide, old)
+    _look(frame, offsets, start, first, stop, low, seen, weights, pixels, wide)
+    for row in range(first, stop, LANES):
+        _factorise(sums, row + 1 - low, factors, share)
+        _predict(seen, row + 1 - low, factors, turned)
+        for lane in range(min(LANES, stop - row)):
+            at = start + (row + lane) * (frame.row - SLOPE)
+            for channel in range(3):
+                change = min(max(turned[INPUTS + channel, lane], -256.0), 256.0)
+                known = wide[at, channel]
+                value = known + int(np.floor(change * 16.0 + 0.5))
+                bases[at, channel] = known + min(max(value, 0), 255 * 16) + 1 >> 1
+            crosses[at, 0] = frame.cross[0] + _cross(factors[INPUTS, INPUTS + 1, lane]) + 1 >> 1
+            crosses[at, 1] = frame.cross[1] + _cross(factors[INPUTS, INPUTS + 2, lane]) + 1 >> 1
+            crosses[at, 2] = frame.cross[2] + _cross(factors[INPUTS + 1, INPUTS + 2, lane]) + 1 >> 1
+
+
+@compiled
+def _cross(value: float) -> int:
+    limit = CROSS_MAX / 4096.0
+    return int(np.floor(min(max(value, -limit), limit) * 4096.0 + 0.5))
+
+
+@compiled
+def _learn(
+    frame: Frame, number: int, start: int, first: int, stop: int, low: int,
+    sums: Numbers, seen: Numbers, weights: Numbers, pixels: Numbers, wide: Numbers, old: Numbers
+) -> None:  # fmt: skip
+    """Sums of rows fade, mix and take in the pixels of the diagonal before, which are now known."""
+    for y in range(max(0, -((frame.width - 1 - number) // SLOPE)), min(frame.height, number // SLOPE + 1)):
+        at = start + y * (frame.row - SLOPE)
+        for channel in range(3):
+            seen[INPUTS + channel, y + 1 - low] = _difference(pixels[at, channel], wide[at, channel])
+    above, below = KEPT * ABOVE, KEPT * BELOW
+    same = KEPT - above - below
+    count, top = stop - first, first - low
+    weight = weights[top + 1 :]
+    share = np.empty(count)
+    product = 0
+    for one in range(SIZE):
+        values = seen[one, top + 1 :]
+        for row in range(count):
+            share[row] = values[row] * weight[row]
+        for other in range(one + 1):
+            total, values = sums[product, top:], seen[other, top + 1 :]
+            for row in range(count + 2):
+                old[row] = total[row]
+            if first == 0:
+                old[0] = old[1]
+            if stop == frame.height:
+                old[count + 1] = old[count]
+            _fade(total[1:], old, old[1:], old[2:], share, values, same, above, below)
+            product += 1
+    for row in range(max(0, top - 1), top + count + 2):
+        weights[row] = 0.0
+        for one in range(SIZE):
+            seen[one, row] = 0.0
+
+
+@compiled
+def _fade(
+    total: Numbers, ahead: Numbers, own: Numbers, behind: Numbers, share: Numbers, values: Numbers,
+    same: float, above: float, below: float
+) -> None:  # fmt: skip
+    for row in range(len(share)):
+        kept = same * own[row] + above * ahead[row] + below * behind[row]
+        total[row] = (kept + share[row] * values[row] + _GRAIN) - _GRAIN
+
+
+@compiled
+def _difference(level: int, base: int) -> float:
+    return ((int(level) << 4) - int(base)) * 0.0625
+
+
+@compiled
+def _look(
+    frame: Frame, offsets: Numbers, start: int, first: int, stop: int, low: int,
+    seen: Numbers, weights: Numbers, pixels: Numbers, wide: Numbers
+) -> None:  # fmt: skip
+    """The image-wide base of a diagonal's pixels, their neighbours less that, and their weights."""
+    around, base = np.empty(len(frame.neighbours) * 3, np.int64), np.empty(3, np.int64)
+    for y in range(first, stop):
+        at = start + y * (frame.row - SLOPE)
+        predict(frame.neighbours, frame.coefficients, frame.bias, pixels, at, around, base)
+        for channel in range(3):
+            wide[at, channel] = base[channel]
+        activity = 0.0
+        for place in range(len(offsets)):
+            for channel in range(3):
+                value = _difference(pixels[at + offsets[place], channel], wide[at, channel])
+                seen[3 * place + channel, y + 1 - low] = value
+                activity += abs(value)
+        weights[y + 1 - low] = 1.0 / (activity / INPUTS + QUIET)
+
+
+@compiled
+def _factorise(sums: Numbers, row: int, factors: Numbers, share: Numbers) -> None:
+    """Factors of the equations of LANES rows: [k, i > k] becomes L[i, k]."""
+    # Rows of arrays, and a number of lanes that the compiler does not know: it makes vectors of these loops.
+    lanes, product = len(share), 0
+    inverse = np.empty(lanes)
+    for one in range(SIZE):
+        for other in range(one + 1):
+            target, total = factors[other, one], sums[product, row:]
+            for lane in range(lanes):
+                target[lane] = total[lane]
+            product += 1
+        target = factors[one, one]
+        for lane in range(lanes):
+            target[lane] += target[lane] * RELATIVE_RIDGE + RIDGE if one < INPUTS else LEAST
+    for pivot in range(SIZE):
+        square = factors[pivot, pivot]
+        for lane in range(lanes):
+            inverse[lane] = 1.0 / square[lane]
+        for one in range(pivot + 1, SIZE):
+            factor = factors[pivot, one]
+            for lane in range(lanes):
+                share[lane] = factor[lane] * inverse[lane]
+            for other in range(one, SIZE):
+                target, line = factors[one, other], factors[pivot, other]
+                for lane in range(lanes):
+                    target[lane] -= share[lane] * line[lane]
+            for lane in range(lanes):
+                factor[lane] = share[lane]
+
+
+@compiled
+def _predict(seen: Numbers, row: int, factors: Numbers, turned: Numbers) -> None:
+    """Neighbours decorrelated, and what they say of G, R and B: [SIZE, LANES]."""
+    lanes = turned.shape[1]
+    for one in range(SIZE):
+        target, values = turned[one], seen[one, row:]
+        for lane in range(lanes):
+            target[lane] = values[lane] if one < INPUTS else 0.0
+    for pivot in range(INPUTS):
+        known = turned[pivot]
+        for one in range(pivot + 1, INPUTS):
+            target, factor = turned[one], factors[pivot, one]
+            for lane in range(lanes):
+                target[lane] -= factor[lane] * known[lane]
+        for one in range(INPUTS, SIZE):
+            target, factor = turned[one], factors[pivot, one]
+            for lane in range(lanes):
+                target[lane] += factor[lane] * known[lane]
