@@ -117,5 +117,5 @@ def test_diagonal_after_diagonal_fills_the_same_canvases(grey: bool) -> None:
         compiled_features.put(frame, canvas.reshape(-1, 4), index[there], np.ascontiguousarray(values[there]))
         compiled_features.settle(frame, *linear.flat(canvas, got), index[there])
     assert np.array_equal(canvas[..., :3], whole[..., :3])
-    for name, plane in vars(got).items():
+    for name, plane in got._asdict().items():
         assert np.array_equal(plane, getattr(fields, name)), name
