@@ -211,22 +211,24 @@ def packed(weights: Array) -> NDArray[np.int8]:
     return np.ascontiguousarray(wide.reshape(blocks, BLOCK, groups, GROUP).transpose(0, 2, 1, 3))
 
 
+@compiled
 def long_product(values: Array, factors: Array, planes: int) -> NDArray[np.int64]:
-    """values uint8 [m, n] times factors int64 [n, k] of so many signed bytes: int64 [m, k]; n at most 2**16."""
-    rows, count = values.shape
+    """values uint8 [m, n], rows contiguous, times factors int64 [n, k] of so many signed bytes: int64 [m, k].
+
+    n: at most 2**16; what follows it in rows, up to a multiple of GROUP, must be there to be read.
+    """
+    groups = -(-len(factors) // GROUP)
     columns = factors.shape[1]
     blocks = -(-columns // BLOCK)
-    words = np.zeros((planes, blocks, -(-count // GROUP), BLOCK), "<u4")
+    words = np.zeros((planes, blocks, groups, BLOCK), np.uint32)
     _cut(factors, words)
-    weights = words.view(np.int8).reshape(planes * blocks, -1, BLOCK, GROUP)
-    if count % GROUP or not values.flags.c_contiguous:
-        values = np.ascontiguousarray(np.pad(values, ((0, 0), (0, -count % GROUP))))
-    sums = np.empty((rows, BLOCK * len(weights)), np.int32)
-    product(values, weights, sums)
-    parts = sums.reshape(rows, planes, blocks * BLOCK)[:, :, :columns]
-    total = parts[:, -1].astype(np.int64)
-    for plane in range(planes - 2, -1, -1):
-        total = (total << 8) + parts[:, plane]
+    sums = np.empty((len(values), planes * blocks * BLOCK), np.int32)
+    product(values, words.view(np.int8).reshape(planes * blocks, groups, BLOCK, GROUP), sums)
+    total = np.zeros((len(values), columns), np.int64)
+    for row in range(len(values)):
+        for plane in range(planes - 1, -1, -1):
+            for column in range(columns):
+                total[row, column] = (total[row, column] << 8) + sums[row, plane * blocks * BLOCK + column]
     return total
 
 

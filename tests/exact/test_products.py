@@ -62,8 +62,9 @@ def test_factors_of_several_bytes(rows: int, count: int, columns: int, planes: i
     least = -sum(128 << 8 * plane for plane in range(planes))
     factors = random.integers(least, most + 1, (count, columns))
     factors[0, 0], factors[-1, -1] = least, most
-    values = random.integers(0, 256, (rows, count), dtype=np.uint8)
-    assert np.array_equal(products.long_product(values, factors, planes), values.astype(np.int64) @ factors)
+    values = random.integers(0, 256, (rows, count + 3), dtype=np.uint8)
+    wanted = values[:, :count].astype(np.int64) @ factors
+    assert np.array_equal(products.long_product(values, factors, planes), wanted)
 
 
 def test_long_sums_at_their_limit() -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bfncodec.coding.mixtures import Mixtures
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.compiled import compiled
-from bfncodec.exact.kernels import ACTIVATION_MAX, SUM_LIMIT, clip
+from bfncodec.exact.kernels import ACTIVATION_MAX, SUM_LIMIT
 from bfncodec.exact.layers import Linear, LocalNetwork
 from bfncodec.exact.products import BLOCK, GROUP, long_product, packed, product
 
@@ -58,31 +58,28 @@ class _Layer:
             raise CorruptFile("the model's heads have too many inputs")
         if integers.shift.max() > _SHIFT_MAX:
             raise CorruptFile("the model's heads have shifts too large for learning")
-        self.lifted, self.memory, self.steps = lifted, memory, 0
+        self.lifted, self.memory, self.steps = np.array(lifted, np.int64), memory, 0
         self.fine = (np.insert(integers.weight, constant, 0, axis=1) << WIDE + FINE).astype(np.float64)
         self.bias, self.shift = integers.bias << WIDE, integers.shift + WIDE
         self.rate = (rates << integers.shift).astype(np.float64)
         self.mean, self.square = np.zeros_like(self.fine), np.zeros_like(self.fine)
-        self._round()
+        units, columns = self.fine.shape
+        self.used, self.offset = np.empty((units, columns), np.int64), np.empty(units, np.int64)
+        self.weights = packed(np.zeros((2 * units, columns), np.int8))
+        _round(self.fine, self.bias, self.lifted, self.used, self.offset, self.weights)
 
     def learn(self, gradient: Ints) -> None:
         """One step against a gradient int64 [out, in + 1]."""
         self.steps += 1
         divisors = min(self.steps, MOMENTUM), min(self.steps, self.memory)
         _descend(gradient, self.rate, *divisors, self.fine, self.mean, self.square)
-        self._round()
-
-    def _round(self) -> None:
-        """Weights as they are used, high and low bytes side by side for products."""
-        self.used = clip(self.fine.astype(np.int64) + (1 << FINE - 1) >> FINE, -WIDE_MAX, WIDE_MAX)
-        high = self.used + 128 >> 8
-        self.weights = packed(np.concatenate([high, self.used - (high << 8)]))
-        self.offset = self.bias - _LIFT * self.used[:, self.lifted].sum(axis=1)
+        _round(self.fine, self.bias, self.lifted, self.used, self.offset, self.weights)
 
     def gradient(self, inner: Ints, inputs: Ints) -> Ints:
-        """int64 [out, in + 1] of gradients of the outputs int64 [n, out] and inputs uint8 [columns, n]."""
+        """int64 [out, in + 1] of gradients of the outputs int64 [n, out] and inputs uint8 [columns, n and more]."""
         gradient = long_product(inputs[: self.used.shape[1]], inner, _PLANES).T.copy()
-        gradient[:, self.lifted] -= _LIFT * inner.sum(axis=0)[:, None]
+        if len(self.lifted):
+            gradient[:, self.lifted] -= _LIFT * inner.sum(axis=0)[:, None]
         return gradient
 
 
@@ -92,6 +89,34 @@ class _Numbers(NamedTuple):
     weights: Ints
     offset: Ints
     shift: Ints
+
+
+@compiled
+def _round(fine: Ints, bias: Ints, lifted: Ints, used: Ints, offset: Ints, weights: Ints) -> None:
+    """Weights as they are used; for products, their high and low bytes side by side, and the bias of lifted inputs."""
+    units, columns = fine.shape
+    for row in range(units):
+        for column in range(columns):
+            value = min(max((int(fine[row, column]) + (1 << FINE - 1)) >> FINE, -WIDE_MAX), WIDE_MAX)
+            high = (value + 128) >> 8
+            used[row, column] = value
+            weights[row // BLOCK, column // GROUP, row % BLOCK, column % GROUP] = high
+            low = row + units
+            weights[low // BLOCK, column // GROUP, low % BLOCK, column % GROUP] = value - (high << 8)
+        offset[row] = bias[row]
+        for column in lifted:
+            offset[row] -= _LIFT * used[row, column]
+
+
+@compiled
+def _turned(rows: Ints) -> Ints:
+    """Bytes [n, columns] as [columns, n], with room for a multiple of GROUP."""
+    turned = np.zeros((rows.shape[1], -(-len(rows) // GROUP) * GROUP), np.uint8)
+    for start in range(0, len(rows), BLOCK):
+        for column in range(rows.shape[1]):
+            for row in range(start, min(start + BLOCK, len(rows))):
+                turned[column, row] = rows[row, column]
+    return turned
 
 
 @compiled
@@ -204,7 +229,7 @@ class OnlineHeads:
     def end(self, channels: int, *, learn: bool) -> None:
         """Forget all that is remembered, with a step of both layers of all channels before that, or without one."""
         if learn:
-            inputs = self.inputs[: self.count].T.copy()
+            inputs = _turned(self.inputs[: self.count])
             for channel in range(channels):
                 seen = Mixtures.of(self.parts[channel, : self.count])
                 logs = self.raw[channel, : self.count, 2 * self.mixtures :]
@@ -214,12 +239,12 @@ class OnlineHeads:
     def learn(self, channel: int, inputs: Ints, gradient: Ints) -> None:
         """One step of both layers.
 
-        inputs: those remembered, uint8 [columns, count]; gradient: int64 [count, 3 * mixtures], as
+        inputs: those remembered, `_turned`; gradient: int64 [count, 3 * mixtures], as
         `Mixtures.gradients` gives it.
         """
         hidden = self.hidden[channel, : self.count]
         out, head = self.outs[channel], self.heads[channel]
         inner = np.empty((self.count, len(head.shift)), np.int64)
         _back(gradient, self.weights, out.used << self.aligned[channel], hidden, self.inner_shifts[channel], inner)
-        out.learn(out.gradient(gradient, hidden.T.copy()))
+        out.learn(out.gradient(gradient, _turned(hidden)))
         head.learn(head.gradient(inner, inputs))

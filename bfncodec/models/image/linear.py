@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.exact.compiled import compiled
-from bfncodec.exact.products import long_product
+from bfncodec.exact.products import GROUP, long_product
 from bfncodec.models.image import canvas as canvas_image
 from bfncodec.models.image import compiled_features, features
 from bfncodec.models.image.local import Local
@@ -42,10 +42,8 @@ def normal_equations(canvas: NDArray[np.int16]) -> NDArray[np.float64]:
     total = np.zeros((REGRESSORS + 3, REGRESSORS + 3), np.int64)
     for start in range(0, len(pixels), _CHUNK):
         part = pixels[start : start + _CHUNK]
-        table, weighted = (
-            np.empty((REGRESSORS + 3, len(part)), np.uint8),
-            np.empty((len(part), REGRESSORS + 3), np.int64),
-        )
+        table = np.zeros((REGRESSORS + 3, -(-len(part) // GROUP) * GROUP), np.uint8)
+        weighted = np.empty((len(part), REGRESSORS + 3), np.int64)
         _regressors(flat, part, offsets, table, weighted)
         total += long_product(table, weighted, 2) - features.CENTRE * weighted.sum(axis=0)
     return total.astype(np.float64)

@@ -111,7 +111,7 @@ def test_gradients_are_exact_sums(nets: Networks, activations: tuple[np.ndarray,
     inner[:5], inner[5:10] = 32639, -32639
     values = heads.inputs[:, : heads.columns[2]].astype(np.int64)
     values[:, -4::2] -= 128
-    assert np.array_equal(heads.heads[2].gradient(inner, heads.inputs.T), inner.T @ values)
+    assert np.array_equal(heads.heads[2].gradient(inner, learning_heads._turned(heads.inputs)), inner.T @ values)
 
 
 def test_gradients_of_the_last_layer(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
@@ -120,7 +120,7 @@ def test_gradients_of_the_last_layer(nets: Networks, activations: tuple[np.ndarr
     out, units = heads.outs[1], len(heads.heads[1].shift)
     hidden = heads.hidden[1, :, : units + 1].astype(np.int64)
     gradient = np.random.default_rng(5).integers(-32639, 32640, (2000, len(out.used)))
-    assert np.array_equal(out.gradient(gradient, heads.hidden[1].T.copy()), gradient.T @ hidden)
+    assert np.array_equal(out.gradient(gradient, learning_heads._turned(heads.hidden[1])), gradient.T @ hidden)
     inner = np.empty((2000, units), np.int64)
     learning_heads._back(gradient, np.ones(len(out.used), np.int64), out.used, heads.hidden[1], 3, inner)
     wanted, hidden = (gradient @ out.used[:, :-1] >> 3).clip(-32639, 32639), hidden[:, :-1]
