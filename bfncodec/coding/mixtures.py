@@ -103,7 +103,7 @@ class Mixtures:
     def intervals(self, values: Ints) -> NDArray[np.int64]:
         """What lies below the symbols of the upper and lower half, and their weights: int64 [n, 2, 2]."""
         intervals = np.empty((len(self), 2, 2), np.int64)
-        _intervals(_tables(), self.parts, values, intervals)
+        _intervals(_tables(), self.parts, np.ascontiguousarray(values, np.int64), intervals)
         return intervals
 
     def pop(self, coder: Coder) -> NDArray[np.int64]:
@@ -201,7 +201,7 @@ def _pop(known: Tables, parts: Ints, stack: Ints, words: Ints, out: Ints) -> Non
         for index in range(len(out)):
             wanted = np.int64(stack[0] & np.uint64(TOTAL - 1))
             one, start = parts[index], out[index]
-            low, high = halves[index]
+            low, high = halves[index, 0], halves[index, 1]
             first, last = 0, HALF
             below, above = 1, TOTAL - 1
             while last - first > 1:
@@ -215,7 +215,7 @@ def _pop(known: Tables, parts: Ints, stack: Ints, words: Ints, out: Ints) -> Non
                 else:
                     last, above = middle, bound
             out[index] = start + first if lower else first * HALF
-            halves[index] = below, above
+            halves[index, 0], halves[index, 1] = below, above
             _pop_inside(stack, words, wanted, below, above)
 
 

@@ -141,7 +141,7 @@ def _cache(function: Callable[..., Any], folder: str) -> _Cache | None:
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, compiled when it is first called. Other threads run beside it."""
-    dispatcher: Any = numba.njit(nogil=True)(function)
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)  # nothing here divides by zero
     folder = _folder()
     kept = _cache(function, folder) if folder is not None and dispatcher is not function else None
     if kept is not None:

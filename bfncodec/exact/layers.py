@@ -85,10 +85,13 @@ class LocalNetwork:
             layers = [self.inner, *(layer for pair in zip(self.first, self.second, strict=True) for layer in pair)]
             biases = [layer.integers.bias for layer in layers]
             biases[0] = biases[0] - _LIFT * self.inner.integers.weight.sum(axis=1)
+            tables = [layer.weight.weights for layer in layers]
+            sizes = [[len(bias), *table.shape[:2]] for bias, table in zip(biases, tables, strict=True)]
             self.numbers = (
-                tuple(layer.weight.weights for layer in layers),
-                tuple(bias.astype(np.int32) for bias in biases),
-                tuple(layer.shift for layer in layers),
+                np.array(sizes),
+                np.concatenate([table.reshape(-1) for table in tables]),
+                np.concatenate(biases),
+                np.concatenate([layer.integers.shift for layer in layers]),
             )
         self.rounding = kernel.array(np.full(width, 1 << STREAM_BITS - 1, np.int32))
         self.shift = kernel.array(np.full(width, STREAM_BITS, np.int32))
@@ -115,31 +118,35 @@ class LocalNetwork:
 
 
 @compiled
-def _trunk(features: Array, weights: Array, biases: Array, shifts: Array, out: Array) -> None:
-    """`LocalNetwork.trunk` in one piece, some rows at a time. Layers: inner, then first and second of every block."""
-    size = max([len(one) for one in weights]) * BLOCK
-    sums, stream = np.empty((_ROWS, size), np.int32), np.empty((_ROWS, out.shape[1]), np.int32)
+def _trunk(features: Array, sizes: Array, weights: Array, biases: Array, shifts: Array, out: Array) -> None:
+    """`LocalNetwork.trunk` in one piece, some rows at a time. Layers: inner, then first and second of every block.
+
+    sizes: outputs, blocks and groups of each; weights (packed), biases and shifts: one layer's behind the other's.
+    """
+    widest = max(out.shape[1], sizes[:, 2].max() * GROUP)
+    sums, stream = np.empty((_ROWS, sizes[:, 1].max() * BLOCK), np.int32), np.empty((_ROWS, out.shape[1]), np.int64)
+    values = np.empty((_ROWS, widest), np.uint8)
     for start in range(0, len(features), _ROWS):
-        rows = min(_ROWS, len(features) - start)
-        values = np.zeros((rows, weights[0].shape[1] * GROUP), np.uint8)
+        rows, at, to = min(_ROWS, len(features) - start), 0, 0
+        values[:] = 0
+        stream[:] = 0
         for row in range(rows):
             for column in range(features.shape[1]):
                 values[row, column] = features[start + row, column] + _LIFT
-            stream[row] = 0
-        for number in range(len(weights)):
-            bias, shift = biases[number], shifts[number]
-            product(values, weights[number], sums)
-            if number % 2:  # the first layer of a block
-                values = np.zeros((rows, weights[number + 1].shape[1] * GROUP), np.uint8)
-                for row in range(rows):
-                    for unit in range(len(bias)):
-                        values[row, unit] = min(max(sums[row, unit] + bias[unit] >> shift[unit], 0), ACTIVATION_MAX)
-                continue
-            last = number + 1 == len(weights)
-            values = np.zeros((rows, out.shape[1] if last else weights[number + 1].shape[1] * GROUP), np.uint8)
+        for number in range(len(sizes)):
+            outputs, blocks, groups = sizes[number]
+            size = blocks * groups * BLOCK * GROUP
+            product(values[:rows], weights[at : at + size].reshape(blocks, groups, BLOCK, GROUP), sums)
+            bias, shift = biases[to : to + outputs], shifts[to : to + outputs]
+            at, to = at + size, to + outputs
+            values[:] = 0
             for row in range(rows):
-                for unit in range(len(bias)):
-                    stream[row, unit] += sums[row, unit] + bias[unit] >> shift[unit]
-                    read = stream[row, unit] + (1 << STREAM_BITS - 1) >> STREAM_BITS
-                    values[row, unit] = min(max(read, 0), ACTIVATION_MAX)
-        out[start : start + rows] = values
+                for unit in range(outputs):
+                    value = sums[row, unit] + bias[unit] >> shift[unit]
+                    if number % 2 == 0:  # not the first layer of a block
+                        stream[row, unit] += value
+                        value = stream[row, unit] + (1 << STREAM_BITS - 1) >> STREAM_BITS
+                    values[row, unit] = min(max(value, 0), ACTIVATION_MAX)
+        for row in range(rows):
+            for unit in range(out.shape[1]):
+                out[start + row, unit] = values[row, unit]
