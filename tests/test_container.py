@@ -17,7 +17,7 @@ from bfncodec.blocks.single import Sender, Single
 from bfncodec.blocks.text import LANE_LIMIT, STEP_LIMIT, STREAM_BYTES, TEXT_LIMIT, Text, TextSchedule
 from bfncodec.container import Block, File, Form, Reader
 from bfncodec.errors import BadMagic, BfnError, CorruptFile, LimitExceeded, TruncatedFile, UnsupportedFeature
-from bfncodec.models.image.passes import Pass, Schedule, Space, pass_channels
+from bfncodec.models.image.passes import Pass, Sampling, Schedule, Space, pass_channels
 from bfncodec.picture import Layout, Origin
 from bfncodec.spans import Data
 
@@ -463,8 +463,10 @@ def images(draw: st.DrawFn) -> Image:
     )
     if layout.channels >= 3 and draw(st.booleans()):
         image.space = draw(st.sampled_from([*Space][1:]))
+        if image.schedule is Schedule.WAVEFRONT and min(image.width, image.height) > 1:
+            image.sampling = draw(st.sampled_from(Sampling))
         image.exceptions, image.listed = draw(st.integers(0, image.width * image.height // 32)), draw(_bytes)
-    for channels in pass_channels(layout.channels):
+    for channels in pass_channels(layout.channels, image.sampling):
         if draw(st.booleans()):
             image.passes.append(Pass(constant=draw(st.binary(min_size=channels, max_size=channels))))
         else:

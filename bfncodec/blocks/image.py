@@ -14,7 +14,17 @@ from bfncodec.container import MODEL_BYTES, Block, Content, Form, Limits, Reader
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
 from bfncodec.models import zoo
 from bfncodec.models.image import passes
-from bfncodec.models.image.passes import EXCEPTIONS, LEARN_FROM, SPACE_NAMES, STRIDE, Pass, Pixels, Schedule, Space
+from bfncodec.models.image.passes import (
+    EXCEPTIONS,
+    LEARN_FROM,
+    SPACE_NAMES,
+    STRIDE,
+    Pass,
+    Pixels,
+    Sampling,
+    Schedule,
+    Space,
+)
 from bfncodec.picture import Layout, Origin, Picture
 from bfncodec.presets import Choices
 from bfncodec.spans import Data
@@ -43,7 +53,8 @@ class Image(Form):
     model: bytes
     metadata: Data = b""  # LZMA of the pictures' metadata; empty if there is none
     passes: list[Pass] = field(default_factory=list)
-    space: Space = Space.RGB  # whose integers the last pass holds
+    space: Space = Space.RGB  # whose integers the last pass holds, or the last two
+    sampling: Sampling = Sampling.FULL  # of the colour differences; if not full, they have a pass of their own
     exceptions: int = 0  # pixels that no integers give
     listed: Data = b""  # the exceptions, packed
 
@@ -54,7 +65,7 @@ class Image(Form):
         header += varint(self.width) + varint(self.height) + self.model + varint(len(self.metadata))
         payload = [self.metadata]
         if self.space:
-            header += varint(self.exceptions) + varint(len(self.listed))
+            header += bytes([self.sampling]) + varint(self.exceptions) + varint(len(self.listed))
             payload.append(self.listed)
         for part in self.passes:
             if part.constant is not None:
@@ -78,9 +89,12 @@ class Image(Form):
         image.metadata = payload.skip(header.varint())
         image.space = Space(way >> 4)
         if image.space:
-            image.exceptions = header.varint()
+            sampling = header.byte()
+            if sampling not in list(Sampling):
+                raise UnsupportedFeature(f"sampling {sampling} is not supported by this version")
+            image.sampling, image.exceptions = Sampling(sampling), header.varint()
             image.listed = payload.skip(header.varint())
-        for channels in passes.pass_channels(layout.channels):
+        for channels in passes.pass_channels(layout.channels, image.sampling):
             flag = header.byte()
             if flag == 1:
                 image.passes.append(Pass(constant=header.take(channels)))
@@ -97,6 +111,9 @@ class Image(Form):
             raise CorruptFile("the image's sizes contradict each other")
         if image.space and layout not in (Layout.RGB, Layout.RGBA) or image.exceptions > items * pixels // EXCEPTIONS:
             raise CorruptFile("the image's colour space contradicts its other fields")
+        sampled = image.schedule is Schedule.WAVEFRONT and min(image.sampling.shape(height, width)) > 0
+        if image.sampling and not sampled:
+            raise CorruptFile("the image's sampling contradicts its other fields")
         return image
 
     @property
@@ -104,7 +121,8 @@ class Image(Form):
         return sum(len(part.stream) for part in self.passes)
 
     def describe(self, block: Block) -> dict[str, Any]:
-        space = {"space": SPACE_NAMES[self.space], "exceptions": self.exceptions} if self.space else {}
+        sampling = {"sampling": self.sampling.name.lower()} if self.sampling else {}
+        space = {"space": SPACE_NAMES[self.space], **sampling, "exceptions": self.exceptions} if self.space else {}
         return {
             "width": self.width,
             "height": self.height,
@@ -133,17 +151,31 @@ class Image(Form):
         """Pixels uint8 [N, height, width, channels] of so many pictures, or of their thumbnails."""
         if items * self.height * self.width > LARGEST:
             raise LimitExceeded("there is not enough memory for what the file claims")
-        planes = []
-        for part, channels in zip(self.passes, passes.pass_channels(self.layout.channels), strict=True):
-            size = (-(-self.height // STRIDE), -(-self.width // STRIDE)) if small else (self.height, self.width)
+        planes: list[Pixels] = []
+        for part, channels in zip(self.passes, passes.pass_channels(self.layout.channels, self.sampling), strict=True):
+            known = int(channels == 2)  # luma, before its differences
+            height, width = self.sampling.shape(self.height, self.width) if known else (self.height, self.width)
             if part.constant is not None:
+                size = (-(-height // STRIDE), -(-width // STRIDE)) if small else (height, width)
                 planes.append(passes.constant(part.constant, (items, *size, channels)))
                 continue
             from bfncodec.models.image import streams
 
             nets = streams.networks(zoo.find_hash(self.model), device)
-            decode = streams.decode_thumbnails if small else streams.decode_pass
-            planes.append(decode(nets, part, (items, self.height, self.width, channels), self.schedule))
+            shape = items, height, width, channels + known
+            if small:
+                planes.append(streams.decode_thumbnails(nets, part, shape, self.schedule, known))
+            else:
+                given = self.sampling.of(planes[-1]) if known else None
+                planes.append(streams.decode_pass(nets, part, shape, self.schedule, given))
+        if self.sampling:
+            from bfncodec.models.image import sampling
+
+            differences, luma = planes.pop(), planes.pop()
+            # Every second pixel of a thumbnail is next to a sample.
+            which = Sampling.EVEN_EVEN if small else self.sampling
+            whole = sampling.interpolated(differences, which, *luma.shape[1:3])
+            planes.append(np.concatenate([luma, whole], axis=3))
         if self.space:
             from bfncodec.models.image import spaces
 
@@ -160,7 +192,7 @@ class Image(Form):
 
 def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = None) -> Block:
     """Pictures of one size, layout and origin as one block."""
-    from bfncodec.models.image import spaces, streams
+    from bfncodec.models.image import sampling, spaces, streams
 
     first = pictures[0]
     height, width, _ = first.pixels.shape
@@ -178,9 +210,18 @@ def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = No
     parts = passes.split(pixels)
     if parts[-1].shape[3] == 3:
         colours = parts[-1].reshape(-1, 3)
-        form.space, parts[-1], numbers = spaces.find(parts[-1])
+        form.space, integers, numbers = spaces.find(parts[-1])
+        halves = None
+        if form.space and schedule is Schedule.WAVEFRONT:
+            halves = sampling.find(parts[-1], integers, form.space)
+        if halves is None:
+            parts[-1] = integers
+        else:
+            form.sampling, luma, differences, numbers = halves
+            parts[-1:] = [luma, np.concatenate([form.sampling.of(luma), differences], axis=3)]
         form.exceptions, form.listed = len(numbers), pack_exceptions(numbers, passes.ordered(colours[numbers]))
-    form.passes = [streams.encode_pass(nets, planes, schedule, fit, ledger) for planes in parts]
+    for planes, channels in zip(parts, passes.pass_channels(first.layout.channels, form.sampling), strict=True):
+        form.passes.append(streams.encode_pass(nets, planes, schedule, fit, ledger, planes.shape[3] - channels))
     return Block(len(pictures), pixels.size, _digest(pictures), form)
 
 

@@ -38,7 +38,8 @@ def _table(name: str, facts: dict[str, Any], details: bool) -> str:
             space = ""
             if "space" in block:
                 count = block["exceptions"]
-                space = f", {block['space']}, {count} exception{'s' * (count != 1)}"
+                half = ", colour at half size" if "sampling" in block else ""
+                space = f", {block['space']}{half}, {count} exception{'s' * (count != 1)}"
             lines.append(f"  {block['items']} x {size} ({block['source']}), {block['schedule']}{space}, {rate}")
             lines.append(f"    model {block['model']}; lossless: {block['lossless']}")
         else:

@@ -86,6 +86,7 @@ class Block:
     model: bytes = b""
     metadata: bytes = b""
     space: int = 0
+    sampling: int = 0
     exceptions: int = 0
     listed: bytes = b""
     passes: list[Pass] = field(default_factory=list)
@@ -152,9 +153,12 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     require(block.size == items * block.width * block.height * (block.layout + 1) > 0)
     block.metadata = payload.take(fields.varint())
     if block.space:
-        block.exceptions, block.listed = fields.varint(), payload.take(fields.varint())
+        block.sampling, block.exceptions = fields.byte(), fields.varint()
+        block.listed = payload.take(fields.varint())
+        require(block.sampling < (1 if block.schedule else 5))
         require(block.exceptions <= items * block.width * block.height // 32)
-    for channels in ([1], [1, 1], [3], [1, 3])[block.layout]:
+    sets = [1, 2] if block.sampling else [3]
+    for channels in ([1], [1, 1], sets, [1, *sets])[block.layout]:
         form = fields.byte()
         require(form in (0, 1, 2, 4, 6))
         if form == 1:
@@ -162,6 +166,8 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
             continue
         silent, *lengths = (fields.varint() for _ in range(4))
         block.passes.append(Pass(channels, b"", form >> 1, silent, *map(payload.take, lengths)))
+    top, left = first_sample(block)
+    require(block.height > top and block.width > left)
     return block
 
 
@@ -248,6 +254,27 @@ def convert(block: Block, colours: Array) -> None:
         require(number < colours.size // 3)
         colours.reshape(-1, 3)[number] = list(reader.take(3))
     reader.end()
+
+
+# 6.2 Differences of half resolution
+
+
+def first_sample(block: Block) -> tuple[int, int]:
+    return divmod(block.sampling - 1, 2) if block.sampling else (0, 0)
+
+
+def interpolated(block: Block, samples: Array) -> Array:
+    """Both differences of all pixels [items, height, width, 2] from those of the samples."""
+    top, left = first_sample(block)
+    rows, columns = samples.shape[1:3]
+    out = np.zeros((block.items, block.height, block.width, 2), np.int64)
+    for item, i, j, channel in np.ndindex(*out.shape):
+        total = 2
+        for a in ((i - top) >> 1, (i - top + 1) >> 1):
+            for c in ((j - left) >> 1, (j - left + 1) >> 1):
+                total += int(samples[item, clip(a, 0, rows - 1), clip(c, 0, columns - 1), channel])
+        out[item, i, j, channel] = total >> 2
+    return out
 
 
 # 5.3 Tables
@@ -452,20 +479,20 @@ def mirror(index: int, size: int) -> int:
     return min(index, 2 * size - 2 - index)
 
 
-def thumbnail(stack: Stack, tensors: Tensors, shape: tuple[int, int, int], channels: int, silent: bool) -> Array:
+def thumbnail(stack: Stack, tensors: Tensors, shape: tuple[int, int, int], coded: Sequence[int], silent: bool) -> Array:
     """Its values [items, rows, columns, 3], popped from the stack."""
     items, rows, columns = shape
     net = network(tensors, "T")
     steps = [] if silent else [noisy_step(int(deviation)) for deviation in tensors["T.deviations"]]
     places = list(np.ndindex(items, rows, columns))
     require(len(places) <= 32768)  # one run is enough for this decoder
-    means = np.zeros((*shape, 3), np.int64)
-    sums = [0] * (len(places) * channels)
+    means = np.full((*shape, 3), 2048, np.int64)
+    sums = [0] * (len(places) * len(coded))
     accuracy = 0
 
     def predictions(seen: int) -> list[list[Mixture]]:
         k = max(8, ((2**28 // accuracy) ** 4).bit_length() - 1) if seen else 80
-        out: list[list[Mixture]] = [[] for _ in range(channels)]
+        out: list[list[Mixture]] = [[] for _ in coded]
         for item, y, x in places:
             base = means[item, y, x].tolist() if seen else [2048] * 3
             features = []
@@ -479,14 +506,14 @@ def thumbnail(stack: Stack, tensors: Tensors, shape: tuple[int, int, int], chann
                 features += [16 * (i == seen) for i in range(10)]
             features += [16, 0, 0, 0, *level_inputs(k), *((b >> 7) - 16 for b in base)]
             activations = net.trunk(features)
-            for c in range(channels):
-                out[c].append(mixture(net.head(c, activations), base[c], k, 0))
+            for number, c in enumerate(coded):
+                out[number].append(mixture(net.head(c, activations), base[c], k, 0))
         return out
 
     def put(target: Array, values: list[int]) -> None:
         for i, value in enumerate(values):
             channel, number = divmod(i, len(places))
-            target[places[number]][slice(None) if channels == 1 else channel] = value
+            target[places[number]][slice(None) if len(coded) == 1 else coded[channel]] = value
 
     views: list[list[int]] = []
     for seen, step in enumerate(steps):
@@ -713,18 +740,21 @@ class LocalBase:
 class Wavefront:
     """One pass in schedule 0."""
 
-    def __init__(self, tensors: Tensors, block: Block, given: Pass) -> None:
-        self.items, self.height, self.width = block.items, block.height, block.width
-        self.channels, self.silent, self.tensors = given.channels, given.silent, tensors
+    def __init__(self, tensors: Tensors, given: Pass, shape: tuple[int, int, int], luma: Array | None) -> None:
+        self.items, self.height, self.width = shape
+        self.silent, self.tensors = given.silent, tensors
+        self.coded = [1, 2] if given.channels == 2 else list(range(given.channels))
         self.stack = Stack(given.stream)
         own = changed(part(tensors, "wavefront"), given.changes)
         self.coefficients = read_coefficients(given.base, own["coefficients"])
         self.net = Network(own)
-        self.heads = [LearningHead(own, c, given.pace) for c in range(given.channels)]
+        self.heads = {c: LearningHead(own, c, given.pace) for c in self.coded}
         self.learns = given.pace < 3
         self.run_pixels = 1024 >> given.pace
         shape = (self.items, self.height, self.width, 3)
         self.pixels = np.full(shape, UNKNOWN, np.int64)
+        if luma is not None:
+            self.pixels[..., 0] = luma
         self.innovations, self.trends = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         self.bases, self.crosses = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         self.wide = np.zeros(shape, np.int64)
@@ -825,7 +855,7 @@ class Wavefront:
     def diagonal(self, places: list[Place]) -> None:
         """Decode the pixels of a diagonal."""
         seen = [self.look(place) for place in places]
-        for c in range(self.channels):
+        for c in self.coded:
             mixtures = []
             for place, (base, k, activations) in zip(places, seen, strict=True):
                 errors = [16 * int(self.pixels[place][i]) - base[i] if i < c else 0 for i in range(3)]
@@ -842,7 +872,7 @@ class Wavefront:
             values = pop_values(self.stack, mixtures)
             coded = self.heads[c].seen[len(self.heads[c].seen) - len(values) :]
             for place, value, one in zip(places, values, coded, strict=True):
-                self.pixels[place][slice(None) if self.channels == 1 else c] = value
+                self.pixels[place][slice(None) if len(self.coded) == 1 else c] = value
                 one.value = value
         for place in places:
             self.settle(place)
@@ -850,8 +880,9 @@ class Wavefront:
     def decode(self) -> Array:
         """Pixels [items, height, width, 3]."""
         shape = (self.items, -(-self.height // 16), -(-self.width // 16))
-        small = thumbnail(self.stack, self.tensors, shape, self.channels, bool(self.silent & 1))
-        self.pixels[:, ::16, ::16] = small
+        small = thumbnail(self.stack, self.tensors, shape, self.coded, bool(self.silent & 1))
+        for c in [0, 1, 2] if len(self.coded) == 1 else self.coded:
+            self.pixels[:, ::16, ::16, c] = small[..., c]
         pixels = runs = 0
         for number in range(self.width + 4 * (self.height - 1)):
             rows = [y for y in range(self.height) if 0 <= number - 4 * y < self.width]
@@ -866,7 +897,7 @@ class Wavefront:
             pixels += len(coded)
             if pixels >= self.run_pixels:
                 learning = self.learns and runs % max(1, self.height * self.width >> 21) == 0
-                for head in self.heads if self.learns else []:
+                for head in self.heads.values() if self.learns else []:
                     if learning:
                         head.learn()
                     head.seen = []
@@ -902,7 +933,7 @@ def lattice(tensors: Tensors, block: Block, given: Pass) -> Array:
     stack = Stack(given.stream)
     pixels = np.zeros((block.items, block.height, block.width, 3), np.int64)
     small = pixels[:, ::16, ::16]
-    small[:] = thumbnail(stack, tensors, small.shape[:3], given.channels, bool(given.silent & 1))
+    small[:] = thumbnail(stack, tensors, small.shape[:3], range(given.channels), bool(given.silent & 1))
     nets = {kind: network(tensors, kind) for kind in "DHV"}
     for level in (3, 2, 1, 0):
         plane = pixels[:, :: 1 << level, :: 1 << level]
@@ -1015,12 +1046,23 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
     tensors = read_weights(weights)
     planes = []
     for given in block.passes:
-        shape = (block.items, block.height, block.width, given.channels)
+        shape, luma = (block.items, block.height, block.width), None
+        if given.channels == 2:
+            top, left = first_sample(block)
+            luma = planes[-1][:, top::2, left::2, 0]
+            shape = luma.shape
         if given.constant:
-            planes.append(np.broadcast_to(np.frombuffer(given.constant, np.uint8), shape))
+            constant = np.frombuffer(given.constant, np.uint8)
+            planes.append(np.broadcast_to(constant, (*shape, given.channels)).astype(np.int64))
             continue
-        decoded = lattice(tensors, block, given) if block.schedule else Wavefront(tensors, block, given).decode()
-        planes.append(decoded[..., [1, 0, 2] if given.channels == 3 else [0]])
+        if block.schedule:
+            decoded = lattice(tensors, block, given)
+        else:
+            decoded = Wavefront(tensors, given, shape, luma).decode()
+        planes.append(decoded[..., {1: [0], 2: [1, 2], 3: [1, 0, 2]}[given.channels]])
+    if block.sampling:
+        differences = interpolated(block, planes.pop())
+        planes[-1] = np.concatenate([differences[..., :1], planes[-1], differences[..., 1:]], axis=3)
     if block.space:
         planes[-1] = np.ascontiguousarray(planes[-1])
         convert(block, planes[-1])

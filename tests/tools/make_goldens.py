@@ -35,7 +35,8 @@ from bfncodec.models import zoo
 from bfncodec.models.image import bias_changes
 from bfncodec.models.image import coefficients as coefficients_image
 from bfncodec.models.image import streams as image_streams
-from bfncodec.models.image.passes import Pass, Schedule, Space, ordered, split
+from bfncodec.models.image.passes import Pass, Sampling, Schedule, Space, ordered, split
+from bfncodec.models.image.sampling import interpolated
 from bfncodec.models.image.spaces import to_grb
 from bfncodec.models.image.wavefront import WavefrontSource
 from bfncodec.models.text import streams as text_streams
@@ -112,6 +113,20 @@ def converted(height: int, width: int, space: Space, seed: int, exceptions: int 
     return pixels
 
 
+def sampled(height: int, width: int, space: Space, sampling: Sampling, seed: int, exceptions: int = 0) -> Pixels:
+    """A picture whose colour differences had half the resolution: uint8 [height, width, 3]."""
+    whole = interpolated(differences(height, width, sampling, seed), sampling, height, width)
+    integers = np.concatenate([picture(height, width, 1, seed)[None], whole], axis=3)
+    pixels = ordered(to_grb(integers, space))[0]
+    pixels[: exceptions * 2 : 2, 6] ^= 4
+    return pixels
+
+
+def differences(height: int, width: int, sampling: Sampling, seed: int) -> Pixels:
+    """Samples of two colour differences, uint8 [1, h, w, 2]."""
+    return 100 + picture(*sampling.shape(height, width), 2, seed)[None] // 3
+
+
 def with_alpha(pixels: Pixels) -> Pixels:
     return np.concatenate([pixels, alpha(*pixels.shape[:2])], axis=2)
 
@@ -174,6 +189,8 @@ def inputs() -> dict[str, tuple[Input, str]]:
         "lattice-column": (array(picture(24, 1, 1, 13)), "lattice"),
         "space": (array(converted(20, 24, Space.PHOTO_CD, 20, 4)), "default"),
         "space-rgba": (png(with_alpha(converted(20, 24, Space.JFIF, 21))), "default"),
+        "half": (array(sampled(22, 26, Space.PHOTO_CD, Sampling.ODD_EVEN, 23, 4)), "default"),
+        "half-rgba": (png(with_alpha(sampled(21, 23, Space.JFIF, Sampling.EVEN_ODD, 24))), "default"),
         "space-lattice": (array(converted(18, 25, Space.BT709_WORDS, 22, 2)), "lattice"),
         "empty": (Input("bin", b""), "default"),
         "random": (Input("bin", random_bytes(100)), "default"),
@@ -279,6 +296,22 @@ def hand_made(pixels: Pixels, pace: int, change: bool, shift_base: bool) -> byte
     return container.write(File([Block(1, pixels.size, digest(pixels.tobytes()), image)]))
 
 
+def learning_differences() -> tuple[Input, bytes]:
+    """Heads that learn from the differences of a small picture, whose luma is known."""
+    height, width, seed, sampling = 34, 40, 25, Sampling.EVEN_EVEN
+    given = array(sampled(height, width, Space.JFIF, sampling, seed))
+    assert given.pixels is not None
+    file = decoding.read(api.encode(given.pixels, **OPTIONS))
+    image = file.blocks[0].form
+    assert isinstance(image, Image) and image.sampling == sampling
+    luma = sampling.of(picture(height, width, 1, seed)[None])
+    planes = np.concatenate([luma, differences(height, width, sampling, seed)], axis=3)
+    nets = image_streams.networks(zoo.find(MODEL), "bytes")
+    model = WavefrontSource(nets, planes, nets.coefficients, 2, known=1)
+    image.passes[1] = image_streams._pushed(model, Pass(pace=2), None)
+    return given, container.write(file)
+
+
 def plain_file(data: bytes) -> bytes:
     """A file without a model."""
     return container.write(File([plain_blocks.encode(data)]))
@@ -365,6 +398,7 @@ def by_hand() -> dict[str, tuple[Input, bytes]]:
     made |= {name: (Input("txt", plan[0]), in_lanes(*plan)) for name, plan in lanes.items()}
     story = ENGLISH + MORE_ENGLISH
     made["text-blocks-lanes"] = Input("txt", story), in_blocks(story, 2, 2, 48)
+    made["half-learning"] = learning_differences()
     made["parts"] = Input("txt", story), cut(story, 600)
     mixed = [ENGLISH[:300], b"A line that comes again and again.\r\n" * 9, random_bytes(60), MORE_ENGLISH[:200]]
     blocks = [
@@ -411,6 +445,7 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
 
     outside = plain_blocks.pack(b"\0abc" * 3 + container.varint(20 * 24 - 3) + b"abc")
     image = b"\x02\x01" + bytes(8) + b"\x30\x00\x01\x01" + zoo.digest(zoo.find(MODEL)) + b"\x00\x08"
+    of_colour = b"\x02\x03" + bytes(8) + b"\x32"
     stored = b"\x00\x03" + digest(b"abc") + b"\x03"
     other = b"\x00\x03" + digest(b"def") + b"\x03"
     empty = b"\x00\x00" + digest(b"") + b"\x00"
@@ -466,12 +501,17 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "text-blocks-too-many-lanes": (small(text(2, 1, b"\3\0\0\1\3")), "CorruptFile"),
         "schedule": (small(image[:11] + b"\x02" + image[12:]), "UnsupportedFeature"),
         "space": (small(image[:11] + b"\xc0" + image[12:]), "UnsupportedFeature"),
-        "space-grey": (small(image[:11] + b"\x10" + image[12:-1] + b"\0\0\1\7"), "CorruptFile"),
+        "space-grey": (small(image[:11] + b"\x10" + image[12:-1] + b"\0\0\0\1\7"), "CorruptFile"),
         "space-more": (edited(good["space"], exceptions=lambda old: old + 1), "CorruptFile"),
         "space-too-many": (edited(good["space"], exceptions=lambda old: 20 * 24 // 32 + 1), "CorruptFile"),
         "space-fewer": (edited(good["space"], exceptions=lambda old: old - 1), "CorruptFile"),
         "space-cut": (edited(good["space"], listed=lambda old: old[:-3]), "CorruptFile"),
         "space-outside": (edited(good["space"], listed=lambda old: outside), "CorruptFile"),
+        "half-other": (edited(good["half"], sampling=lambda old: Sampling.ODD_ODD), "CorruptFile"),
+        "half-full": (edited(good["half"], sampling=lambda old: Sampling.FULL), "CorruptFile"),
+        "half-5": (small(of_colour + b"\x10" + image[12:-1] + b"\5\0\0\1\7"), "UnsupportedFeature"),
+        "half-none": (small(of_colour + b"\x10" + image[12:-1] + b"\4\0\0\1\7\1\1\1"), "CorruptFile"),
+        "half-lattice": (small(of_colour + b"\x11" + image[12:-1] + b"\1\0\0\1\7\1\1\1"), "CorruptFile"),
         "space-other": (edited(good["space"], space=lambda old: Space.JFIF), "CorruptFile"),
         "form": (small(image), "UnsupportedFeature"),
         "varint": (small(b"\x00\x83\x00" + stored[2:]), "CorruptFile"),
@@ -509,6 +549,8 @@ def make(folder: Path) -> None:
             entry["passes"] = [shown(one) for one in form.passes]
             if form.space:
                 entry |= {"space": form.space.name, "exceptions": form.exceptions}
+            if form.sampling:
+                entry["sampling"] = form.sampling.name
         if isinstance(form, Text):
             entry |= {"schedule": form.schedule.name, "lanes": form.lanes}
             if form.schedule is TextSchedule.BLOCKWISE:
@@ -540,7 +582,7 @@ def make(folder: Path) -> None:
         manifest["bad"][name] = error
     manifest["info"] = {
         name: api.info((folder / f"{name}.bfn").read_bytes())
-        for name in ("rgb", "space", "lzma", "archive", "parts-mixed", "single-values")
+        for name in ("rgb", "space", "half", "lzma", "archive", "parts-mixed", "single-values")
     }
     (folder / "manifest.json").write_text(lines(manifest) + "\n")
 

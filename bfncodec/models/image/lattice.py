@@ -60,7 +60,7 @@ class Lattice:
 
     def output(self, span: range, theta: AnyTheta | None) -> CosetOutput:
         if span[0] == 0:
-            return thumbnail_output(self.networks, self.thumbnails().shape[:3], self.channels, theta)
+            return thumbnail_output(self.networks, self.thumbnails().shape[:3], range(self.channels), theta)
         target = self.targets[span[0]]
         (channel,) = target.channels
         means, steps = self._view(target, self.known) * 16, 0

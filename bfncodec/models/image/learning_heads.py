@@ -226,11 +226,11 @@ class OnlineHeads:
         self.parts[channel, rows] = mixtures.parts
         self.values[channel, rows] = values
 
-    def end(self, channels: int, *, learn: bool) -> None:
-        """Forget all that is remembered, with a step of both layers of all channels before that, or without one."""
+    def end(self, channels: range, *, learn: bool) -> None:
+        """Forget all that is remembered, with a step of both layers of channels before that, or without one."""
         if learn:
             inputs = _turned(self.inputs[: self.count])
-            for channel in range(channels):
+            for channel in channels:
                 seen = Mixtures.of(self.parts[channel, : self.count])
                 logs = self.raw[channel, : self.count, 2 * self.mixtures :]
                 self.learn(channel, inputs, seen.gradients(self.values[channel, : self.count], logs))

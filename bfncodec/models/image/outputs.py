@@ -30,13 +30,17 @@ class Seen(NamedTuple):
 
 
 class DiagonalOutput:
-    """Output distribution of diagonals: G, then R given G, then B given both. The encoder pushes `Rows` of it."""
+    """Output distribution of diagonals: G, then R given G, then B given both. The encoder pushes `Rows` of it.
 
-    def __init__(self, frame: Frame, heads: OnlineHeads, channels: int, seen: Seen) -> None:
+    channels: those that are coded; known: values [n, those before them].
+    """
+
+    def __init__(self, frame: Frame, heads: OnlineHeads, channels: range, seen: Seen, known: Pixels) -> None:
         self.frame, self.heads, self.channels = frame, heads, channels
         self.base, self.cross, self.steps = seen.base, seen.cross, seen.steps
         self.rows = heads.begin(seen.activations)
-        self.values = np.zeros((len(self.base), channels), np.int64)
+        self.values = np.zeros((len(self.base), channels.stop), np.int64)
+        self.values[:, : channels.start] = known
 
     def channel(self, channel: int) -> Mixtures:
         """Mixtures of a channel, the values of those before it known."""
@@ -50,20 +54,20 @@ class DiagonalOutput:
         return mixtures_of(raw, frame.scale, self.base[:, channel], self.steps[:, channel], shift)
 
     def pop(self, coder: Coder) -> Pixels:
-        """Pop values int64 [n * channels] of one diagonal, pixel by pixel."""
-        for channel in range(self.channels):
+        """Pop values int64 [n * coded channels] of one diagonal, pixel by pixel."""
+        for channel in self.channels:
             mixtures = self.channel(channel)
             self.values[:, channel] = mixtures.pop(coder)
             self.heads.keep(channel, self.rows, mixtures, self.values[:, channel])
-        return self.values.reshape(-1)
+        return self.values[:, self.channels.start :].reshape(-1)
 
     def intervals(self, values: Pixels) -> NDArray[np.int64]:
-        """What `Rows` needs of values int64 [n, channels]: [n, channels, 2, 2], as `Mixtures.intervals` gives it."""
-        self.values[:] = values
+        """What `Rows` needs of values int64 [n, coded]: [n, coded, 2, 2], as `Mixtures.intervals` gives it."""
+        self.values[:, self.channels.start :] = values
         intervals = np.empty((*values.shape, 2, 2), np.int64)
-        for channel in range(self.channels):
+        for number, channel in enumerate(self.channels):
             mixtures = self.channel(channel)
-            intervals[:, channel] = mixtures.intervals(self.values[:, channel])
+            intervals[:, number] = mixtures.intervals(self.values[:, channel])
             self.heads.keep(channel, self.rows, mixtures, self.values[:, channel])
         return intervals
 

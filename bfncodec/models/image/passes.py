@@ -58,9 +58,34 @@ SPACE_NAMES = {
 }
 
 
+class Sampling(IntEnum):
+    """Which of a space's colour differences an image block holds: all, or those of even or odd rows and columns."""
+
+    FULL = 0
+    EVEN_EVEN = 1
+    EVEN_ODD = 2
+    ODD_EVEN = 3
+    ODD_ODD = 4
+
+    @property
+    def first(self) -> tuple[int, int]:
+        """Row and column of the first sample, where there is one in each second row and column."""
+        return (self - 1) >> 1, (self - 1) & 1
+
+    def shape(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of samples, in the same case."""
+        top, left = self.first
+        return (height + 1 - top) // 2, (width + 1 - left) // 2
+
+    def of(self, planes: Pixels) -> Pixels:
+        """Samples [N, h, w, C] of planes [N, H, W, C]."""
+        top, left = self.first
+        return planes[:, top::2, left::2]
+
+
 @dataclass
 class Pass:
-    """One coded plane set of a block of images (alpha, or grey, or the three colours)."""
+    """One coded plane set of a block of images (alpha, grey, luma, the three colours, two differences)."""
 
     constant: bytes | None = None  # one byte a channel where every pixel is the same; then nothing else is used
     silent: int = 0  # bit g: group g has no noisy steps
@@ -97,6 +122,7 @@ def constant(colour: bytes, shape: tuple[int, ...]) -> Pixels:
     return ordered(np.broadcast_to(np.frombuffer(colour, np.uint8), shape))
 
 
-def pass_channels(channels: int) -> list[int]:
+def pass_channels(channels: int, sampling: Sampling = Sampling.FULL) -> list[int]:
     """Channels of every pass of pictures of so many channels."""
-    return {1: [1], 2: [1, 1], 3: [3], 4: [1, 3]}[channels]
+    colour = [1, 2] if sampling else [3]
+    return {1: [1], 2: [1, 1], 3: colour, 4: [1, *colour]}[channels]

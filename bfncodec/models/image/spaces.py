@@ -140,12 +140,15 @@ def _inverse(planes: Pixels, space: Space, limit: int) -> tuple[Pixels, NDArray[
 def _firsts_of(space: Space) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
     """Of the red difference and the blue."""
     of = tables(space)
-    return _firsts(of.luma, of.red, of.shift), _firsts(of.luma, of.blue, of.shift)
+    return firsts(of.luma, of.red, of.shift), firsts(of.luma, of.blue, of.shift)
 
 
 @compiled
-def _firsts(luma: Table, difference: Table, shift: int) -> NDArray[np.int16]:
-    """[luma, value]: the first difference that gives the value or more; 256 if none does."""
+def firsts(luma: Table, difference: Table, shift: int) -> NDArray[np.int16]:
+    """[luma, value]: the first difference that gives the value or more; 256 if none does.
+
+    The other way round, too: [difference, value], the first luma.
+    """
     firsts = np.full((256, 257), 256, np.int16)
     for y in range(256):
         value = 0

@@ -33,11 +33,20 @@ def networks(path: Path, kernel: str) -> Networks:
 
 
 def encode_pass(
-    nets: Networks, planes: Pixels, schedule: Schedule, fit: Fit | None = None, ledger: Ledger | None = None
+    nets: Networks,
+    planes: Pixels,
+    schedule: Schedule,
+    fit: Fit | None = None,
+    ledger: Ledger | None = None,
+    known: int = 0,
 ) -> Pass:
-    """The smallest pass for planes [N, H, W, channels]. fit: what else is tried on one image whose heads learn."""
-    colour = planes[0, 0, 0]
-    if (planes == colour).all():
+    """The smallest pass for planes [N, H, W, channels], the first of which may be known to both sides.
+
+    fit: what else is tried on one image whose heads learn.
+    """
+    coded = planes[..., known:]
+    colour = coded[0, 0, 0]
+    if (coded == colour).all():
         return Pass(constant=ordered(colour).tobytes())
     if schedule is Schedule.LATTICE:
         return _pushed(LatticeSource(nets, planes), Pass(), ledger)
@@ -51,7 +60,7 @@ def encode_pass(
     tried = []
     for plan in plans:
         account = ledger.blank() if ledger is not None else None
-        model = WavefrontSource(nets.changed(bytes(plan.changes)), planes, fitted, plan.pace)
+        model = WavefrontSource(nets.changed(bytes(plan.changes)), planes, fitted, plan.pace, known)
         tried.append((_pushed(model, plan, account), account))
     best, account = min(tried, key=lambda one: len(one[0].stream) + len(one[0].changes))
     if ledger is not None and account is not None:
@@ -66,9 +75,12 @@ def _pushed(model: WavefrontSource | LatticeSource, plan: Pass, ledger: Ledger |
     return replace(plan, silent=silent, stream=coder.data())
 
 
-def decode_pass(nets: Networks, part: Pass, shape: Shape, schedule: Schedule) -> Pixels:
-    """The planes uint8 [N, H, W, channels] of a pass of many colours; CorruptFile if it is damaged."""
-    model = _sink(nets, part, shape, schedule)
+def decode_pass(nets: Networks, part: Pass, shape: Shape, schedule: Schedule, given: Pixels | None = None) -> Pixels:
+    """The planes uint8 [N, H, W, coded] of a pass of many colours; CorruptFile if it is damaged.
+
+    shape: with all channels, those included that are `given`, uint8 [N, H, W, known].
+    """
+    model = _sink(nets, part, shape, schedule, given)
     coder = Coder(bytes(part.stream))
     protocol.decode(coder, model, _silent(part.silent, model))
     if not coder.empty:
@@ -76,14 +88,20 @@ def decode_pass(nets: Networks, part: Pass, shape: Shape, schedule: Schedule) ->
     return model.images()
 
 
-def decode_thumbnails(nets: Networks, part: Pass, shape: Shape, schedule: Schedule) -> Pixels:
-    """Small versions uint8 [N, h, w, channels] of the planes, from the first group alone."""
-    model = _sink(nets, part, shape, schedule)
+def decode_thumbnails(nets: Networks, part: Pass, shape: Shape, schedule: Schedule, known: int = 0) -> Pixels:
+    """Small versions uint8 [N, h, w, coded] of the planes, from the first group alone.
+
+    known: channels that the pass does not code; their values are not asked for.
+    """
+    given = np.zeros((*shape[:3], known), np.uint8) if known else None
+    model = _sink(nets, part, shape, schedule, given)
     protocol.decode(Coder(bytes(part.stream)), model, _silent(part.silent, model), last=1)
     return model.thumbnails()
 
 
-def _sink(nets: Networks, part: Pass, shape: Shape, schedule: Schedule) -> WavefrontSink | Lattice:
+def _sink(
+    nets: Networks, part: Pass, shape: Shape, schedule: Schedule, given: Pixels | None
+) -> WavefrontSink | Lattice:
     """What a pass is decoded by; CorruptFile if it has fields that it cannot have."""
     if schedule is Schedule.LATTICE:
         if part.pace or part.base or part.changes:
@@ -92,7 +110,7 @@ def _sink(nets: Networks, part: Pass, shape: Shape, schedule: Schedule) -> Wavef
     if part.pace != learning_heads.FIXED and shape[0] * min(shape[1:3]) > RUN_LIMIT:
         raise LimitExceeded("the block is too large for heads that learn")
     fitted = coefficients.unpack(bytes(part.base), nets.coefficients)
-    return WavefrontSink(nets.changed(bytes(part.changes)), shape, fitted, part.pace)
+    return WavefrontSink(nets.changed(bytes(part.changes)), shape, fitted, part.pace, given)
 
 
 def _silent(mask: int, model: Wavefront | Lattice) -> set[int]:

@@ -4,6 +4,7 @@ import numpy as np
 
 from bfncodec.flow.schedule import Step, geometric
 from bfncodec.flow.theta import AnyTheta, Theta
+from bfncodec.models.image import features
 from bfncodec.models.image.networks import Networks
 from bfncodec.models.image.outputs import CosetOutput
 
@@ -20,13 +21,16 @@ def thumbnail_steps(deviations: list[int]) -> tuple[tuple[Step, ...], list[int]]
 
 
 def thumbnail_output(
-    networks: Networks, shape: tuple[int, int, int], channels: int, theta: AnyTheta | None
+    networks: Networks, shape: tuple[int, int, int], channels: range, theta: AnyTheta | None
 ) -> CosetOutput:
-    """Output distribution of thumbnails [N, h, w] of 3 channels (G, R, B) or 1, which the network sees as three."""
-    means, steps = np.zeros((*shape, 3), np.int64), 0
+    """Output distribution of thumbnails [N, h, w] of 3 channels (G, R, B) or 1, which the network sees as three.
+
+    Channels before those that are coded are in the middle of their range: a preview does without them.
+    """
+    means, steps = np.full((*shape, 3), 16 * features.CENTRE, np.int64), 0
     if isinstance(theta, Theta):
         steps = theta.steps
-        means[:] = theta.means().reshape(channels, *shape).transpose(1, 2, 3, 0)
+        means[..., channels.start :] = theta.means().reshape(len(channels), *shape).transpose(1, 2, 3, 0)
     _, scale_steps = thumbnail_steps(networks.deviations)
     states = (steps, steps, steps)
-    return networks.cosets["T"].output(means, means, states, 0, scale_steps[steps], list(range(channels)))
+    return networks.cosets["T"].output(means, means, states, 0, scale_steps[steps], list(channels))

@@ -41,14 +41,23 @@ class Wavefront:
 
     shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks
     as three equal channels); pixels: their canvas, and its fields; coefficients: the base's
-    [74, 3]; pace: of the heads' learning, see `learning_heads`.
+    [74, 3]; pace: of the heads' learning, see `learning_heads`; known: how many channels, the first, both sides have
+    on their canvas from the start: they are seen, but not coded.
     """
 
     def __init__(
-        self, networks: Networks, shape: Shape, pixels: Pixels, fields: linear.Fields, coefficients: Pixels, pace: int
+        self,
+        networks: Networks,
+        shape: Shape,
+        pixels: Pixels,
+        fields: linear.Fields,
+        coefficients: Pixels,
+        pace: int,
+        known: int = 0,
     ) -> None:
         self.networks = networks
-        self.count, self.height, self.width, self.channels = shape
+        self.count, self.height, self.width, channels = shape
+        self.channels = range(known, channels)
         self.frame = compiled_features.frame(self.height, self.width, coefficients)
         self.thumbnail_shape = (self.count, -(-self.height // STRIDE), -(-self.width // STRIDE))
         self.pixels = pixels
@@ -56,8 +65,8 @@ class Wavefront:
         self.diagonals = Diagonals(self.count, self.height, self.width)
         steps, _ = thumbnail_steps(networks.deviations)
         sizes = self.diagonals.sizes
-        size = int(np.prod(self.thumbnail_shape)) * self.channels
-        self.groups = [Group(size, steps), *(Group(pixels * self.channels) for pixels in sizes)]
+        size = int(np.prod(self.thumbnail_shape)) * len(self.channels)
+        self.groups = [Group(size, steps), *(Group(pixels * len(self.channels)) for pixels in sizes)]
         learns = pace != learning_heads.FIXED
         self.chunks = list(self.diagonals.chunks(learning_heads.LEARN_PIXELS >> (pace if learns else 0)))
         most = max((sum(sizes[group - 1] for group in chunk) for chunk in self.chunks), default=0)
@@ -75,18 +84,22 @@ class Wavefront:
         return Seen(pixels, kernel.numpy(self.networks.pixel.trunk(kernel.array(inputs))), base, cross, steps)
 
     def thumbnails(self) -> Pixels:
-        """The thumbnails uint8 [N, h, w, channels], known after group 0."""
+        """The thumbnails uint8 [N, h, w, coded channels], known after group 0."""
         inner = self.pixels[:, RADIUS::STRIDE, RADIUS:-RADIUS:STRIDE]
-        return inner[..., : self.channels].astype(np.uint8)
+        return inner[..., self.channels.start : self.channels.stop].astype(np.uint8)
+
+    def known(self, pixels: NDArray[np.int64]) -> Pixels:
+        """The channels of pixels at canvas addresses that are not coded, [n, known]."""
+        return self.canvases[0][pixels, : self.channels.start]
 
 
 class WavefrontSource(Wavefront):
     """Images to encode, uint8 [N, height, width, channels]: a `coding.protocol.Source`."""
 
-    def __init__(self, networks: Networks, images: Pixels, coefficients: Pixels, pace: int = 0) -> None:
+    def __init__(self, networks: Networks, images: Pixels, coefficients: Pixels, pace: int = 0, known: int = 0) -> None:
         pixels = canvas.filled(images)
         fields = linear.fields(pixels, coefficients, local=_follows(len(images), pace))
-        super().__init__(networks, images.shape, pixels, fields, coefficients, pace)
+        super().__init__(networks, images.shape, pixels, fields, coefficients, pace, known)
 
     def spans(self) -> Iterable[range]:
         return [range(0, 1), *self.chunks]
@@ -94,7 +107,7 @@ class WavefrontSource(Wavefront):
     def values(self, span: range) -> Pixels:
         if span[0] == 0:
             return self.thumbnails().astype(np.int64).transpose(3, 0, 1, 2).reshape(-1)
-        return self.canvases[0][self._addresses(span), : self.channels].reshape(-1)
+        return self._coded(self._addresses(span)).reshape(-1)
 
     def output(self, span: range, theta: AnyTheta | None) -> Pushable:
         if span[0] == 0:
@@ -134,24 +147,35 @@ class WavefrontSource(Wavefront):
         """Canvas addresses of the pixels of groups, in coding order."""
         return np.concatenate([self.diagonals.addresses(group) for group in chunk])
 
+    def _coded(self, pixels: NDArray[np.int64]) -> Pixels:
+        return self.canvases[0][pixels, self.channels.start : self.channels.stop]
+
     def _chunk_rows(self, chunk: range, seen: Seen) -> NDArray[np.uint32]:
         """Rows (below, width) of a chunk's values in coding order, and a learning step after it."""
-        values = self.canvases[0][seen.pixels, : self.channels].astype(np.int64)
-        rows = DiagonalOutput(self.frame, self.heads, self.channels, seen).intervals(values).astype(np.uint32)
+        values = self._coded(seen.pixels).astype(np.int64)
+        output = DiagonalOutput(self.frame, self.heads, self.channels, seen, self.known(seen.pixels))
+        rows = output.intervals(values).astype(np.uint32)
         self.heads.end(self.channels, learn=self.learns[chunk[-1]])
         # Coding order: diagonal, then channel and half, then pixel.
-        rows = rows.reshape(len(values), 2 * self.channels, 2)
-        cut = np.split(rows, np.cumsum([self.groups[group].size // self.channels for group in chunk])[:-1])
+        rows = rows.reshape(len(values), 2 * len(self.channels), 2)
+        cut = np.split(rows, np.cumsum([self.groups[group].size // len(self.channels) for group in chunk])[:-1])
         return np.concatenate([part.transpose(1, 0, 2).reshape(-1, 2) for part in cut])
 
 
 class WavefrontSink(Wavefront):
-    """Images that are decoded: a `coding.protocol.Sink`. shape: (N, height, width, channels)."""
+    """Images that are decoded: a `coding.protocol.Sink`.
 
-    def __init__(self, networks: Networks, shape: Shape, coefficients: Pixels, pace: int = 0) -> None:
-        area = shape[:3]
-        blank = np.zeros(canvas.canvas_shape(area), np.int16)
-        super().__init__(networks, shape, blank, linear.blank_fields(area), coefficients, pace)
+    shape: (N, height, width, channels); given: channels that are known, uint8 [N, height, width, known].
+    """
+
+    def __init__(
+        self, networks: Networks, shape: Shape, coefficients: Pixels, pace: int = 0, given: Pixels | None = None
+    ) -> None:
+        area, known = shape[:3], 0 if given is None else given.shape[3]
+        pixels = np.zeros(canvas.canvas_shape(area), np.int16)
+        if given is not None:
+            pixels[:, RADIUS:, RADIUS:-RADIUS, :known] = given
+        super().__init__(networks, shape, pixels, linear.blank_fields(area), coefficients, pace, known)
         self.local = Local(self.frame) if _follows(self.count, pace) else None
         self.advanced = 0  # diagonals
 
@@ -162,8 +186,7 @@ class WavefrontSink(Wavefront):
         known, index = self.diagonals.thumbnail_before(group), self.diagonals.addresses(group)
         self._predict(group, np.concatenate([known, index]))
         compiled_features.settle(self.frame, *self.canvases, known)
-        seen = self.look(index)
-        return DiagonalOutput(self.frame, self.heads, self.channels, seen)
+        return DiagonalOutput(self.frame, self.heads, self.channels, self.look(index), self.known(index))
 
     def _predict(self, group: int, index: NDArray[np.int64]) -> None:
         """The base of the pixels of a group and of those of the thumbnail before it, at canvas addresses."""
@@ -177,22 +200,25 @@ class WavefrontSink(Wavefront):
 
     def reveal(self, group: int, values: Pixels) -> None:
         if group == 0:
-            shape = (self.channels, *self.thumbnail_shape)
-            thumbnail = values.reshape(shape).transpose(1, 2, 3, 0)
-            canvas.margins(self.pixels, thumbnail)
             image, y, x = np.indices(self.thumbnail_shape).reshape(3, -1)
             rows = image * (self.height + RADIUS) + y * STRIDE + RADIUS
             index = rows * self.frame.row + x * STRIDE + RADIUS
-            values = thumbnail.reshape(-1, self.channels)
-            compiled_features.put(self.frame, self.canvases[0], index, np.ascontiguousarray(values, np.int64))
+            thumbnail = self._put(index, values.reshape(len(self.channels), -1).T)
+            canvas.margins(self.pixels, thumbnail.reshape(*self.thumbnail_shape, -1))
             return
         index = self.diagonals.addresses(group)
-        compiled_features.put(self.frame, self.canvases[0], index, values.reshape(-1, self.channels))
+        self._put(index, values.reshape(-1, len(self.channels)))
         compiled_features.settle(self.frame, *self.canvases, index)
         if group in self.learns:
             self.heads.end(self.channels, learn=self.learns[group])
 
+    def _put(self, index: NDArray[np.int64], values: Pixels) -> Pixels:
+        """Write coded channels [n, coded]; returns all that are there, int64 [n, channels]."""
+        whole = np.concatenate([self.known(index), values], axis=1, dtype=np.int64)
+        compiled_features.put(self.frame, self.canvases[0], index, whole)
+        return whole
+
     def images(self) -> Pixels:
-        """The decoded images uint8 [N, height, width, channels]."""
-        inner = self.pixels[:, RADIUS:, RADIUS:-RADIUS, : self.channels]
-        return inner.astype(np.uint8)
+        """The decoded images uint8 [N, height, width, coded channels]."""
+        inner = self.pixels[:, RADIUS:, RADIUS:-RADIUS]
+        return inner[..., self.channels.start : self.channels.stop].astype(np.uint8)

@@ -81,11 +81,11 @@ def test_learning_lowers_the_cost_of_what_comes_again(
         mixtures = Mixtures(np.stack(shown, axis=1))
         costs.append(mixtures.cost(values))
         heads.keep(0, rows, mixtures, values)
-        heads.end(1, learn=True)
+        heads.end(range(1), learn=True)
     assert costs[-1] < 0.9 * costs[0]
     fine = heads.outs[0].fine.copy()
     heads.begin(seen)
-    heads.end(1, learn=False)
+    heads.end(range(1), learn=False)
     assert heads.count == 0 and np.array_equal(fine, heads.outs[0].fine)
 
 

@@ -1,0 +1,231 @@
+"""Colour differences of half the resolution: found and undone, exactly.
+
+PhotoCD keeps every second row and column of the two colour planes, and whoever opens a picture puts means between
+them. Then a quarter of the integers that `spaces.find` gives tell all of them.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.exact.compiled import compiled
+from bfncodec.models.image import spaces
+from bfncodec.models.image.passes import Pixels, Sampling, Space
+
+NEARLY = 8  # one pixel in so many may differ before samples are repaired
+MISFITS = 128  # and one in so many after that: what these cost in a list is half of what the others save, or less
+REACH = 16  # how far from what it was a sample is looked for
+SWEEPS = 10  # over all samples
+EDITED = 5  # wrong pixels around a sample that was not clipped, and yet must be wrong: told in the first sweep
+
+
+class Halves(NamedTuple):
+    """Planes of a picture whose colour differences have half the resolution."""
+
+    sampling: Sampling
+    luma: Pixels  # [N, H, W, 1]
+    differences: Pixels  # samples of the red one and the blue one [N, h, w, 2]
+    missing: NDArray[np.int64]  # numbers of pixels that these do not give, of all N * H * W in order
+
+
+class _Tables(NamedTuple):
+    """A space's that give luma."""
+
+    reds: NDArray[np.int16]  # [red difference, R]: the first luma that gives R or more
+    blues: NDArray[np.int16]
+    luma: NDArray[np.int64]
+    green_r: NDArray[np.int64]
+    green_b: NDArray[np.int64]
+    shift: int
+
+
+def interpolated(halves: Pixels, sampling: Sampling, height: int, width: int) -> Pixels:
+    """Planes uint8 [N, height, width, C] from their samples [N, h, w, C]: means between them, the nearest outside."""
+    out = np.empty((len(halves), height, width, halves.shape[3]), np.uint8)
+    _interpolate(halves, *sampling.first, out)
+    return out
+
+
+def find(planes: Pixels, integers: Pixels, space: Space) -> Halves | None:
+    """Whether planes uint8 [N, H, W, 3] of G, R, B, nearly all converted from `integers` of a space, have such colours.
+
+    Clipped pixels can have been several integers; they become those that fit. None for differences of full resolution.
+    """
+    pixels = planes.size // 3
+    planes = np.ascontiguousarray(planes)
+    fewest, best = pixels // NEARLY, None
+    for sampling in list(Sampling)[1:]:
+        if min(sampling.shape(*planes.shape[1:3])) < 1:
+            continue
+        halves = np.ascontiguousarray(sampling.of(integers)[..., 1:])
+        misfits = _misfits(planes, halves, *sampling.first, integers, fewest)
+        if misfits < fewest:
+            fewest, best = misfits, (sampling, halves)
+    if best is None:
+        return None
+    sampling, halves = best
+    view = planes, halves, *sampling.first, _tables(space)
+    for sweep in range(SWEEPS):
+        if not _repair(*view, REACH, sweep):
+            break
+    luma, missing = np.empty((*planes.shape[:3], 1), np.uint8), np.empty(pixels // MISFITS, np.int64)
+    count = _relight(*view, integers, luma, missing)
+    return None if count > len(missing) else Halves(sampling, luma, halves, missing[:count])
+
+
+@cache
+def _tables(space: Space) -> _Tables:
+    of = spaces.tables(space)
+    firsts = spaces.firsts(of.red, of.luma, of.shift), spaces.firsts(of.blue, of.luma, of.shift)
+    return _Tables(*firsts, of.luma, of.green_r, of.green_b, of.shift)
+
+
+@compiled
+def _at(halves: Pixels, top: int, left: int, n: int, y: int, x: int, channel: int) -> int:
+    """A plane's value at a pixel."""
+    rows, columns = halves.shape[1] - 1, halves.shape[2] - 1
+    above, below = min(max((y - top) >> 1, 0), rows), min(max((y - top + 1) >> 1, 0), rows)
+    before, after = min(max((x - left) >> 1, 0), columns), min(max((x - left + 1) >> 1, 0), columns)
+    total = np.int64(halves[n, above, before, channel]) + np.int64(halves[n, above, after, channel])
+    total += np.int64(halves[n, below, before, channel]) + np.int64(halves[n, below, after, channel])
+    return int(total + 2 >> 2)
+
+
+@compiled
+def _interpolate(halves: Pixels, top: int, left: int, out: Pixels) -> None:
+    for n in range(out.shape[0]):
+        for y in range(out.shape[1]):
+            for x in range(out.shape[2]):
+                for channel in range(out.shape[3]):
+                    out[n, y, x, channel] = _at(halves, top, left, n, y, x, channel)
+
+
+@compiled
+def _clipped(pixel: Pixels) -> bool:
+    for channel in range(3):
+        if pixel[channel] == 0 or pixel[channel] == 255:
+            return True
+    return False
+
+
+@compiled
+def _misfits(planes: Pixels, halves: Pixels, top: int, left: int, integers: Pixels, limit: int) -> int:
+    """Pixels that were not clipped, and whose differences are others; gives up at a limit."""
+    count = 0
+    for n in range(integers.shape[0]):
+        for y in range(integers.shape[1]):
+            for x in range(integers.shape[2]):
+                red, blue = _at(halves, top, left, n, y, x, 0), _at(halves, top, left, n, y, x, 1)
+                if (integers[n, y, x, 1] != red or integers[n, y, x, 2] != blue) and not _clipped(planes[n, y, x]):
+                    count += 1
+            if count >= limit:
+                return count
+    return count
+
+
+@compiled
+def _luma(tables: _Tables, pixel: Pixels, red: int, blue: int, near: int) -> int:
+    """The luma nearest to `near` that gives a pixel with these differences; -1 if none does."""
+    g, r, b = int(pixel[0]), int(pixel[1]), int(pixel[2])
+    best, green = -1, tables.green_r[red] + tables.green_b[blue]
+    start = max(int(tables.reds[red, r]), int(tables.blues[blue, b]))
+    stop = min(int(tables.reds[red, r + 1]), int(tables.blues[blue, b + 1]))
+    for luma in range(start, stop):
+        same = min(max((tables.luma[luma] + green) >> tables.shift, 0), 255) == g
+        if same and (best < 0 or abs(luma - near) < abs(best - near)):
+            best = luma
+    return best
+
+
+@compiled
+def _wrong(
+    planes: Pixels, halves: Pixels, top: int, left: int, tables: _Tables, n: int, row: int, column: int, limit: int
+) -> int:
+    """Pixels around a sample that the samples do not give; gives up at a limit."""
+    count = 0
+    middle, centre = 2 * row + top, 2 * column + left
+    for y in range(max(middle - 1, 0), min(middle + 2, planes.shape[1])):
+        for x in range(max(centre - 1, 0), min(centre + 2, planes.shape[2])):
+            red, blue = _at(halves, top, left, n, y, x, 0), _at(halves, top, left, n, y, x, 1)
+            if _luma(tables, planes[n, y, x], red, blue, 0) < 0:
+                count += 1
+                if count >= limit:
+                    return count
+    return count
+
+
+@compiled
+def _repair(planes: Pixels, halves: Pixels, top: int, left: int, tables: _Tables, reach: int, sweep: int) -> int:
+    """Other samples for those with wrong pixels around them, where no more are wrong then; how many were wrong.
+
+    Of the best ones any may be taken, by lot: a later sweep finds its way on from there.
+    """
+    total, lot = 0, sweep
+    for n in range(halves.shape[0]):
+        for row in range(halves.shape[1]):
+            for column in range(halves.shape[2]):
+                pixel = planes[n, 2 * row + top, 2 * column + left]
+                clipped = _clipped(pixel)
+                if sweep and not clipped:
+                    continue
+                fewest = _wrong(planes, halves, top, left, tables, n, row, column, 10)
+                if fewest < (1 if clipped else EDITED):
+                    continue
+                total += fewest
+                sample = halves[n, row, column]
+                red, blue = int(sample[0]), int(sample[1])
+                best_red, best_blue, ties = red, blue, 1
+                for r in range(max(red - reach, 0), min(red + reach + 1, 256)):
+                    for b in range(max(blue - reach, 0), min(blue + reach + 1, 256)):
+                        if clipped and _luma(tables, pixel, r, b, 0) < 0:
+                            continue
+                        sample[0], sample[1] = r, b
+                        wrong = _wrong(planes, halves, top, left, tables, n, row, column, fewest + 1)
+                        if wrong > fewest:
+                            continue
+                        ties = ties + 1 if wrong == fewest else 1
+                        lot = (lot * 1103515245 + 12345) & 0x7FFFFFFF
+                        if (lot >> 8) % ties == 0:
+                            fewest, best_red, best_blue = wrong, r, b
+                sample[0], sample[1] = best_red, best_blue
+    return total
+
+
+@compiled
+def _relight(
+    planes: Pixels,
+    halves: Pixels,
+    top: int,
+    left: int,
+    tables: _Tables,
+    integers: Pixels,
+    luma: Pixels,
+    missing: NDArray[np.int64],
+) -> int:
+    """Fill in luma, and the numbers of pixels that none gives; returns how many those are.
+
+    It is that of `integers` where this will do, and else the nearest to the left and upper neighbours' mean. Gives up
+    at more pixels without than `missing` has room for.
+    """
+    count = 0
+    items, height, width, _ = integers.shape
+    for n in range(items):
+        for y in range(height):
+            for x in range(width):
+                red, blue = _at(halves, top, left, n, y, x, 0), _at(halves, top, left, n, y, x, 1)
+                own = np.int64(integers[n, y, x, 0])
+                before = np.int64(luma[n, y, x - 1, 0]) if x else own
+                above = np.int64(luma[n, y - 1, x, 0]) if y else before
+                same = integers[n, y, x, 1] == red and integers[n, y, x, 2] == blue
+                near = own if same else ((before if x else above) + above) >> 1
+                found = _luma(tables, planes[n, y, x], red, blue, near)
+                luma[n, y, x, 0] = found if found >= 0 else near
+                if found < 0:
+                    if count < len(missing):
+                        missing[count] = (n * height + y) * width + x
+                    count += 1
+                    if count > len(missing):
+                        return count
+    return count
