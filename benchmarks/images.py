@@ -2,8 +2,9 @@
 
     python -m benchmarks.images --data DIR
 
-DIR holds kodak/*.png, cifar10/test.npy (uint8 [N, 32, 32, 3]) and photos/**/*.png. Every
-file that is counted is decoded again and compared. Times include the start of the process.
+DIR holds kodak/*.png, evaluate/cid22/*.png, cifar10/test.npy (uint8 [N, 32, 32, 3]) and
+photos/**/*.png. Every file that is counted is decoded again and compared. Times include the
+start of the process.
 """
 
 import io
@@ -23,6 +24,7 @@ from benchmarks.tables import Part
 
 REPEATS = 3
 CIFAR_IMAGES, CIFAR_PEER_IMAGES = 2000, 200
+JPEGS = [(quality, subsampling) for quality in (75, 90, 95) for subsampling in ("4:2:0", "4:4:4")]
 TILE, COLUMNS, ROWS = 500, 12, 8  # the large photograph: 6000 x 4000 pixels of 96 photographs
 
 
@@ -35,6 +37,28 @@ def kodak(data: Path, limit: int | None) -> Part:
 def adapted(data: Path, limit: int | None) -> Part:
     """Effort max on the Kodak images."""
     return compare(kodak_images(data, limit), (peers.bfncodec("max"), peers.CJXL_9))
+
+
+def cid22(data: Path, limit: int | None) -> Part:
+    """The default effort on CID22's photographs that are never trained on."""
+    images = sorted((data / "evaluate" / "cid22").glob("*.png"))[:limit]
+    return compare(images, (peers.bfncodec("default"), peers.CJXL_9))
+
+
+def from_jpeg(data: Path, limit: int | None) -> Part:
+    """The default effort on PNGs of decoded JPEGs, made of one image in four of Kodak's and CID22's."""
+    images = [*kodak_images(data, None)[::4], *sorted((data / "evaluate" / "cid22").glob("*.png"))[::4]][:limit]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for path in images:
+            for quality, subsampling in JPEGS:
+                coded = io.BytesIO()
+                with Image.open(path) as image:
+                    image.convert("RGB").save(coded, "JPEG", quality=quality, subsampling=subsampling)
+                paths.append(Path(folder, f"{path.stem} q{quality} {subsampling.replace(':', '')}.png"))
+                with Image.open(coded) as image:
+                    image.save(paths[-1])
+        return compare(paths, (peers.bfncodec("default"), peers.CJXL_9))
 
 
 def kodak_images(data: Path, limit: int | None) -> list[Path]:
@@ -187,7 +211,16 @@ def theoretical(data: Path, limit: int | None) -> Part:
     return {"images": len(images), "efforts": rows, "failures": failures}
 
 
-PARTS = {"kodak": kodak, "max": adapted, "cifar": cifar, "speed": speed, "large": large, "theory": theoretical}
+PARTS = {
+    "kodak": kodak,
+    "max": adapted,
+    "cid22": cid22,
+    "jpeg": from_jpeg,
+    "cifar": cifar,
+    "speed": speed,
+    "large": large,
+    "theory": theoretical,
+}
 
 
 main = command("images", __doc__, PARTS, image_tables.render)

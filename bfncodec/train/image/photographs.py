@@ -15,6 +15,7 @@ from bfncodec.models.image.cosets import LEVELS
 from bfncodec.models.image.features import DIFFERENCES
 from bfncodec.models.image.passes import GRB
 from bfncodec.train import arrays
+from bfncodec.train.image.conversions import converted
 from bfncodec.train.image.pool import Pixels, Pool
 
 HELD_OUT = 16  # every 16th photograph is kept for validation
@@ -106,7 +107,8 @@ class Photographs:
         """The `number`-th augmented photograph, and the random numbers to go on with."""
         random = np.random.default_rng([self.seed, number])
         image = self.images[random.integers(len(self.images))]
-        return turned(smooth_colour(cut(halves(image, random), REGION, random), random), random), random
+        image = turned(smooth_colour(cut(halves(image, random), REGION, random), random), random)
+        return converted(image, np.random.default_rng([self.seed, number, 1])), random
 
     def prior(self) -> NDArray[np.int64]:
         """Base coefficients fitted to all training images at once."""
