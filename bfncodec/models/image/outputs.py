@@ -47,9 +47,10 @@ class DiagonalOutput:
         frame, heads = self.frame, self.heads
         shift = np.zeros(len(self.base), np.int64)
         if channel:
-            cross_inputs = heads.cross_inputs(channel, self.rows)
+            told = np.empty((len(self.base), 2), np.uint8)
             seen = self.base, self.cross, self.steps
-            compiled_features.cross_channel(frame, channel, self.values, *seen, cross_inputs, shift)
+            compiled_features.cross_channel(frame, channel, self.values, *seen, told, shift)
+            heads.cross_inputs(channel, self.rows)[:] = told
         raw = heads.output(channel, self.rows)
         return mixtures_of(raw, frame.scale, self.base[:, channel], self.steps[:, channel], shift)
 
@@ -97,14 +98,14 @@ def mixtures_of(
 
     scale: the table of `features.Scales`; base: 1/16 level [n]; steps: scale steps [n]; shift: 1/1024 level [n].
     """
-    count = raw.shape[1] // 3
-    parts = np.empty((len(raw), 3, count), np.int64)
-    _relative(raw, scale, base, steps, shift, parts)
+    parts = np.empty((len(raw), 3, raw.shape[1] // 3), np.int64)
+    seen = (np.ascontiguousarray(part, np.int64) for part in (raw, base, steps))  # one type: compiled once
+    _relative(*seen, scale, shift, parts)
     return Mixtures(parts)
 
 
 @compiled
-def _relative(raw: Any, scale: Any, base: Any, steps: Any, shift: Any, out: Any) -> None:
+def _relative(raw: Any, base: Any, steps: Any, scale: Any, shift: Any, out: Any) -> None:
     count = out.shape[2]
     for index in range(len(out)):
         for j in range(count):
