@@ -14,10 +14,14 @@ from bfncodec.exact.compiled import compiled
 from bfncodec.models.image import spaces
 from bfncodec.models.image.passes import Pixels, Sampling, Space
 
-NEARLY = 8  # one pixel in so many may differ before samples are repaired
+NEARLY = 8  # one pixel in so many of those that were not clipped may differ before samples are repaired
+HOPELESS = 16  # or be wrong beside samples that were clipped, when these were first looked at
 MISFITS = 128  # and one in so many after that: what these cost in a list is half of what the others save, or less
 REACH = 16  # how far from what it was a sample is looked for
-SWEEPS = 10  # over all samples
+SWEEPS = 32  # over samples with wrong pixels around them
+PATIENCE = 4  # sweeps without fewer of them
+WRONG = 40  # what one of these is worth, in quarters of a level of distance from the samples around
+HEAT = 4 * WRONG  # how much worse the sample that is taken may be
 EDITED = 5  # wrong pixels around a sample that was not clipped, and yet must be wrong: told in the first sweep
 
 
@@ -55,7 +59,7 @@ def find(planes: Pixels, integers: Pixels, space: Space) -> Halves | None:
     """
     pixels = planes.size // 3
     planes = np.ascontiguousarray(planes)
-    fewest, best = pixels // NEARLY, None
+    fewest, best = np.count_nonzero(((planes > 0) & (planes < 255)).all(axis=3)) // NEARLY, None
     for sampling in list(Sampling)[1:]:
         if min(sampling.shape(*planes.shape[1:3])) < 1:
             continue
@@ -67,9 +71,12 @@ def find(planes: Pixels, integers: Pixels, space: Space) -> Halves | None:
         return None
     sampling, halves = best
     view = planes, halves, *sampling.first, _tables(space)
-    for sweep in range(SWEEPS):
-        if not _repair(*view, REACH, sweep):
-            break
+    wrong = [pixels]
+    for sweep, heat in enumerate([0, 0, *[HEAT] * SWEEPS, 0, 0]):
+        if not heat or min(wrong[-PATIENCE:]) < min(wrong[:-PATIENCE], default=pixels + 1):
+            wrong.append(_repair(*view, REACH, heat, sweep))
+        if sweep and min(wrong) > pixels // HOPELESS:
+            return None
     luma, missing = np.empty((*planes.shape[:3], 1), np.uint8), np.empty(pixels // MISFITS, np.int64)
     count = _relight(*view, integers, luma, missing)
     return None if count > len(missing) else Halves(sampling, luma, halves, missing[:count])
@@ -157,38 +164,48 @@ def _wrong(
 
 
 @compiled
-def _repair(planes: Pixels, halves: Pixels, top: int, left: int, tables: _Tables, reach: int, sweep: int) -> int:
-    """Other samples for those with wrong pixels around them, where no more are wrong then; how many were wrong.
+def _repair(
+    planes: Pixels, halves: Pixels, top: int, left: int, tables: _Tables, reach: int, heat: int, sweep: int
+) -> int:
+    """Better samples for those that were clipped; how many pixels around them were wrong.
 
-    Of the best ones any may be taken, by lot: a later sweep finds its way on from there.
+    Fewer wrong pixels are better, and nearness to the samples around. Without heat all are looked at. With it, those
+    with wrong pixels, and by lot it can be another that is taken: a later sweep finds its way on from there.
     """
     total, lot = 0, sweep
+    rows, columns = halves.shape[1] - 1, halves.shape[2] - 1
     for n in range(halves.shape[0]):
-        for row in range(halves.shape[1]):
-            for column in range(halves.shape[2]):
+        for row in range(rows + 1):
+            for column in range(columns + 1):
                 pixel = planes[n, 2 * row + top, 2 * column + left]
                 clipped = _clipped(pixel)
                 if sweep and not clipped:
                     continue
-                fewest = _wrong(planes, halves, top, left, tables, n, row, column, 10)
-                if fewest < (1 if clipped else EDITED):
+                wrong = _wrong(planes, halves, top, left, tables, n, row, column, 10)
+                if wrong < (EDITED if not clipped else 1 if heat else 0):
                     continue
-                total += fewest
+                total += wrong
                 sample = halves[n, row, column]
                 red, blue = int(sample[0]), int(sample[1])
-                best_red, best_blue, ties = red, blue, 1
+                sum_red, sum_blue = 0, 0
+                for y, x in ((row - 1, column), (row, column - 1), (row + 1, column), (row, column + 1)):
+                    near = halves[n, min(max(y, 0), rows), min(max(x, 0), columns)]
+                    sum_red, sum_blue = sum_red + int(near[0]), sum_blue + int(near[1])
+                best_red, best_blue = red, blue
+                least = wrong * WRONG + abs(4 * red - sum_red) + abs(4 * blue - sum_blue) + heat
                 for r in range(max(red - reach, 0), min(red + reach + 1, 256)):
                     for b in range(max(blue - reach, 0), min(blue + reach + 1, 256)):
-                        if clipped and _luma(tables, pixel, r, b, 0) < 0:
+                        cost = abs(4 * r - sum_red) + abs(4 * b - sum_blue)
+                        if heat:
+                            lot = (lot * 1103515245 + 12345) & 0x7FFFFFFF
+                            cost += (lot >> 8) % heat
+                        if cost >= least or clipped and _luma(tables, pixel, r, b, 0) < 0:
                             continue
                         sample[0], sample[1] = r, b
-                        wrong = _wrong(planes, halves, top, left, tables, n, row, column, fewest + 1)
-                        if wrong > fewest:
-                            continue
-                        ties = ties + 1 if wrong == fewest else 1
-                        lot = (lot * 1103515245 + 12345) & 0x7FFFFFFF
-                        if (lot >> 8) % ties == 0:
-                            fewest, best_red, best_blue = wrong, r, b
+                        most = (least - cost + WRONG - 1) // WRONG
+                        cost += WRONG * _wrong(planes, halves, top, left, tables, n, row, column, most)
+                        if cost < least:
+                            least, best_red, best_blue = cost, r, b
                 sample[0], sample[1] = best_red, best_blue
     return total
 
