@@ -172,7 +172,7 @@ class Image(Form):
             from bfncodec.models.image import sampling
 
             differences, luma = planes.pop(), planes.pop()
-            # Every second pixel of a thumbnail is next to a sample.
+            # Every second pixel of a thumbnail is next to a sample, or in one.
             which = Sampling.EVEN_EVEN if small else self.sampling
             whole = sampling.interpolated(differences, which, *luma.shape[1:3])
             planes.append(np.concatenate([luma, whole], axis=3))

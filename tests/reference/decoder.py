@@ -155,7 +155,7 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     if block.space:
         block.sampling, block.exceptions = fields.byte(), fields.varint()
         block.listed = payload.take(fields.varint())
-        require(block.sampling < (1 if block.schedule else 5))
+        require(block.sampling < (1 if block.schedule else 6))
         require(block.exceptions <= items * block.width * block.height // 32)
     sets = [1, 2] if block.sampling else [3]
     for channels in ([1], [1, 1], sets, [1, *sets])[block.layout]:
@@ -260,20 +260,37 @@ def convert(block: Block, colours: Array) -> None:
 
 
 def first_sample(block: Block) -> tuple[int, int]:
-    return divmod(block.sampling - 1, 2) if block.sampling else (0, 0)
+    return divmod(block.sampling - 1, 2) if 0 < block.sampling < 5 else (0, 0)
+
+
+def sample_luma(block: Block, luma: Array) -> Array:
+    """y of samples [items, rows, columns], from that of pixels."""
+    if block.sampling == 5:
+        far = [np.append(np.arange(1, size), size - 1) for size in luma.shape[1:]]
+        below = luma[:, far[0]]
+        return (luma + luma[:, :, far[1]] + below + below[:, :, far[1]] + 2 >> 2)[:, ::2, ::2]
+    top, left = first_sample(block)
+    return luma[:, top::2, left::2]
 
 
 def interpolated(block: Block, samples: Array) -> Array:
     """Both differences of all pixels [items, height, width, 2] from those of the samples."""
     top, left = first_sample(block)
     rows, columns = samples.shape[1:3]
+
+    def sample(row: int, column: int) -> int:
+        return int(samples[item, clip(row, 0, rows - 1), clip(column, 0, columns - 1), channel])
+
     out = np.zeros((block.items, block.height, block.width, 2), np.int64)
     for item, i, j, channel in np.ndindex(*out.shape):
-        total = 2
-        for a in ((i - top) >> 1, (i - top + 1) >> 1):
-            for c in ((j - left) >> 1, (j - left + 1) >> 1):
-                total += int(samples[item, clip(a, 0, rows - 1), clip(c, 0, columns - 1), channel])
-        out[item, i, j, channel] = total >> 2
+        if block.sampling == 5:
+            a, c = i >> 1, j >> 1
+            b, d = a + (1 if i % 2 else -1), c + (1 if j % 2 else -1)
+            total = 9 * sample(a, c) + 3 * sample(a, d) + 3 * sample(b, c) + sample(b, d)
+            out[item, i, j, channel] = (total + 8 - j % 2) >> 4
+        else:
+            a, b, c, d = (i - top) >> 1, (i - top + 1) >> 1, (j - left) >> 1, (j - left + 1) >> 1
+            out[item, i, j, channel] = (sample(a, c) + sample(a, d) + sample(b, c) + sample(b, d) + 2) >> 2
     return out
 
 
@@ -1048,8 +1065,7 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
     for given in block.passes:
         shape, luma = (block.items, block.height, block.width), None
         if given.channels == 2:
-            top, left = first_sample(block)
-            luma = planes[-1][:, top::2, left::2, 0]
+            luma = sample_luma(block, planes[-1][..., 0].astype(np.int64))
             shape = luma.shape
         if given.constant:
             constant = np.frombuffer(given.constant, np.uint8)

@@ -66,11 +66,12 @@ class Sampling(IntEnum):
     EVEN_ODD = 2
     ODD_EVEN = 3
     ODD_ODD = 4
+    TRIANGLES = 5
 
     @property
     def first(self) -> tuple[int, int]:
-        """Row and column of the first sample, where there is one in each second row and column."""
-        return (self - 1) >> 1, (self - 1) & 1
+        """Row and column of the first sample, where not all are: then there is one in each second row and column."""
+        return (0, 0) if self is Sampling.TRIANGLES else ((self - 1) >> 1, (self - 1) & 1)
 
     def shape(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of samples, in the same case."""
@@ -78,9 +79,14 @@ class Sampling(IntEnum):
         return (height + 1 - top) // 2, (width + 1 - left) // 2
 
     def of(self, planes: Pixels) -> Pixels:
-        """Samples [N, h, w, C] of planes [N, H, W, C]."""
+        """Samples [N, h, w, C] of planes [N, H, W, C]: pixels, or means of four where a sample lies between them."""
         top, left = self.first
-        return planes[:, top::2, left::2]
+        if self is not Sampling.TRIANGLES:
+            return planes[:, top::2, left::2]
+        count, height, width, channels = planes.shape
+        even = np.pad(planes.astype(np.int64), ((0, 0), (0, height & 1), (0, width & 1), (0, 0)), "edge")
+        squares = even.reshape(count, (height + 1) // 2, 2, (width + 1) // 2, 2, channels)
+        return (squares.sum(axis=(2, 4)) + 2 >> 2).astype(np.uint8)
 
 
 @dataclass

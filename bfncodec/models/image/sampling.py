@@ -1,7 +1,8 @@
 """Colour differences of half the resolution: found and undone, exactly.
 
 PhotoCD keeps every second row and column of the two colour planes, and whoever opens a picture puts means between
-them. Then a quarter of the integers that `spaces.find` gives tell all of them.
+them. JPEG keeps means of squares of four pixels, and most decoders put triangles of weights over these. Then a quarter
+of the integers that `spaces.find` gives tell all of them.
 """
 
 from functools import cache
@@ -11,13 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.exact.compiled import compiled
-from bfncodec.models.image import spaces
+from bfncodec.models.image import spaces, triangles
 from bfncodec.models.image.passes import Pixels, Sampling, Space
 
-NEARLY = 8  # one pixel in so many may differ before samples are repaired
+TRIANGLES = int(Sampling.TRIANGLES)
+MEANS = [Sampling.EVEN_EVEN, Sampling.EVEN_ODD, Sampling.ODD_EVEN, Sampling.ODD_ODD]
+NEARLY = 8  # one pixel in so many of those that were not clipped may differ before samples are repaired
+HOPELESS = 16  # or be wrong beside samples that were clipped, when these were first looked at
 MISFITS = 128  # and one in so many after that: what these cost in a list is half of what the others save, or less
 REACH = 16  # how far from what it was a sample is looked for
-SWEEPS = 10  # over all samples
+NEAR = 3  # the same, under triangles
+SWEEPS = 32  # over samples with wrong pixels around them
+PATIENCE = 4  # sweeps without fewer of them
+WRONG = 40  # what one of these is worth, in quarters of a level of distance from the samples around
+HEAT = 4 * WRONG  # how much worse the sample that is taken may be
 EDITED = 5  # wrong pixels around a sample that was not clipped, and yet must be wrong: told in the first sweep
 
 
@@ -42,9 +50,9 @@ class _Tables(NamedTuple):
 
 
 def interpolated(halves: Pixels, sampling: Sampling, height: int, width: int) -> Pixels:
-    """Planes uint8 [N, height, width, C] from their samples [N, h, w, C]: means between them, the nearest outside."""
+    """Planes uint8 [N, height, width, C] from their samples [N, h, w, C]."""
     out = np.empty((len(halves), height, width, halves.shape[3]), np.uint8)
-    _interpolate(halves, *sampling.first, out)
+    _interpolate(halves, int(sampling), out)
     return out
 
 
@@ -53,26 +61,38 @@ def find(planes: Pixels, integers: Pixels, space: Space) -> Halves | None:
 
     Clipped pixels can have been several integers; they become those that fit. None for differences of full resolution.
     """
-    pixels = planes.size // 3
-    planes = np.ascontiguousarray(planes)
-    fewest, best = pixels // NEARLY, None
-    for sampling in list(Sampling)[1:]:
+    planes, pixels = np.ascontiguousarray(planes), planes.size // 3
+    unclipped = np.all((planes > 0) & (planes < 255), axis=3)
+    found = _of_means(planes, integers, int(np.count_nonzero(unclipped)) // NEARLY)
+    if found is None:
+        differences = triangles.undone(integers[..., 1:], unclipped)
+        found = (Sampling.TRIANGLES, differences) if differences is not None else None
+    if found is None:
+        return None
+    sampling, halves = found
+    wrong = [pixels]
+    for sweep, heat in enumerate([0, 0, *[HEAT] * SWEEPS, 0, 0]):
+        if not heat or min(wrong[-PATIENCE:]) < min(wrong[:-PATIENCE], default=pixels + 1):
+            wrong.append(_repair(planes, halves, int(sampling), _tables(space), heat, sweep))
+        if sweep and min(wrong) > pixels // HOPELESS:
+            return None
+    luma, missing = np.empty((*planes.shape[:3], 1), np.uint8), np.empty(pixels // MISFITS, np.int64)
+    whole = interpolated(halves, sampling, *planes.shape[1:3])
+    count = _relight(planes, whole, _tables(space), integers, luma, missing)
+    return None if count > len(missing) else Halves(sampling, luma, halves, missing[:count])
+
+
+def _of_means(planes: Pixels, integers: Pixels, limit: int) -> tuple[Sampling, Pixels] | None:
+    """The sampling whose means are nearest to the differences, and samples; None if a limit of pixels have others."""
+    fewest, best = limit, None
+    for sampling in MEANS:
         if min(sampling.shape(*planes.shape[1:3])) < 1:
             continue
         halves = np.ascontiguousarray(sampling.of(integers)[..., 1:])
-        misfits = _misfits(planes, halves, *sampling.first, integers, fewest)
+        misfits = _misfits(planes, halves, int(sampling), integers, fewest)
         if misfits < fewest:
             fewest, best = misfits, (sampling, halves)
-    if best is None:
-        return None
-    sampling, halves = best
-    view = planes, halves, *sampling.first, _tables(space)
-    for sweep in range(SWEEPS):
-        if not _repair(*view, REACH, sweep):
-            break
-    luma, missing = np.empty((*planes.shape[:3], 1), np.uint8), np.empty(pixels // MISFITS, np.int64)
-    count = _relight(*view, integers, luma, missing)
-    return None if count > len(missing) else Halves(sampling, luma, halves, missing[:count])
+    return best
 
 
 @cache
@@ -83,8 +103,17 @@ def _tables(space: Space) -> _Tables:
 
 
 @compiled
-def _at(halves: Pixels, top: int, left: int, n: int, y: int, x: int, channel: int) -> int:
-    """A plane's value at a pixel."""
+def _first(sampling: int) -> tuple[int, int]:
+    """As `Sampling.first`."""
+    return (0, 0) if sampling == TRIANGLES else ((sampling - 1) >> 1, (sampling - 1) & 1)
+
+
+@compiled
+def _at(halves: Pixels, sampling: int, n: int, y: int, x: int, channel: int) -> int:
+    """A plane's value at a pixel: by a triangle, or the mean of samples around; the nearest stands for one outside."""
+    if sampling == TRIANGLES:
+        return triangles.sixteenths(halves, n, y, x, channel) >> 4
+    top, left = _first(sampling)
     rows, columns = halves.shape[1] - 1, halves.shape[2] - 1
     above, below = min(max((y - top) >> 1, 0), rows), min(max((y - top + 1) >> 1, 0), rows)
     before, after = min(max((x - left) >> 1, 0), columns), min(max((x - left + 1) >> 1, 0), columns)
@@ -94,12 +123,12 @@ def _at(halves: Pixels, top: int, left: int, n: int, y: int, x: int, channel: in
 
 
 @compiled
-def _interpolate(halves: Pixels, top: int, left: int, out: Pixels) -> None:
+def _interpolate(halves: Pixels, sampling: int, out: Pixels) -> None:
     for n in range(out.shape[0]):
         for y in range(out.shape[1]):
             for x in range(out.shape[2]):
                 for channel in range(out.shape[3]):
-                    out[n, y, x, channel] = _at(halves, top, left, n, y, x, channel)
+                    out[n, y, x, channel] = _at(halves, sampling, n, y, x, channel)
 
 
 @compiled
@@ -111,13 +140,13 @@ def _clipped(pixel: Pixels) -> bool:
 
 
 @compiled
-def _misfits(planes: Pixels, halves: Pixels, top: int, left: int, integers: Pixels, limit: int) -> int:
+def _misfits(planes: Pixels, halves: Pixels, sampling: int, integers: Pixels, limit: int) -> int:
     """Pixels that were not clipped, and whose differences are others; gives up at a limit."""
     count = 0
     for n in range(integers.shape[0]):
         for y in range(integers.shape[1]):
             for x in range(integers.shape[2]):
-                red, blue = _at(halves, top, left, n, y, x, 0), _at(halves, top, left, n, y, x, 1)
+                red, blue = _at(halves, sampling, n, y, x, 0), _at(halves, sampling, n, y, x, 1)
                 if (integers[n, y, x, 1] != red or integers[n, y, x, 2] != blue) and not _clipped(planes[n, y, x]):
                     count += 1
             if count >= limit:
@@ -141,14 +170,16 @@ def _luma(tables: _Tables, pixel: Pixels, red: int, blue: int, near: int) -> int
 
 @compiled
 def _wrong(
-    planes: Pixels, halves: Pixels, top: int, left: int, tables: _Tables, n: int, row: int, column: int, limit: int
+    planes: Pixels, halves: Pixels, sampling: int, tables: _Tables, n: int, row: int, column: int, limit: int
 ) -> int:
     """Pixels around a sample that the samples do not give; gives up at a limit."""
     count = 0
+    top, left = _first(sampling)
+    reach = 3 if sampling == TRIANGLES else 2
     middle, centre = 2 * row + top, 2 * column + left
-    for y in range(max(middle - 1, 0), min(middle + 2, planes.shape[1])):
-        for x in range(max(centre - 1, 0), min(centre + 2, planes.shape[2])):
-            red, blue = _at(halves, top, left, n, y, x, 0), _at(halves, top, left, n, y, x, 1)
+    for y in range(max(middle - 1, 0), min(middle + reach, planes.shape[1])):
+        for x in range(max(centre - 1, 0), min(centre + reach, planes.shape[2])):
+            red, blue = _at(halves, sampling, n, y, x, 0), _at(halves, sampling, n, y, x, 1)
             if _luma(tables, planes[n, y, x], red, blue, 0) < 0:
                 count += 1
                 if count >= limit:
@@ -157,52 +188,56 @@ def _wrong(
 
 
 @compiled
-def _repair(planes: Pixels, halves: Pixels, top: int, left: int, tables: _Tables, reach: int, sweep: int) -> int:
-    """Other samples for those with wrong pixels around them, where no more are wrong then; how many were wrong.
+def _repair(planes: Pixels, halves: Pixels, sampling: int, tables: _Tables, heat: int, sweep: int) -> int:
+    """Better samples for those that were clipped; how many pixels around them were wrong.
 
-    Of the best ones any may be taken, by lot: a later sweep finds its way on from there.
+    Fewer wrong pixels are better, and nearness to the samples around. Without heat all are looked at. With it, those
+    with wrong pixels, and by lot it can be another that is taken: a later sweep finds its way on from there.
     """
     total, lot = 0, sweep
+    top, left = _first(sampling)
+    between = sampling == TRIANGLES  # then no sample is a pixel, and all are nearly right
+    reach = NEAR if between else REACH
+    rows, columns = halves.shape[1] - 1, halves.shape[2] - 1
     for n in range(halves.shape[0]):
-        for row in range(halves.shape[1]):
-            for column in range(halves.shape[2]):
+        for row in range(rows + 1):
+            for column in range(columns + 1):
                 pixel = planes[n, 2 * row + top, 2 * column + left]
-                clipped = _clipped(pixel)
-                if sweep and not clipped:
+                clipped = _clipped(pixel) and not between
+                if sweep and not clipped and not between:
                     continue
-                fewest = _wrong(planes, halves, top, left, tables, n, row, column, 10)
-                if fewest < (1 if clipped else EDITED):
+                wrong = _wrong(planes, halves, sampling, tables, n, row, column, 17)
+                if wrong < (1 if between or clipped and heat else 0 if clipped else EDITED):
                     continue
-                total += fewest
+                total += wrong
                 sample = halves[n, row, column]
                 red, blue = int(sample[0]), int(sample[1])
-                best_red, best_blue, ties = red, blue, 1
+                sum_red, sum_blue = 0, 0
+                for y, x in ((row - 1, column), (row, column - 1), (row + 1, column), (row, column + 1)):
+                    near = halves[n, min(max(y, 0), rows), min(max(x, 0), columns)]
+                    sum_red, sum_blue = sum_red + int(near[0]), sum_blue + int(near[1])
+                best_red, best_blue = red, blue
+                least = wrong * WRONG + abs(4 * red - sum_red) + abs(4 * blue - sum_blue) + heat
                 for r in range(max(red - reach, 0), min(red + reach + 1, 256)):
                     for b in range(max(blue - reach, 0), min(blue + reach + 1, 256)):
-                        if clipped and _luma(tables, pixel, r, b, 0) < 0:
+                        cost = abs(4 * r - sum_red) + abs(4 * b - sum_blue)
+                        if heat:
+                            lot = (lot * 1103515245 + 12345) & 0x7FFFFFFF
+                            cost += (lot >> 8) % heat
+                        if cost >= least or clipped and _luma(tables, pixel, r, b, 0) < 0:
                             continue
                         sample[0], sample[1] = r, b
-                        wrong = _wrong(planes, halves, top, left, tables, n, row, column, fewest + 1)
-                        if wrong > fewest:
-                            continue
-                        ties = ties + 1 if wrong == fewest else 1
-                        lot = (lot * 1103515245 + 12345) & 0x7FFFFFFF
-                        if (lot >> 8) % ties == 0:
-                            fewest, best_red, best_blue = wrong, r, b
+                        most = (least - cost + WRONG - 1) // WRONG
+                        cost += WRONG * _wrong(planes, halves, sampling, tables, n, row, column, most)
+                        if cost < least:
+                            least, best_red, best_blue = cost, r, b
                 sample[0], sample[1] = best_red, best_blue
     return total
 
 
 @compiled
 def _relight(
-    planes: Pixels,
-    halves: Pixels,
-    top: int,
-    left: int,
-    tables: _Tables,
-    integers: Pixels,
-    luma: Pixels,
-    missing: NDArray[np.int64],
+    planes: Pixels, whole: Pixels, tables: _Tables, integers: Pixels, luma: Pixels, missing: NDArray[np.int64]
 ) -> int:
     """Fill in luma, and the numbers of pixels that none gives; returns how many those are.
 
@@ -214,7 +249,7 @@ def _relight(
     for n in range(items):
         for y in range(height):
             for x in range(width):
-                red, blue = _at(halves, top, left, n, y, x, 0), _at(halves, top, left, n, y, x, 1)
+                red, blue = whole[n, y, x, 0], whole[n, y, x, 1]
                 own = np.int64(integers[n, y, x, 0])
                 before = np.int64(luma[n, y, x - 1, 0]) if x else own
                 above = np.int64(luma[n, y - 1, x, 0]) if y else before
