@@ -156,18 +156,22 @@ class TextTraining(Training[TextPlan]):
     @torch.no_grad()
     def start_from(self, tensors: Tensors) -> None:
         """Take the weights of an exported model: fine-tuning. BfnError if its sizes are others than the plan's."""
-        layers, plan = network.load(kernels.kernel("bytes"), tensors), self.plan
-        sizes = layers.table.shape[1], len(layers.biases[0]), len(layers.biases[1])
+        kernel, plan, table = kernels.kernel("bytes"), self.plan, tensors["text.table"]
+        network.load(kernel, tensors)  # refuses what does not fit together
+        numbers = [
+            layer.integers for layer in network.three(kernel, tensors, "text", contexts.CONTEXTS * table.shape[1])
+        ]
+        sizes = table.shape[1], len(numbers[0].bias), len(numbers[1].bias)
         if sizes != (plan.dimensions, plan.width, plan.hidden):
             raise BfnError("the model to start from has other widths than the one to train")
-        self.table.copy_(torch.from_numpy(layers.table.astype(np.float32)) / _UNITS[0])
+        self.table.copy_(torch.from_numpy(table.astype(np.float32)) / _UNITS[0])
         self.squares.fill_(_WORN)
         for number, layer in enumerate((self.layers.first, self.layers.second, self.layers.last)):
-            power = 2.0 ** layers.shifts[number]
-            rounding = (1 << layers.shifts[number].astype(np.int64)) >> 1
-            weight = layers.weights[number].T / power[:, None] * (_UNITS[number] / _UNITS[number + 1])
-            layer.weight.copy_(torch.from_numpy(weight))
-            layer.bias.copy_(torch.from_numpy((layers.biases[number] - rounding) / power / _UNITS[number + 1]))
+            weight, bias, shift = numbers[number]
+            power, rounding = 2.0**shift, (1 << shift) >> 1
+            scale = _UNITS[number] / _UNITS[number + 1]
+            layer.weight.copy_(torch.from_numpy(weight / power[:, None] * scale))
+            layer.bias.copy_(torch.from_numpy((bias - rounding) / power / _UNITS[number + 1]))
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The integer network, as `models.text.network` reads it."""
