@@ -258,9 +258,8 @@ def _relight(
                 found = _luma(tables, planes[n, y, x], red, blue, near)
                 luma[n, y, x, 0] = found if found >= 0 else near
                 if found < 0:
-                    if count < len(missing):
-                        missing[count] = (n * height + y) * width + x
+                    if count == len(missing):
+                        return count + 1
+                    missing[count] = (n * height + y) * width + x
                     count += 1
-                    if count > len(missing):
-                        return count
     return count

@@ -215,9 +215,8 @@ def _nearest(
                                 best, best_y, best_r, best_b = cost, at, i, j
                 integers[n, y, x, 0], integers[n, y, x, 1], integers[n, y, x, 2] = best_y, best_r, best_b
                 if best == 1 << 10:
-                    if count < len(missing):
-                        missing[count] = (n * height + y) * width + x
+                    if count == len(missing):
+                        return count + 1
+                    missing[count] = (n * height + y) * width + x
                     count += 1
-                    if count > len(missing):
-                        return count
     return count
