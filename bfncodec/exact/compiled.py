@@ -1,149 +1,162 @@
-"""Compiling inner loops: numba, with a cache that follows all the code that decides bits.
+"""Compiling inner loops: numba makes machine code of a function once, and later processes load it without numba.
 
-numba's own cache knows a function by its file alone, though compiled code holds what it
-calls in other files too. Here every state of the package has a folder of its own, and
-whatever is wrong with what lies there, the function is compiled again.
-NUMBA_DISABLE_JIT=1 runs everything as plain Python: the same integers, slowly.
+A function is compiled when it is first called with arguments of some types, for all that it calls at once. The
+machine code is kept (`code_cache`) and loaded by LLVM alone, in milliseconds: numba itself takes longer to start than
+most images take to code. So that machine code stands alone, compiled functions allocate nothing and keep nothing: arrays
+come from their callers, and `room` gives small ones.
+
+Arguments: arrays (numbers of any type; rows contiguous or not), whole numbers (int64), float64, and tuples of these,
+named or not. Results: None or one number. NUMBA_DISABLE_JIT=1 runs everything as plain Python: the same integers, slowly.
 """
 
-import hashlib
+import ctypes
 import os
-import pickle
-import shutil
-import sys
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from functools import cache
-from pathlib import Path
+from functools import partial, update_wrapper
 from threading import Lock
+from types import FunctionType
 from typing import Any
 
-import llvmlite
-import numba
-from numba.core.caching import FunctionCache, IndexDataCacheFile
-from numba.core.event import Event, Listener, register
+import numpy as np
+from numpy.typing import NDArray
 
-from bfncodec.exact import notice
+from bfncodec.exact import code_cache, notice
+from bfncodec.exact.code_cache import Code
 
+DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 _LOCK = Lock()
-_PACKAGE = Path(__file__).parents[1]
-_PREFIX = "compiled-"
-_OLD = 30 * 24 * 3600  # seconds without use after which another state's folder is removed
+_NO_RESULT = -2  # numba's status of a function that returns None
+_RESULTS: dict[str, Any] = {"i": ctypes.c_int64, "b": ctypes.c_bool, "f": ctypes.c_double}
+_engines: list[Any] = []  # of LLVM: code lives as long as they do
 
 
-class _Entries(IndexDataCacheFile):  # type: ignore[misc]
-    """Entries that tell what they are of and whether they are whole.
+class Inline:
+    """What only numba can say: `make` gives its name there, `plain` does the same in Python."""
 
-    numba trusts its index, which full disks, and processes that write at once, leave pointing to another entry.
-    """
+    def __init__(self, make: Callable[[], Any], plain: Callable[..., Any] | None = None) -> None:
+        self._make, self._plain, self._made = make, plain, None
 
-    def save(self, key: Any, data: Any) -> None:
-        entry = self._dump((key, data))
-        super().save(key, (hashlib.sha256(entry).digest(), entry))
+    def __call__(self, *arguments: Any) -> Any:
+        assert self._plain is not None
+        return self._plain(*arguments)
 
-    def load(self, key: Any) -> Any:
-        digest, entry = super().load(key) or (b"", b"")
-        if hashlib.sha256(entry).digest() != digest:
-            return None
-        known, data = pickle.loads(entry)
-        return data if known == key else None
-
-
-class _Cache(FunctionCache):  # type: ignore[misc]
-    """A cache whose faults cost time only."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function)
-        stamp = self._impl.locator.get_source_stamp()
-        self._cache_file = _Entries(self.cache_path, self._impl.filename_base, stamp)
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        with suppress(Exception):
-            return super().load_overload(sig, target_context)
-        return None
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        with suppress(Exception):
-            try:
-                super().save_overload(sig, data)
-            except Exception:  # the index may be damaged
-                self.flush()
-                super().save_overload(sig, data)
+    def inner(self) -> Any:
+        """What numba calls."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
 
 
-class _Watch(Listener):  # type: ignore[misc]
-    """Gives notice of compiling, from the first function to the end of all that it calls."""
+class Compiled:
+    """A function that is compiled for the types of arguments that it meets. Other threads run beside it."""
 
-    depth = 0  # numba compiles in one thread at a time
+    def __init__(self, function: FunctionType) -> None:
+        update_wrapper(self, function)
+        self._function, self._inner = function, None
+        self._ready: dict[str, Callable[[list[Any]], Any]] = {}
 
-    def on_start(self, event: Event) -> None:
-        self.depth += 1
-        if self.depth == 1:
+    def __call__(self, *arguments: Any) -> Any:
+        kinds: list[str] = []
+        flat: list[Any] = []
+        _flatten(arguments, kinds, flat)
+        kind = " ".join(kinds)
+        ready = self._ready.get(kind)
+        if ready is None:
+            with _LOCK:
+                ready = self._ready.get(kind) or self._prepare(kind, arguments, flat)
+        return ready(flat)
+
+    def inner(self) -> Any:
+        """What numba calls: the function, with all that it calls compiled too."""
+        if self._inner is None:
+            from bfncodec.exact import compiler
+
+            self._inner = compiler.inner(self._function)
+        return self._inner
+
+    def _prepare(self, kind: str, arguments: tuple[Any, ...], flat: list[Any]) -> Callable[[list[Any]], Any]:
+        name = f"{self._function.__module__}.{self._function.__qualname__}"
+        code = code_cache.read(name, kind)
+        if code is None:
             notice.tell(True)
+            try:
+                from bfncodec.exact import compiler
 
-    def on_end(self, event: Event) -> None:
-        self.depth -= 1
-        if not self.depth:
-            notice.tell(False)
-
-
-register("numba:compile", _Watch())
-
-
-def _state() -> str:
-    """A name for all sources of the package and the versions of what compiles them."""
-    known = hashlib.sha256(repr((numba.__version__, llvmlite.__version__, sys.version)).encode())
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        known.update(os.fsencode(path.relative_to(_PACKAGE)) + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return known.hexdigest()[:16]
-
-
-@cache
-def _folder() -> str | None:
-    """Where compiled code is kept; None if nothing can be written there."""
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    try:
-        home = Path(chosen or os.environ.get("XDG_CACHE_HOME") or Path.home().joinpath(".cache"))
-        folder = home.joinpath("" if chosen else "bfncodec", _PREFIX + _state())
-        if not folder.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            _tidy(folder.parent)
-        os.utime(folder)  # used today
-    except (OSError, RuntimeError):
-        return None
-    return str(folder) if os.access(folder, os.W_OK) else None
-
-
-def _tidy(home: Path) -> None:
-    """Remove the folders of other states that nobody has used for long."""
-    for folder in home.glob(_PREFIX + "[0-9a-f]" * 16):
-        with suppress(OSError):
-            if time.time() - folder.stat().st_mtime > _OLD:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _cache(function: Callable[..., Any], folder: str) -> _Cache | None:
-    """The function's part of the folder; None if numba cannot use it."""
-    with _LOCK:  # several threads may be importing
-        before = numba.config.CACHE_DIR
-        # Looked at when the cache is made, not later.
-        numba.config.CACHE_DIR = folder
-        try:
-            function_cache = _Cache(function)
-        except Exception:
-            return None
-        finally:
-            numba.config.CACHE_DIR = before
-    # Where it cannot write, numba takes other folders, which do not know the package's state.
-    return function_cache if Path(function_cache.cache_path).is_relative_to(folder) else None
+                code = compiler.code(self.inner(), arguments)
+            finally:
+                notice.tell(False)
+            code_cache.write(name, kind, code)
+        function = _loaded(code)
+        function.argtypes = [ctypes.c_double if isinstance(one, float) else ctypes.c_ssize_t for one in (0, 0, *flat)]
+        self._ready[kind] = partial(_call, function, code.result, name)
+        return self._ready[kind]
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, compiled when it is first called. Other threads run beside it."""
-    dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)  # nothing here divides by zero
-    folder = _folder()
-    kept = _cache(function, folder) if folder is not None and dispatcher is not function else None
-    if kept is not None:
-        dispatcher._cache = kept
-    return dispatcher
+    """The function, compiled where it is called."""
+    assert isinstance(function, FunctionType)
+    return function if DISABLED else Compiled(function)
+
+
+def _flatten(values: Any, kinds: list[str], flat: list[Any]) -> None:
+    """Types of arguments, in words, and the numbers that machine code takes for them: numba's calling convention."""
+    for value in values:
+        if isinstance(value, np.ndarray):
+            kinds.append(f"{value.dtype.str}{value.ndim}{'C' if value.flags.c_contiguous else 'A'}")
+            flat += (0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides)
+        elif isinstance(value, tuple):
+            kinds.append(f"{type(value).__name__}(")
+            _flatten(value, kinds, flat)
+            kinds.append(")")
+        elif isinstance(value, float):
+            kinds.append("f")
+            flat.append(value)
+        else:
+            kinds.append("i")
+            flat.append(int(value))
+
+
+def _call(function: Any, result: str, name: str, flat: list[Any]) -> Any:
+    value, error = _RESULTS.get(result, ctypes.c_int64)(), ctypes.c_void_p()
+    status = function(ctypes.addressof(value), ctypes.addressof(error), *flat)
+    if status not in (0, _NO_RESULT):
+        raise RuntimeError(f"{name} failed in compiled code")
+    return value.value if result in _RESULTS else None
+
+
+def _loaded(code: Code) -> Any:
+    """Machine code as a function of addresses and numbers."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code.machine))
+    engine.finalize_object()
+    _engines.append(engine)
+    return ctypes.CFUNCTYPE(ctypes.c_int)(engine.get_function_address(code.symbol))
+
+
+def _made(name: str) -> Callable[[], Any]:
+    def make() -> Any:
+        from bfncodec.exact import compiler
+
+        return getattr(compiler, name)()
+
+    return make
+
+
+def _empty(size: int, dtype: Any) -> NDArray[Any]:
+    return np.empty(size, dtype)
+
+
+def _shaped(array: NDArray[Any], start: int, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    flat = array.reshape(-1).view(dtype)
+    return flat[start : start + int(np.prod(shape))].reshape(shape)
+
+
+# room(size, dtype): a small array of a constant size, filled with anything.
+room = Inline(_made("room"), _empty)
+# shaped(array, start, dtype, shape): part of a contiguous array's memory as another array; nobody looks at its end.
+shaped = Inline(_made("shaped"), _shaped)

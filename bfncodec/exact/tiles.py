@@ -1,0 +1,134 @@
+"""Tiles of products of bytes, written with LLVM's instructions: what `products` compiles into its loops."""
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from bfncodec.exact.products import BLOCK, GROUP, LANES
+
+_BYTE, _SHORT, _INT = ir.IntType(8), ir.IntType(16), ir.IntType(32)
+_SUMS = ir.VectorType(_INT, LANES)
+
+
+
+class _Plain:
+    """How sums of a vector's outputs are begun, added to and ended, as LLVM's operators."""
+
+    sums: tuple[ir.Type, ...] = (_SUMS,)
+
+    def spread(self, builder: Any, four: Any) -> Any:
+        """Four values, int32, as every output's partner."""
+        return builder.zext(builder.bitcast(four, ir.VectorType(_BYTE, GROUP)), ir.VectorType(_INT, GROUP))
+
+    def add(self, builder: Any, sums: list[Any], spread: Any, weights: Any) -> list[Any]:
+        """Sums with the products of four values and int8 weights [LANES, GROUP]."""
+        (total,) = sums
+        for place in range(GROUP):
+            own = _shuffled(builder, weights, range(place, LANES * GROUP, GROUP))
+            value = _shuffled(builder, spread, [place] * LANES)
+            total = builder.add(total, builder.mul(value, builder.sext(own, _SUMS)))
+        return [total]
+
+    def end(self, builder: Any, sums: list[Any]) -> Any:
+        """Sums of the outputs, int32 [LANES]."""
+        return sums[0]
+
+
+class _Avx2(_Plain):
+    """Sums of pairs, int32 [8] for four outputs."""
+
+    sums = (ir.VectorType(_INT, 8),) * GROUP
+
+    def spread(self, builder: Any, four: Any) -> Any:
+        values = builder.zext(builder.bitcast(four, ir.VectorType(_BYTE, GROUP)), ir.VectorType(_SHORT, GROUP))
+        return _shuffled(builder, values, list(range(GROUP)) * 4)
+
+    def add(self, builder: Any, sums: list[Any], spread: Any, weights: Any) -> list[Any]:
+        added = []
+        for place, total in enumerate(sums):
+            own = _shuffled(builder, weights, range(16 * place, 16 * place + 16))
+            own = builder.sext(own, ir.VectorType(_SHORT, 16))
+            added.append(builder.add(total, _call(builder, "llvm.x86.avx2.pmadd.wd", total.type, spread, own)))
+        return added
+
+    def end(self, builder: Any, sums: list[Any]) -> Any:
+        halves = [builder.add(*(_shuffled(builder, one, range(first, 8, 2)) for first in range(2))) for one in sums]
+        low, high = (_joined(builder, *halves[first : first + 2]) for first in (0, 2))
+        return _joined(builder, low, high)
+
+
+class _Vnni(_Plain):
+    def spread(self, builder: Any, four: Any) -> Any:
+        one = builder.insert_element(ir.Constant(_SUMS, ir.Undefined), four, _INT(0))
+        return _shuffled(builder, one, [0] * LANES)
+
+    def add(self, builder: Any, sums: list[Any], spread: Any, weights: Any) -> list[Any]:
+        weights = builder.bitcast(weights, _SUMS)
+        return [_call(builder, "llvm.x86.avx512.vpdpbusd.512", _SUMS, sums[0], spread, weights)]
+
+
+_KINDS: dict[str, type[_Plain]] = {"plain": _Plain, "avx2": _Avx2, "vnni": _Vnni}
+
+
+def _shuffled(builder: Any, vector: Any, places: Any) -> Any:
+    mask = ir.Constant(ir.VectorType(_INT, len(places)), list(places))
+    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+
+
+def _joined(builder: Any, low: Any, high: Any) -> Any:
+    count = 2 * low.type.count
+    return builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(_INT, count), list(range(count))))
+
+
+def _call(builder: Any, name: str, result: Any, *values: Any) -> Any:
+    kind = ir.FunctionType(result, [value.type for value in values])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
+
+
+def tile(instructions: str, rows: int, vectors: int) -> Callable[..., Any]:
+    """numba's name for code that writes sums of so many rows and vectors of outputs from given addresses."""
+    kind = _KINDS[instructions]()
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def tile(typing: Any, values: Any, stride: Any, weights: Any, groups: Any, sums: Any, width: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            values, stride, weights, groups, sums, width = arguments
+            values, weights, sums = (builder.inttoptr(one, _BYTE.as_pointer()) for one in (values, weights, sums))
+            totals = [
+                [
+                    [cgutils.alloca_once_value(builder, ir.Constant(one, None)) for one in kind.sums]
+                    for _ in range(vectors)
+                ]
+                for _ in range(rows)
+            ]
+            size = groups.type
+            with cgutils.for_range(builder, groups) as loop:
+                start = builder.gep(weights, [builder.mul(loop.index, size(BLOCK * GROUP))])
+                own = []
+                for vector in range(vectors):
+                    address = builder.gep(start, [size(vector * LANES * GROUP)])
+                    whole = ir.VectorType(_BYTE, LANES * GROUP)
+                    own.append(builder.load(builder.bitcast(address, whole.as_pointer()), align=1))
+                for row in range(rows):
+                    place = builder.add(builder.mul(size(row), stride), builder.mul(loop.index, size(GROUP)))
+                    address = builder.bitcast(builder.gep(values, [place]), _INT.as_pointer())
+                    spread = kind.spread(builder, builder.load(address, align=1))
+                    for vector in range(vectors):
+                        slots = totals[row][vector]
+                        added = kind.add(builder, [builder.load(one) for one in slots], spread, own[vector])
+                        for slot, total in zip(slots, added, strict=True):
+                            builder.store(total, slot)
+            for row in range(rows):
+                for vector in range(vectors):
+                    total = kind.end(builder, [builder.load(one) for one in totals[row][vector]])
+                    place = builder.add(builder.mul(size(row), width), size(4 * vector * LANES))
+                    address = builder.bitcast(builder.gep(sums, [place]), _SUMS.as_pointer())
+                    builder.store(total, address, align=4)
+            return context.get_dummy_value()
+
+        return types.void(*[types.intp] * 6), generate
+
+    return tile
