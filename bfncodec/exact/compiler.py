@@ -1,5 +1,6 @@
 """What needs numba: functions as machine code that stands alone. Loaded only where some is not in the cache yet."""
 
+import dis
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -16,7 +17,7 @@ from bfncodec.exact.compiled import Compiled, Inline
 
 def inner(function: FunctionType) -> Any:
     """The function for numba; what it names of ours is compiled with it."""
-    names = function.__code__.co_names
+    names = {one.argval for one in dis.get_instructions(function) if one.opname == "LOAD_GLOBAL"}
     known = {
         name: value.inner() if name in names and isinstance(value, Compiled | Inline) else value
         for name, value in function.__globals__.items()
