@@ -66,7 +66,8 @@ class Layers(NamedTuple):
 class Room(NamedTuple):
     """Memory that a learning step works in."""
 
-    turned: Ints
+    inputs: Ints  # turned, of the heads and of their last layers
+    hidden: Ints
     words: Ints
     sums: Ints
     totals: Ints
@@ -135,7 +136,7 @@ def heads(network: LocalNetwork, pace: int, size: int = 0) -> Heads:
     widest, most, outputs = max(fine.shape[2] for fine in (head.fine, out.fine)), max(units, 3 * mixtures), 3 * mixtures
     words, sums = room_for(widest, np.empty((size, most), np.int8), _PLANES)
     room = Room(
-        np.zeros((widest, -(-size // GROUP) * GROUP), np.uint8), words, sums, np.empty((widest, most), np.int64),
+        *(np.zeros((fine.shape[2], -(-size // GROUP) * GROUP), np.uint8) for fine in (head.fine, out.fine)), words, sums, np.empty((widest, most), np.int64),
         np.empty((size, outputs), np.int64), np.empty((size, units), np.int64),
         *np.empty((2, mixtures, 2), np.int64),
     )  # fmt: skip
@@ -191,14 +192,16 @@ def learn(heads: Heads, known: Tables, first: int, last: int, inputs: Ints, coun
     """One step of both layers of channels first .. last - 1, on the `count` pixels that are remembered."""
     heads.steps[0] += 1
     room, mixtures = heads.room, heads.parts.shape[2]
+    turn(inputs, count, heads.head.columns[last - 1], room.inputs)
     for channel in range(first, last):
         for row in range(count):
             logs = heads.raw[channel, row, 2 * mixtures :]
             value, parts = heads.values[row, channel], heads.parts[channel, row]
             gradient(known, parts, value, logs, room.arguments, room.edges, room.slopes[row])
         back(heads, channel, count)
-        _step(heads, heads.out, channel, heads.out.columns[channel], heads.hidden[channel], room.slopes, count)
-        _step(heads, heads.head, channel, heads.lifted, inputs, room.inner, count)
+        turn(heads.hidden[channel], count, heads.out.columns[channel], room.hidden)
+        _step(heads, heads.out, channel, heads.out.columns[channel], room.hidden, room.slopes, count)
+        _step(heads, heads.head, channel, heads.lifted, room.inputs, room.inner, count)
 
 
 @compiled
@@ -225,11 +228,9 @@ def back(heads: Heads, channel: int, count: int) -> None:
 
 
 @compiled
-def _step(heads: Heads, layers: Layers, channel: int, lifted: int, inputs: Ints, slopes: Ints, count: int) -> None:
-    """One step of a layer, with gradients of its outputs [n, out] and its inputs uint8 [n, in and more]."""
-    columns = layers.columns[channel]
-    turn(inputs, count, columns, heads.room.turned)
-    gradients(heads.room, columns, lifted, slopes, count)
+def _step(heads: Heads, layers: Layers, channel: int, lifted: int, turned: Ints, slopes: Ints, count: int) -> None:
+    """One step of a layer, with gradients of its outputs [n, out] and its inputs uint8 [in, n and more]."""
+    gradients(heads.room, turned, layers.columns[channel], lifted, slopes, count)
     descend(layers, channel, heads.room.totals, min(heads.steps[0], MOMENTUM), min(heads.steps[0], heads.memory))
     round_weights(layers, channel, lifted)
 
@@ -247,9 +248,9 @@ def turn(rows: Ints, count: int, columns: int, turned: Ints) -> None:
 
 
 @compiled
-def gradients(room: Room, columns: int, lifted: int, slopes: Ints, count: int) -> None:
-    """Sums of gradients [n, out] times inputs, to `room.totals` [columns, out]."""
-    put_long_product(room.turned, columns, slopes, count, _PLANES, room.words, room.sums, room.totals)
+def gradients(room: Room, turned: Ints, columns: int, lifted: int, slopes: Ints, count: int) -> None:
+    """Sums of gradients [n, out] times inputs [columns, n], to `room.totals` [columns, out]."""
+    put_long_product(turned, columns, slopes, count, _PLANES, room.words, room.sums, room.totals)
     for unit in range(slopes.shape[1]):
         total = 0
         for row in range(count):
