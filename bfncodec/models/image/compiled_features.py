@@ -195,6 +195,16 @@ def settle(frame: Frame, known: Canvases, at: int, y: int, x: int) -> None:
 
 
 @compiled
+def innovation_inputs(frame: Frame, known: Canvases, at: int, steps: Ints, inputs: Ints) -> None:
+    """The innovations of a settled pixel, INPUT_LIFT added, and their sizes: uint8 [6]; steps: int64 [3], of scales."""
+    for channel in range(3):
+        innovation = _scaled(np.int64(known.innovations[at, channel]), frame.reciprocal[steps[channel]])
+        innovation = _limited(innovation, FEATURE_LIMIT)
+        inputs[channel] = innovation + INPUT_LIFT
+        inputs[3 + channel] = abs(innovation) + INPUT_LIFT
+
+
+@compiled
 def settle_all(frame: Frame, known: Canvases, predicted: int) -> None:
     """Settle all pixels of filled canvases, row by row, and unless bases are `predicted` already, predict them before."""
     for image in range(frame.count):

@@ -22,6 +22,7 @@ class Diagonals:
         # The rows that a diagonal crosses, and how many of them have a pixel of the thumbnail there.
         self._tops = np.maximum(0, -((width - 1 - number) // SLOPE))
         self._ends = np.minimum(height - 1, number // SLOPE) + 1
+        self.longest = count * int((self._ends - self._tops).max())  # pixels, the thumbnail's included
         thumbnail = np.where(number % STRIDE == 0, -(-self._ends // STRIDE) + -self._tops // STRIDE, 0)
         sizes = self._ends - self._tops - thumbnail
         self._numbers: list[int] = np.flatnonzero(sizes).tolist()

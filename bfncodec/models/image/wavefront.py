@@ -19,11 +19,11 @@ from bfncodec.exact import threads
 from bfncodec.exact.layers import INPUT_LIFT
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import AnyTheta
-from bfncodec.models.image import canvas, compiled_features, features, learning_heads, linear, local, loop
+from bfncodec.models.image import canvas, compiled_features, learning_heads, linear, local, loop
 from bfncodec.models.image.canvas import RADIUS
 from bfncodec.models.image.diagonals import Diagonals
 from bfncodec.models.image.learning_heads import LEARN_ALL_BITS
-from bfncodec.models.image.loop import ALL, CODE, LOOK, TRUNK, Plan, Seen, Stack
+from bfncodec.models.image.loop import AHEAD, ALL, CODE, GIVE, LOOK, TRUNK, Network, Plan, Seen, Stack
 from bfncodec.models.image.networks import Networks
 from bfncodec.models.image.outputs import Rows
 from bfncodec.models.image.passes import STRIDE
@@ -68,7 +68,9 @@ class Wavefront:
         self.equations = local.equations(self.frame)
         self.heads = learning_heads.heads(networks.pixel, pace, self.most)
         self.plan = Plan(known, channels, int(follows), run, every, np.zeros(1, np.int64))
-        self.trunk_room = networks.pixel.trunk_room()
+        pixel = networks.pixel
+        self.network = Network(pixel.width, pixel.numbers, pixel.embed, pixel.trunk_room())
+        self.sight = loop.sight(pixel, self.frame, self.diagonals.longest)
 
     def thumbnails(self) -> Pixels:
         """The thumbnails uint8 [N, h, w, coded channels], known after group 0."""
@@ -93,18 +95,23 @@ class Wavefront:
             one = range(number, number + 1)
             self._loop(seen, stack, one, stages & LOOK)
             if stages & TRUNK:
-                rows = slice(*seen.ends[seen.counts[0] - 1 : seen.counts[0] + 1])
-                values = seen.features[rows, : features.FEATURES].astype(np.int32) - INPUT_LIFT
-                if len(values):
-                    kernel = network.kernel
-                    seen.inputs[rows, : network.width] = kernel.numpy(network.trunk(kernel.array(values)))
-            self._loop(seen, stack, one, stages & CODE)
+                self._run_trunk()
+            self._loop(seen, stack, one, stages & (GIVE | CODE))
+
+    def _run_trunk(self) -> None:
+        """The trunk where it is not compiled."""
+        network, sight = self.networks.pixel, self.sight
+        rows = int(sight.count[0])
+        if rows:
+            values = sight.features[:rows, : network.inputs].astype(np.int32)
+            values[:, : network.features] -= INPUT_LIFT
+            sight.last[:rows, : network.width] = network.kernel.numpy(network.trunk(network.kernel.array(values)))
 
     def _loop(self, seen: Seen, stack: Stack, diagonals: range, stages: int) -> None:
         if stages:
             loop.run(
-                self.frame, self.canvases, self.equations, self.networks.pixel.numbers, self.trunk_room,
-                known_tables(), self.heads, self.plan, seen, stack, diagonals.start, diagonals.stop, stages,
+                self.frame, self.canvases, self.equations, self.network, self.sight, known_tables(), self.heads,
+                self.plan, seen, stack, diagonals.start, diagonals.stop, stages,
             )  # fmt: skip
 
 
@@ -160,7 +167,7 @@ class WavefrontSource(Wavefront):
         def looks() -> Iterator[tuple[range, Seen]]:
             for number, chunk in enumerate(chunks):
                 seen = both[number % 2]
-                self._run(seen, stack, chunk, LOOK | TRUNK)
+                self._run(seen, stack, chunk, AHEAD)
                 yield chunk, seen
 
         for chunk, seen in threads.ahead(looks()):
