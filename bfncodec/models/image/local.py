@@ -1,7 +1,7 @@
 """Local linear prediction: least squares that follow an image along the diagonals, the same on every machine.
 
 Every row of an image has normal equations of its own, float64 sums of weighted products of
-[18 neighbours, G, R, B], all less what the image-wide base says of their channel. From one
+[neighbours' values, G, R, B], all less what the image-wide base says of their channel. From one
 diagonal to the next they fade, and mix with those of the row above, which are four pixels ahead,
 and of the row below, four pixels behind: a pixel counts less the further away it is, in either
 direction. Neighbours are the same for all three channels, so one matrix serves them.
@@ -26,9 +26,7 @@ from bfncodec.models.image.compiled_features import Canvases, Frame, predict
 Numbers = NDArray[Any]
 
 NEIGHBOURS = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)]
-INPUTS = 3 * len(NEIGHBOURS)
-SIZE = INPUTS + 3  # the last three: G, R, B
-PRODUCTS = SIZE * (SIZE + 1) // 2
+NEIGHBOURS_OF_GREY = [*NEIGHBOURS, (-1, -2), (-1, 2), (-2, -1), (-2, 1)]
 KEPT = 0.97  # of the sums, from one diagonal to the next
 ABOVE, BELOW = 0.28, 0.05  # shares of the row above and of that below in what is kept
 QUIET = 0.5  # levels that every pixel's activity has at least
@@ -45,27 +43,35 @@ class Local(NamedTuple):
     Row y of the image stands at y + 1 - low.
     """
 
+    channels: int  # 3, or 1 of grey images, whose channels are equal
+    inputs: int  # neighbours' values, those of a neighbour side by side; `size`: and the pixel's own, G, R, B
+    size: int
     low: Numbers  # int64 [1]
     offsets: Numbers  # int64: distances of addresses of NEIGHBOURS
-    sums: Numbers  # float64 [PRODUCTS, rows]
-    seen: Numbers  # float64 [SIZE, rows], of the latest diagonal, zeros where it has no pixel
+    sums: Numbers  # float64 [size * (size + 1) / 2, rows]
+    seen: Numbers  # float64 [size, rows], of the latest diagonal, zeros where it has no pixel
     weights: Numbers  # float64 [rows]
     wide: Numbers  # int16 [pixels, 4]: the image-wide base
     old: Numbers  # room: float64 [rows]
     share: Numbers
     lanes: Numbers  # room: float64 [2, LANES]
-    factors: Numbers  # room: float64 [SIZE, SIZE, LANES]
-    turned: Numbers  # room: float64 [SIZE, LANES]
+    factors: Numbers  # room: float64 [size, size, LANES]
+    turned: Numbers  # room: float64 [size, LANES]
 
 
-def equations(frame: Frame) -> Local:
-    """Equations before the first diagonal."""
+def equations(frame: Frame, channels: int) -> Local:
+    """Equations before the first diagonal of an image of 3 channels or 1."""
+    neighbours = NEIGHBOURS if channels == 3 else NEIGHBOURS_OF_GREY
+    inputs = channels * len(neighbours)
+    size = inputs + channels
     room = min(frame.height, 2 * (frame.width // SLOPE + 1) + 8) + 2
     rows = room + LANES
     return Local(
-        np.zeros(1, np.int64), addresses(NEIGHBOURS, frame.row), np.zeros((PRODUCTS, rows)), np.zeros((SIZE, rows)),
+        channels, inputs, size,
+        np.zeros(1, np.int64), addresses(neighbours, frame.row), np.zeros((size * (size + 1) // 2, rows)),
+        np.zeros((size, rows)),
         np.zeros(rows), np.zeros(((frame.height + RADIUS) * frame.row, 4), np.int16), np.empty(rows), np.empty(rows),
-        np.empty((2, LANES)), np.empty((SIZE, SIZE, LANES)), np.empty((SIZE, LANES)),
+        np.empty((2, LANES)), np.empty((size, size, LANES)), np.empty((size, LANES)),
     )  # fmt: skip
 
 
@@ -91,20 +97,24 @@ def advance(frame: Frame, known: Canvases, own: Local, number: int) -> None:
     start, low = RADIUS * frame.row + RADIUS + number, own.low[0]
     _learn(frame, known, own, number - 1, start - 1, first, below)
     _look(frame, known, own, start, first, stop)
-    factors, turned = own.factors, own.turned
+    factors, turned, inputs = own.factors, own.turned, own.inputs
     for row in range(first, stop, LANES):
         _factorise(own, row + 1 - low)
         _predict(own, row + 1 - low)
         for lane in range(min(LANES, stop - row)):
             at = start + (row + lane) * (frame.row - SLOPE)
             for channel in range(3):
-                change = min(max(turned[INPUTS + channel, lane], -256.0), 256.0)
+                change = min(max(turned[inputs + channel % own.channels, lane], -256.0), 256.0)
                 wide = np.int64(own.wide[at, channel])
                 value = wide + int(np.floor(change * 16.0 + 0.5))
                 known.bases[at, channel] = wide + min(max(value, 0), 255 * 16) + 1 >> 1
-            known.crosses[at, 0] = frame.cross[0] + _cross(factors[INPUTS, INPUTS + 1, lane]) + 1 >> 1
-            known.crosses[at, 1] = frame.cross[1] + _cross(factors[INPUTS, INPUTS + 2, lane]) + 1 >> 1
-            known.crosses[at, 2] = frame.cross[2] + _cross(factors[INPUTS + 1, INPUTS + 2, lane]) + 1 >> 1
+            if own.channels == 1:
+                for channel in range(3):
+                    known.crosses[at, channel] = frame.cross[channel]
+            else:
+                known.crosses[at, 0] = frame.cross[0] + _cross(factors[inputs, inputs + 1, lane]) + 1 >> 1
+                known.crosses[at, 1] = frame.cross[1] + _cross(factors[inputs, inputs + 2, lane]) + 1 >> 1
+                known.crosses[at, 2] = frame.cross[2] + _cross(factors[inputs + 1, inputs + 2, lane]) + 1 >> 1
 
 
 @compiled
@@ -136,14 +146,14 @@ def _learn(frame: Frame, known: Canvases, own: Local, number: int, start: int, f
     low, sums, seen, weights, share, old = own.low[0], own.sums, own.seen, own.weights, own.share, own.old
     for y in range(max(0, -((frame.width - 1 - number) // SLOPE)), min(frame.height, number // SLOPE + 1)):
         at = start + y * (frame.row - SLOPE)
-        for channel in range(3):
-            seen[INPUTS + channel, y + 1 - low] = _difference(known.pixels[at, channel], own.wide[at, channel])
+        for channel in range(own.channels):
+            seen[own.inputs + channel, y + 1 - low] = _difference(known.pixels[at, channel], own.wide[at, channel])
     above, below = KEPT * ABOVE, KEPT * BELOW
     same = KEPT - above - below
     count, top = stop - first, first - low
     weight = weights[top + 1 :]
     product = 0
-    for one in range(SIZE):
+    for one in range(own.size):
         values = seen[one, top + 1 :]
         for row in range(count):
             share[row] = values[row] * weight[row]
@@ -159,7 +169,7 @@ def _learn(frame: Frame, known: Canvases, own: Local, number: int, start: int, f
             product += 1
     for row in range(max(0, top - 1), top + count + 2):
         weights[row] = 0.0
-        for one in range(SIZE):
+        for one in range(own.size):
             seen[one, row] = 0.0
 
 
@@ -189,11 +199,11 @@ def _look(frame: Frame, known: Canvases, own: Local, start: int, first: int, sto
             own.wide[at, channel] = base[channel]
         activity = 0.0
         for place in range(len(own.offsets)):
-            for channel in range(3):
+            for channel in range(own.channels):
                 value = _difference(known.pixels[at + own.offsets[place], channel], own.wide[at, channel])
-                own.seen[3 * place + channel, y + 1 - low] = value
+                own.seen[own.channels * place + channel, y + 1 - low] = value
                 activity += abs(value)
-        own.weights[y + 1 - low] = 1.0 / (activity / INPUTS + QUIET)
+        own.weights[y + 1 - low] = 1.0 / (activity / own.inputs + QUIET)
 
 
 @compiled
@@ -201,8 +211,8 @@ def _factorise(own: Local, row: int) -> None:
     """Factors of the equations of LANES rows: [k, i > k] becomes L[i, k]."""
     # Rows of arrays, and a number of lanes that the compiler does not know: it makes vectors of these loops.
     sums, factors, share, inverse = own.sums, own.factors, own.lanes[0], own.lanes[1]
-    lanes, product = len(share), 0
-    for one in range(SIZE):
+    lanes, product, size = len(share), 0, own.size
+    for one in range(size):
         for other in range(one + 1):
             target, total = factors[other, one], sums[product, row:]
             for lane in range(lanes):
@@ -210,16 +220,16 @@ def _factorise(own: Local, row: int) -> None:
             product += 1
         target = factors[one, one]
         for lane in range(lanes):
-            target[lane] += target[lane] * RELATIVE_RIDGE + RIDGE if one < INPUTS else LEAST
-    for pivot in range(SIZE):
+            target[lane] += target[lane] * RELATIVE_RIDGE + RIDGE if one < own.inputs else LEAST
+    for pivot in range(size):
         square = factors[pivot, pivot]
         for lane in range(lanes):
             inverse[lane] = 1.0 / square[lane]
-        for one in range(pivot + 1, SIZE):
+        for one in range(pivot + 1, size):
             factor = factors[pivot, one]
             for lane in range(lanes):
                 share[lane] = factor[lane] * inverse[lane]
-            for other in range(one, SIZE):
+            for other in range(one, size):
                 target, line = factors[one, other], factors[pivot, other]
                 for lane in range(lanes):
                     target[lane] -= share[lane] * line[lane]
@@ -229,20 +239,20 @@ def _factorise(own: Local, row: int) -> None:
 
 @compiled
 def _predict(own: Local, row: int) -> None:
-    """Neighbours decorrelated, and what they say of G, R and B: [SIZE, LANES]."""
-    turned, factors = own.turned, own.factors
+    """Neighbours decorrelated, and what they say of G, R and B: [size, LANES]."""
+    turned, factors, inputs = own.turned, own.factors, own.inputs
     lanes = turned.shape[1]
-    for one in range(SIZE):
+    for one in range(own.size):
         target, values = turned[one], own.seen[one, row:]
         for lane in range(lanes):
-            target[lane] = values[lane] if one < INPUTS else 0.0
-    for pivot in range(INPUTS):
+            target[lane] = values[lane] if one < inputs else 0.0
+    for pivot in range(inputs):
         known = turned[pivot]
-        for one in range(pivot + 1, INPUTS):
+        for one in range(pivot + 1, inputs):
             target, factor = turned[one], factors[pivot, one]
             for lane in range(lanes):
                 target[lane] -= factor[lane] * known[lane]
-        for one in range(INPUTS, SIZE):
+        for one in range(inputs, own.size):
             target, factor = turned[one], factors[pivot, one]
             for lane in range(lanes):
                 target[lane] += factor[lane] * known[lane]

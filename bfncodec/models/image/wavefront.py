@@ -65,7 +65,7 @@ class Wavefront:
         every = max(1, self.height * self.width >> LEARN_ALL_BITS) if learns else 0
         self.frame = compiled_features.frame(shape[:3], coefficients)
         self.canvases = linear.flat(pixels, linear.blank_fields(shape[:3]))
-        self.equations = local.equations(self.frame)
+        self.equations = local.equations(self.frame, channels)
         self.heads = learning_heads.heads(networks.pixel, pace, self.most)
         self.plan = Plan(known, channels, int(follows), run, every, np.zeros(1, np.int64))
         pixel = networks.pixel
