@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from inspect import unwrap
 from typing import Any
 
 import numpy as np
@@ -214,7 +215,7 @@ def weights(probabilities: np.ndarray) -> np.ndarray:
 def test_pop_bit_undoes_push_bits(drawn: list[tuple[int, int]], below: bytes) -> None:
     """Compiled and plain, and what lay below is what it was."""
     values, probabilities = arrays(drawn)
-    for pop in (ans.pop_bit, ans.pop_bit.py_func):
+    for pop in (ans.pop_bit, unwrap(ans.pop_bit)):
         coder = Coder(below)
         ans.push_bits(coder, values, probabilities)
         assert popped(coder, probabilities, pop) == values.tolist()
@@ -256,12 +257,12 @@ def test_any_stack_gives_the_same_bits_to_both(data: bytes, probabilities: list[
 def test_a_state_of_exactly_one_word_is_full(below: bytes) -> None:
     """2**32 takes no further word, neither when a stack is opened nor after a pop."""
     data = below + bytes(-len(below) % 4) + bytes(4) + b"\1"
-    for pop in (ans.pop_bit, ans.pop_bit.py_func):
+    for pop in (ans.pop_bit, unwrap(ans.pop_bit)):
         coder = Coder(data)
         assert popped(coder, np.zeros(0)) == [] and coder.data() == data
         ans.push_bits(coder, np.array([1]), np.array([1 << 15]))
         assert popped(coder, np.array([1 << 15]), pop) == [1] and coder.data() == data
-    for pop in (ans.pop_between, ans.pop_between.py_func):
+    for pop in (ans.pop_between, unwrap(ans.pop_between)):
         coder = Coder(data)
         coder.push(np.array([1]), np.array([[1000, 5000, TOTAL - 6000]]))
         stack, words = coder.opened()
@@ -274,7 +275,7 @@ def test_symbols_of_any_stack(data: bytes) -> None:
     """`pop_between` is `Coder.pop`, on a stack that runs out, too."""
     table = np.tile([TOTAL - 3000, 1000, 2000], (9, 1))
     bounds = [0, TOTAL - 3000, TOTAL - 2000, TOTAL]
-    for pop in (ans.pop_between, ans.pop_between.py_func):
+    for pop in (ans.pop_between, unwrap(ans.pop_between)):
         one, other = Coder(data), Coder(data)
         stack, words = one.opened()
         for symbol in other.pop(table):

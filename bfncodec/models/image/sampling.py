@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bfncodec.exact.compiled import compiled
 from bfncodec.models.image import spaces, triangles
 from bfncodec.models.image.passes import Pixels, Sampling, Space
+from bfncodec.models.image.triangles import sixteenths
 
 TRIANGLES = int(Sampling.TRIANGLES)
 MEANS = [Sampling.EVEN_EVEN, Sampling.EVEN_ODD, Sampling.ODD_EVEN, Sampling.ODD_ODD]
@@ -112,7 +113,7 @@ def _first(sampling: int) -> tuple[int, int]:
 def _at(halves: Pixels, sampling: int, n: int, y: int, x: int, channel: int) -> int:
     """A plane's value at a pixel: by a triangle, or the mean of samples around; the nearest stands for one outside."""
     if sampling == TRIANGLES:
-        return triangles.sixteenths(halves, n, y, x, channel) >> 4
+        return sixteenths(halves, n, y, x, channel) >> 4
     top, left = _first(sampling)
     rows, columns = halves.shape[1] - 1, halves.shape[2] - 1
     above, below = min(max((y - top) >> 1, 0), rows), min(max((y - top + 1) >> 1, 0), rows)

@@ -143,20 +143,16 @@ def _firsts_of(space: Space) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
     return firsts(of.luma, of.red, of.shift), firsts(of.luma, of.blue, of.shift)
 
 
-@compiled
 def firsts(luma: Table, difference: Table, shift: int) -> NDArray[np.int16]:
     """[luma, value]: the first difference that gives the value or more; 256 if none does.
 
     The other way round, too: [difference, value], the first luma.
     """
-    firsts = np.full((256, 257), 256, np.int16)
-    for y in range(256):
-        value = 0
-        for d in range(256):
-            while value <= min(max((luma[y] + difference[d]) >> shift, 0), 255):
-                firsts[y, value] = d
-                value += 1
-    return firsts
+    values = ((luma[:, None] + difference) >> shift).clip(0, 255)  # they rise
+    counts = np.bincount((values + 256 * _ALL[:, None]).reshape(-1), minlength=1 << 16).reshape(256, 256)
+    found = np.zeros((256, 257), np.int16)
+    counts.cumsum(axis=1, out=found[:, 1:])
+    return found
 
 
 @compiled

@@ -7,12 +7,13 @@ A pixel has 9/16 of the sample that it lies in, 3/16 of the nearest beside and a
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.exact.compiled import compiled
+from bfncodec.exact.compiled import compiled, room
 from bfncodec.models.image.passes import Pixels, Sampling
 
 MISSED = 4  # what a pixel out of its range costs, besides its distance: sixteenths of a level
 HEATS = [heat for heat in (8, 6, 4, 3, 2) for _ in range(8)]  # how much worse a change may be
 BLOCKS = [0] * 3 + [4] * 6 + [0] * 2  # the same, for changes of four samples at once
+LARGEST = 4  # samples of a square that are changed at once
 HOPELESS = 4  # one sample in so many may have pixels out of their range after the first sweeps
 
 
@@ -87,7 +88,7 @@ def _improve(
     The best change is taken; with heat, by lot another one that is not much worse.
     """
     count, lot, number = 0, sweep, size * size
-    old, best = np.empty(number, np.int64), np.empty(number, np.int64)
+    old, best = room(LARGEST, np.int64), room(LARGEST, np.int64)
     for row in range(halves.shape[1] - size + 1):
         for column in range(halves.shape[2] - size + 1):
             least = _distance(halves, planes, known, n, channel, row, column, size, 1 << 30)

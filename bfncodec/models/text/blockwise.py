@@ -20,6 +20,7 @@ from bfncodec.exact.pmf import LEVELS, TOTAL_BITS, normalise
 from bfncodec.flow.schedule import Draw, Group
 from bfncodec.flow.theta import AnyTheta, ClassTheta
 from bfncodec.models.text import contexts
+from bfncodec.models.text.contexts import advance, rows
 from bfncodec.models.text.network import TAIL, exponentials, three
 
 Bytes = NDArray[np.uint8]
@@ -102,9 +103,9 @@ class Blockwise:
 
     def _now(self) -> Array:
         """Context rows of every lane as it stands."""
-        rows = np.zeros((len(self.states), contexts.CONTEXTS), np.int64)
-        _rows(self.states, rows)
-        return rows
+        found = np.zeros((len(self.states), contexts.CONTEXTS), np.int64)
+        _rows(self.states, found)
+        return found
 
     def _advance(self, places: range, values: Bytes) -> None:
         _advance(self.states, self._lanes(places), values.reshape(-1, len(places)))
@@ -136,11 +137,11 @@ class Blockwise:
 @compiled
 def _rows(states: Array, out: Array) -> None:
     for lane in range(len(states)):
-        contexts.rows(states[lane], out[lane])
+        rows(states[lane], out[lane])
 
 
 @compiled
 def _advance(states: Array, lanes: Array, values: Array) -> None:
     for index in range(len(lanes)):
         for value in values[index]:
-            contexts.advance(states[lanes[index]], int(value))
+            advance(states[lanes[index]], int(value))

@@ -21,10 +21,11 @@ from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import Tensors
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import AnyTheta
-from bfncodec.models.text import contexts, network
+from bfncodec.models.text import network
+from bfncodec.models.text.contexts import rows
 from bfncodec.models.text.memory import Lanes, Memory, Scratch, fresh, fresh_lanes, fresh_scratch
 from bfncodec.models.text.mixing import end_byte, predict, start_byte, update
-from bfncodec.models.text.network import Layers
+from bfncodec.models.text.network import Layers, weigh
 
 Bytes = NDArray[np.uint8]
 Array = NDArray[Any]
@@ -146,17 +147,15 @@ def _code(
     Without a stack the bytes are known, and the probabilities of their bits go to `out`, in coding order; with one
     (`Coder.opened`), each bit is popped from it with its probability, and the bytes go to the memory.
     """
-    rows = np.zeros(contexts.CONTEXTS, np.int64)
-    weights = np.zeros(256, np.int64)
     done = 0
     for step in range(first, last):
         for number in range(len(lane.states)):
             position = number * length + step
             if position >= len(memory.data):
                 continue
-            contexts.rows(lane.states[number], rows)
-            network.predict(layers, rows, weights)
-            start_byte(memory, scratch, lane.states[number], weights)
+            rows(lane.states[number], scratch.rows)
+            weigh(layers, scratch.rows, scratch.weights)
+            start_byte(memory, scratch, lane.states[number])
             partial = 1
             for bit in range(8):
                 chance = predict(memory, lane, number, scratch, partial, bit)

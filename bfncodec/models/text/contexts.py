@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.exact.compiled import compiled
+from bfncodec.exact.compiled import compiled, room
 
 Ints = NDArray[Any]
 
@@ -100,7 +100,7 @@ def hashes(state: Ints, out: Ints) -> None:
 @compiled
 def rows(state: Ints, out: Ints) -> None:
     """Rows int [CONTEXTS] of the embedding table for the byte that follows a state."""
-    hashed = np.empty(HASHED, np.int64)
+    hashed = room(HASHED, np.int64)
     hashes(state, hashed)
     for index in range(HASHED):
         out[index] = STARTS[index] + (hashed[index] >> (32 - TABLE_BITS[index]))
@@ -114,7 +114,8 @@ def rows(state: Ints, out: Ints) -> None:
 @compiled
 def window_rows(data: Ints, warm: int, out: Ints) -> None:
     """Rows int [n - warm, CONTEXTS] for the bytes of a window uint8 [n] after its first `warm` bytes."""
-    state = np.zeros(STATE, np.int64)
+    state = room(STATE, np.int64)
+    state[:] = 0
     for position in range(len(data)):
         if position >= warm:
             rows(state, out[position - warm])

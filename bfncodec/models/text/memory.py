@@ -56,8 +56,10 @@ class Lanes(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Numbers of the bit at hand, from its prediction until its update."""
+    """Numbers of the byte and the bit at hand, from its prediction until its update."""
 
+    rows: Array  # int64 [CONTEXTS] of the network's table
+    weights: Array  # int64 [256]: the network's
     hashes: Array  # int64 [SLOTS]
     buckets: Array  # int64 [SLOTS]
     tree: Array  # int64 [512]: sums of the network's weights over partial bytes
@@ -142,8 +144,10 @@ def fresh_lanes(count: int) -> Lanes:
 
 
 def fresh_scratch() -> Scratch:
-    """Room for the numbers of one bit."""
+    """Room for the numbers of one byte and one bit."""
     return Scratch(
+        rows=np.zeros(contexts.CONTEXTS, np.int64),
+        weights=np.zeros(256, np.int64),
         hashes=np.zeros(SLOTS, np.int64),
         buckets=np.zeros(SLOTS, np.int64),
         tree=np.zeros(512, np.int64),

@@ -18,7 +18,7 @@ from bfncodec.exact import tables
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.tables import LOGIT_MAX
 from bfncodec.models.text import contexts, histories
-from bfncodec.models.text.contexts import HASHED, mix
+from bfncodec.models.text.contexts import HASHED, advance, hashes, mix
 from bfncodec.models.text.memory import (
     COUNT_LIMIT,
     HALF,
@@ -53,9 +53,9 @@ _NODE, _CONFIDENCE, _FINAL, _HASH_TWO = range(4)  # of Scratch.scalars
 
 
 @compiled
-def start_byte(memory: Memory, scratch: Scratch, state: Array, weights: Array) -> None:
-    """Prepare for a byte whose network weights are int64 [256]."""
-    contexts.hashes(state, scratch.hashes)
+def start_byte(memory: Memory, scratch: Scratch, state: Array) -> None:
+    """Prepare for a byte whose network weights are known."""
+    hashes(state, scratch.hashes)
     last, two = state[contexts.NEAR] & 0xFF, state[contexts.NEAR] & 0xFFFF
     scratch.hashes[HASHED] = mix(mix(23, memory.followers[last]), last)
     scratch.hashes[HASHED + 1] = mix(mix(24, memory.followers[256 + two]), last)
@@ -63,8 +63,8 @@ def start_byte(memory: Memory, scratch: Scratch, state: Array, weights: Array) -
     tree = scratch.tree
     top = 0
     for value in range(256):
-        tree[256 + value] = weights[value]
-        top = max(top, weights[value])
+        tree[256 + value] = scratch.weights[value]
+        top = max(top, scratch.weights[value])
     for node in range(255, 0, -1):
         tree[node] = tree[2 * node] + tree[2 * node + 1]
     scratch.scalars[_CONFIDENCE] = min(7, (top << 3) // tree[1])
@@ -224,7 +224,7 @@ def end_byte(memory: Memory, lane: Lanes, number: int, size: int, position: int)
     byte, near = int(data[position]), lane.states[number, contexts.NEAR]
     for index in (near & 0xFF, 256 + (near & 0xFFFF)):
         followers[index] = (followers[index] << 8 | byte) & 0xFFFFFF
-    contexts.advance(lane.states[number], byte)
+    advance(lane.states[number], byte)
     for match in range(MATCHES):
         shortest = SHORTEST[match]
         if lane.lengths[number, match] > 0:

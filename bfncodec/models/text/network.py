@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.errors import CorruptFile
-from bfncodec.exact.compiled import compiled
-from bfncodec.exact.kernels import ACTIVATION_MAX, Kernel
+from bfncodec.exact.compiled import compiled, shaped
+from bfncodec.exact.kernels import ACTIVATION_MAX, SUM_LIMIT, Kernel
 from bfncodec.exact.layers import INPUT_MAX, Linear, Tensors
-from bfncodec.exact.products import BLOCK, packed, product
+from bfncodec.exact.products import BLOCK, GROUP, packed, product
 from bfncodec.exact.tables import exp_negative
 from bfncodec.models.text import contexts
 
@@ -25,13 +25,15 @@ _LIFT = 128  # of embeddings, to bytes without a sign
 
 
 class Layers(NamedTuple):
-    """The network's numbers, for compiled code."""
+    """The network's numbers, for compiled code, one thread at a time."""
 
     table: Array  # int8 [ROWS, dimensions]
     weights: tuple[Array, ...]  # int8, packed
     biases: tuple[Array, ...]  # int32 [out], rounding included; the first one for inputs with _LIFT added
     shifts: tuple[Array, ...]  # int32 [out]
     exponentials: Array  # int64 [TAIL + 1], 2**16 and down
+    values: Array  # uint8 [1, widest]: room for what goes into a layer
+    sums: Array  # int32 [widest]: room for what comes out
 
 
 def load(kernel: Kernel, tensors: Tensors) -> Layers:
@@ -42,13 +44,16 @@ def load(kernel: Kernel, tensors: Tensors) -> Layers:
     numbers = [layer.integers for layer in three(kernel, tensors, "text", contexts.CONTEXTS * table.shape[1])]
     if len(numbers[-1].bias) != 256:
         raise CorruptFile("the model's last layer does not have 256 outputs")
+    tables = [packed(layer.weight) for layer in numbers]
     lifted = [numbers[0].bias - _LIFT * numbers[0].weight.sum(axis=1), *(layer.bias for layer in numbers[1:])]
     return Layers(
         np.ascontiguousarray(table),
-        tuple(packed(layer.weight) for layer in numbers),
+        tuple(tables),
         tuple(bias.astype(np.int32) for bias in lifted),
         tuple(layer.shift.astype(np.int32) for layer in numbers),
         exponentials(),
+        np.zeros((1, max(GROUP * table.shape[1] for table in tables)), np.uint8),
+        np.zeros(max(BLOCK * len(table) for table in tables), np.int32),
     )
 
 
@@ -67,22 +72,23 @@ def exponentials() -> NDArray[np.int64]:
 
 
 @compiled
-def predict(layers: Layers, rows: Array, out: Array) -> None:
+def weigh(layers: Layers, rows: Array, out: Array) -> None:
     """Weights >= 1 of the 256 values of the next byte, int64 [256], from its rows int [CONTEXTS]."""
-    dimensions, at = layers.table.shape[1], 0
-    values = np.zeros((1, -(-len(rows) * dimensions // 4) * 4), np.uint8)
+    values, at = layers.values, 0
     for row in rows:
         for value in layers.table[row]:
             values[0, at] = int(value) + _LIFT
             at += 1
+    top = -SUM_LIMIT
     for number in range(3):
-        bias, shift = layers.biases[number], layers.shifts[number]
-        sums = np.empty((1, BLOCK * len(layers.weights[number])), np.int32)
-        product(values, layers.weights[number], sums)
-        shifted = (sums[0, : len(bias)] + bias) >> shift
-        values = np.zeros((1, sums.shape[1]), np.uint8)
+        bias, shift, weights = layers.biases[number], layers.shifts[number], layers.weights[number]
+        sums = shaped(layers.sums, 0, np.int32, (1, BLOCK * len(weights)))
+        product(values, weights, sums)
         for index in range(len(bias)):
-            values[0, index] = min(max(shifted[index], 0), ACTIVATION_MAX)
-    top = shifted.max()
+            value = (sums[0, index] + bias[index]) >> shift[index]
+            if number < 2:
+                values[0, index] = min(max(value, 0), ACTIVATION_MAX)
+            else:
+                sums[0, index], top = value, max(top, value)
     for value in range(256):
-        out[value] = layers.exponentials[min(top - shifted[value], TAIL)] + 1
+        out[value] = layers.exponentials[min(top - layers.sums[value], TAIL)] + 1

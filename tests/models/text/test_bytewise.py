@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from inspect import unwrap
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,12 @@ def forward(tensors: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
     return (exp_negative(below, network.LOGIT_STEPS) >> 14) + 1
 
 
-def predicted(tensors: dict[str, np.ndarray], rows: np.ndarray, predict: Any = network.predict) -> np.ndarray:
+def predicted(tensors: dict[str, np.ndarray], rows: np.ndarray, weigh: Any = network.weigh) -> np.ndarray:
     """The network's weights int64 [n, 256] in compiled code, byte after byte."""
     layers = network.load(kernels.kernel("bytes"), tensors)
     out = np.zeros((len(rows), 256), np.int64)
     for row, line in zip(rows, out, strict=True):
-        predict(layers, row, line)
+        weigh(layers, row, line)
     return out
 
 
@@ -69,7 +70,7 @@ def test_network_is_its_formulas(dimensions: int, width: int, hidden: int) -> No
     rows = some_rows(40)
     wanted = forward(tensors, rows)
     assert np.array_equal(predicted(tensors, rows), wanted)
-    assert np.array_equal(predicted(tensors, rows[:2], network.predict.py_func), wanted[:2])
+    assert np.array_equal(predicted(tensors, rows[:2], unwrap(network.weigh)), wanted[:2])
     assert wanted.min() >= 1 and (wanted.max(axis=1) == wanted.max()).all()
     assert len(np.unique(wanted, axis=0)) > 30 and len(np.unique(wanted)) > 50, "not the same whatever the rows"
 

@@ -177,7 +177,7 @@ def predicted(layers: network.Layers, rows: Array) -> Array:
     """Weights int64 [n, 256] of the integer network."""
     weights = np.zeros((len(rows), 256), np.int64)
     for row, line in zip(rows, weights, strict=True):
-        network.predict(layers, row, line)
+        network.weigh(layers, row, line)
     return weights
 
 
