@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bfncodec.blocks import plain
 from bfncodec.container import MODEL_BYTES, Block, Content, Form, Limits, Reader, hasher, varint
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
+from bfncodec.exact import threads
 from bfncodec.models import zoo
 from bfncodec.models.image import passes
 from bfncodec.models.image.passes import (
@@ -94,7 +95,13 @@ class Image(Form):
                 raise UnsupportedFeature(f"sampling {sampling} is not supported by this version")
             image.sampling, image.exceptions = Sampling(sampling), header.varint()
             image.listed = payload.skip(header.varint())
-        for channels in passes.pass_channels(layout.channels, image.sampling):
+        pixels = width * height
+        if limits.pixels is not None and pixels > limits.pixels:
+            raise LimitExceeded(f"the image claims {pixels} pixels; the limit is {limits.pixels} (--max-pixels)")
+        if not items or not pixels or size != items * pixels * layout.channels:
+            raise CorruptFile("the image's sizes contradict each other")
+        bands = len(image.bands(items))
+        for channels in passes.pass_channels(layout.channels, image.sampling) * bands:
             flag = header.byte()
             if flag == 1:
                 image.passes.append(Pass(constant=header.take(channels)))
@@ -104,17 +111,18 @@ class Image(Form):
                 image.passes.append(Pass(None, silent, flag >> 1, *(payload.skip(length) for length in lengths)))
             else:
                 raise UnsupportedFeature(f"pass kind {flag} is not supported by this version")
-        pixels = width * height
-        if limits.pixels is not None and pixels > limits.pixels:
-            raise LimitExceeded(f"the image claims {pixels} pixels; the limit is {limits.pixels} (--max-pixels)")
-        if not items or not pixels or size != items * pixels * layout.channels:
-            raise CorruptFile("the image's sizes contradict each other")
         if image.space and layout not in (Layout.RGB, Layout.RGBA) or image.exceptions > items * pixels // EXCEPTIONS:
             raise CorruptFile("the image's colour space contradicts its other fields")
         sampled = image.schedule is Schedule.WAVEFRONT and min(image.sampling.shape(height, width)) > 0
         if image.sampling and not sampled:
             raise CorruptFile("the image's sampling contradicts its other fields")
         return image
+
+    def bands(self, items: int) -> list[range]:
+        """Rows of the bands that a block of so many pictures is coded in."""
+        if self.schedule is Schedule.LATTICE:
+            return [range(self.height)]
+        return passes.bands(items, self.height, self.width)
 
     @property
     def coded_bytes(self) -> int:
@@ -151,23 +159,13 @@ class Image(Form):
         """Pixels uint8 [N, height, width, channels] of so many pictures, or of their thumbnails."""
         if items * self.height * self.width > LARGEST:
             raise LimitExceeded("there is not enough memory for what the file claims")
-        planes: list[Pixels] = []
-        for part, channels in zip(self.passes, passes.pass_channels(self.layout.channels, self.sampling), strict=True):
-            known = int(channels == 2)  # luma, before its differences
-            height, width = self.sampling.shape(self.height, self.width) if known else (self.height, self.width)
-            if part.constant is not None:
-                size = (-(-height // STRIDE), -(-width // STRIDE)) if small else (height, width)
-                planes.append(passes.constant(part.constant, (items, *size, channels)))
-                continue
-            from bfncodec.models.image import streams
-
-            nets = streams.networks(zoo.find_hash(self.model), device)
-            shape = items, height, width, channels + known
-            if small:
-                planes.append(streams.decode_thumbnails(nets, part, shape, self.schedule, known))
-            else:
-                given = self.sampling.of(planes[-1]) if known else None
-                planes.append(streams.decode_pass(nets, part, shape, self.schedule, given))
+        bands = self.bands(items)
+        count = len(self.passes) // len(bands)
+        whole = threads.each(
+            lambda one: self._band(items, bands[one], self.passes[one * count : (one + 1) * count], device, small=small),
+            list(range(len(bands))),
+        )
+        planes = [np.concatenate(parts, axis=1) for parts in zip(*whole, strict=True)]
         if self.sampling:
             from bfncodec.models.image import sampling
 
@@ -188,6 +186,28 @@ class Image(Form):
             planes[-1] = spaces.to_grb(planes[-1], self.space)
             planes[-1][n, y, x] = passes.ordered(colours)
         return passes.merge(planes)
+
+
+    def _band(self, items: int, rows: range, parts: list[Pass], device: str, *, small: bool) -> list[Pixels]:
+        """Planes of the rows of a band, a pass each, or of their thumbnails."""
+        planes: list[Pixels] = []
+        for part, channels in zip(parts, passes.pass_channels(self.layout.channels, self.sampling), strict=True):
+            known = int(channels == 2)  # luma, before its differences
+            height, width = self.sampling.shape(len(rows), self.width) if known else (len(rows), self.width)
+            if part.constant is not None:
+                size = (-(-height // STRIDE), -(-width // STRIDE)) if small else (height, width)
+                planes.append(passes.constant(part.constant, (items, *size, channels)))
+                continue
+            from bfncodec.models.image import streams
+
+            nets = streams.networks(zoo.find_hash(self.model), device)
+            shape = items, height, width, channels + known
+            if small:
+                planes.append(streams.decode_thumbnails(nets, part, shape, self.schedule, known))
+            else:
+                given = self.sampling.of(planes[-1]) if known else None
+                planes.append(streams.decode_pass(nets, part, shape, self.schedule, given))
+        return planes
 
 
 def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = None) -> Block:
@@ -220,8 +240,19 @@ def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = No
             form.sampling, luma, differences, numbers = halves
             parts[-1:] = [luma, np.concatenate([form.sampling.of(luma), differences], axis=3)]
         form.exceptions, form.listed = len(numbers), pack_exceptions(numbers, passes.ordered(colours[numbers]))
-    for planes, channels in zip(parts, passes.pass_channels(first.layout.channels, form.sampling), strict=True):
-        form.passes.append(streams.encode_pass(nets, planes, schedule, fit, ledger, planes.shape[3] - channels))
+
+    def band(rows: range) -> list[Pass]:
+        made = []
+        for planes, channels in zip(parts, passes.pass_channels(first.layout.channels, form.sampling), strict=True):
+            known = planes.shape[3] - channels
+            half = slice(rows.start // 2, None if rows.stop == height else rows.stop // 2)
+            own = planes[:, half if known else slice(rows.start, rows.stop)]
+            made.append(streams.encode_pass(nets, own, schedule, fit, ledger, known))
+        return made
+
+    bands = form.bands(len(pictures))
+    for made in threads.each(band, bands) if ledger is None else map(band, bands):
+        form.passes += made
     return Block(len(pictures), pixels.size, _digest(pictures), form)
 
 

@@ -13,7 +13,7 @@ import math
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -158,7 +158,7 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
         require(block.sampling < (1 if block.schedule else 6))
         require(block.exceptions <= items * block.width * block.height // 32)
     sets = [1, 2] if block.sampling else [3]
-    for channels in ([1], [1, 1], sets, [1, *sets])[block.layout]:
+    for channels in ([1], [1, 1], sets, [1, *sets])[block.layout] * len(bands(block)):
         form = fields.byte()
         require(form in (0, 1, 2, 4, 6))
         if form == 1:
@@ -169,6 +169,19 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     top, left = first_sample(block)
     require(block.height > top and block.width > left)
     return block
+
+
+BAND_PIXELS = 2**21
+
+
+def bands(block: Block) -> list[tuple[int, int]]:
+    """Section 2.3: first rows and ends of the bands."""
+    count = 1
+    if block.schedule == 0 and block.items == 1:
+        count = -(-block.height * block.width // BAND_PIXELS)
+    rows = -(-block.height // (32 * count)) * 32
+    firsts = [0, *(first for first in range(rows, block.height, rows) if block.height - first >= 32)]
+    return list(zip(firsts, [*firsts[1:], block.height], strict=True))
 
 
 def read_single(block: Block, fields: Reader, payload: Reader) -> None:
@@ -1096,7 +1109,28 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
         check_digest(block, content)
         return [Item(content=content)]
     tensors = read_weights(weights)
-    planes = []
+    parts: list[list[Array]] = []
+    for number, (first, end) in enumerate(bands(block)):
+        count = len(block.passes) // len(bands(block))
+        own = replace(block, height=end - first, passes=block.passes[number * count : (number + 1) * count])
+        parts.append(decode_band(own, tensors))
+    planes = [np.concatenate(own, axis=1) for own in zip(*parts, strict=True)]
+    if block.sampling:
+        differences = interpolated(block, planes.pop())
+        planes[-1] = np.concatenate([differences[..., :1], planes[-1], differences[..., 1:]], axis=3)
+    if block.space:
+        planes[-1] = np.ascontiguousarray(planes[-1])
+        convert(block, planes[-1])
+    pixels = np.concatenate(planes[::-1], axis=3).astype(np.uint8)
+    metadata = read_metadata(block.metadata, block.items)
+    check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))
+    pairs = zip(pixels, metadata, strict=True)
+    return [Item(source=block.source, pixels=one, metadata=more) for one, more in pairs]
+
+
+def decode_band(block: Block, tensors: Tensors) -> list[Array]:
+    """Planes of a block of one band, a pass each."""
+    planes: list[Array] = []
     for given in block.passes:
         shape, luma = (block.items, block.height, block.width), None
         if given.channels == 2:
@@ -1111,17 +1145,7 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
         else:
             decoded = Wavefront(tensors, given, shape, luma).decode()
         planes.append(decoded[..., {1: [0], 2: [1, 2], 3: [1, 0, 2]}[given.channels]])
-    if block.sampling:
-        differences = interpolated(block, planes.pop())
-        planes[-1] = np.concatenate([differences[..., :1], planes[-1], differences[..., 1:]], axis=3)
-    if block.space:
-        planes[-1] = np.ascontiguousarray(planes[-1])
-        convert(block, planes[-1])
-    pixels = np.concatenate(planes[::-1], axis=3).astype(np.uint8)
-    metadata = read_metadata(block.metadata, block.items)
-    check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))
-    pairs = zip(pixels, metadata, strict=True)
-    return [Item(source=block.source, pixels=one, metadata=more) for one, more in pairs]
+    return planes
 
 
 def check_digest(block: Block, content: bytes) -> None:
