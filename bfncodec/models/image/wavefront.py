@@ -120,6 +120,7 @@ class WavefrontSource(Wavefront):
 
     def __init__(self, networks: Networks, images: Pixels, coefficients: Pixels, pace: int = 0, known: int = 0) -> None:
         super().__init__(networks, images.shape, canvas.filled(images), coefficients, pace, known)
+        self._made: NDArray[np.uint32] | None = None
 
     def spans(self) -> Iterable[range]:
         return [range(0, 1), *self.chunks]
@@ -150,12 +151,15 @@ class WavefrontSource(Wavefront):
         """Where the rows of every group begin, and where the last ones end."""
         return [0, *accumulate((2 * group.size for group in self.groups[1:]), initial=0)]
 
-    @cached_property
+    @property
     def _rows(self) -> NDArray[np.uint32]:
-        """Rows (below, width) of all chunks: learning goes forward, and pushing backward.
+        """Rows (below, width) of all chunks: learning goes forward, and pushing backward."""
+        if self._made is None:  # `cached_property` lets one thread in at a time, whatever the instance
+            self._made = self._make()
+        return self._made
 
-        Looking does not wait for learning, so it goes on one chunk ahead.
-        """
+    def _make(self) -> NDArray[np.uint32]:
+        """`_rows`. Looking does not wait for learning, so it goes on one chunk ahead."""
         rows, nothing = np.empty((self._starts[-1], 2), np.uint32), np.empty(0, np.uint64)
         stack = self._stack(nothing, nothing, rows)
         chunks = [self.diagonals.reach(chunk) for chunk in self.chunks]
