@@ -15,21 +15,33 @@ _SUMS = ir.VectorType(_INT, LANES)
 
 
 class _Plain:
-    """How sums of a vector's outputs are begun, added to and ended, as LLVM's operators."""
+    """How sums of a vector's outputs are begun, added to and ended, as LLVM's operators.
+
+    signed: the values are, and weights are not; else it is the other way.
+    """
 
     sums: tuple[ir.Type, ...] = (_SUMS,)
 
+    def __init__(self, signed: bool) -> None:
+        self.signed = signed
+
+    def wide(self, builder: Any, vector: Any, kind: Any, *, value: bool) -> Any:
+        """Bytes of values or of weights as wider numbers."""
+        count = vector.type.count
+        extend = builder.sext if value == self.signed else builder.zext
+        return extend(vector, ir.VectorType(kind, count))
+
     def spread(self, builder: Any, four: Any) -> Any:
         """Four values, int32, as every output's partner."""
-        return builder.zext(builder.bitcast(four, ir.VectorType(_BYTE, GROUP)), ir.VectorType(_INT, GROUP))
+        return self.wide(builder, builder.bitcast(four, ir.VectorType(_BYTE, GROUP)), _INT, value=True)
 
     def add(self, builder: Any, sums: list[Any], spread: Any, weights: Any) -> list[Any]:
-        """Sums with the products of four values and int8 weights [LANES, GROUP]."""
+        """Sums with the products of four values and weights [LANES, GROUP]."""
         (total,) = sums
         for place in range(GROUP):
             own = _shuffled(builder, weights, range(place, LANES * GROUP, GROUP))
             value = _shuffled(builder, spread, [place] * LANES)
-            total = builder.add(total, builder.mul(value, builder.sext(own, _SUMS)))
+            total = builder.add(total, builder.mul(value, self.wide(builder, own, _INT, value=False)))
         return [total]
 
     def end(self, builder: Any, sums: list[Any]) -> Any:
@@ -43,14 +55,14 @@ class _Avx2(_Plain):
     sums = (ir.VectorType(_INT, 8),) * GROUP
 
     def spread(self, builder: Any, four: Any) -> Any:
-        values = builder.zext(builder.bitcast(four, ir.VectorType(_BYTE, GROUP)), ir.VectorType(_SHORT, GROUP))
+        values = self.wide(builder, builder.bitcast(four, ir.VectorType(_BYTE, GROUP)), _SHORT, value=True)
         return _shuffled(builder, values, list(range(GROUP)) * 4)
 
     def add(self, builder: Any, sums: list[Any], spread: Any, weights: Any) -> list[Any]:
         added = []
         for place, total in enumerate(sums):
             own = _shuffled(builder, weights, range(16 * place, 16 * place + 16))
-            own = builder.sext(own, ir.VectorType(_SHORT, 16))
+            own = self.wide(builder, own, _SHORT, value=False)
             added.append(builder.add(total, _call(builder, "llvm.x86.avx2.pmadd.wd", total.type, spread, own)))
         return added
 
@@ -66,8 +78,8 @@ class _Vnni(_Plain):
         return _shuffled(builder, one, [0] * LANES)
 
     def add(self, builder: Any, sums: list[Any], spread: Any, weights: Any) -> list[Any]:
-        weights = builder.bitcast(weights, _SUMS)
-        return [_call(builder, "llvm.x86.avx512.vpdpbusd.512", _SUMS, sums[0], spread, weights)]
+        factors = spread, builder.bitcast(weights, _SUMS)
+        return [_call(builder, "llvm.x86.avx512.vpdpbusd.512", _SUMS, sums[0], *(factors[::-1] if self.signed else factors))]
 
 
 _KINDS: dict[str, type[_Plain]] = {"plain": _Plain, "avx2": _Avx2, "vnni": _Vnni}
@@ -89,13 +101,16 @@ def _call(builder: Any, name: str, result: Any, *values: Any) -> Any:
 
 
 def tile(instructions: str, rows: int, vectors: int) -> Callable[..., Any]:
-    """numba's name for code that writes sums of so many rows and vectors of outputs from given addresses."""
-    kind = _KINDS[instructions]()
+    """numba's name for code that writes sums of so many rows and vectors of outputs from given addresses.
+
+    Its first argument is an array of the weights' type: where they are bytes without a sign, values have one.
+    """
 
     @intrinsic  # type: ignore[untyped-decorator]
-    def tile(typing: Any, values: Any, stride: Any, weights: Any, groups: Any, sums: Any, width: Any) -> Any:
+    def tile(typing: Any, like: Any, values: Any, stride: Any, weights: Any, groups: Any, sums: Any, width: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            values, stride, weights, groups, sums, width = arguments
+            _, values, stride, weights, groups, sums, width = arguments
+            kind = _KINDS[instructions](like.dtype == types.uint8)
             values, weights, sums = (builder.inttoptr(one, _BYTE.as_pointer()) for one in (values, weights, sums))
             totals = [
                 [
@@ -129,6 +144,6 @@ def tile(instructions: str, rows: int, vectors: int) -> Callable[..., Any]:
                     builder.store(total, address, align=4)
             return context.get_dummy_value()
 
-        return types.void(*[types.intp] * 6), generate
+        return types.void(like, *[types.intp] * 6), generate
 
     return tile

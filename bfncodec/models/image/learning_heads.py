@@ -19,7 +19,7 @@ from bfncodec.errors import CorruptFile
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import ACTIVATION_MAX, SUM_LIMIT
 from bfncodec.exact.layers import INPUT_LIFT, Linear, LocalNetwork
-from bfncodec.exact.products import BLOCK, GROUP, packed, product, put_long_product, room_for
+from bfncodec.exact.products import BLOCK, GROUP, SumRoom, packed, product, put_sums, sum_room
 
 Ints = NDArray[Any]
 
@@ -66,11 +66,8 @@ class Layers(NamedTuple):
 class Room(NamedTuple):
     """Memory that a learning step works in."""
 
-    inputs: Ints  # turned, of the heads and of their last layers
-    hidden: Ints
-    words: Ints
-    sums: Ints
-    totals: Ints
+    sums: SumRoom
+    totals: Ints  # [out, in]
     slopes: Ints
     inner: Ints
     arguments: Ints
@@ -133,10 +130,10 @@ def heads(network: LocalNetwork, pace: int, size: int = 0) -> Heads:
     peaks = shifts.max(axis=1)
     hidden = np.zeros((3, size, -(-(units + 1) // GROUP) * GROUP), np.uint8)
     hidden[:, :, units] = ACTIVATION_MAX
-    widest, most, outputs = max(fine.shape[2] for fine in (head.fine, out.fine)), max(units, 3 * mixtures), 3 * mixtures
-    words, sums = room_for(widest, np.empty((size, most), np.int8), _PLANES)
+    outputs = 3 * mixtures
+    columns, most = max(head.fine.shape[2], out.fine.shape[2]), max(units, outputs)
     room = Room(
-        *(np.zeros((fine.shape[2], -(-size // GROUP) * GROUP), np.uint8) for fine in (head.fine, out.fine)), words, sums, np.empty((widest, most), np.int64),
+        sum_room(size, columns, most, _PLANES), np.empty((most, columns), np.int64),
         np.empty((size, outputs), np.int64), np.empty((size, units), np.int64),
         *np.empty((2, mixtures, 2), np.int64),
     )  # fmt: skip
@@ -192,16 +189,14 @@ def learn(heads: Heads, known: Tables, first: int, last: int, inputs: Ints, coun
     """One step of both layers of channels first .. last - 1, on the `count` pixels that are remembered."""
     heads.steps[0] += 1
     room, mixtures = heads.room, heads.parts.shape[2]
-    turn(inputs, count, heads.head.columns[last - 1], room.inputs)
     for channel in range(first, last):
         for row in range(count):
             logs = heads.raw[channel, row, 2 * mixtures :]
             value, parts = heads.values[row, channel], heads.parts[channel, row]
             gradient(known, parts, value, logs, room.arguments, room.edges, room.slopes[row])
         back(heads, channel, count)
-        turn(heads.hidden[channel], count, heads.out.columns[channel], room.hidden)
-        _step(heads, heads.out, channel, heads.out.columns[channel], room.hidden, room.slopes, count)
-        _step(heads, heads.head, channel, heads.lifted, room.inputs, room.inner, count)
+        _step(heads, heads.out, channel, heads.out.columns[channel], heads.hidden[channel], room.slopes, count)
+        _step(heads, heads.head, channel, heads.lifted, inputs, room.inner, count)
 
 
 @compiled
@@ -228,49 +223,37 @@ def back(heads: Heads, channel: int, count: int) -> None:
 
 
 @compiled
-def _step(heads: Heads, layers: Layers, channel: int, lifted: int, turned: Ints, slopes: Ints, count: int) -> None:
-    """One step of a layer, with gradients of its outputs [n, out] and its inputs uint8 [in, n and more]."""
-    gradients(heads.room, turned, layers.columns[channel], lifted, slopes, count)
+def _step(heads: Heads, layers: Layers, channel: int, lifted: int, inputs: Ints, slopes: Ints, count: int) -> None:
+    """One step of a layer, with gradients of its outputs [n, out] and its inputs uint8 [n, in and more]."""
+    gradients(heads.room, inputs, layers.columns[channel], lifted, slopes, count)
     descend(layers, channel, heads.room.totals, min(heads.steps[0], MOMENTUM), min(heads.steps[0], heads.memory))
     round_weights(layers, channel, lifted)
 
 
 @compiled
-def turn(rows: Ints, count: int, columns: int, turned: Ints) -> None:
-    """Bytes [n, columns and more] as [columns, n], zeros behind them up to a multiple of GROUP."""
-    for start in range(0, count, BLOCK):
-        for column in range(columns):
-            for row in range(start, min(start + BLOCK, count)):
-                turned[column, row] = rows[row, column]
-    for column in range(columns):
-        for row in range(count, -(-count // GROUP) * GROUP):
-            turned[column, row] = 0
-
-
-@compiled
-def gradients(room: Room, turned: Ints, columns: int, lifted: int, slopes: Ints, count: int) -> None:
-    """Sums of gradients [n, out] times inputs [columns, n], to `room.totals` [columns, out]."""
-    put_long_product(turned, columns, slopes, count, _PLANES, room.words, room.sums, room.totals)
+def gradients(room: Room, inputs: Ints, columns: int, lifted: int, slopes: Ints, count: int) -> None:
+    """Sums of gradients [n, out] times inputs [n, columns and more], to `room.totals` [out, columns]."""
+    put_sums(inputs, columns, slopes, count, _PLANES, room.sums, room.totals)
     for unit in range(slopes.shape[1]):
         total = 0
         for row in range(count):
             total += slopes[row, unit]
         for column in range(lifted, columns, 2):
-            room.totals[column, unit] -= INPUT_LIFT * total
+            room.totals[unit, column] -= INPUT_LIFT * total
 
 
 @compiled
 def descend(layers: Layers, channel: int, gradient: Ints, momentum: int, memory: int) -> None:
-    """Against gradients int64 [in, out].
+    """Against gradients int64 [out, in].
 
     Whole numbers below 2**52 in float64, whose quotients and roots, rounded down, are exact: integers are slow.
     """
     for row in range(layers.fine.shape[1]):
         rate = layers.rate[channel, row]
         fine, mean, square = layers.fine[channel, row], layers.mean[channel, row], layers.square[channel, row]
-        limit = STEP_MAX * rate
+        limit, slopes = STEP_MAX * rate, gradient[row]
         for column in range(layers.columns[channel]):
-            slope = float(min(max(gradient[column, row] >> _SUM_SHIFT, -_SUM_MAX), _SUM_MAX))
+            slope = float(min(max(slopes[column] >> _SUM_SHIFT, -_SUM_MAX), _SUM_MAX))
             average = mean[column] + np.floor((slope - mean[column]) / momentum)
             power = square[column] + np.floor((slope * slope - square[column]) / memory)
             step = np.floor(average * rate / (np.floor(np.sqrt(power)) + 1))

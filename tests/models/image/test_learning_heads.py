@@ -77,12 +77,12 @@ def test_learning_lowers_the_cost_of_what_comes_again(
 
 def test_steps_at_the_ends_of_every_range_agree_with_unlimited_integers(nets: Networks) -> None:
     layers = learning_heads.heads(nets.pixel, 0).out
-    gradient = np.full(layers.fine.shape[:0:-1], (1 << 45) - 1, np.int64)
-    gradient[:, ::2] *= -1
+    gradient = np.full(layers.fine.shape[1:], (1 << 45) - 1, np.int64)
+    gradient[::2] *= -1
     start = layers.fine[1].astype(np.int64).astype(object)
     learning_heads.descend(layers, 1, gradient, 1, 1)
     cut = int(learning_heads._SUM_MAX)
-    scaled = np.clip(gradient.T.astype(object) >> learning_heads._SUM_SHIFT, -cut, cut)
+    scaled = np.clip(gradient.astype(object) >> learning_heads._SUM_SHIFT, -cut, cut)
     root = abs(scaled)
     rate = layers.rate[1].astype(np.int64).astype(object)[:, None]
     limit = learning_heads.STEP_MAX * rate
@@ -98,9 +98,8 @@ def test_gradients_are_exact_sums(nets: Networks, activations: tuple[np.ndarray,
     inner[:5], inner[5:10] = 32639, -32639
     values = inputs[:, :21].astype(np.int64)
     values[:, 17::2] -= 128
-    learning_heads.turn(inputs, 2000, 21, heads.room.inputs)
-    learning_heads.gradients(heads.room, heads.room.inputs, 21, 17, inner, 2000)
-    assert np.array_equal(heads.room.totals[:21, : inner.shape[1]], values.T @ inner)
+    learning_heads.gradients(heads.room, inputs, 21, 17, inner, 2000)
+    assert np.array_equal(heads.room.totals[: inner.shape[1], :21], inner.T @ values)
 
 
 def test_gradients_of_the_last_layer(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
@@ -116,9 +115,8 @@ def test_gradients_of_the_last_layer(nets: Networks, activations: tuple[np.ndarr
     wanted = ((common << heads.aligned[1]) @ used[:, :-1] >> heads.inner_shifts[1]).clip(-32639, 32639)
     hidden_units = hidden[:, :-1]
     assert np.array_equal(room.inner, np.where((hidden_units > 0) & (hidden_units < 255), wanted, 0))
-    learning_heads.turn(heads.hidden[1], 2000, columns, room.hidden)
-    learning_heads.gradients(room, room.hidden, columns, columns, room.slopes, 2000)
-    assert np.array_equal(room.totals[:columns, :outputs], hidden.T @ common)
+    learning_heads.gradients(room, heads.hidden[1], columns, columns, room.slopes, 2000)
+    assert np.array_equal(room.totals[:outputs, :columns], common.T @ hidden)
 
 
 def test_changes_pack_and_unpack(nets: Networks) -> None:
