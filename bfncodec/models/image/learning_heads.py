@@ -54,7 +54,7 @@ class Layers(NamedTuple):
     fine: Ints  # float64, whole numbers: 2**-FINE of the weights in use
     mean: Ints  # float64, of gradients
     square: Ints
-    used: Ints  # int64: weights in use
+    used: Ints  # float64, whole numbers: weights in use
     weights: Ints  # the same as bytes: int8 [3, ...], `packed`, high bytes of all outputs and then low ones
     bias: Ints  # int64 [3, out]
     offset: Ints  # the bias, less what lifted inputs add
@@ -70,6 +70,7 @@ class Room(NamedTuple):
     totals: Ints  # [out, in]
     slopes: Ints
     inner: Ints
+    line: Ints  # float64
     arguments: Ints
     edges: Ints
 
@@ -107,7 +108,7 @@ def layers(own: list[Linear], constant: int, lifted: int, rates: Ints) -> Layers
         target[:, :width] = np.insert(one.weight, constant, 0, axis=1) << WIDE + FINE
     bytes_ = packed(np.zeros((2 * units, columns.max()), np.int8))
     own_layers = Layers(
-        fine, np.zeros_like(fine), np.zeros_like(fine), np.zeros(fine.shape, np.int64), np.stack([bytes_] * 3),
+        fine, np.zeros_like(fine), np.zeros_like(fine), np.zeros_like(fine), np.stack([bytes_] * 3),
         np.stack([one.bias << WIDE for one in numbers]), np.zeros((3, units), np.int64),
         np.stack([one.shift + WIDE for one in numbers]),
         np.stack([rates << one.shift for one in numbers]).astype(np.float64), columns,
@@ -134,7 +135,7 @@ def heads(network: LocalNetwork, pace: int, size: int = 0) -> Heads:
     columns, most = max(head.fine.shape[2], out.fine.shape[2]), max(units, outputs)
     room = Room(
         sum_room(size, columns, most, _PLANES), np.empty((most, columns), np.int64),
-        np.empty((size, outputs), np.int64), np.empty((size, units), np.int64),
+        np.empty((size, outputs), np.int64), np.empty((size, units), np.int64), np.empty(units),
         *np.empty((2, mixtures, 2), np.int64),
     )  # fmt: skip
     return Heads(
@@ -161,7 +162,7 @@ def round_weights(layers: Layers, channel: int, lifted: int) -> None:
             weights[low // BLOCK, column // GROUP, low % BLOCK, column % GROUP] = value - (high << 8)
         total = layers.bias[channel, row]
         for column in range(lifted, columns, 2):
-            total -= INPUT_LIFT * used[row, column]
+            total -= INPUT_LIFT * int(used[row, column])
         layers.offset[channel, row] = total
 
 
@@ -207,18 +208,19 @@ def back(heads: Heads, channel: int, count: int) -> None:
     """
     slopes, targets, weights = heads.room.slopes, heads.room.inner, heads.out.used[channel]
     units, shift = targets.shape[1], heads.inner_shifts[channel]
+    totals = heads.room.line
     for row in range(count):
         inner, hidden = targets[row], heads.hidden[channel, row]
         for unit in range(units):
-            inner[unit] = 0
+            totals[unit] = 0.0
         for output in range(slopes.shape[1]):
             slope = min(max(slopes[row, output] * heads.factors[output], -_GRADIENT_MAX), _GRADIENT_MAX)
             slopes[row, output] = slope
-            factor, own = slope << heads.aligned[channel, output], weights[output]
-            for unit in range(units):
-                inner[unit] += factor * own[unit]
+            factor, own = float(slope << heads.aligned[channel, output]), weights[output]
+            for unit in range(units):  # whole numbers below 2**46
+                totals[unit] += factor * own[unit]
         for unit in range(units):
-            value = min(max(inner[unit] >> shift, -_INNER_MAX), _INNER_MAX)
+            value = min(max(int(totals[unit]) >> shift, -_INNER_MAX), _INNER_MAX)
             inner[unit] = value if 0 < hidden[unit] < ACTIVATION_MAX else 0
 
 

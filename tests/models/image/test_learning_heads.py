@@ -105,7 +105,7 @@ def test_gradients_are_exact_sums(nets: Networks, activations: tuple[np.ndarray,
 def test_gradients_of_the_last_layer(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
     heads, inputs = remembering(nets, activations)
     learning_heads.forward(heads, 1, inputs, 0, 2000)
-    room, used = heads.room, heads.out.used[1]
+    room, used = heads.room, heads.out.used[1].astype(np.int64)
     outputs, columns = used.shape
     hidden = heads.hidden[1, :, :columns].astype(np.int64)
     room.slopes[:] = slopes = np.random.default_rng(5).integers(-2000, 2001, room.slopes.shape)
