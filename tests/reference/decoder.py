@@ -358,17 +358,12 @@ class Mixture:
         return [bounds[i + 1] - bounds[i] for i in range(256)]
 
 
-def pop_half(stack: Stack, bounds: list[int]) -> int:
-    return clip(stack.pop([1, *(bounds[i + 1] - bounds[i] for i in range(16)), 1]) - 1, 0, 15)
-
-
 def pop_values(stack: Stack, mixtures: list[Mixture]) -> list[int]:
-    uppers = [pop_half(stack, [mixture.below(16 * i) for i in range(17)]) for mixture in mixtures]
     values = []
-    for mixture, upper in zip(mixtures, uppers, strict=True):
-        low, high = mixture.below(16 * upper), mixture.below(16 * upper + 16)
-        inner = [(mixture.below(16 * upper + i) - low) * (2**24 - 18) // (high - low) for i in range(17)]
-        values.append(16 * upper + pop_half(stack, [1 + i + part for i, part in enumerate(inner)]))
+    for mixture in mixtures:
+        bounds = [mixture.below(level) for level in range(257)]
+        widths = [bounds[i + 1] - bounds[i] for i in range(256)]
+        values.append(clip(stack.pop([1, *widths, 1]) - 1, 0, 255))
     return values
 
 

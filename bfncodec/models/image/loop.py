@@ -76,7 +76,6 @@ class Stack(NamedTuple):
     words: Ints
     rows: Ints  # uint32 [n, 2]: what an encoder's values take, in coding order
     done: Ints  # int64 [1]: rows that are written
-    halves: Ints  # room: int64 [n, 2]
     popped: Ints  # room: int64 [n]
     raw: Ints  # room: int64 [3, mixtures]
 
@@ -249,15 +248,15 @@ def _code(
             prepare(tables, stack.raw, heads.parts[channel, row])
         if decodes:
             parts = heads.parts[channel, start:stop]
-            pop(tables, parts, stack.state, stack.words, stack.halves, stack.popped[:count])
+            pop(tables, parts, stack.state, stack.words, stack.popped[:count])
             for number in range(count):
                 heads.values[start + number, channel] = stack.popped[number]
         else:
             done = stack.done[0]
             for number in range(count):
                 value, parts = heads.values[start + number, channel], heads.parts[channel, start + number]
-                interval(tables, parts, value, stack.rows[done + number], stack.rows[done + count + number])
-            stack.done[0] = done + 2 * count
+                interval(tables, parts, value, stack.rows[done + number])
+            stack.done[0] = done + count
     if decodes:
         for row in range(start, stop):
             values, one = heads.values[row], seen.at[row]

@@ -81,8 +81,8 @@ class Wavefront:
         return loop.seen(self.networks.pixel, self.diagonals.count_all, self.most)
 
     def _stack(self, state: Pixels, words: Pixels, rows: Pixels) -> Stack:
-        room = np.empty((self.most, 2), np.int64), np.empty(self.most, np.int64)
-        return Stack(state, words, rows, np.zeros(1, np.int64), *room, np.empty((3, self.heads.parts.shape[2]), np.int64))
+        room = np.empty(self.most, np.int64), np.empty((3, self.heads.parts.shape[2]), np.int64)
+        return Stack(state, words, rows, np.zeros(1, np.int64), *room)
 
     def _run(self, seen: Seen, stack: Stack, diagonals: range, stages: int = ALL) -> None:
         """Stages of diagonals."""
@@ -149,7 +149,7 @@ class WavefrontSource(Wavefront):
     @cached_property
     def _starts(self) -> list[int]:
         """Where the rows of every group begin, and where the last ones end."""
-        return [0, *accumulate((2 * group.size for group in self.groups[1:]), initial=0)]
+        return [0, *accumulate((group.size for group in self.groups[1:]), initial=0)]
 
     @property
     def _rows(self) -> NDArray[np.uint32]:
