@@ -156,7 +156,7 @@ def _argument(part: Ints, point: int) -> int:
 
 
 @compiled
-def _below(known: Tables, parts: Ints, point: int) -> int:
+def below(known: Tables, parts: Ints, point: int) -> int:
     """Cumulative weight below a level, under the mixture of parts [k, 4]."""
     if point == 0:
         return 1
@@ -173,7 +173,7 @@ def _below(known: Tables, parts: Ints, point: int) -> int:
 def _bounds(known: Tables, parts: Ints, points: Ints, out: Ints) -> None:
     for index in range(out.shape[0]):
         for at in range(out.shape[1]):
-            out[index, at] = _below(known, parts[index], points[index, at])
+            out[index, at] = below(known, parts[index], points[index, at])
 
 
 @compiled
@@ -185,8 +185,8 @@ def _intervals(known: Tables, parts: Ints, values: Ints, out: Ints) -> None:
 @compiled
 def interval(known: Tables, parts: Ints, value: int, out: Ints) -> None:
     """What lies below a value under the mixture of parts [k, 4], and its weight: [2]."""
-    below = _below(known, parts, value)
-    out[0], out[1] = below, _below(known, parts, value + 1) - below
+    low = below(known, parts, value)
+    out[0], out[1] = low, below(known, parts, value + 1) - low
 
 
 @compiled
@@ -196,26 +196,26 @@ def pop(known: Tables, parts: Ints, stack: Ints, words: Ints, out: Ints) -> None
         wanted = np.int64(stack[0] & np.uint64(TOTAL - 1))
         one = parts[index]
         first, last = 0, LEVELS
-        below, above = 1, TOTAL - 1
+        low, high = 1, TOTAL - 1
         while last - first > 1:
             middle = (first + last) // 2
-            bound = _below(known, one, middle)
+            bound = below(known, one, middle)
             if bound <= wanted:
-                first, below = middle, bound
+                first, low = middle, bound
             else:
-                last, above = middle, bound
+                last, high = middle, bound
         out[index] = first
-        _pop_inside(stack, words, wanted, below, above)
+        pop_inside(stack, words, wanted, low, high)
 
 
 @compiled
-def _pop_inside(stack: Ints, words: Ints, wanted: int, below: int, above: int) -> None:
-    """Pop the value from below to above, or the free unit that `wanted` stands for in damaged data."""
+def pop_inside(stack: Ints, words: Ints, wanted: int, low: int, high: int) -> None:
+    """Pop the value from low to high, or the free unit that `wanted` stands for in damaged data."""
     if wanted == 0:
-        below, above = 0, 1
+        low, high = 0, 1
     elif wanted == TOTAL - 1:
-        below, above = TOTAL - 1, TOTAL
-    pop_between(stack, words, below, above - below)
+        low, high = TOTAL - 1, TOTAL
+    pop_between(stack, words, low, high - low)
 
 
 @compiled

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.mixtures import Tables, interval, pop, prepare
+from bfncodec.coding.mixtures import Tables, interval, pop, pop_inside, prepare
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.layers import LocalNetwork, Trunk, TrunkRoom, run_layers, run_trunk
 from bfncodec.exact.kernels import ACTIVATION_MAX
+from bfncodec.exact.pmf import TOTAL
 from bfncodec.exact.products import GROUP
 from bfncodec.models.image.canvas import RADIUS, SLOPE, addresses
 from bfncodec.models.image.compiled_features import (
@@ -30,6 +31,7 @@ from bfncodec.models.image.learning_heads import Heads, forward, learn
 from bfncodec.models.image.local import Local, advance
 from bfncodec.models.image.outputs import relative
 from bfncodec.models.image.passes import STRIDE
+from bfncodec.models.image.tones import Tones, walk
 
 Ints = NDArray[Any]
 
@@ -75,8 +77,10 @@ class Stack(NamedTuple):
     state: Ints  # as `Coder.opened` gives it, empty in an encoder
     words: Ints
     rows: Ints  # uint32 [n, 2]: what an encoder's values take, in coding order
+    toned: Ints  # uint32 [n, 2]: the same with `tones`, where it is tried
     done: Ints  # int64 [1]: rows that are written
     popped: Ints  # room: int64 [n]
+    one: Ints  # room: uint32 [2]
     raw: Ints  # room: int64 [3, mixtures]
 
 
@@ -95,6 +99,7 @@ class Plan(NamedTuple):
     first: int  # channels
     stop: int
     follows: int  # whether the base follows the image
+    tones: int  # whether values are coded with `tones`; an encoder tries it
     run: int  # pixels from one step to the next, at least
     every: int  # one in so many runs is learnt from; 0: none
     runs: Ints  # int64 [1]: those behind
@@ -125,7 +130,7 @@ def seen(network: LocalNetwork, diagonals: int, size: int) -> Seen:
 @compiled
 def run(
     frame: Frame, known: Canvases, own: Local, network: Network, sight: Sight, tables: Tables, heads: Heads,
-    plan: Plan, seen: Seen, stack: Stack, first: int, last: int, stages: int,
+    tones: Tones, plan: Plan, seen: Seen, stack: Stack, first: int, last: int, stages: int,
 ) -> None:  # fmt: skip
     """Some stages of diagonals first .. last - 1."""
     for number in range(first, last):
@@ -140,7 +145,7 @@ def run(
         if stages & GIVE:
             _give(network, sight, seen)
         if stages & CODE:
-            _code(frame, known, tables, heads, plan, seen, stack)
+            _code(frame, known, tables, heads, tones, plan, seen, stack)
             pixels = seen.ends[seen.counts[1]]
             if pixels >= plan.run:
                 if plan.every and plan.runs[0] % plan.every == 0:
@@ -222,8 +227,8 @@ def _give(network: Network, sight: Sight, seen: Seen) -> None:
 
 @compiled
 def _code(
-    frame: Frame, known: Canvases, tables: Tables, heads: Heads, plan: Plan, seen: Seen, stack: Stack
-) -> None:  # fmt: skip
+    frame: Frame, known: Canvases, tables: Tables, heads: Heads, tones: Tones, plan: Plan, seen: Seen, stack: Stack
+) -> None:
     """The values of a diagonal's pixels, channel after channel: popped, or rows of them."""
     start, stop, decodes = seen.ends[seen.counts[1]], seen.ends[seen.counts[1] + 1], len(stack.state) > 0
     seen.counts[1] += 1
@@ -246,17 +251,24 @@ def _code(
             raw = heads.raw[channel, row]
             relative(raw, seen.base[row, channel], seen.steps[row, channel], frame.scale, shift, stack.raw)
             prepare(tables, stack.raw, heads.parts[channel, row])
-        if decodes:
+        if decodes and not plan.tones:
             parts = heads.parts[channel, start:stop]
             pop(tables, parts, stack.state, stack.words, stack.popped[:count])
             for number in range(count):
                 heads.values[start + number, channel] = stack.popped[number]
-        else:
-            done = stack.done[0]
-            for number in range(count):
-                value, parts = heads.values[start + number, channel], heads.parts[channel, start + number]
-                interval(tables, parts, value, stack.rows[done + number])
-            stack.done[0] = done + count
+        for number in range(count):
+            row = start + number
+            values, parts, west = heads.values[row], heads.parts[channel, row], known.pixels[seen.at[row, 0] - 1, 0]
+            if not decodes:
+                interval(tables, parts, values[channel], stack.rows[stack.done[0] + number])
+            if plan.tones:
+                wanted = np.int64(stack.state[0] & np.uint64(TOTAL - 1)) if decodes else -1
+                target = stack.one if decodes else stack.toned[stack.done[0] + number]
+                value = walk(tables, tones, parts, channel, west, values, wanted, target)
+                if decodes:
+                    values[channel], low = value, np.int64(target[0])
+                    pop_inside(stack.state, stack.words, wanted, low, low + np.int64(target[1]))
+        stack.done[0] += count
     if decodes:
         for row in range(start, stop):
             values, one = heads.values[row], seen.at[row]

@@ -72,7 +72,8 @@ def _pushed(model: WavefrontSource | LatticeSource, plan: Pass, ledger: Ledger |
     """The plan with all that its model's groups push."""
     coder = Coder()
     silent = sum(1 << group for group in protocol.encode(coder, model, ledger))
-    return replace(plan, silent=silent, stream=coder.data())
+    toned = isinstance(model, WavefrontSource) and model.toned
+    return replace(plan, silent=silent, tones=toned, stream=coder.data())
 
 
 def decode_pass(nets: Networks, part: Pass, shape: Shape, schedule: Schedule, given: Pixels | None = None) -> Pixels:
@@ -104,13 +105,13 @@ def _sink(
 ) -> WavefrontSink | Lattice:
     """What a pass is decoded by; CorruptFile if it has fields that it cannot have."""
     if schedule is Schedule.LATTICE:
-        if part.pace or part.base or part.changes:
+        if part.pace or part.tones or part.base or part.changes:
             raise CorruptFile("a lattice pass has fields that it cannot have")
         return Lattice(nets, shape)
     if part.pace != learning_heads.FIXED and shape[0] * min(shape[1:3]) > RUN_LIMIT:
         raise LimitExceeded("the block is too large for heads that learn")
     fitted = coefficients.unpack(bytes(part.base), nets.coefficients)
-    return WavefrontSink(nets.changed(bytes(part.changes)), shape, fitted, part.pace, given)
+    return WavefrontSink(nets.changed(bytes(part.changes)), shape, fitted, part.pace, given, tones=part.tones)
 
 
 def _silent(mask: int, model: Wavefront | Lattice) -> set[int]:

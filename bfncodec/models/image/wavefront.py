@@ -20,6 +20,7 @@ from bfncodec.exact.layers import INPUT_LIFT
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import AnyTheta
 from bfncodec.models.image import canvas, compiled_features, learning_heads, linear, local, loop
+from bfncodec.models.image import tones as tones_image
 from bfncodec.models.image.canvas import RADIUS
 from bfncodec.models.image.diagonals import Diagonals
 from bfncodec.models.image.learning_heads import LEARN_ALL_BITS
@@ -32,6 +33,7 @@ from bfncodec.models.image.thumbnail import thumbnail_output, thumbnail_steps
 Pixels = NDArray[Any]
 Shape = tuple[int, int, int, int]
 _AHEAD_FROM = 32  # chunks; to begin and end with a second thread takes as long as some of them
+_TONES_PAY = 0.998  # of the cost without: they cost time
 _AT_ONCE = 256  # diagonals, between which Python looks around
 
 
@@ -41,11 +43,19 @@ class Wavefront:
     shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks
     as three equal channels); pixels: their canvas; coefficients: the base's [74, 3]; pace: of the heads' learning, see
     `learning_heads`; known: how many channels, the first, both sides have on their canvas from the start: they are seen,
-    but not coded.
+    but not coded; tones: whether values are coded with `tones`, which an encoder tries.
     """
 
     def __init__(
-        self, networks: Networks, shape: Shape, pixels: Pixels, coefficients: Pixels, pace: int, known: int = 0
+        self,
+        networks: Networks,
+        shape: Shape,
+        pixels: Pixels,
+        coefficients: Pixels,
+        pace: int,
+        known: int,
+        *,
+        tones: bool,
     ) -> None:
         self.networks = networks
         self.count, self.height, self.width, channels = shape
@@ -67,7 +77,8 @@ class Wavefront:
         self.canvases = linear.flat(pixels, linear.blank_fields(shape[:3]))
         self.equations = local.equations(self.frame, channels)
         self.heads = learning_heads.heads(networks.pixel, pace, self.most)
-        self.plan = Plan(known, channels, int(follows), run, every, np.zeros(1, np.int64))
+        self.plan = Plan(known, channels, int(follows), int(tones), run, every, np.zeros(1, np.int64))
+        self.tones = tones_image.tones()
         pixel = networks.pixel
         self.network = Network(pixel.width, pixel.numbers, pixel.embed, pixel.trunk_room())
         self.sight = loop.sight(pixel, self.frame, self.diagonals.longest)
@@ -80,9 +91,9 @@ class Wavefront:
     def _seen(self) -> Seen:
         return loop.seen(self.networks.pixel, self.diagonals.count_all, self.most)
 
-    def _stack(self, state: Pixels, words: Pixels, rows: Pixels) -> Stack:
-        room = np.empty(self.most, np.int64), np.empty((3, self.heads.parts.shape[2]), np.int64)
-        return Stack(state, words, rows, np.zeros(1, np.int64), *room)
+    def _stack(self, state: Pixels, words: Pixels, rows: Pixels, toned: Pixels) -> Stack:
+        room = np.empty(self.most, np.int64), np.empty(2, np.uint32), np.empty((3, self.heads.parts.shape[2]), np.int64)
+        return Stack(state, words, rows, toned, np.zeros(1, np.int64), *room)
 
     def _run(self, seen: Seen, stack: Stack, diagonals: range, stages: int = ALL) -> None:
         """Stages of diagonals."""
@@ -111,7 +122,7 @@ class Wavefront:
         if stages:
             loop.run(
                 self.frame, self.canvases, self.equations, self.network, self.sight, known_tables(), self.heads,
-                self.plan, seen, stack, diagonals.start, diagonals.stop, stages,
+                self.tones, self.plan, seen, stack, diagonals.start, diagonals.stop, stages,
             )  # fmt: skip
 
 
@@ -119,8 +130,10 @@ class WavefrontSource(Wavefront):
     """Images to encode, uint8 [N, height, width, channels]: a `coding.protocol.Source`."""
 
     def __init__(self, networks: Networks, images: Pixels, coefficients: Pixels, pace: int = 0, known: int = 0) -> None:
-        super().__init__(networks, images.shape, canvas.filled(images), coefficients, pace, known)
+        tones = pace != learning_heads.FIXED
+        super().__init__(networks, images.shape, canvas.filled(images), coefficients, pace, known, tones=tones)
         self._made: NDArray[np.uint32] | None = None
+        self.toned = False  # whether tones pay, known when the first output has been asked for
 
     def spans(self) -> Iterable[range]:
         return [range(0, 1), *self.chunks]
@@ -159,13 +172,20 @@ class WavefrontSource(Wavefront):
         return self._made
 
     def _make(self) -> NDArray[np.uint32]:
-        """`_rows`. Looking does not wait for learning, so it goes on one chunk ahead."""
+        """`_rows`, with tones or without."""
         rows, nothing = np.empty((self._starts[-1], 2), np.uint32), np.empty(0, np.uint64)
-        stack = self._stack(nothing, nothing, rows)
+        toned = np.empty_like(rows) if self.plan.tones else rows
+        stack = self._stack(nothing, nothing, rows, toned)
+        self._code_all(stack)
+        self.toned = bool(self.plan.tones) and Rows(toned).cost(toned) < _TONES_PAY * Rows(rows).cost(rows)
+        return toned if self.toned else rows
+
+    def _code_all(self, stack: Stack) -> None:
+        """Rows of all diagonals. Looking does not wait for learning, so it goes on one chunk ahead."""
         chunks = [self.diagonals.reach(chunk) for chunk in self.chunks]
         if len(chunks) < _AHEAD_FROM or threads.count() == 1:
             self._run(self._seen(), stack, range(self.diagonals.count_all))
-            return rows
+            return
         both = [self._seen(), self._seen()]
 
         def looks() -> Iterator[tuple[range, Seen]]:
@@ -176,7 +196,6 @@ class WavefrontSource(Wavefront):
 
         for chunk, seen in threads.ahead(looks()):
             self._run(seen, stack, chunk, CODE)
-        return rows
 
 
 class WavefrontSink(Wavefront):
@@ -186,13 +205,20 @@ class WavefrontSink(Wavefront):
     """
 
     def __init__(
-        self, networks: Networks, shape: Shape, coefficients: Pixels, pace: int = 0, given: Pixels | None = None
+        self,
+        networks: Networks,
+        shape: Shape,
+        coefficients: Pixels,
+        pace: int = 0,
+        given: Pixels | None = None,
+        *,
+        tones: bool = False,
     ) -> None:
         area, known = shape[:3], 0 if given is None else given.shape[3]
         pixels = np.zeros(canvas.canvas_shape(area), np.int16)
         if given is not None:
             pixels[:, RADIUS:, RADIUS:-RADIUS, :known] = given
-        super().__init__(networks, shape, pixels, coefficients, pace, known)
+        super().__init__(networks, shape, pixels, coefficients, pace, known, tones=tones)
 
     def spans(self) -> Iterable[range]:
         rest = range(1, len(self.groups))
@@ -205,7 +231,8 @@ class WavefrontSink(Wavefront):
 
     def pop(self, coder: Coder) -> Pixels:
         """Pop all diagonals to their place; the values uint8 in the order of pixels."""
-        self._run(self._seen(), self._stack(*coder.opened(), np.empty((0, 2), np.uint32)), range(self.diagonals.count_all))
+        nothing = np.empty((0, 2), np.uint32)
+        self._run(self._seen(), self._stack(*coder.opened(), nothing, nothing), range(self.diagonals.count_all))
         return self.images().reshape(-1)
 
     def reveal(self, group: int, values: Pixels) -> None:
