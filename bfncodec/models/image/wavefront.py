@@ -43,7 +43,8 @@ class Wavefront:
     shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks
     as three equal channels); pixels: their canvas; coefficients: the base's [74, 3]; pace: of the heads' learning, see
     `learning_heads`; known: how many channels, the first, both sides have on their canvas from the start: they are seen,
-    but not coded; tones: whether values are coded with `tones`, which an encoder tries.
+    but not coded; tones: whether values are coded with `tones`, which an encoder tries; fast: whether mixtures are looked
+    up in a table, and no network is asked.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Wavefront:
         known: int,
         *,
         tones: bool,
+        fast: bool,
     ) -> None:
         self.networks = networks
         self.count, self.height, self.width, channels = shape
@@ -77,10 +79,13 @@ class Wavefront:
         self.canvases = linear.flat(pixels, linear.blank_fields(shape[:3]))
         self.equations = local.equations(self.frame, channels)
         self.heads = learning_heads.heads(networks.pixel, pace, self.most)
-        self.plan = Plan(known, channels, int(follows), int(tones), run, every, np.zeros(1, np.int64))
+        self.plan = Plan(known, channels, int(follows), int(tones), int(fast), run, every, np.zeros(1, np.int64))
         self.tones = tones_image.tones()
         pixel = networks.pixel
-        self.network = Network(pixel.width, pixel.numbers, pixel.embed, pixel.trunk_room())
+        if fast:
+            mixtures = networks.table.shape[3] // 3
+            self.heads = self.heads._replace(parts=np.empty((3, self.most, mixtures, 4), np.int32))
+        self.network = Network(networks.table, pixel.width, pixel.numbers, pixel.embed, pixel.trunk_room())
         self.sight = loop.sight(pixel, self.frame, self.diagonals.longest)
 
     def thumbnails(self) -> Pixels:
@@ -129,9 +134,18 @@ class Wavefront:
 class WavefrontSource(Wavefront):
     """Images to encode, uint8 [N, height, width, channels]: a `coding.protocol.Source`."""
 
-    def __init__(self, networks: Networks, images: Pixels, coefficients: Pixels, pace: int = 0, known: int = 0) -> None:
-        tones = pace != learning_heads.FIXED
-        super().__init__(networks, images.shape, canvas.filled(images), coefficients, pace, known, tones=tones)
+    def __init__(
+        self,
+        networks: Networks,
+        images: Pixels,
+        coefficients: Pixels,
+        pace: int = 0,
+        known: int = 0,
+        *,
+        fast: bool = False,
+    ) -> None:
+        tones, pixels = pace != learning_heads.FIXED, canvas.filled(images)
+        super().__init__(networks, images.shape, pixels, coefficients, pace, known, tones=tones, fast=fast)
         self._made: NDArray[np.uint32] | None = None
         self.toned = False  # whether tones pay, known when the first output has been asked for
 
@@ -213,12 +227,13 @@ class WavefrontSink(Wavefront):
         given: Pixels | None = None,
         *,
         tones: bool = False,
+        fast: bool = False,
     ) -> None:
         area, known = shape[:3], 0 if given is None else given.shape[3]
         pixels = np.zeros(canvas.canvas_shape(area), np.int16)
         if given is not None:
             pixels[:, RADIUS:, RADIUS:-RADIUS, :known] = given
-        super().__init__(networks, shape, pixels, coefficients, pace, known, tones=tones)
+        super().__init__(networks, shape, pixels, coefficients, pace, known, tones=tones, fast=fast)
 
     def spans(self) -> Iterable[range]:
         rest = range(1, len(self.groups))
