@@ -243,18 +243,17 @@ def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = No
             parts[-1:] = [luma, np.concatenate([form.sampling.of(luma), differences], axis=3)]
         form.exceptions, form.listed = len(numbers), pack_exceptions(numbers, passes.ordered(colours[numbers]))
 
-    def band(rows: range) -> list[Pass]:
-        made = []
-        for planes, channels in zip(parts, passes.pass_channels(first.layout.channels, form.sampling), strict=True):
-            known = planes.shape[3] - channels
-            half = slice(rows.start // 2, None if rows.stop == height else rows.stop // 2)
-            own = planes[:, half if known else slice(rows.start, rows.stop)]
-            made.append(streams.encode_pass(nets, own, schedule, fit, ledger, known, fast=fast))
-        return made
+    def one(job: tuple[range, Pixels, int]) -> Pass:
+        rows, planes, channels = job
+        known = planes.shape[3] - channels
+        half = slice(rows.start // 2, None if rows.stop == height else rows.stop // 2)
+        own = planes[:, half if known else slice(rows.start, rows.stop)]
+        return streams.encode_pass(nets, own, schedule, fit, ledger, known, fast=fast)
 
+    coded = passes.pass_channels(first.layout.channels, form.sampling)
     bands = form.bands(len(pictures))
-    for made in threads.each(band, bands) if ledger is None else map(band, bands):
-        form.passes += made
+    jobs = [(rows, *part) for rows in bands for part in zip(parts, coded, strict=True)]
+    form.passes += threads.each(one, jobs) if ledger is None else map(one, jobs)
     return Block(len(pictures), pixels.size, _digest(pictures), form)
 
 

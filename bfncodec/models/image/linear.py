@@ -20,7 +20,7 @@ from bfncodec.models.image.local import equations, follow
 REGRESSORS = features.DIFFERENCES + 1
 ROWS = REGRESSORS + 1  # the last row holds the cross-channel coefficients
 LIMIT = 1 << 15
-FIT_PIXELS = 1 << 20
+FIT_PIXELS = 1 << 17
 RIDGE = 2.0**-13
 _CHUNK = 2000  # no power of two: its rows would share few lines of the cache
 _COLUMNS = REGRESSORS + 3
