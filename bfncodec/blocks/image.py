@@ -72,7 +72,7 @@ class Image(Form):
             if part.constant is not None:
                 header += b"\1" + part.constant
                 continue
-            header += bytes([part.tones << 3 | part.pace << 1]) + varint(part.silent)
+            header += bytes([part.deep << 4 | part.tones << 3 | part.pace << 1]) + varint(part.silent)
             for piece in (part.base, part.changes, part.stream):
                 header += varint(len(piece))
                 payload.append(piece)
@@ -105,11 +105,11 @@ class Image(Form):
             flag = header.byte()
             if flag == 1:
                 image.passes.append(Pass(constant=header.take(channels)))
-            elif flag < 16 and not flag & 1:
+            elif flag < 32 and not flag & 1:
                 silent = header.varint()
                 lengths = [header.varint() for _ in range(3)]
                 pieces = (payload.skip(length) for length in lengths)
-                image.passes.append(Pass(None, silent, flag >> 1 & 3, flag > 7, *pieces))
+                image.passes.append(Pass(None, silent, flag >> 1 & 3, bool(flag & 8), bool(flag & 16), *pieces))
             else:
                 raise UnsupportedFeature(f"pass kind {flag} is not supported by this version")
         if image.space and layout not in (Layout.RGB, Layout.RGBA) or image.exceptions > items * pixels // EXCEPTIONS:

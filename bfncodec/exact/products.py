@@ -124,7 +124,7 @@ def put_sums(inputs: Array, columns: int, factors: Array, count: int, planes: in
     words = shaped(own.inputs, 0, np.uint32, (blocks, groups, BLOCK))
     digits = shaped(own.factors, 0, np.uint32, (planes * outputs, groups))
     sums = shaped(own.sums, 0, np.int32, (planes * outputs, blocks * BLOCK))
-    _side_by_side(inputs, columns, count, words)
+    side_by_side(inputs, columns, count, words)
     _cut(factors, count, planes, digits)
     packed_inputs = shaped(own.inputs, 0, np.uint8, (blocks, groups, BLOCK, GROUP))
     product(shaped(own.factors, 0, np.int8, (planes * outputs, groups * GROUP)), packed_inputs, sums)
@@ -139,7 +139,7 @@ def put_sums(inputs: Array, columns: int, factors: Array, count: int, planes: in
 
 
 @compiled
-def _side_by_side(inputs: Array, columns: int, count: int, words: Array) -> None:
+def side_by_side(inputs: Array, columns: int, count: int, words: Array) -> None:
     """Inputs of four rows as a word, zeros behind the last row: uint32 [blocks, groups, BLOCK]."""
     for group in range(words.shape[1]):
         first = group * GROUP

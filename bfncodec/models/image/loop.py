@@ -27,7 +27,8 @@ from bfncodec.models.image.compiled_features import (
     write,
 )
 from bfncodec.models.image.features import FEATURES
-from bfncodec.models.image.learning_heads import Heads, forward, learn
+from bfncodec.models.image.learning_heads import Heads, forward, slopes, step
+from bfncodec.models.image.learning_trunk import Deep, learn
 from bfncodec.models.image.local import Local, advance
 from bfncodec.models.image.outputs import relative
 from bfncodec.models.image.passes import STRIDE
@@ -101,6 +102,7 @@ class Plan(NamedTuple):
     follows: int  # whether the base follows the image
     tones: int  # whether values are coded with `tones`; an encoder tries it
     run: int  # pixels from one step to the next, at least
+    deep: int  # whether the trunk learns too
     every: int  # one in so many runs is learnt from; 0: none
     runs: Ints  # int64 [1]: those behind
 
@@ -130,7 +132,7 @@ def seen(network: LocalNetwork, diagonals: int, size: int) -> Seen:
 @compiled
 def run(
     frame: Frame, known: Canvases, own: Local, network: Network, sight: Sight, tables: Tables, heads: Heads,
-    tones: Tones, plan: Plan, seen: Seen, stack: Stack, first: int, last: int, stages: int,
+    deep: Deep, tones: Tones, plan: Plan, seen: Seen, stack: Stack, first: int, last: int, stages: int,
 ) -> None:  # fmt: skip
     """Some stages of diagonals first .. last - 1."""
     for number in range(first, last):
@@ -141,7 +143,8 @@ def run(
             _look(frame, known, plan, sight, seen, number)
         if stages & TRUNK:
             rows = sight.count[0]
-            run_trunk(network.trunk, network.room, sight.features[:rows], sight.last)
+            start = seen.ends[seen.counts[0] - 1]
+            run_trunk(network.trunk, network.room, sight.features[:rows], sight.last, deep.kept, start)
         if stages & GIVE:
             _give(network, sight, seen)
         if stages & CODE:
@@ -149,7 +152,10 @@ def run(
             pixels = seen.ends[seen.counts[1]]
             if pixels >= plan.run:
                 if plan.every and plan.runs[0] % plan.every == 0:
-                    learn(heads, tables, plan.first, plan.stop, seen.inputs, pixels)
+                    slopes(heads, tables, plan.first, plan.stop, pixels)
+                    if plan.deep:
+                        learn(deep, heads.head, heads.room.inner, plan.first, plan.stop, seen.inputs, pixels)
+                    step(heads, plan.first, plan.stop, seen.inputs, pixels)
                 plan.runs[0] += 1
                 seen.counts[:] = 0
 

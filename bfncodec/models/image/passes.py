@@ -102,6 +102,7 @@ class Pass:
     silent: int = 0  # bit g: group g has no noisy steps
     pace: int = 0  # of the heads' learning, 0 to 2; 3: none
     tones: bool = False  # whether decisions are corrected by what values the picture has
+    deep: bool = False  # whether the trunk learns as well as the heads
     base: Data = b""
     changes: Data = b""
     stream: Data = b""
