@@ -19,7 +19,7 @@ from bfncodec.errors import CorruptFile
 from bfncodec.exact.compiled import compiled, shaped
 from bfncodec.exact.kernels import ACTIVATION_MAX, SUM_LIMIT
 from bfncodec.exact.layers import LocalNetwork, Trunk
-from bfncodec.exact.products import BLOCK, GROUP, product, side_by_side
+from bfncodec.exact.products import BLOCK, GROUP, product, side_by_side, turned_product
 from bfncodec.models.image.learning_heads import WIDE, Layers
 
 Ints = NDArray[Any]
@@ -32,7 +32,6 @@ MEMORY = 100  # steps over which their squares are averaged, times 2**pace
 STEP_MAX = 4  # largest step, in rates
 WEIGHT_MAX = 127
 WIDEST = 256  # units of a layer at most: sums of squares stay below 2**63
-_SUM_SHIFT = 6  # so that sums over a run are below 2**24
 _SCALE_MIN, _SCALE_MAX = -16, 7  # powers of two that gradients are multiplied by
 _SPREAD = 3  # bits: bytes reach so many times as far as the root mean square
 _LEAST = 2.0**-20  # of a row's root mean square, in that of all rows
@@ -43,9 +42,11 @@ class Slopes(NamedTuple):
     """Gradients [n, units] as bytes."""
 
     lifted: Ints  # uint8 [n, units and more], 128 added
-    digits: Ints  # uint32 [units * groups]: bytes of four rows side by side, unit after unit
+    digits: Ints  # uint32 [groups * units]: bytes of four rows side by side
     scales: Ints  # int64 [units]: gradients are bytes / 2**scale
-    totals: Ints  # int64 [units]: sums of bytes
+    factors: Ints  # float32 [units]: powers of two
+    totals: Ints  # float32 [units]: sums of bytes, below 2**24
+    squares: Ints  # float32 [units]: sums of gradients' squares
 
 
 class Room(NamedTuple):
@@ -56,9 +57,9 @@ class Room(NamedTuple):
     sums: Ints  # int32
     words: Ints  # uint32: inputs of products, packed
     rows: Ints  # int8 [units, columns]: weights that gradients go back through
-    columns: Ints  # int64: their sums
-    squares: Ints  # int64
+    columns: Ints  # int32: 128 times their sums
     line: Ints  # float32 [columns]: sums of squares, and then factors
+    lanes: Ints  # float32 [BLOCK]: sums of a row's squares, by column modulo BLOCK
 
 
 class Moments(NamedTuple):
@@ -117,13 +118,15 @@ def deep(network: LocalNetwork, pace: int, size: int, *, learns: bool) -> Deep:
         moments.rate[number, :outputs] = rate * 2.0**shift
     slopes = [
         Slopes(
-            np.zeros((size, most), np.uint8), np.zeros(groups * most, np.uint32), *np.zeros((2, most), np.int64),
+            np.zeros((size, most), np.uint8), np.zeros(groups * most, np.uint32), np.zeros(most, np.int64),
+            *np.zeros((3, most), np.float32),
         )
         for _ in range(2)
     ]  # fmt: skip
     room = Room(
         *slopes, np.zeros(max(size, most) * most, np.int32), np.zeros(max(size, most) * most // GROUP + most, np.uint32),
-        np.zeros((most, most), np.int8), np.zeros(most, np.int64), np.zeros(most, np.int64), np.zeros(most, np.float32),
+        np.zeros((most, most), np.int8), np.zeros(most, np.int32), np.zeros(most, np.float32),
+        np.zeros(BLOCK, np.float32),
     )  # fmt: skip
     trunk = Trunk(sizes, numbers.weights.copy(), numbers.biases.copy(), numbers.shifts) if learns else numbers
     return Deep(
@@ -143,11 +146,10 @@ def learn(deep: Deep, heads: Layers, slopes: Ints, first: int, last: int, activa
     width, units = sizes[0, 0], slopes.shape[2]
     for channel in range(first, last):
         start = (channel - first) * units
-        _to_bytes(slopes[channel], count, units, room.squares, room.inner, start)
-    scale = _head_weights(room, heads, first, last, units)
+        _to_bytes(slopes[channel], count, units, room.inner, start)
+    scale = _head_weights(room, heads, first, last, units, width)
     _back(room, room.inner, count, (last - first) * units, width, activations)
-    _to_bytes(shaped(room.sums, 0, np.int32, (count, _wide(width))), count, width, room.squares, room.top, 0)
-    _turn(room, room.top, count, width)
+    _to_bytes(shaped(room.sums, 0, np.int32, (count, _wide(width))), count, width, room.top, 0)
     for unit in range(width):
         room.top.scales[unit] += scale
     at, to = sizes[0, 1] * sizes[0, 2] * BLOCK * GROUP, width
@@ -156,8 +158,7 @@ def learn(deep: Deep, heads: Layers, slopes: Ints, first: int, last: int, activa
         after, behind = at + sizes[number + 1, 1] * sizes[number + 1, 2] * BLOCK * GROUP, to + hidden
         scale = _layer_weights(room, moments, number + 1, width, hidden)
         _back(room, room.top, count, width, hidden, deep.kept[number + 1])
-        _to_bytes(shaped(room.sums, 0, np.int32, (count, _wide(hidden))), count, hidden, room.squares, room.inner, 0)
-        _turn(room, room.inner, count, hidden)
+        _to_bytes(shaped(room.sums, 0, np.int32, (count, _wide(hidden))), count, hidden, room.inner, 0)
         for unit in range(hidden):
             room.inner.scales[unit] += scale
         _step(deep, number, room.inner, count, hidden, width, at, to)
@@ -177,83 +178,69 @@ def _wide(columns: int) -> int:
 
 
 @compiled
-def _to_bytes(values: Ints, count: int, units: int, squares: Ints, target: Slopes, start: int) -> None:
+def _to_bytes(values: Ints, count: int, units: int, target: Slopes, start: int) -> None:
     """Gradients [n, units] as bytes of units from `start` on; their power of two is the largest that leaves room."""
+    squares, factors, totals = target.squares[start:], target.factors[start:], target.totals[start:]
     for unit in range(units):
         squares[unit] = 0
-        target.totals[start + unit] = 0
+        totals[unit] = 0
     for row in range(count):
         source = values[row]
         for unit in range(units):
-            value = np.int64(source[unit])
+            value = np.float32(source[unit])
             squares[unit] += value * value
     for unit in range(units):
-        scale = _SCALE_MAX
-        most = (WEIGHT_MAX * WEIGHT_MAX * count) << 32
-        while scale > _SCALE_MIN and squares[unit] > most >> 32 + 2 * (_SPREAD + scale):
-            scale -= 1
+        scale, most = _SCALE_MAX, float(WEIGHT_MAX * WEIGHT_MAX * count) * _power(-2 * (_SPREAD + _SCALE_MAX))
+        while scale > _SCALE_MIN and float(squares[unit]) > most:
+            scale, most = scale - 1, 4 * most
         target.scales[start + unit] = scale
-        squares[unit] = scale
+        factors[unit] = _power(scale)
     half, low, high = np.float32(0.5), np.float32(-WEIGHT_MAX), np.float32(WEIGHT_MAX)
+    digits, byte = shaped(target.digits, 0, np.uint32, (-(-count // GROUP), units)), np.uint32(255)
     for row in range(count):
-        source, lifted = values[row], target.lifted[row]
-        for unit in range(units):
-            scale = squares[unit]
-            value = (np.int64(source[unit]) << max(scale, 0)) + (1 << max(-scale, 0) >> 1) >> max(-scale, 0)
-            byte = min(max(value, -WEIGHT_MAX), WEIGHT_MAX)
-            lifted[start + unit] = byte + 128
-            target.totals[start + unit] += byte
-
-
-@compiled
-def _turn(room: Room, slopes: Slopes, count: int, units: int) -> None:
-    """Bytes of four rows side by side, unit after unit."""
-    groups = -(-count // GROUP)
-    words = shaped(room.words, 0, np.uint32, (groups, units))
-    digits = shaped(slopes.digits, 0, np.uint32, (units, groups))
-    lift = np.uint32(128)
-    for group in range(groups):
-        target, first = words[group], group * GROUP
-        for unit in range(units):
-            target[unit] = np.uint32(slopes.lifted[first, unit]) ^ lift
-        for place in range(1, min(GROUP, count - first)):
-            source, up = slopes.lifted[first + place], np.uint32(8 * place)
+        source, lifted, words = values[row], target.lifted[row, start:], digits[row // GROUP]
+        place = row % GROUP
+        if place == 0:
             for unit in range(units):
-                target[unit] |= (np.uint32(source[unit]) ^ lift) << up
-    for unit in range(units):
-        target = digits[unit]
-        for group in range(groups):
-            target[group] = words[group, unit]
+                words[unit] = 0
+        up = np.uint32(8 * place)
+        for unit in range(units):
+            value = min(max(np.floor(np.float32(source[unit]) * factors[unit] + half), low), high)
+            totals[unit] += value
+            whole = np.int32(value)
+            lifted[unit] = np.uint32(whole) ^ np.uint32(128)
+            words[unit] |= (np.uint32(whole) & byte) << up
 
 
 @compiled
-def _head_weights(room: Room, heads: Layers, first: int, last: int, units: int) -> int:
+def _head_weights(room: Room, heads: Layers, first: int, last: int, units: int, columns: int) -> int:
     """Heads' weights as `room.rows`, of one power of two with their units' gradients: that power."""
-    width, scale = room.rows.shape[1], 1 << 30
+    scale = 1 << 30
     for channel in range(first, last):
         for unit in range(units):
             scale = min(scale, heads.shift[channel, unit] - WIDE + room.inner.scales[(channel - first) * units + unit])
+    low, high = float(-WEIGHT_MAX), float(WEIGHT_MAX)
     for channel in range(first, last):
         for unit in range(units):
             row = (channel - first) * units + unit
-            down = min(heads.shift[channel, unit] + room.inner.scales[row] - scale, 30)
-            half, source, target = 1 << down >> 1, heads.used[channel, unit], room.rows[row]
-            for column in range(min(width, len(source))):
-                target[column] = min(max(np.int32(source[column]) + half >> down, -WEIGHT_MAX), WEIGHT_MAX)
+            factor = _power(scale - heads.shift[channel, unit] - room.inner.scales[row])
+            source, target = heads.used[channel, unit], room.rows[row]
+            for column in range(columns):
+                target[column] = np.int32(min(max(np.floor(source[column] * factor + 0.5), low), high))
     return scale
 
 
 @compiled
 def _layer_weights(room: Room, moments: Moments, number: int, units: int, columns: int) -> int:
     """A layer's weights in use in the same way, for the gradients of `room.top`."""
-    scale = 1 << 30
+    scale, half = 1 << 30, np.float32(0.5)
     for unit in range(units):
         scale = min(scale, moments.shift[number, unit] + room.top.scales[unit])
     for unit in range(units):
-        down = min(moments.shift[number, unit] + room.top.scales[unit] - scale, 30)
-        half, source, target = 1 << down >> 1, moments.used[number, unit], room.rows[unit]
+        factor = np.float32(_power(scale - moments.shift[number, unit] - room.top.scales[unit]))
+        source, target = moments.used[number, unit], room.rows[unit]
         for column in range(columns):
-            target[column] = np.int32(source[column]) + half >> down
+            target[column] = np.int32(np.floor(np.float32(source[column]) * factor + half))
     return scale
 
 
@@ -264,9 +251,8 @@ def _back(room: Room, slopes: Slopes, count: int, units: int, columns: int, acti
     None where an activation is at either end of its range.
     """
     groups, blocks, totals = -(-units // GROUP), -(-columns // BLOCK), room.columns
-    words = shaped(room.words, 0, np.uint32, (blocks, groups, BLOCK))
     bytes_ = shaped(room.rows, 0, np.uint8, room.rows.shape)
-    side_by_side(bytes_, columns, units, words)
+    side_by_side(bytes_, columns, units, shaped(room.words, 0, np.uint32, (blocks, groups, BLOCK)))
     sums = shaped(room.sums, 0, np.int32, (count, blocks * BLOCK))
     product(slopes.lifted[:count], shaped(room.words, 0, np.int8, (blocks, groups, BLOCK, GROUP)), sums)
     for column in range(columns):
@@ -274,11 +260,11 @@ def _back(room: Room, slopes: Slopes, count: int, units: int, columns: int, acti
     for unit in range(units):
         source = room.rows[unit]
         for column in range(columns):
-            totals[column] += source[column]
+            totals[column] += np.int32(source[column]) << 7
     for row in range(count):
         target, own = sums[row], activations[row]
         for column in range(columns):
-            value = np.int32(target[column] - 128 * totals[column])
+            value = target[column] - totals[column]
             target[column] = value if 0 < own[column] < ACTIVATION_MAX else 0
 
 
@@ -289,22 +275,28 @@ def _step(deep: Deep, number: int, slopes: Slopes, count: int, outputs: int, col
     groups, blocks = -(-count // GROUP), -(-columns // BLOCK)
     side_by_side(deep.kept[number], columns, count, shaped(room.words, 0, np.uint32, (blocks, groups, BLOCK)))
     sums = shaped(room.sums, 0, np.int32, (outputs, blocks * BLOCK))
-    digits = shaped(slopes.digits, 0, np.int8, (outputs, groups * GROUP))
-    product(digits, shaped(room.words, 0, np.uint8, (blocks, groups, BLOCK, GROUP)), sums)
+    digits = shaped(slopes.digits, 0, np.uint32, (groups, outputs))
+    turned_product(digits, shaped(room.words, 0, np.uint8, (blocks, groups, BLOCK, GROUP)), sums)
     memory, line = min(steps, deep.memory), room.line
+    lanes = room.lanes
     for column in range(columns):
         line[column] = 0
     total = 0.0
     for row in range(outputs):
-        source, scale = sums[row], np.float32(_power(-slopes.scales[row]))
-        power = 0
-        for column in range(columns):
-            whole = np.int64(source[column]) + (1 << _SUM_SHIFT - 1) >> _SUM_SHIFT
-            power += whole * whole
-            slope = np.float32(whole) * scale
-            line[column] += slope * slope
-        square = float(power) * float(scale) * float(scale) / columns
-        moments.rows[number, row] += (square - moments.rows[number, row]) / memory
+        scale = np.float32(_power(-slopes.scales[row]))
+        for lane in range(BLOCK):
+            lanes[lane] = 0
+        for start in range(0, columns, BLOCK):
+            size, source, own = min(BLOCK, columns - start), sums[row, start:], line[start:]
+            for lane in range(size):
+                slope = np.float32(source[lane]) * scale
+                square = slope * slope
+                own[lane] += square
+                lanes[lane] += square
+        power = 0.0
+        for lane in range(BLOCK):
+            power += float(lanes[lane])
+        moments.rows[number, row] += (power / columns - moments.rows[number, row]) / memory
         total += moments.rows[number, row]
     total = max(total / outputs, _LEAST_SQUARE)
     for column in range(columns):
@@ -318,13 +310,13 @@ def _step(deep: Deep, number: int, slopes: Slopes, count: int, outputs: int, col
         factor = np.float32(1.0 / max(np.sqrt(moments.rows[number, row] / total), _LEAST))
         fine, mean, used = moments.fine[number, row], moments.mean[number, row], moments.used[number, row]
         for column in range(columns):
-            slope = np.float32(np.int64(source[column]) + (1 << _SUM_SHIFT - 1) >> _SUM_SHIFT) * scale
+            slope = np.float32(source[column]) * scale
             average = mean[column] + (slope - mean[column]) * part
             step = min(max(average * factor * line[column], -limit), limit)
             value = min(max(fine[column] - rate * step, low), most)
             mean[column], fine[column] = average, value
-            used[column] = int(np.floor(value + half))
-        _step_bias(deep, number, row, float(slopes.totals[row] * CONSTANT >> _SUM_SHIFT) * _power(-slopes.scales[row]), to)
+            used[column] = np.int32(np.floor(value + half))
+        _step_bias(deep, number, row, CONSTANT * float(slopes.totals[row]) * _power(-slopes.scales[row]), to)
     _pack(deep, number, outputs, columns, at)
 
 
@@ -347,9 +339,16 @@ def _pack(deep: Deep, number: int, outputs: int, columns: int, at: int) -> None:
     """A layer's weights in use, as the trunk wants them."""
     used, groups = deep.moments.used[number], -(-columns // GROUP)
     words = shaped(used, 0, np.uint32, (used.shape[0], used.shape[1] // GROUP))
-    target = shaped(deep.trunk.weights, at, np.int8, (1,))
-    packed = shaped(target, 0, np.uint32, (-(-outputs // BLOCK), groups, BLOCK))
-    for row in range(outputs):
-        block, place = row // BLOCK, row % BLOCK
-        for group in range(groups):
-            packed[block, group, place] = words[row, group]
+    bytes_ = shaped(deep.trunk.weights, at, np.int8, (1,))
+    for first in range(0, outputs, BLOCK):
+        packed = shaped(bytes_, first * groups * GROUP, np.int8, (1,))
+        _turn(words[first : min(first + BLOCK, outputs)], shaped(packed, 0, np.uint32, (groups, BLOCK)))
+
+
+@compiled
+def _turn(source: Ints, target: Ints) -> None:
+    """Rows as columns."""
+    for column in range(len(target)):
+        to = target[column]
+        for row in range(len(source)):
+            to[row] = source[row, column]
