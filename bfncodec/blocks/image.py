@@ -72,7 +72,8 @@ class Image(Form):
             if part.constant is not None:
                 header += b"\1" + part.constant
                 continue
-            header += bytes([part.deep << 4 | part.tones << 3 | part.pace << 1]) + varint(part.silent)
+            flags = part.fast << 5 | part.deep << 4 | part.tones << 3
+            header += bytes([flags | part.pace << 1]) + varint(part.silent)
             for piece in (part.base, part.changes, part.stream):
                 header += varint(len(piece))
                 payload.append(piece)
@@ -105,11 +106,12 @@ class Image(Form):
             flag = header.byte()
             if flag == 1:
                 image.passes.append(Pass(constant=header.take(channels)))
-            elif flag < 32 and not flag & 1:
+            elif flag < 64 and not flag & 1:
                 silent = header.varint()
                 lengths = [header.varint() for _ in range(3)]
                 pieces = (payload.skip(length) for length in lengths)
-                image.passes.append(Pass(None, silent, flag >> 1 & 3, bool(flag & 8), bool(flag & 16), *pieces))
+                tones, deep, fast = (bool(flag & bit) for bit in (8, 16, 32))
+                image.passes.append(Pass(None, silent, flag >> 1 & 3, fast, tones, deep, *pieces))
             else:
                 raise UnsupportedFeature(f"pass kind {flag} is not supported by this version")
         if image.space and layout not in (Layout.RGB, Layout.RGBA) or image.exceptions > items * pixels // EXCEPTIONS:
@@ -220,6 +222,7 @@ def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = No
     packaged = "small" if max(width, height) <= SMALL_SIDE else "photo"
     path = zoo.chosen(choices.model, "images") or zoo.find(packaged)
     nets = streams.networks(path, choices.device)
+    fast = choices.effort == "fast" and nets.table.size > 0
     schedule = Schedule.LATTICE if choices.effort == "lattice" else Schedule.WAVEFRONT
     pixels = np.stack([picture.pixels for picture in pictures])
     form = Image(first.origin, first.layout, schedule, width, height, zoo.digest(path), _pack_metadata(pictures))
@@ -248,7 +251,7 @@ def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = No
             known = planes.shape[3] - channels
             half = slice(rows.start // 2, None if rows.stop == height else rows.stop // 2)
             own = planes[:, half if known else slice(rows.start, rows.stop)]
-            made.append(streams.encode_pass(nets, own, schedule, fit, ledger, known))
+            made.append(streams.encode_pass(nets, own, schedule, fit, ledger, known, fast=fast))
         return made
 
     bands = form.bands(len(pictures))

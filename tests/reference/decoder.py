@@ -22,6 +22,7 @@ import numpy as np
 from reference import paper as reference_paper
 from reference import text as reference_text
 from reference.stack import FormatError, Stack, clip, exp_negative, nearest, normalise, require, running_sums
+from reference.text import squash, stretch
 
 Array = np.ndarray
 
@@ -65,6 +66,8 @@ class Pass:
     channels: int
     constant: bytes = b""
     pace: int = 0
+    fast: bool = False
+    tones: bool = False
     silent: int = 0
     base: bytes = b""
     changes: bytes = b""
@@ -160,12 +163,12 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     sets = [1, 2] if block.sampling else [3]
     for channels in ([1], [1, 1], sets, [1, *sets])[block.layout] * len(bands(block)):
         form = fields.byte()
-        require(form in (0, 1, 2, 4, 6))
+        require(form == 1 or form in (*range(0, 16, 2), 38))
         if form == 1:
             block.passes.append(Pass(channels, fields.take(channels)))
             continue
         silent, *lengths = (fields.varint() for _ in range(4))
-        block.passes.append(Pass(channels, b"", form >> 1, silent, *map(payload.take, lengths)))
+        block.passes.append(Pass(channels, b"", form // 2 % 4, form > 31, form // 8 % 2 == 1, silent, *map(payload.take, lengths)))
     top, left = first_sample(block)
     require(block.height > top and block.width > left)
     return block
@@ -368,6 +371,59 @@ def pop_values(stack: Stack, mixtures: list[Mixture]) -> list[int]:
 
 
 # 7. Noisy steps
+
+
+class Tones:
+    """Section 5.5: what is learnt of a channel's values."""
+
+    def __init__(self, channel: int) -> None:
+        self.channel = channel
+        self.biases: dict[tuple[int, ...], int] = {}
+        self.evidence: dict[tuple[int, ...], int] = {}
+        self.weights = [[26214] * 3 for _ in range(8)]
+
+    def pop(self, stack: Stack, mixture: Mixture, values: Sequence[int], west: int) -> int:
+        """values: of the pixel's channels before; west: green of the pixel to the left."""
+        green = values[0] if self.channel else west
+        before = values[self.channel - 1] if self.channel else 0
+        hue = clip(values[1] - green, -16, 15) if self.channel == 2 else 16
+        wanted = stack.state % 2**24
+        first, low, width, lowest, highest = 0, 1, 2**24 - 2, 1, 2**24 - 1
+        for bit in range(7, -1, -1):
+            point = first + 2**bit
+            middle = mixture.below(point)
+            chance = (highest - middle) * 2**16 // (highest - lowest)
+            cut = low + width * (middle - lowest) // (highest - lowest)
+            tables: list[tuple[int, ...]] = []
+            if 66 < chance < 2**16 - 66:
+                odds = stretch(chance // 4 * 4 + 2)
+                tables = [
+                    (0, bit, first),
+                    (1, bit, clip(point - green, -16, 16), hue),
+                    (2, bit, clip(point - before, -32, 31), before // 4),
+                ][: 3 if self.channel else 2]
+                biases = [self.biases.get(table, 0) for table in tables]
+                total = sum(bias * weight for bias, weight in zip(biases, self.weights[bit], strict=False))
+                chance = squash(clip(odds + (total >> 24), -2815, 2815))
+                cut = low + width - (width * clip(chance, 32, 2**16 - 32) >> 16)
+            cut = clip(cut, low + 2**bit, low + width - 2**bit)
+            one = int(wanted >= cut)
+            for k, table in enumerate(tables):
+                old = biases[k]
+                weight = self.weights[bit][k] + (((one << 16) - chance) * old >> 21)
+                self.weights[bit][k] = clip(weight, 0, 98304)
+                seen = self.evidence.get(table, 60 * 2**10) + (chance * (2**16 - chance) >> 20)
+                self.evidence[table] = seen = min(seen, 4000 * 2**10)
+                error = (one << 16) - squash(clip(odds + (old >> 8), -2815, 2815))
+                self.biases[table] = clip(old + (error * (2**22 // (seen >> 10)) >> 20), -(2**17), 2**17)
+            if one:
+                first, lowest, width, low = point, middle, low + width - cut, cut
+            else:
+                highest, width = middle, cut - low
+        if wanted in (0, 2**24 - 1):
+            low, width = wanted, 1
+        stack.pop([low, width, 2**24 - low - width])
+        return first
 
 
 class NoisyStep:
@@ -788,6 +844,8 @@ class Wavefront:
         self.net = Network(own)
         self.heads = {c: LearningHead(own, c, given.pace) for c in self.coded}
         self.learns = given.pace < 3
+        self.fast = given.fast
+        self.tones = {c: Tones(c) for c in self.coded} if given.tones else {}
         self.run_pixels = 1024 >> given.pace
         shape = (self.items, self.height, self.width, 3)
         self.pixels = np.full(shape, UNKNOWN, np.int64)
@@ -893,6 +951,8 @@ class Wavefront:
         features += [16 * flag for flag in (x == 0, x == 1, x == 2, right == 0, right == 1, right == 2)]
         features += [16 * (y == row) for row in range(3)]
         features += [(b >> 7) - 16 for b in base]
+        if self.fast:
+            return base, k, [scale_step(sums[c] * 37 >> 4) - k[c] for c in range(3)]
         near = [(y + dy, x + dx) for dy, dx in NEAREST[:6]]
         around = [
             value
@@ -928,12 +988,27 @@ class Wavefront:
                     shift = known[0] * cross[0] >> 6
                 if c == 2:
                     shift = (known[0] * cross[1] >> 6) + (known[1] * cross[2] >> 6)
+                if self.fast:
+                    sizes = [0, abs(green), (abs(green) + 2 * abs(red)) // 3]
+                    column = sum(sizes[c] > bound for bound in (3, 9, 18, 32, 56, 96, 126))
+                    if c == 0:
+                        column = clip((2 * activations[0] + 21) // 6, 0, 7)
+                    outputs = self.tensors["fast.table"][c, k[c] - 8, column].tolist()
+                    mixtures.append(mixture(outputs, base[c], k[c], shift))
+                    continue
                 mixtures.append(self.heads[c].predict(activations + more, base[c], k[c], shift))
-            values = pop_values(self.stack, mixtures)
-            coded = self.heads[c].seen[len(self.heads[c].seen) - len(values) :]
-            for place, value, one in zip(places, values, coded, strict=True):
+            if self.tones:
+                values = []
+                for own, (item, y, x) in zip(mixtures, places, strict=True):
+                    west = self.pixel(item, y, x - 1)[0]
+                    values.append(self.tones[c].pop(self.stack, own, self.pixels[item, y, x].tolist(), west))
+            else:
+                values = pop_values(self.stack, mixtures)
+            for place, value in zip(places, values, strict=True):
                 self.pixels[place][slice(None) if len(self.coded) == 1 else c] = value
-                one.value = value
+            if not self.fast:
+                for value, one in zip(values, self.heads[c].seen[-len(values) :], strict=True):
+                    one.value = value
 
     def decode(self) -> Array:
         """Pixels [items, height, width, 3]."""
@@ -947,12 +1022,12 @@ class Wavefront:
             places = [(item, y, number - 4 * y) for item in range(self.items) for y in rows]
             coded = [place for place in places if place[1] % 16 or place[2] % 16]
             self.predict(number, rows)
-            seen = {place: self.look(place) for place in places if place in coded or self.net.embedding}
+            seen = {place: self.look(place) for place in places if place in coded or (self.net.embedding and not self.fast)}
             if coded:
                 self.diagonal(coded, [seen[place] for place in coded])
             for place in places:
                 self.settle(place)
-                if self.net.embedding:
+                if self.net.embedding and not self.fast:
                     self.embed(place, *seen[place][1:])
             pixels += len(coded)
             if pixels >= self.run_pixels:
@@ -1136,6 +1211,7 @@ def decode_band(block: Block, tensors: Tensors) -> list[Array]:
             planes.append(np.broadcast_to(constant, (*shape, given.channels)).astype(np.int64))
             continue
         if block.schedule:
+            require(not given.tones and not given.fast)
             decoded = lattice(tensors, block, given)
         else:
             decoded = Wavefront(tensors, given, shape, luma).decode()

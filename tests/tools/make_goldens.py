@@ -445,7 +445,7 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         return container.write(file)
 
     outside = plain_blocks.pack(b"\0abc" * 3 + container.varint(20 * 24 - 3) + b"abc")
-    image = b"\x02\x01" + bytes(8) + b"\x30\x00\x01\x01" + zoo.digest(zoo.find(MODEL)) + b"\x00\x08"
+    image = b"\x02\x01" + bytes(8) + b"\x30\x00\x01\x01" + zoo.digest(zoo.find(MODEL)) + b"\x00\x80"
     of_colour = b"\x02\x03" + bytes(8) + b"\x32"
     stored = b"\x00\x03" + digest(b"abc") + b"\x03"
     other = b"\x00\x03" + digest(b"def") + b"\x03"

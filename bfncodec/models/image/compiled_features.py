@@ -138,6 +138,19 @@ def look(frame: Frame, known: Canvases, at: int, y: int, x: int, inputs: Ints, b
 
 
 @compiled
+def look_fast(frame: Frame, known: Canvases, at: int, base: Ints, cross: Ints, steps: Ints, slow: Ints) -> None:
+    """Base, cross-channel coefficients and scale steps as `look` gives them, and by how much trends differ from these."""
+    for channel in range(3):
+        base[channel] = known.bases[at, channel]
+        cross[channel] = known.crosses[at, channel]
+        total = 0
+        for place in range(_PAST):
+            total += abs(np.int64(known.innovations[at + frame.near[place], channel])) * frame.weights[place]
+        steps[channel] = frame.step[min(total, _SUM_MAX)]
+        slow[channel] = frame.step[min(_before(frame, known, at, channel) * 37 >> 4, _SUM_MAX)] - steps[channel]
+
+
+@compiled
 def _before(frame: Frame, known: Canvases, at: int, channel: int) -> int:
     """Eight times the share that the trends of three neighbours have in a pixel's."""
     total = 0

@@ -31,6 +31,7 @@ LEVEL_INPUTS = 10
 FEATURES = DIFFERENCES + 4 * len(PAST) + 3 * LEVEL_INPUTS + 3 + 9 + 3
 SCALE_STEPS = 8  # local scales per octave
 SCALES = 8 * 12 + 1  # 2 .. 8192 sixteenths of a level
+CONTEXTS = 8  # beside a scale step, of what is looked up without a network
 FEATURE_LIMIT = 127
 DIFFERENCE_LIMIT = 8160  # of differences and innovations, 1/16 level
 COEFFICIENT_BITS = 12

@@ -22,11 +22,12 @@ from bfncodec.models.image.compiled_features import (
     cross_channel,
     innovation_inputs,
     look,
+    look_fast,
     predict_at,
     settle,
     write,
 )
-from bfncodec.models.image.features import FEATURES
+from bfncodec.models.image.features import CONTEXTS, FEATURES, SCALE_STEPS
 from bfncodec.models.image.learning_heads import Heads, forward, slopes, step
 from bfncodec.models.image.learning_trunk import Deep, learn
 from bfncodec.models.image.local import Local, advance
@@ -39,6 +40,7 @@ Ints = NDArray[Any]
 LOOK, TRUNK, GIVE, CODE = 1, 2, 4, 8  # stages of a diagonal, in this order
 AHEAD = LOOK | TRUNK | GIVE
 ALL = AHEAD | CODE
+_SIZES = (3, 9, 18, 32, 56, 96, 126)
 # Neighbours (dy, dx) whose embeddings a pixel sees.
 EMBEDDED_AT = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)]
 
@@ -69,6 +71,7 @@ class Seen(NamedTuple):
     base: Ints  # int64 [n, 3], 1/16 level
     cross: Ints  # int64 [n, 3]
     steps: Ints  # int64 [n, 3], of scales
+    slow: Ints  # int64 [n, 3], of trends; where there is no network
     shift: Ints  # int64 [n], of the means of the channel at hand
 
 
@@ -86,8 +89,9 @@ class Stack(NamedTuple):
 
 
 class Network(NamedTuple):
-    """The layers that are the same for all pixels."""
+    """What is the same for all pixels."""
 
+    table: Ints  # int8 [3, scale steps, CONTEXTS, 3 * mixtures] of the effort `fast`
     width: int
     trunk: Trunk
     embed: Trunk
@@ -101,8 +105,9 @@ class Plan(NamedTuple):
     stop: int
     follows: int  # whether the base follows the image
     tones: int  # whether values are coded with `tones`; an encoder tries it
-    run: int  # pixels from one step to the next, at least
+    fast: int  # whether mixtures are looked up in a table, and no network is asked
     deep: int  # whether the trunk learns too
+    run: int  # pixels from one step to the next, at least
     every: int  # one in so many runs is learnt from; 0: none
     runs: Ints  # int64 [1]: those behind
 
@@ -125,7 +130,7 @@ def seen(network: LocalNetwork, diagonals: int, size: int) -> Seen:
     inputs[:, network.width] = ACTIVATION_MAX
     return Seen(
         np.zeros(2, np.int64), np.zeros(diagonals + 1, np.int64), np.empty((size, 3), np.int64), inputs,
-        *np.empty((3, size, 3), np.int64), np.empty(size, np.int64),
+        *np.empty((4, size, 3), np.int64), np.empty(size, np.int64),
     )  # fmt: skip
 
 
@@ -141,14 +146,14 @@ def run(
             if plan.follows:
                 advance(frame, known, own, number)
             _look(frame, known, plan, sight, seen, number)
-        if stages & TRUNK:
+        if stages & TRUNK and not plan.fast:
             rows = sight.count[0]
             start = seen.ends[seen.counts[0] - 1]
             run_trunk(network.trunk, network.room, sight.features[:rows], sight.last, deep.kept, start)
-        if stages & GIVE:
+        if stages & GIVE and not plan.fast:
             _give(network, sight, seen)
         if stages & CODE:
-            _code(frame, known, tables, heads, tones, plan, seen, stack)
+            _code(frame, known, network, tables, heads, tones, plan, seen, stack)
             pixels = seen.ends[seen.counts[1]]
             if pixels >= plan.run:
                 if plan.every and plan.runs[0] % plan.every == 0:
@@ -194,6 +199,12 @@ def _look(frame: Frame, known: Canvases, plan: Plan, sight: Sight, seen: Seen, n
                 at = start + y * frame.row + x
                 if not plan.follows:
                     predict_at(frame, known, at)
+                if plan.fast:
+                    if not thumbnail:
+                        seen.at[to, 0], seen.at[to, 1], seen.at[to, 2] = at, y, x
+                        look_fast(frame, known, at, seen.base[to], seen.cross[to], seen.steps[to], seen.slow[to])
+                        to += 1
+                    continue
                 if thumbnail and not sight.made.shape[1]:
                     continue
                 base, cross, steps = sight.seen[0, row], sight.seen[1, row], sight.seen[2, row]
@@ -232,9 +243,24 @@ def _give(network: Network, sight: Sight, seen: Seen) -> None:
 
 
 @compiled
+def _context(channel: int, slow: int, told: Ints) -> int:
+    """The column of the table: for G of the trend, for others of the sizes of what the channels before added."""
+    if channel == 0:
+        return min(max((2 * slow + 21) // 6, 0), CONTEXTS - 1)
+    size = np.int64(told[1])
+    if channel == 2:
+        size = (size + 2 * np.int64(told[3])) // 3
+    context = 0
+    for bound in _SIZES:
+        context += 1 if size > bound else 0
+    return context
+
+
+@compiled
 def _code(
-    frame: Frame, known: Canvases, tables: Tables, heads: Heads, tones: Tones, plan: Plan, seen: Seen, stack: Stack
-) -> None:
+    frame: Frame, known: Canvases, network: Network, tables: Tables, heads: Heads, tones: Tones, plan: Plan,
+    seen: Seen, stack: Stack,
+) -> None:  # fmt: skip
     """The values of a diagonal's pixels, channel after channel: popped, or rows of them."""
     start, stop, decodes = seen.ends[seen.counts[1]], seen.ends[seen.counts[1] + 1], len(stack.state) > 0
     seen.counts[1] += 1
@@ -251,10 +277,16 @@ def _code(
                     frame, channel, heads.values[row], seen.base[row], seen.cross[row], seen.steps[row], told
                 )
                 seen.shift[row] = shift
-        forward(heads, channel, seen.inputs, start, stop)
+        if not plan.fast:
+            forward(heads, channel, seen.inputs, start, stop)
         for row in range(start, stop):
             shift = seen.shift[row] if channel else 0
             raw = heads.raw[channel, row]
+            if plan.fast:
+                context = _context(channel, seen.slow[row, 0], seen.inputs[row, heads.head.columns[0] :])
+                own = network.table[channel, seen.steps[row, channel] - SCALE_STEPS, context]
+                for number in range(len(own)):
+                    raw[number] = own[number]
             relative(raw, seen.base[row, channel], seen.steps[row, channel], frame.scale, shift, stack.raw)
             prepare(tables, stack.raw, heads.parts[channel, row])
         if decodes and not plan.tones:

@@ -13,6 +13,7 @@ from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import LocalNetwork, Tensors
 from bfncodec.models.image import bias_changes, features
 from bfncodec.models.image.cosets import KINDS, KNOWN, Cosets
+from bfncodec.models.image.features import CONTEXTS
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Networks:
     cosets: dict[str, Cosets]  # by kind: T, D, H and V, or T alone in models without `lattice`
     deviations: list[int]  # noise of the thumbnail's steps, levels
     coefficients: NDArray[np.int64]  # the base's prior [74, 3]
+    table: NDArray[np.int8]  # of the effort `fast` [3, SCALES, CONTEXTS, 3 * mixtures]; without entries if there is none
 
     def coset(self, kind: str) -> Cosets:
         """The predictor of a kind; UnsupportedFeature if the model has none."""
@@ -53,7 +55,10 @@ def load(kernel: Kernel, tensors: Tensors) -> Networks:
         if f"{name}.inner.weight" in tensors
     }
     coefficients = pixel["coefficients"].astype(np.int64)
-    return Networks(kernel, pixel, LocalNetwork(kernel, pixel), cosets, deviations, coefficients)
+    table = tensors.get("fast.table", np.zeros((3, features.SCALES, CONTEXTS, 0), np.int8))
+    if table.shape[:3] != (3, features.SCALES, CONTEXTS) or table.shape[3] % 3:
+        raise CorruptFile("the model's table of mixtures has the wrong shape")
+    return Networks(kernel, pixel, LocalNetwork(kernel, pixel), cosets, deviations, coefficients, table)
 
 
 def _part(tensors: Tensors, name: str) -> dict[str, NDArray[Any]]:

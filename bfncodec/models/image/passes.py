@@ -101,6 +101,7 @@ class Pass:
     constant: bytes | None = None  # one byte a channel where every pixel is the same; then nothing else is used
     silent: int = 0  # bit g: group g has no noisy steps
     pace: int = 0  # of the heads' learning, 0 to 2; 3: none
+    fast: bool = False  # whether mixtures are looked up in a table, and no network is asked
     tones: bool = False  # whether decisions are corrected by what values the picture has
     deep: bool = False  # whether the trunk learns as well as the heads
     base: Data = b""

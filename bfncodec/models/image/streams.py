@@ -40,10 +40,12 @@ def encode_pass(
     fit: Fit | None = None,
     ledger: Ledger | None = None,
     known: int = 0,
+    *,
+    fast: bool = False,
 ) -> Pass:
     """The smallest pass for planes [N, H, W, channels], the first of which may be known to both sides.
 
-    fit: what else is tried on one image whose heads learn.
+    fit: what else is tried on one image whose heads learn; fast: whether no network is asked.
     """
     coded = planes[..., known:]
     colour = coded[0, 0, 0]
@@ -53,6 +55,9 @@ def encode_pass(
         return _pushed(LatticeSource(nets, planes), Pass(), ledger)
     fitted = coefficients.choose(planes, nets.coefficients)
     base = coefficients.pack(fitted, nets.coefficients)
+    if fast:
+        plan = Pass(base=base, pace=learning_heads.FIXED, fast=True)
+        return _pushed(WavefrontSource(nets, planes, fitted, plan.pace, known, fast=True), plan, ledger)
     learns = alone(planes) and min(planes.shape[1:3]) <= RUN_LIMIT
     deep = learns and coded.shape[3] == DEEP_CHANNELS
     plans = [Pass(base=base, pace=1 if learns else learning_heads.FIXED, deep=deep)]
@@ -107,15 +112,19 @@ def _sink(
 ) -> WavefrontSink | Lattice:
     """What a pass is decoded by; CorruptFile if it has fields that it cannot have."""
     if schedule is Schedule.LATTICE:
-        if part.pace or part.tones or part.deep or part.base or part.changes:
+        if part.pace or part.tones or part.deep or part.fast or part.base or part.changes:
             raise CorruptFile("a lattice pass has fields that it cannot have")
         return Lattice(nets, shape)
     if part.pace != learning_heads.FIXED and shape[0] * min(shape[1:3]) > RUN_LIMIT:
         raise LimitExceeded("the block is too large for heads that learn")
-    if part.deep and part.pace == learning_heads.FIXED:
+    fixed = part.pace == learning_heads.FIXED
+    if part.fast and (not fixed or part.tones or not nets.table.size):
+        raise CorruptFile("a pass without a network has fields that it cannot have, or its model has no table")
+    if part.deep and fixed:
         raise CorruptFile("a trunk learns only where heads do")
     fitted = coefficients.unpack(bytes(part.base), nets.coefficients)
-    return WavefrontSink(nets.changed(bytes(part.changes)), shape, fitted, part.pace, given, tones=part.tones, deep=part.deep)
+    how = {"tones": part.tones, "fast": part.fast, "deep": part.deep}
+    return WavefrontSink(nets.changed(bytes(part.changes)), shape, fitted, part.pace, given, **how)
 
 
 def _silent(mask: int, model: Wavefront | Lattice) -> set[int]:

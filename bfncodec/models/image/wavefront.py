@@ -43,7 +43,8 @@ class Wavefront:
     shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks
     as three equal channels); pixels: their canvas; coefficients: the base's [74, 3]; pace: of the heads' learning, see
     `learning_heads`; known: how many channels, the first, both sides have on their canvas from the start: they are seen,
-    but not coded; tones: whether values are coded with `tones`, which an encoder tries; deep: whether the trunk learns too.
+    but not coded; tones: whether values are coded with `tones`, which an encoder tries; fast: whether mixtures are looked
+    up in a table, and no network is asked; deep: whether the trunk learns too.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Wavefront:
         known: int,
         *,
         tones: bool,
+        fast: bool,
         deep: bool,
     ) -> None:
         self.networks = networks
@@ -78,11 +80,15 @@ class Wavefront:
         self.canvases = linear.flat(pixels, linear.blank_fields(shape[:3]))
         self.equations = local.equations(self.frame, channels)
         self.heads = learning_heads.heads(networks.pixel, pace, self.most, deep=deep)
-        self.plan = Plan(known, channels, int(follows), int(tones), run, int(deep), every, np.zeros(1, np.int64))
+        flags = int(follows), int(tones), int(fast), int(deep)
+        self.plan = Plan(known, channels, *flags, run, every, np.zeros(1, np.int64))
         self.tones = tones_image.tones()
         pixel = networks.pixel
+        if fast:
+            mixtures = networks.table.shape[3] // 3
+            self.heads = self.heads._replace(parts=np.empty((3, self.most, mixtures, 4), np.int32))
         self.deep = learning_trunk.deep(pixel, pace, self.most + self.diagonals.longest, learns=deep)
-        self.network = Network(pixel.width, self.deep.trunk, pixel.embed, pixel.trunk_room())
+        self.network = Network(networks.table, pixel.width, self.deep.trunk, pixel.embed, pixel.trunk_room())
         self.sight = loop.sight(pixel, self.frame, self.diagonals.longest)
 
     def thumbnails(self) -> Pixels:
@@ -131,9 +137,19 @@ class Wavefront:
 class WavefrontSource(Wavefront):
     """Images to encode, uint8 [N, height, width, channels]: a `coding.protocol.Source`."""
 
-    def __init__(self, networks: Networks, images: Pixels, coefficients: Pixels, pace: int = 0, known: int = 0, *, deep: bool = False) -> None:
-        tones = pace != learning_heads.FIXED
-        super().__init__(networks, images.shape, canvas.filled(images), coefficients, pace, known, tones=tones, deep=deep)
+    def __init__(
+        self,
+        networks: Networks,
+        images: Pixels,
+        coefficients: Pixels,
+        pace: int = 0,
+        known: int = 0,
+        *,
+        fast: bool = False,
+        deep: bool = False,
+    ) -> None:
+        how = {"tones": pace != learning_heads.FIXED, "fast": fast, "deep": deep}
+        super().__init__(networks, images.shape, canvas.filled(images), coefficients, pace, known, **how)
         self._made: NDArray[np.uint32] | None = None
         self.toned = False  # whether tones pay, known when the first output has been asked for
 
@@ -215,13 +231,15 @@ class WavefrontSink(Wavefront):
         given: Pixels | None = None,
         *,
         tones: bool = False,
+        fast: bool = False,
         deep: bool = False,
     ) -> None:
         area, known = shape[:3], 0 if given is None else given.shape[3]
         pixels = np.zeros(canvas.canvas_shape(area), np.int16)
         if given is not None:
             pixels[:, RADIUS:, RADIUS:-RADIUS, :known] = given
-        super().__init__(networks, shape, pixels, coefficients, pace, known, tones=tones, deep=deep)
+        how = {"tones": tones, "fast": fast, "deep": deep}
+        super().__init__(networks, shape, pixels, coefficients, pace, known, **how)
 
     def spans(self) -> Iterable[range]:
         rest = range(1, len(self.groups))
