@@ -72,7 +72,8 @@ class Image(Form):
             if part.constant is not None:
                 header += b"\1" + part.constant
                 continue
-            header += bytes([part.fast << 5 | part.tones << 3 | part.pace << 1]) + varint(part.silent)
+            flags = part.fast << 5 | part.deep << 4 | part.tones << 3
+            header += bytes([flags | part.pace << 1]) + varint(part.silent)
             for piece in (part.base, part.changes, part.stream):
                 header += varint(len(piece))
                 payload.append(piece)
@@ -105,11 +106,12 @@ class Image(Form):
             flag = header.byte()
             if flag == 1:
                 image.passes.append(Pass(constant=header.take(channels)))
-            elif flag < 64 and not flag & 17:
+            elif flag < 64 and not flag & 1:
                 silent = header.varint()
                 lengths = [header.varint() for _ in range(3)]
                 pieces = (payload.skip(length) for length in lengths)
-                image.passes.append(Pass(None, silent, flag >> 1 & 3, bool(flag & 32), bool(flag & 8), *pieces))
+                tones, deep, fast = (bool(flag & bit) for bit in (8, 16, 32))
+                image.passes.append(Pass(None, silent, flag >> 1 & 3, fast, tones, deep, *pieces))
             else:
                 raise UnsupportedFeature(f"pass kind {flag} is not supported by this version")
         if image.space and layout not in (Layout.RGB, Layout.RGBA) or image.exceptions > items * pixels // EXCEPTIONS:

@@ -13,6 +13,7 @@ import ctypes
 import os
 from collections.abc import Callable
 from functools import partial, update_wrapper
+from struct import Struct
 from threading import Lock
 from types import FunctionType
 from typing import Any
@@ -87,8 +88,9 @@ class Compiled:
                 notice.tell(False)
             code_cache.write(name, kind, code)
         function = _loaded(code)
-        function.argtypes = [ctypes.c_double if isinstance(one, float) else ctypes.c_ssize_t for one in (0, 0, *flat)]
-        self._ready[kind] = partial(_call, function, code.result, name)
+        function.argtypes = [ctypes.c_ssize_t, ctypes.c_ssize_t, ctypes.c_char_p]
+        layout = Struct("".join("d" if isinstance(one, float) else "q" for one in flat))
+        self._ready[kind] = partial(_call, function, layout, code.result, name)
         return self._ready[kind]
 
 
@@ -99,7 +101,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _flatten(values: Any, kinds: list[str], flat: list[Any]) -> None:
-    """Types of arguments, in words, and the numbers that machine code takes for them: numba's calling convention."""
+    """Types of arguments, in words, and the numbers that machine code takes for them, as numba does."""
     for value in values:
         if isinstance(value, np.ndarray):
             kinds.append(f"{value.dtype.str}{value.ndim}{'C' if value.flags.c_contiguous else 'A'}")
@@ -116,9 +118,9 @@ def _flatten(values: Any, kinds: list[str], flat: list[Any]) -> None:
             flat.append(int(value))
 
 
-def _call(function: Any, result: str, name: str, flat: list[Any]) -> Any:
+def _call(function: Any, layout: Struct, result: str, name: str, flat: list[Any]) -> Any:
     value, error = _RESULTS.get(result, ctypes.c_int64)(), ctypes.c_void_p()
-    status = function(ctypes.addressof(value), ctypes.addressof(error), *flat)
+    status = function(ctypes.addressof(value), ctypes.addressof(error), layout.pack(*flat))
     if status not in (0, _NO_RESULT):
         raise RuntimeError(f"{name} failed in compiled code")
     return value.value if result in _RESULTS else None

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba.core import cgutils, types
@@ -17,6 +18,9 @@ from numba.np.arrayobj import populate_array
 
 from bfncodec.exact.code_cache import Code
 from bfncodec.exact.compiled import Compiled, Inline
+
+
+_ENTRY = "entry"
 
 
 def inner(function: FunctionType) -> Any:
@@ -72,14 +76,32 @@ def code(function: Any, arguments: tuple[Any, ...]) -> Code:
         function.compile(signature)
         made = function.overloads[signature]
         made.library._ensure_finalized()
-        module = made.library._final_module
+        module = made.library._final_module.clone()  # others may call the function in its own
         for one in module.functions:
             if not one.is_declaration and one.name != made.fndesc.llvm_func_name:
                 one.linkage = "internal"
+        _add_entry(module, made.fndesc.llvm_func_name)
         passes, builder = generator._module_pass_manager()
         passes.run(module, builder)
         machine = generator._tm.emit_object(module)
-    return Code(made.fndesc.llvm_func_name, _result(made.signature.return_type), machine)
+    return Code(_ENTRY, _result(made.signature.return_type), machine)
+
+
+def _add_entry(module: Any, name: str) -> None:
+    """A function that takes the arguments of another one from memory: ctypes calls none with more than 1024."""
+    kinds = [str(one.type) for one in module.get_function(name).arguments]
+    lines = [f"declare i32 @{_quoted(name)}({', '.join(kinds)})", f"define i32 @{_ENTRY}({kinds[0]} %a0, {kinds[1]} %a1, ptr %m) {{"]
+    for number, kind in enumerate(kinds[2:], 2):
+        lines.append(f"%p{number} = getelementptr i64, ptr %m, i64 {number - 2}")
+        lines.append(f"%a{number} = load {kind}, ptr %p{number}")
+    arguments = ", ".join(f"{kind} %a{number}" for number, kind in enumerate(kinds))
+    lines += [f"%r = call i32 @{_quoted(name)}({arguments})", "ret i32 %r", "}"]
+    module.link_in(llvm.parse_assembly("\n".join(lines)))
+    module.get_function(name).linkage = "internal"
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
 
 
 def _type_of(value: Any) -> Any:

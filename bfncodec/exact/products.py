@@ -62,24 +62,43 @@ def _fast(values: Array, weights: Array, sums: Array) -> None:
 
     Values are uint8 and weights int8, or the other way.
     """
+    _tiles(values.ctypes.data, len(values), values.strides[0], GROUP, weights, sums)
+
+
+@compiled
+def _tiles(values: int, count: int, stride: int, leap: int, weights: Array, sums: Array) -> None:
+    """The same of values at an address; leap: bytes from one group to the next."""
     blocks, groups = weights.shape[:2]
-    stride, width, step = values.strides[0], sums.strides[0], _VECTORS * LANES
+    width, step = sums.strides[0], _VECTORS * LANES
     row = 0
-    while row < len(values):
-        rows = _ROWS if row + _ROWS <= len(values) else 1
-        source, target = values.ctypes.data + row * stride, sums.ctypes.data + row * width
+    while row < count:
+        rows = _ROWS if row + _ROWS <= count else 1
+        source, target = values + row * stride, sums.ctypes.data + row * width
         for block in range(blocks):
             for part in range(0, BLOCK, step):
                 own = weights.ctypes.data + (block * groups * BLOCK + part) * GROUP
                 to = target + (block * BLOCK + part) * 4
                 if rows == 1:
-                    _flat(weights, source, stride, own, groups, to, width)
+                    _flat(weights, source, stride, leap, own, groups, to, width)
                 else:
-                    _tall(weights, source, stride, own, groups, to, width)
+                    _tall(weights, source, stride, leap, own, groups, to, width)
         row += rows
 
 
-product = _slow if instructions() == "none" else compiled(_fast)
+def _fast_turned(values: Array, weights: Array, sums: Array) -> None:
+    """`product` of values that lie group after group, a word for each row: uint32 [groups, n]."""
+    _tiles(values.ctypes.data, values.shape[1], GROUP, values.strides[0], weights, sums)
+
+
+def _slow_turned(values: Array, weights: Array, sums: Array) -> None:
+    """`turned_product` in NumPy."""
+    kind = np.int8 if weights.dtype == np.uint8 else np.uint8
+    _slow(np.ascontiguousarray(values.T).view(kind), weights, sums)
+
+
+_DISABLED = instructions() == "none"
+product = _slow if _DISABLED else compiled(_fast)
+turned_product = _slow_turned if _DISABLED else compiled(_fast_turned)
 
 
 def packed(weights: Array) -> NDArray[np.int8]:
@@ -122,12 +141,12 @@ def put_sums(inputs: Array, columns: int, factors: Array, count: int, planes: in
     """`sums_of_products` of the first rows, so many, and of the first columns of inputs, to `total`."""
     groups, blocks, outputs = -(-count // GROUP), -(-columns // BLOCK), factors.shape[1]
     words = shaped(own.inputs, 0, np.uint32, (blocks, groups, BLOCK))
-    digits = shaped(own.factors, 0, np.uint32, (planes * outputs, groups))
+    digits = shaped(own.factors, 0, np.uint32, (groups, planes * outputs))
     sums = shaped(own.sums, 0, np.int32, (planes * outputs, blocks * BLOCK))
-    _side_by_side(inputs, columns, count, words)
+    side_by_side(inputs, columns, count, words)
     _cut(factors, count, planes, digits)
     packed_inputs = shaped(own.inputs, 0, np.uint8, (blocks, groups, BLOCK, GROUP))
-    product(shaped(own.factors, 0, np.int8, (planes * outputs, groups * GROUP)), packed_inputs, sums)
+    turned_product(digits, packed_inputs, sums)
     for output in range(outputs):
         target, low = total[output], sums[output]
         for column in range(columns):
@@ -139,7 +158,7 @@ def put_sums(inputs: Array, columns: int, factors: Array, count: int, planes: in
 
 
 @compiled
-def _side_by_side(inputs: Array, columns: int, count: int, words: Array) -> None:
+def side_by_side(inputs: Array, columns: int, count: int, words: Array) -> None:
     """Inputs of four rows as a word, zeros behind the last row: uint32 [blocks, groups, BLOCK]."""
     for group in range(words.shape[1]):
         first = group * GROUP
@@ -156,19 +175,18 @@ def _side_by_side(inputs: Array, columns: int, count: int, words: Array) -> None
 
 @compiled
 def _cut(factors: Array, count: int, planes: int, digits: Array) -> None:
-    """Signed bytes of factors [n, k], low to high, four rows a word, zeros behind the last row: uint32 [planes * k, groups]."""
+    """Signed bytes of factors [n, k], low to high, four rows a word, zeros behind the last row: uint32 [groups, planes * k]."""
     outputs, byte = factors.shape[1], np.uint32(255)
     signs = 0  # added and taken away bit by bit, this makes every byte of a number a signed one
     for plane in range(planes):
         signs |= 128 << 8 * plane
-    for group in range(digits.shape[1]):
+    for group in range(len(digits)):
         first = group * GROUP
-        for row in range(len(digits)):
-            digits[row, group] = 0
-        for place in range(min(GROUP, count - first)):
-            source, up = factors[first + place], np.uint32(8 * place)
-            for plane in range(planes):
-                down = 8 * plane
+        for plane in range(planes):
+            target, down = digits[group, plane * outputs :], 8 * plane
+            for output in range(outputs):
+                target[output] = np.uint32((factors[first, output] + signs ^ signs) >> down) & byte
+            for place in range(1, min(GROUP, count - first)):
+                source, up = factors[first + place], np.uint32(8 * place)
                 for output in range(outputs):
-                    digit = np.uint32((source[output] + signs ^ signs) >> down) & byte
-                    digits[plane * outputs + output, group] |= digit << up
+                    target[output] |= (np.uint32((source[output] + signs ^ signs) >> down) & byte) << up

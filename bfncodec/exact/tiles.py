@@ -103,13 +103,13 @@ def _call(builder: Any, name: str, result: Any, *values: Any) -> Any:
 def tile(instructions: str, rows: int, vectors: int) -> Callable[..., Any]:
     """numba's name for code that writes sums of so many rows and vectors of outputs from given addresses.
 
-    Its first argument is an array of the weights' type: where they are bytes without a sign, values have one.
+    From one row of values to the next there are `stride` bytes, from one group to the next `step`. Its first argument is an array of the weights' type: where they are bytes without a sign, values have one.
     """
 
     @intrinsic  # type: ignore[untyped-decorator]
-    def tile(typing: Any, like: Any, values: Any, stride: Any, weights: Any, groups: Any, sums: Any, width: Any) -> Any:
+    def tile(typing: Any, like: Any, values: Any, stride: Any, step: Any, weights: Any, groups: Any, sums: Any, width: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            _, values, stride, weights, groups, sums, width = arguments
+            _, values, stride, step, weights, groups, sums, width = arguments
             kind = _KINDS[instructions](like.dtype == types.uint8)
             values, weights, sums = (builder.inttoptr(one, _BYTE.as_pointer()) for one in (values, weights, sums))
             totals = [
@@ -128,7 +128,7 @@ def tile(instructions: str, rows: int, vectors: int) -> Callable[..., Any]:
                     whole = ir.VectorType(_BYTE, LANES * GROUP)
                     own.append(builder.load(builder.bitcast(address, whole.as_pointer()), align=1))
                 for row in range(rows):
-                    place = builder.add(builder.mul(size(row), stride), builder.mul(loop.index, size(GROUP)))
+                    place = builder.add(builder.mul(size(row), stride), builder.mul(loop.index, step))
                     address = builder.bitcast(builder.gep(values, [place]), _INT.as_pointer())
                     spread = kind.spread(builder, builder.load(address, align=1))
                     for vector in range(vectors):
@@ -144,6 +144,6 @@ def tile(instructions: str, rows: int, vectors: int) -> Callable[..., Any]:
                     builder.store(total, address, align=4)
             return context.get_dummy_value()
 
-        return types.void(like, *[types.intp] * 6), generate
+        return types.void(like, *[types.intp] * 7), generate
 
     return tile

@@ -68,6 +68,7 @@ class Pass:
     pace: int = 0
     fast: bool = False
     tones: bool = False
+    deep: bool = False
     silent: int = 0
     base: bytes = b""
     changes: bytes = b""
@@ -163,12 +164,13 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     sets = [1, 2] if block.sampling else [3]
     for channels in ([1], [1, 1], sets, [1, *sets])[block.layout] * len(bands(block)):
         form = fields.byte()
-        require(form == 1 or form in (*range(0, 16, 2), 38))
+        require(form == 1 or form in (*range(0, 32, 2), 38))
         if form == 1:
             block.passes.append(Pass(channels, fields.take(channels)))
             continue
         silent, *lengths = (fields.varint() for _ in range(4))
-        block.passes.append(Pass(channels, b"", form // 2 % 4, form > 31, form // 8 % 2 == 1, silent, *map(payload.take, lengths)))
+        flags = form // 2 % 4, form > 31, form // 8 % 2 == 1, form // 16 % 2 == 1
+        block.passes.append(Pass(channels, b"", *flags, silent, *map(payload.take, lengths)))
     top, left = first_sample(block)
     require(block.height > top and block.width > left)
     return block
@@ -507,6 +509,8 @@ class Layer:
 
 
 class Network:
+    passed: list[Array]
+
     def __init__(self, tensors: Tensors) -> None:
         blocks = sum(name.startswith("first.") and name.endswith(".weight") for name in tensors)
         self.embedding = len(tensors["embed.1.bias"]) if "embed.1.bias" in tensors else 0
@@ -519,11 +523,14 @@ class Network:
         self.outs = [Layer(tensors, f"outs.{c}", 255) for c in range(3)]
 
     def trunk(self, features: list[int], around: Sequence[int] = ()) -> Array:
-        """around: embeddings of neighbours."""
+        """around: embeddings of neighbours. `passed` holds the inputs of all layers of the last call, and its result."""
         stream = self.inner(np.array([clip(value, -127, 127) for value in features] + list(around), np.int64))
+        self.passed = [((stream + 8) >> 4).clip(0, 255)]
         for first, second in zip(self.first, self.second, strict=True):
-            stream = stream + second(first(((stream + 8) >> 4).clip(0, 255)).clip(0, 255))
-        return ((stream + 8) >> 4).clip(0, 255)
+            self.passed.append(first(self.passed[-1]).clip(0, 255))
+            stream = stream + second(self.passed[-1])
+            self.passed.append(((stream + 8) >> 4).clip(0, 255))
+        return self.passed[-1]
 
     def head(self, channel: int, inputs: Array) -> list[int]:
         return self.outs[channel](self.heads[channel](inputs).clip(0, 255)).tolist()
@@ -652,11 +659,11 @@ def apart(errors: Sequence[int], cross: list[int]) -> tuple[int, int, int]:
 
 
 class LearningLayer(Layer):
-    def __init__(self, tensors: Tensors, name: str, rates: list[int], pace: int) -> None:
+    def __init__(self, tensors: Tensors, name: str, rates: list[int], pace: int, slower: int) -> None:
         super().__init__(tensors, name, 127)
         constant = np.zeros((len(self.bias), 1), np.int64)
         self.fine = np.concatenate([self.weight, constant], axis=1) * 2**18
-        self.rate = ((np.array(rates) >> pace) << self.shift)[:, None]
+        self.rate = ((np.array(rates) >> slower) << self.shift)[:, None]
         self.memory = 100 << pace
         self.mean, self.square = np.zeros_like(self.fine), np.zeros_like(self.fine)
         self.steps = 0
@@ -692,12 +699,13 @@ class Coded:
 class LearningHead:
     """heads.c and outs.c of a channel."""
 
-    def __init__(self, tensors: Tensors, channel: int, pace: int) -> None:
+    def __init__(self, tensors: Tensors, channel: int, pace: int, deep: bool) -> None:
+        slower = pace + int(deep)
         width = len(tensors[f"heads.{channel}.bias"])
         self.count = len(tensors[f"outs.{channel}.bias"]) // 3
         rates = [rate for rate in (164, 658, 237) for _ in range(self.count)]
-        self.head = LearningLayer(tensors, f"heads.{channel}", [786] * width, pace)
-        self.out = LearningLayer(tensors, f"outs.{channel}", rates, pace)
+        self.head = LearningLayer(tensors, f"heads.{channel}", [786] * width, pace, slower)
+        self.out = LearningLayer(tensors, f"outs.{channel}", rates, pace, slower)
         self.seen: list[Coded] = []
 
     def predict(self, inputs: list[int], base: int, k: int, shift: int) -> Mixture:
@@ -708,17 +716,20 @@ class LearningHead:
         self.seen.append(Coded(given, hidden, made, outputs[2 * self.count :]))
         return made
 
-    def learn(self) -> None:
+    def slopes(self) -> tuple[Array, Array]:
+        """Gradients of the outputs, and of the hidden values, of the pixels seen."""
         gradient = np.array([self.gradient(one) for one in self.seen], np.int64)
         hidden = np.array([one.hidden for one in self.seen])
-        inputs = np.array([one.inputs for one in self.seen])
         shift = self.out.shift
         peak = int(shift.max())
         aligned = self.out.used[:, :-1] * (1 << np.minimum(peak - shift, 12))[:, None]
         back = ((gradient @ aligned) >> (peak + 5)).clip(-32639, 32639)
         back *= (hidden[:, :-1] > 0) & (hidden[:, :-1] < 255)
-        self.out.learn(gradient.T @ hidden)
-        self.head.learn(back.T @ inputs)
+        return gradient, back
+
+    def learn(self, gradient: Array, back: Array) -> None:
+        self.out.learn(gradient.T @ np.array([one.hidden for one in self.seen]))
+        self.head.learn(back.T @ np.array([one.inputs for one in self.seen]))
 
     def gradient(self, one: Coded) -> list[int]:
         value, shares = one.value, one.mixture.shares
@@ -740,6 +751,104 @@ class LearningHead:
             logs.append(share * (slope(high_at[m], high[m]) - slope(low_at[m], low[m])) // total)
         weighted = [4 * g for g in logits] + means + [11 * g for g in logs]
         return [clip(g, -32639, 32639) for g in weighted]
+
+
+# 12.1 The trunk
+
+F32 = np.float32
+
+
+def to_bytes(gradient: Array) -> tuple[Array, Array]:
+    """Bytes [pixels, units] of gradients, and the scale of each unit."""
+    squares = np.zeros(gradient.shape[1], F32)
+    for row in gradient.astype(F32):
+        squares = squares + row * row
+    scales = np.full(len(squares), -16)
+    for scale in range(-15, 8):
+        fits = squares.astype(np.float64) <= 127.0 * 127.0 * len(gradient) / 4.0 ** (scale + 3)
+        scales[fits] = scale
+    return np.floor(gradient * 2.0**scales + 0.5).clip(-127, 127).astype(np.int64), scales
+
+
+def back_through(data: Array, weights: Array, exponents: Array, seen: Array) -> tuple[Array, int]:
+    """Gradients of a layer's inputs [pixels, inputs], times a power of two that the second result tells."""
+    low = int(exponents.min())
+    rounded = np.floor(weights * 2.0 ** (low - exponents)[:, None] + 0.5).clip(-127, 127).astype(np.int64)
+    return (data @ rounded) * ((seen > 0) & (seen < 255)), low
+
+
+class LearningBytes:
+    """A layer of a residual block that learns; it changes the layer that it is given."""
+
+    def __init__(self, layer: Layer, rate: float, pace: int) -> None:
+        self.layer, self.memory, self.steps = layer, 100 << pace, 0
+        self.rate = (rate / 2**pace * 2.0**layer.shift).astype(F32)
+        self.fine, self.mean = layer.weight.astype(F32), np.zeros(layer.weight.shape, F32)
+        outputs, inputs = layer.weight.shape
+        self.rows, self.columns = np.zeros(outputs), np.zeros(inputs)
+        self.first_bias, self.fine_bias = layer.bias, np.zeros(outputs)
+        self.mean_bias, self.square_bias = np.zeros(outputs), np.zeros(outputs)
+        worst = abs(layer.bias + layer.half).max() + 127 * (255 * inputs + 51)
+        require(worst < 2**24 and max(outputs, inputs) <= 256)
+
+    def learn(self, data: Array, scales: Array, inputs: Array) -> None:
+        """data, scales: gradients of outputs as bytes / 2^scale."""
+        self.steps += 1
+        span, part = min(self.steps, self.memory), F32(1.0 / min(self.steps, 3))
+        slope = (data.T @ inputs).astype(F32) * (2.0**-scales).astype(F32)[:, None]
+        square = slope * slope
+        across, total = np.zeros(square.shape[1], F32), 0.0
+        for row, own in enumerate(square):
+            across = across + own
+            lanes = np.zeros(64, F32)
+            for start in range(0, len(own), 64):
+                lanes[: len(own) - start] = lanes[: len(own) - start] + own[start : start + 64]
+            power = 0.0
+            for lane in lanes.tolist():
+                power += lane
+            self.rows[row] += (power / len(own) - self.rows[row]) / span
+            total += float(self.rows[row])
+        total = max(total / len(square), 2.0**-120)
+        self.columns = self.columns + (across.astype(np.float64) / len(square) - self.columns) / span
+        high = (1.0 / np.maximum(np.sqrt(self.rows / total), 2.0**-20)).astype(F32)[:, None]
+        wide = (1.0 / np.maximum(np.sqrt(self.columns), 2.0**-60)).astype(F32)
+        self.mean = self.mean + (slope - self.mean) * part
+        step = (self.mean * high * wide).clip(F32(-4), F32(4))
+        self.fine = (self.fine - self.rate[:, None] * step).clip(F32(-127), F32(127))
+        self.layer.weight = np.floor(self.fine + F32(0.5)).astype(np.int64)
+        tilt = 51.0 * data.sum(axis=0) * 2.0**-scales
+        self.mean_bias = self.mean_bias + (tilt - self.mean_bias) / min(self.steps, 3)
+        self.square_bias = self.square_bias + (tilt * tilt - self.square_bias) / span
+        step = (self.mean_bias / np.maximum(np.sqrt(self.square_bias), 2.0**-60)).clip(-4.0, 4.0)
+        self.fine_bias = (self.fine_bias - self.rate * step).clip(-127.0, 127.0)
+        self.layer.bias = self.first_bias + np.floor(51.0 * self.fine_bias + 0.5).astype(np.int64)
+
+
+class LearningTrunk:
+    """first.i and second.i of a network."""
+
+    def __init__(self, net: Network, pace: int) -> None:
+        self.first = [LearningBytes(layer, 0.0009, pace) for layer in net.first]
+        self.second = [LearningBytes(layer, 0.0144, pace) for layer in net.second]
+        self.seen: list[list[Array]] = []  # of every pixel, the inputs of all layers and the activations
+
+    def learn(self, heads: list[LearningHead], gradients: list[Array]) -> None:
+        """gradients: of the heads' hidden values, [pixels, head] each."""
+        passed = [np.array(values) for values in zip(*self.seen, strict=True)]
+        packed = [to_bytes(one) for one in gradients]
+        data, scales = (np.concatenate(parts, axis=-1) for parts in zip(*packed, strict=True))
+        width = passed[-1].shape[1]
+        weights = np.concatenate([head.head.used[:, :width] / 64 for head in heads])
+        shifts = np.concatenate([head.head.shift for head in heads])
+        gradient, low = back_through(data, weights, shifts + scales, passed[-1])
+        data, scales = to_bytes(gradient)
+        scales = scales + low
+        for number, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
+            inputs, hidden = passed[2 * number : 2 * number + 2]
+            gradient, low = back_through(data, second.layer.weight, second.layer.shift + scales, hidden)
+            own, own_scales = to_bytes(gradient)
+            first.learn(own, own_scales + low, inputs)
+            second.learn(data, scales, hidden)
 
 
 # 13. Changes of biases
@@ -842,8 +951,11 @@ class Wavefront:
         own = changed(part(tensors, "wavefront"), given.changes)
         self.coefficients = read_coefficients(given.base, own["coefficients"])
         self.net = Network(own)
-        self.heads = {c: LearningHead(own, c, given.pace) for c in self.coded}
+        self.heads = {c: LearningHead(own, c, given.pace, given.deep) for c in self.coded}
         self.learns = given.pace < 3
+        require(self.learns or not given.deep)
+        self.trunk = LearningTrunk(self.net, given.pace) if given.deep else None
+        self.passed: dict[Place, list[Array]] = {}
         self.fast = given.fast
         self.tones = {c: Tones(c) for c in self.coded} if given.tones else {}
         self.run_pixels = 1024 >> given.pace
@@ -963,7 +1075,9 @@ class Wavefront:
                 else [0] * self.net.embedding
             )
         ]
-        return base, k, self.net.trunk(features, around).tolist()
+        activations = self.net.trunk(features, around).tolist()
+        self.passed[place] = self.net.passed
+        return base, k, activations
 
     def embed(self, place: Place, k: list[int], activations: list[int]) -> None:
         """The embedding of a settled pixel."""
@@ -1025,6 +1139,9 @@ class Wavefront:
             seen = {place: self.look(place) for place in places if place in coded or (self.net.embedding and not self.fast)}
             if coded:
                 self.diagonal(coded, [seen[place] for place in coded])
+            if self.trunk:
+                self.trunk.seen += [self.passed[place] for place in coded]
+                self.passed = {}
             for place in places:
                 self.settle(place)
                 if self.net.embedding and not self.fast:
@@ -1032,10 +1149,16 @@ class Wavefront:
             pixels += len(coded)
             if pixels >= self.run_pixels:
                 learning = self.learns and runs % max(1, self.height * self.width >> 21) == 0
-                for head in self.heads.values() if self.learns else []:
-                    if learning:
-                        head.learn()
+                heads = list(self.heads.values()) if self.learns else []
+                slopes = [head.slopes() for head in heads if learning]
+                if self.trunk and learning:
+                    self.trunk.learn(heads, [back for _, back in slopes])
+                for head, pair in zip(heads, slopes, strict=False):
+                    head.learn(*pair)
+                for head in heads:
                     head.seen = []
+                if self.trunk:
+                    self.trunk.seen = []
                 pixels, runs = 0, runs + 1
         self.stack.end()
         return self.pixels
@@ -1064,7 +1187,7 @@ OWN = [(0, 0), (0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1,
 
 def lattice(tensors: Tensors, block: Block, given: Pass) -> Array:
     """Pixels [items, height, width, 3] of one pass in schedule 1."""
-    require(not (given.pace or given.base or given.changes))
+    require(not (given.pace or given.deep or given.base or given.changes))
     stack = Stack(given.stream)
     pixels = np.zeros((block.items, block.height, block.width, 3), np.int64)
     small = pixels[:, ::16, ::16]

@@ -68,8 +68,8 @@ class Room(NamedTuple):
 
     sums: SumRoom
     totals: Ints  # [out, in]
-    slopes: Ints
-    inner: Ints
+    slopes: Ints  # int64 [3, n, outputs]
+    inner: Ints  # int64 [3, n, units]
     line: Ints  # float64
     arguments: Ints
     edges: Ints
@@ -118,13 +118,14 @@ def layers(own: list[Linear], constant: int, lifted: int, rates: Ints) -> Layers
     return own_layers
 
 
-def heads(network: LocalNetwork, pace: int, size: int = 0) -> Heads:
-    """Heads that start as the network's. size: pixels between two steps at most."""
+def heads(network: LocalNetwork, pace: int, size: int = 0, *, deep: bool = False) -> Heads:
+    """Heads that start as the network's. size: pixels between two steps at most; deep: whether the trunk learns too."""
     width, units = network.width, len(network.heads[0].integers.bias)
     mixtures = len(network.outs[0].integers.bias) // 3
-    rates = np.repeat(np.array(OUT_RATES, np.int64), mixtures) >> pace
+    slower = pace + int(deep)
+    rates = np.repeat(np.array(OUT_RATES, np.int64), mixtures) >> slower
     # The trunk's activations, the constant, then two inputs that each channel gives to those after it.
-    head = layers(network.heads, width, width + 1, np.full(units, HEAD_RATE >> pace, np.int64))
+    head = layers(network.heads, width, width + 1, np.full(units, HEAD_RATE >> slower, np.int64))
     out = layers(network.outs, units, units + 1, rates)
     # Rows of the outs have powers of two of their own: aligned when a gradient goes back.
     shifts = out.shift
@@ -135,7 +136,7 @@ def heads(network: LocalNetwork, pace: int, size: int = 0) -> Heads:
     columns, most = max(head.fine.shape[2], out.fine.shape[2]), max(units, outputs)
     room = Room(
         sum_room(size, columns, most, _PLANES), np.empty((most, columns), np.int64),
-        np.empty((size, outputs), np.int64), np.empty((size, units), np.int64), np.empty(units),
+        np.empty((3, size, outputs), np.int64), np.empty((3, size, units), np.int64), np.empty(units),
         *np.empty((2, mixtures, 2), np.int64),
     )  # fmt: skip
     return Heads(
@@ -186,18 +187,25 @@ def forward(heads: Heads, channel: int, inputs: Ints, first: int, last: int) -> 
 
 
 @compiled
-def learn(heads: Heads, known: Tables, first: int, last: int, inputs: Ints, count: int) -> None:
-    """One step of both layers of channels first .. last - 1, on the `count` pixels that are remembered."""
-    heads.steps[0] += 1
+def slopes(heads: Heads, known: Tables, first: int, last: int, count: int) -> None:
+    """Gradients of both layers' outputs, of channels first .. last - 1, on the `count` pixels that are remembered."""
     room, mixtures = heads.room, heads.parts.shape[2]
     for channel in range(first, last):
         for row in range(count):
             logs = heads.raw[channel, row, 2 * mixtures :]
             value, parts = heads.values[row, channel], heads.parts[channel, row]
-            gradient(known, parts, value, logs, room.arguments, room.edges, room.slopes[row])
+            gradient(known, parts, value, logs, room.arguments, room.edges, room.slopes[channel, row])
         back(heads, channel, count)
-        _step(heads, heads.out, channel, heads.out.columns[channel], heads.hidden[channel], room.slopes, count)
-        _step(heads, heads.head, channel, heads.lifted, inputs, room.inner, count)
+
+
+@compiled
+def step(heads: Heads, first: int, last: int, inputs: Ints, count: int) -> None:
+    """One step of both layers of these channels, with the gradients that `slopes` left."""
+    heads.steps[0] += 1
+    for channel in range(first, last):
+        outer, inner = heads.room.slopes[channel], heads.room.inner[channel]
+        _step(heads, heads.out, channel, heads.out.columns[channel], heads.hidden[channel], outer, count)
+        _step(heads, heads.head, channel, heads.lifted, inputs, inner, count)
 
 
 @compiled
@@ -206,7 +214,7 @@ def back(heads: Heads, channel: int, count: int) -> None:
 
     None where a unit is at either end of its range.
     """
-    slopes, targets, weights = heads.room.slopes, heads.room.inner, heads.out.used[channel]
+    slopes, targets, weights = heads.room.slopes[channel], heads.room.inner[channel], heads.out.used[channel]
     units, shift = targets.shape[1], heads.inner_shifts[channel]
     totals = heads.room.line
     for row in range(count):

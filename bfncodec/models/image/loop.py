@@ -28,7 +28,8 @@ from bfncodec.models.image.compiled_features import (
     write,
 )
 from bfncodec.models.image.features import CONTEXTS, FEATURES, SCALE_STEPS
-from bfncodec.models.image.learning_heads import Heads, forward, learn
+from bfncodec.models.image.learning_heads import Heads, forward, slopes, step
+from bfncodec.models.image.learning_trunk import Deep, learn
 from bfncodec.models.image.local import Local, advance
 from bfncodec.models.image.outputs import relative
 from bfncodec.models.image.passes import STRIDE
@@ -105,6 +106,7 @@ class Plan(NamedTuple):
     follows: int  # whether the base follows the image
     tones: int  # whether values are coded with `tones`; an encoder tries it
     fast: int  # whether mixtures are looked up in a table, and no network is asked
+    deep: int  # whether the trunk learns too
     run: int  # pixels from one step to the next, at least
     every: int  # one in so many runs is learnt from; 0: none
     runs: Ints  # int64 [1]: those behind
@@ -135,7 +137,7 @@ def seen(network: LocalNetwork, diagonals: int, size: int) -> Seen:
 @compiled
 def run(
     frame: Frame, known: Canvases, own: Local, network: Network, sight: Sight, tables: Tables, heads: Heads,
-    tones: Tones, plan: Plan, seen: Seen, stack: Stack, first: int, last: int, stages: int,
+    deep: Deep, tones: Tones, plan: Plan, seen: Seen, stack: Stack, first: int, last: int, stages: int,
 ) -> None:  # fmt: skip
     """Some stages of diagonals first .. last - 1."""
     for number in range(first, last):
@@ -146,7 +148,8 @@ def run(
             _look(frame, known, plan, sight, seen, number)
         if stages & TRUNK and not plan.fast:
             rows = sight.count[0]
-            run_trunk(network.trunk, network.room, sight.features[:rows], sight.last)
+            start = seen.ends[seen.counts[0] - 1]
+            run_trunk(network.trunk, network.room, sight.features[:rows], sight.last, deep.kept, start)
         if stages & GIVE and not plan.fast:
             _give(network, sight, seen)
         if stages & CODE:
@@ -154,7 +157,10 @@ def run(
             pixels = seen.ends[seen.counts[1]]
             if pixels >= plan.run:
                 if plan.every and plan.runs[0] % plan.every == 0:
-                    learn(heads, tables, plan.first, plan.stop, seen.inputs, pixels)
+                    slopes(heads, tables, plan.first, plan.stop, pixels)
+                    if plan.deep:
+                        learn(deep, heads.head, heads.room.inner, plan.first, plan.stop, seen.inputs, pixels)
+                    step(heads, plan.first, plan.stop, seen.inputs, pixels)
                 plan.runs[0] += 1
                 seen.counts[:] = 0
 

@@ -103,6 +103,7 @@ class Pass:
     pace: int = 0  # of the heads' learning, 0 to 2; 3: none
     fast: bool = False  # whether mixtures are looked up in a table, and no network is asked
     tones: bool = False  # whether decisions are corrected by what values the picture has
+    deep: bool = False  # whether the trunk learns as well as the heads
     base: Data = b""
     changes: Data = b""
     stream: Data = b""

@@ -23,6 +23,7 @@ from bfncodec.models.image.wavefront import Shape, Wavefront, WavefrontSink, Wav
 
 Fit = Callable[[Tensors, Pixels, NDArray[np.int64]], Changes]  # biases for planes under base coefficients
 
+DEEP_CHANNELS = 3  # the trunk learns in passes that code so many, if heads do
 RUN_LIMIT = 1 << 15  # pixels a diagonal at most: sums over one learning step stay exact
 
 
@@ -58,14 +59,15 @@ def encode_pass(
         plan = Pass(base=base, pace=learning_heads.FIXED, fast=True)
         return _pushed(WavefrontSource(nets, planes, fitted, plan.pace, known, fast=True), plan, ledger)
     learns = alone(planes) and min(planes.shape[1:3]) <= RUN_LIMIT
-    plans = [Pass(base=base, pace=1 if learns else learning_heads.FIXED)]
+    deep = learns and coded.shape[3] == DEEP_CHANNELS
+    plans = [Pass(base=base, pace=1 if learns else learning_heads.FIXED, deep=deep)]
     if fit is not None and learns:
         changes = bias_changes.pack(fit(nets.tensors, planes, fitted), nets.tensors)
-        plans += [Pass(base=base, pace=2), Pass(base=base, pace=2, changes=changes)]
+        plans += [Pass(base=base, pace=2, deep=deep), Pass(base=base, pace=2, deep=deep, changes=changes)]
     tried = []
     for plan in plans:
         account = ledger.blank() if ledger is not None else None
-        model = WavefrontSource(nets.changed(bytes(plan.changes)), planes, fitted, plan.pace, known)
+        model = WavefrontSource(nets.changed(bytes(plan.changes)), planes, fitted, plan.pace, known, deep=plan.deep)
         tried.append((_pushed(model, plan, account), account))
     best, account = min(tried, key=lambda one: len(one[0].stream) + len(one[0].changes))
     if ledger is not None and account is not None:
@@ -110,15 +112,19 @@ def _sink(
 ) -> WavefrontSink | Lattice:
     """What a pass is decoded by; CorruptFile if it has fields that it cannot have."""
     if schedule is Schedule.LATTICE:
-        if part.pace or part.tones or part.fast or part.base or part.changes:
+        if part.pace or part.tones or part.deep or part.fast or part.base or part.changes:
             raise CorruptFile("a lattice pass has fields that it cannot have")
         return Lattice(nets, shape)
     if part.pace != learning_heads.FIXED and shape[0] * min(shape[1:3]) > RUN_LIMIT:
         raise LimitExceeded("the block is too large for heads that learn")
-    if part.fast and (part.pace != learning_heads.FIXED or part.tones or not nets.table.size):
+    fixed = part.pace == learning_heads.FIXED
+    if part.fast and (not fixed or part.tones or not nets.table.size):
         raise CorruptFile("a pass without a network has fields that it cannot have, or its model has no table")
+    if part.deep and fixed:
+        raise CorruptFile("a trunk learns only where heads do")
     fitted = coefficients.unpack(bytes(part.base), nets.coefficients)
-    return WavefrontSink(nets.changed(bytes(part.changes)), shape, fitted, part.pace, given, tones=part.tones, fast=part.fast)
+    how = {"tones": part.tones, "fast": part.fast, "deep": part.deep}
+    return WavefrontSink(nets.changed(bytes(part.changes)), shape, fitted, part.pace, given, **how)
 
 
 def _silent(mask: int, model: Wavefront | Lattice) -> set[int]:

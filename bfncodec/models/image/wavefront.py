@@ -19,7 +19,7 @@ from bfncodec.exact import threads
 from bfncodec.exact.layers import INPUT_LIFT
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import AnyTheta
-from bfncodec.models.image import canvas, compiled_features, learning_heads, linear, local, loop
+from bfncodec.models.image import canvas, compiled_features, learning_heads, learning_trunk, linear, local, loop
 from bfncodec.models.image import tones as tones_image
 from bfncodec.models.image.canvas import RADIUS
 from bfncodec.models.image.diagonals import Diagonals
@@ -44,7 +44,7 @@ class Wavefront:
     as three equal channels); pixels: their canvas; coefficients: the base's [74, 3]; pace: of the heads' learning, see
     `learning_heads`; known: how many channels, the first, both sides have on their canvas from the start: they are seen,
     but not coded; tones: whether values are coded with `tones`, which an encoder tries; fast: whether mixtures are looked
-    up in a table, and no network is asked.
+    up in a table, and no network is asked; deep: whether the trunk learns too.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Wavefront:
         *,
         tones: bool,
         fast: bool,
+        deep: bool,
     ) -> None:
         self.networks = networks
         self.count, self.height, self.width, channels = shape
@@ -78,14 +79,16 @@ class Wavefront:
         self.frame = compiled_features.frame(shape[:3], coefficients)
         self.canvases = linear.flat(pixels, linear.blank_fields(shape[:3]))
         self.equations = local.equations(self.frame, channels)
-        self.heads = learning_heads.heads(networks.pixel, pace, self.most)
-        self.plan = Plan(known, channels, int(follows), int(tones), int(fast), run, every, np.zeros(1, np.int64))
+        self.heads = learning_heads.heads(networks.pixel, pace, self.most, deep=deep)
+        flags = int(follows), int(tones), int(fast), int(deep)
+        self.plan = Plan(known, channels, *flags, run, every, np.zeros(1, np.int64))
         self.tones = tones_image.tones()
         pixel = networks.pixel
         if fast:
             mixtures = networks.table.shape[3] // 3
             self.heads = self.heads._replace(parts=np.empty((3, self.most, mixtures, 4), np.int32))
-        self.network = Network(networks.table, pixel.width, pixel.numbers, pixel.embed, pixel.trunk_room())
+        self.deep = learning_trunk.deep(pixel, pace, self.most + self.diagonals.longest, learns=deep)
+        self.network = Network(networks.table, pixel.width, self.deep.trunk, pixel.embed, pixel.trunk_room())
         self.sight = loop.sight(pixel, self.frame, self.diagonals.longest)
 
     def thumbnails(self) -> Pixels:
@@ -103,7 +106,7 @@ class Wavefront:
     def _run(self, seen: Seen, stack: Stack, diagonals: range, stages: int = ALL) -> None:
         """Stages of diagonals."""
         network = self.networks.pixel
-        if network.kernel.name == "bytes":
+        if network.kernel.name == "bytes" or self.plan.deep:  # kernels know no trunk that changes
             for first in range(diagonals.start, diagonals.stop, _AT_ONCE):
                 self._loop(seen, stack, range(first, min(first + _AT_ONCE, diagonals.stop)), stages)
             return
@@ -127,7 +130,7 @@ class Wavefront:
         if stages:
             loop.run(
                 self.frame, self.canvases, self.equations, self.network, self.sight, known_tables(), self.heads,
-                self.tones, self.plan, seen, stack, diagonals.start, diagonals.stop, stages,
+                self.deep, self.tones, self.plan, seen, stack, diagonals.start, diagonals.stop, stages,
             )  # fmt: skip
 
 
@@ -143,9 +146,10 @@ class WavefrontSource(Wavefront):
         known: int = 0,
         *,
         fast: bool = False,
+        deep: bool = False,
     ) -> None:
-        tones, pixels = pace != learning_heads.FIXED, canvas.filled(images)
-        super().__init__(networks, images.shape, pixels, coefficients, pace, known, tones=tones, fast=fast)
+        how = {"tones": pace != learning_heads.FIXED, "fast": fast, "deep": deep}
+        super().__init__(networks, images.shape, canvas.filled(images), coefficients, pace, known, **how)
         self._made: NDArray[np.uint32] | None = None
         self.toned = False  # whether tones pay, known when the first output has been asked for
 
@@ -195,9 +199,9 @@ class WavefrontSource(Wavefront):
         return toned if self.toned else rows
 
     def _code_all(self, stack: Stack) -> None:
-        """Rows of all diagonals. Looking does not wait for learning, so it goes on one chunk ahead."""
+        """Rows of all diagonals. Looking does not wait for heads that learn, so it goes on one chunk ahead."""
         chunks = [self.diagonals.reach(chunk) for chunk in self.chunks]
-        if len(chunks) < _AHEAD_FROM or threads.count() == 1:
+        if len(chunks) < _AHEAD_FROM or threads.count() == 1 or self.plan.deep:
             self._run(self._seen(), stack, range(self.diagonals.count_all))
             return
         both = [self._seen(), self._seen()]
@@ -228,12 +232,14 @@ class WavefrontSink(Wavefront):
         *,
         tones: bool = False,
         fast: bool = False,
+        deep: bool = False,
     ) -> None:
         area, known = shape[:3], 0 if given is None else given.shape[3]
         pixels = np.zeros(canvas.canvas_shape(area), np.int16)
         if given is not None:
             pixels[:, RADIUS:, RADIUS:-RADIUS, :known] = given
-        super().__init__(networks, shape, pixels, coefficients, pace, known, tones=tones, fast=fast)
+        how = {"tones": tones, "fast": fast, "deep": deep}
+        super().__init__(networks, shape, pixels, coefficients, pace, known, **how)
 
     def spans(self) -> Iterable[range]:
         rest = range(1, len(self.groups))
