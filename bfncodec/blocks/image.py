@@ -74,7 +74,7 @@ class Image(Form):
                 continue
             flags = part.fast << 5 | part.deep << 4 | part.tones << 3
             header += bytes([flags | part.pace << 1]) + varint(part.silent)
-            for piece in (part.base, part.changes, part.stream):
+            for piece in (part.base, part.stream):
                 header += varint(len(piece))
                 payload.append(piece)
         return payload
@@ -108,7 +108,7 @@ class Image(Form):
                 image.passes.append(Pass(constant=header.take(channels)))
             elif flag < 64 and not flag & 1:
                 silent = header.varint()
-                lengths = [header.varint() for _ in range(3)]
+                lengths = [header.varint() for _ in range(2)]
                 pieces = (payload.skip(length) for length in lengths)
                 tones, deep, fast = (bool(flag & bit) for bit in (8, 16, 32))
                 image.passes.append(Pass(None, silent, flag >> 1 & 3, fast, tones, deep, *pieces))
@@ -222,15 +222,10 @@ def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = No
     packaged = "small" if max(width, height) <= SMALL_SIDE else "photo"
     path = zoo.chosen(choices.model, "images") or zoo.find(packaged)
     nets = streams.networks(path, choices.device)
-    fast = choices.effort == "fast" and nets.table.size > 0
+    effort = "default" if choices.effort == "fast" and not nets.table.size else choices.effort
     schedule = Schedule.LATTICE if choices.effort == "lattice" else Schedule.WAVEFRONT
     pixels = np.stack([picture.pixels for picture in pictures])
     form = Image(first.origin, first.layout, schedule, width, height, zoo.digest(path), _pack_metadata(pictures))
-    fit = None
-    if choices.effort == "max":
-        from bfncodec.train.image import adapt
-
-        fit = adapt.fit
     parts = passes.split(pixels)
     if parts[-1].shape[3] == 3:
         colours = parts[-1].reshape(-1, 3)
@@ -250,7 +245,7 @@ def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = No
         known = planes.shape[3] - channels
         half = slice(rows.start // 2, None if rows.stop == height else rows.stop // 2)
         own = planes[:, half if known else slice(rows.start, rows.stop)]
-        return streams.encode_pass(nets, own, schedule, fit, ledger, known, fast=fast)
+        return streams.encode_pass(nets, own, schedule, effort, ledger, known)
 
     coded = passes.pass_channels(first.layout.channels, form.sampling)
     bands = form.bands(len(pictures))

@@ -71,7 +71,6 @@ class Pass:
     deep: bool = False
     silent: int = 0
     base: bytes = b""
-    changes: bytes = b""
     stream: bytes = b""
 
 
@@ -168,7 +167,7 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
         if form == 1:
             block.passes.append(Pass(channels, fields.take(channels)))
             continue
-        silent, *lengths = (fields.varint() for _ in range(4))
+        silent, *lengths = (fields.varint() for _ in range(3))
         flags = form // 2 % 4, form > 31, form // 8 % 2 == 1, form // 16 % 2 == 1
         block.passes.append(Pass(channels, b"", *flags, silent, *map(payload.take, lengths)))
     top, left = first_sample(block)
@@ -851,31 +850,6 @@ class LearningTrunk:
             second.learn(data, scales, hidden)
 
 
-# 13. Changes of biases
-
-
-def changed(tensors: Tensors, packed: bytes) -> Tensors:
-    """The wavefront network's tensors with a file's changes."""
-    if not packed:
-        return tensors
-    units = {"inner": 3, "first": -1, "second": 3}
-    names = [name.removesuffix(".shift") for name in sorted(tensors) if name.endswith(".shift")]
-    stack = Stack(packed)
-    result = dict(tensors)
-    for name in names:
-        unit = units.get(name.split(".")[0])
-        if unit is None:
-            continue
-        ratio = (1, 2, 4, 6, 8, 10, 12, 14)[stack.pop([2**21] * 8)]
-        masses = [ratio ** abs(i - 15) * 16 ** (15 - abs(i - 15)) >> 32 for i in range(31)]
-        weights = normalise([s * 2**24 // sum(masses) for s in running_sums(masses)], 24)
-        shifts = tensors[f"{name}.shift"].tolist()
-        steps = [(stack.pop(weights) - 15) << max(shift + unit, 0) for shift in shifts]
-        result[f"{name}.bias"] = tensors[f"{name}.bias"] + np.array(steps, np.int64)
-    stack.end()
-    return result
-
-
 # 8. Wavefront
 
 NEIGHBOURS = [(dy, dx) for dy in (-3, -2, -1) for dx in range(-3, 4)] + [(0, -3), (0, -2), (0, -1)]
@@ -948,7 +922,7 @@ class Wavefront:
         self.silent, self.tensors = given.silent, tensors
         self.coded = [1, 2] if given.channels == 2 else list(range(given.channels))
         self.stack = Stack(given.stream)
-        own = changed(part(tensors, "wavefront"), given.changes)
+        own = part(tensors, "wavefront")
         self.coefficients = read_coefficients(given.base, own["coefficients"])
         self.net = Network(own)
         self.heads = {c: LearningHead(own, c, given.pace, given.deep) for c in self.coded}
@@ -1187,7 +1161,7 @@ OWN = [(0, 0), (0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1,
 
 def lattice(tensors: Tensors, block: Block, given: Pass) -> Array:
     """Pixels [items, height, width, 3] of one pass in schedule 1."""
-    require(not (given.pace or given.deep or given.base or given.changes))
+    require(not (given.pace or given.deep or given.base))
     stack = Stack(given.stream)
     pixels = np.zeros((block.items, block.height, block.width, 3), np.int64)
     small = pixels[:, ::16, ::16]

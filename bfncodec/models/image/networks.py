@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bfncodec.errors import CorruptFile, UnsupportedFeature
 from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import LocalNetwork, Tensors
-from bfncodec.models.image import bias_changes, features
+from bfncodec.models.image import features
 from bfncodec.models.image.cosets import KINDS, KNOWN, Cosets
 from bfncodec.models.image.features import CONTEXTS
 
@@ -21,7 +21,6 @@ class Networks:
     """Networks in one kernel's home, and the constants that come with them."""
 
     kernel: Kernel
-    tensors: Tensors  # of the wavefront network
     pixel: LocalNetwork
     cosets: dict[str, Cosets]  # by kind: T, D, H and V, or T alone in models without `lattice`
     deviations: list[int]  # noise of the thumbnail's steps, levels
@@ -33,13 +32,6 @@ class Networks:
         if kind not in self.cosets:
             raise UnsupportedFeature("this model has no networks for the lattice schedule")
         return self.cosets[kind]
-
-    def changed(self, data: bytes) -> Networks:
-        """These networks with a file's changes of the wavefront network (`bias_changes.pack`)."""
-        if not data:
-            return self
-        tensors = bias_changes.applied(self.tensors, bias_changes.unpack(data, self.tensors))
-        return replace(self, pixel=LocalNetwork(self.kernel, tensors))
 
 
 def load(kernel: Kernel, tensors: Tensors) -> Networks:
@@ -58,7 +50,7 @@ def load(kernel: Kernel, tensors: Tensors) -> Networks:
     table = tensors.get("fast.table", np.zeros((3, features.SCALES, CONTEXTS, 0), np.int8))
     if table.shape[:3] != (3, features.SCALES, CONTEXTS) or table.shape[3] % 3:
         raise CorruptFile("the model's table of mixtures has the wrong shape")
-    return Networks(kernel, pixel, LocalNetwork(kernel, pixel), cosets, deviations, coefficients, table)
+    return Networks(kernel, LocalNetwork(kernel, pixel), cosets, deviations, coefficients, table)
 
 
 def _part(tensors: Tensors, name: str) -> dict[str, NDArray[Any]]:

@@ -105,7 +105,6 @@ class Pass:
     tones: bool = False  # whether decisions are corrected by what values the picture has
     deep: bool = False  # whether the trunk learns as well as the heads
     base: Data = b""
-    changes: Data = b""
     stream: Data = b""
 
 

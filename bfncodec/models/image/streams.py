@@ -14,14 +14,12 @@ from bfncodec.errors import CorruptFile, LimitExceeded
 from bfncodec.exact import kernels
 from bfncodec.exact.layers import Tensors
 from bfncodec.models import zoo
-from bfncodec.models.image import bias_changes, coefficients, learning_heads
-from bfncodec.models.image.bias_changes import Changes
+from bfncodec.models.image import coefficients, learning_heads
 from bfncodec.models.image.lattice import Lattice, LatticeSource
 from bfncodec.models.image.networks import Networks, load
 from bfncodec.models.image.passes import Pass, Pixels, Schedule, alone, ordered
 from bfncodec.models.image.wavefront import Shape, Wavefront, WavefrontSink, WavefrontSource
 
-Fit = Callable[[Tensors, Pixels, NDArray[np.int64]], Changes]  # biases for planes under base coefficients
 
 DEEP_CHANNELS = 3  # the trunk learns in passes that code so many, if heads do
 RUN_LIMIT = 1 << 15  # pixels a diagonal at most: sums over one learning step stay exact
@@ -37,15 +35,13 @@ def encode_pass(
     nets: Networks,
     planes: Pixels,
     schedule: Schedule,
-    fit: Fit | None = None,
+    effort: str = "default",
     ledger: Ledger | None = None,
     known: int = 0,
-    *,
-    fast: bool = False,
 ) -> Pass:
     """The smallest pass for planes [N, H, W, channels], the first of which may be known to both sides.
 
-    fit: what else is tried on one image whose heads learn; fast: whether no network is asked.
+    effort: fast asks no network; max learns all that can be learnt, at the pace that is better.
     """
     coded = planes[..., known:]
     colour = coded[0, 0, 0]
@@ -55,21 +51,20 @@ def encode_pass(
         return _pushed(LatticeSource(nets, planes), Pass(), ledger)
     fitted = coefficients.choose(planes, nets.coefficients)
     base = coefficients.pack(fitted, nets.coefficients)
-    if fast:
+    if effort == "fast":
         plan = Pass(base=base, pace=learning_heads.FIXED, fast=True)
         return _pushed(WavefrontSource(nets, planes, fitted, plan.pace, known, fast=True), plan, ledger)
     learns = alone(planes) and min(planes.shape[1:3]) <= RUN_LIMIT
-    deep = learns and coded.shape[3] == DEEP_CHANNELS
-    plans = [Pass(base=base, pace=1 if learns else learning_heads.FIXED, deep=deep)]
-    if fit is not None and learns:
-        changes = bias_changes.pack(fit(nets.tensors, planes, fitted), nets.tensors)
-        plans += [Pass(base=base, pace=2, deep=deep), Pass(base=base, pace=2, deep=deep, changes=changes)]
+    most = learns and effort == "max"
+    deep = most or learns and coded.shape[3] == DEEP_CHANNELS
+    paces = [1, 2] if most else [1 if learns else learning_heads.FIXED]
+    plans = [Pass(base=base, pace=pace, deep=deep) for pace in paces]
     tried = []
     for plan in plans:
         account = ledger.blank() if ledger is not None else None
-        model = WavefrontSource(nets.changed(bytes(plan.changes)), planes, fitted, plan.pace, known, deep=plan.deep)
+        model = WavefrontSource(nets, planes, fitted, plan.pace, known, deep=plan.deep)
         tried.append((_pushed(model, plan, account), account))
-    best, account = min(tried, key=lambda one: len(one[0].stream) + len(one[0].changes))
+    best, account = min(tried, key=lambda one: len(one[0].stream))
     if ledger is not None and account is not None:
         ledger.extend(account)
     return best
@@ -112,7 +107,7 @@ def _sink(
 ) -> WavefrontSink | Lattice:
     """What a pass is decoded by; CorruptFile if it has fields that it cannot have."""
     if schedule is Schedule.LATTICE:
-        if part.pace or part.tones or part.deep or part.fast or part.base or part.changes:
+        if part.pace or part.tones or part.deep or part.fast or part.base:
             raise CorruptFile("a lattice pass has fields that it cannot have")
         return Lattice(nets, shape)
     if part.pace != learning_heads.FIXED and shape[0] * min(shape[1:3]) > RUN_LIMIT:
@@ -124,7 +119,7 @@ def _sink(
         raise CorruptFile("a trunk learns only where heads do")
     fitted = coefficients.unpack(bytes(part.base), nets.coefficients)
     how = {"tones": part.tones, "fast": part.fast, "deep": part.deep}
-    return WavefrontSink(nets.changed(bytes(part.changes)), shape, fitted, part.pace, given, **how)
+    return WavefrontSink(nets, shape, fitted, part.pace, given, **how)
 
 
 def _silent(mask: int, model: Wavefront | Lattice) -> set[int]:
