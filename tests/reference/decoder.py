@@ -802,10 +802,9 @@ class LearningBytes:
             lanes = np.zeros(64, F32)
             for start in range(0, len(own), 64):
                 lanes[: len(own) - start] = lanes[: len(own) - start] + own[start : start + 64]
-            power = 0.0
-            for lane in lanes.tolist():
-                power += lane
-            self.rows[row] += (power / len(own) - self.rows[row]) / span
+            while len(lanes) > 1:
+                lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
+            self.rows[row] += (float(lanes[0]) / len(own) - self.rows[row]) / span
             total += float(self.rows[row])
         total = max(total / len(square), 2.0**-120)
         self.columns = self.columns + (across.astype(np.float64) / len(square) - self.columns) / span

@@ -293,10 +293,12 @@ def _step(deep: Deep, number: int, slopes: Slopes, count: int, outputs: int, col
                 square = slope * slope
                 own[lane] += square
                 lanes[lane] += square
-        power = 0.0
-        for lane in range(BLOCK):
-            power += float(lanes[lane])
-        moments.rows[number, row] += (power / columns - moments.rows[number, row]) / memory
+        half = BLOCK // 2
+        while half:
+            for lane in range(half):
+                lanes[lane] += lanes[lane + half]
+            half //= 2
+        moments.rows[number, row] += (float(lanes[0]) / columns - moments.rows[number, row]) / memory
         total += moments.rows[number, row]
     total = max(total / outputs, _LEAST_SQUARE)
     for column in range(columns):
@@ -304,7 +306,7 @@ def _step(deep: Deep, number: int, slopes: Slopes, count: int, outputs: int, col
         moments.columns[number, column] = own
         line[column] = np.float32(1.0 / max(np.sqrt(own), _LEAST_ROOT))
     part, limit = np.float32(1.0 / min(steps, MOMENTUM)), np.float32(STEP_MAX)
-    low, most, half = np.float32(-WEIGHT_MAX), np.float32(WEIGHT_MAX), np.float32(0.5)
+    low, most, up = np.float32(-WEIGHT_MAX), np.float32(WEIGHT_MAX), np.float32(0.5)
     for row in range(outputs):
         source, scale, rate = sums[row], np.float32(_power(-slopes.scales[row])), moments.rate[number, row]
         factor = np.float32(1.0 / max(np.sqrt(moments.rows[number, row] / total), _LEAST))
@@ -315,7 +317,7 @@ def _step(deep: Deep, number: int, slopes: Slopes, count: int, outputs: int, col
             step = min(max(average * factor * line[column], -limit), limit)
             value = min(max(fine[column] - rate * step, low), most)
             mean[column], fine[column] = average, value
-            used[column] = np.int32(np.floor(value + half))
+            used[column] = np.int32(np.floor(value + up))
         _step_bias(deep, number, row, CONSTANT * float(slopes.totals[row]) * _power(-slopes.scales[row]), to)
     _pack(deep, number, outputs, columns, at)
 

@@ -71,7 +71,8 @@ def test_learning_lowers_the_cost_of_what_comes_again(
         mixtures = Mixtures(np.stack([raw[:, :k], 103 * 1024 + 64 * raw[:, k : 2 * k], raw[:, 2 * k :] + 60], axis=1))
         heads.parts[0] = mixtures.parts
         costs.append(mixtures.cost(values))
-        learning_heads.learn(heads, known_tables(), 0, 1, inputs, len(inputs))
+        learning_heads.slopes(heads, known_tables(), 0, 1, len(inputs))
+        learning_heads.step(heads, 0, 1, inputs, len(inputs))
     assert costs[-1] < 0.9 * costs[0]
 
 
@@ -93,7 +94,7 @@ def test_steps_at_the_ends_of_every_range_agree_with_unlimited_integers(nets: Ne
 def test_gradients_are_exact_sums(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
     """Of the larger layer, by plain int64 products of all that its inputs stand for; at the ends of their range too."""
     heads, inputs = remembering(nets, activations)
-    inner = heads.room.inner
+    inner = heads.room.inner[0]
     inner[:] = np.random.default_rng(5).integers(-32639, 32640, inner.shape)
     inner[:5], inner[5:10] = 32639, -32639
     values = inputs[:, :21].astype(np.int64)
@@ -106,16 +107,17 @@ def test_gradients_of_the_last_layer(nets: Networks, activations: tuple[np.ndarr
     heads, inputs = remembering(nets, activations)
     learning_heads.forward(heads, 1, inputs, 0, 2000)
     room, used = heads.room, heads.out.used[1].astype(np.int64)
+    outer, inner = room.slopes[1], room.inner[1]
     outputs, columns = used.shape
     hidden = heads.hidden[1, :, :columns].astype(np.int64)
-    room.slopes[:] = slopes = np.random.default_rng(5).integers(-2000, 2001, room.slopes.shape)
+    outer[:] = slopes = np.random.default_rng(5).integers(-2000, 2001, outer.shape)
     learning_heads.back(heads, 1, 2000)
     common = (slopes * heads.factors).clip(-32639, 32639)
-    assert np.array_equal(room.slopes, common)
+    assert np.array_equal(outer, common)
     wanted = ((common << heads.aligned[1]) @ used[:, :-1] >> heads.inner_shifts[1]).clip(-32639, 32639)
     hidden_units = hidden[:, :-1]
-    assert np.array_equal(room.inner, np.where((hidden_units > 0) & (hidden_units < 255), wanted, 0))
-    learning_heads.gradients(room, heads.hidden[1], columns, columns, room.slopes, 2000)
+    assert np.array_equal(inner, np.where((hidden_units > 0) & (hidden_units < 255), wanted, 0))
+    learning_heads.gradients(room, heads.hidden[1], columns, columns, outer, 2000)
     assert np.array_equal(room.totals[:outputs, :columns], common.T @ hidden)
 
 
