@@ -428,13 +428,13 @@ def read_weights(data: bytes) -> Tensors:
 
 
 class Layer:
-    """`bound` is the largest input, but for the last `more` inputs, which stay within 127."""
+    """`bound` is the largest input, but for the last `more` inputs, which stay within `last`."""
 
-    def __init__(self, tensors: Tensors, name: str, bound: int, more: int = 0) -> None:
+    def __init__(self, tensors: Tensors, name: str, bound: int, more: int = 0, last: int = 127) -> None:
         self.weight, self.bias, self.shift = (tensors[f"{name}.{part}"] for part in ("weight", "bias", "shift"))
         self.half = (1 << self.shift) >> 1
         bounds = np.full(self.weight.shape[1], bound)
-        bounds[len(bounds) - more :] = 127
+        bounds[len(bounds) - more :] = last
         sums = abs(self.weight) @ bounds + abs(self.bias + self.half)
         require((sums < 2**24).all())
 
@@ -445,18 +445,28 @@ class Layer:
 class Network:
     def __init__(self, tensors: Tensors) -> None:
         blocks = sum(name.startswith("first.") and name.endswith(".weight") for name in tensors)
-        self.inner = Layer(tensors, "inner", 127)
+        self.size = len(tensors["embed.1.bias"]) if "embed.1.bias" in tensors else 0  # of an embedding
+        self.inner = Layer(tensors, "inner", 127, self.size * len(EMBEDDED), 255)
+        self.embed = [Layer(tensors, "embed.0", 255, 6), Layer(tensors, "embed.1", 255)] if self.size else []
         self.first = [Layer(tensors, f"first.{i}", 255) for i in range(blocks)]
         self.second = [Layer(tensors, f"second.{i}", 255) for i in range(blocks)]
         more = [tensors[f"heads.{c}.weight"].shape[1] - len(self.inner.bias) for c in range(3)]
         self.heads = [Layer(tensors, f"heads.{c}", 255, more[c]) for c in range(3)]
         self.outs = [Layer(tensors, f"outs.{c}", 255) for c in range(3)]
 
-    def trunk(self, features: list[int]) -> Array:
-        stream = self.inner(np.array([clip(value, -127, 127) for value in features], np.int64))
+    def trunk(self, features: list[int], near: list[int]) -> Array:
+        stream = self.inner(np.array([clip(value, -127, 127) for value in features] + near, np.int64))
         for first, second in zip(self.first, self.second, strict=True):
             stream = stream + second(first(((stream + 8) >> 4).clip(0, 255)).clip(0, 255))
         return ((stream + 8) >> 4).clip(0, 255)
+
+    def embedding(self, activations: list[int], innovations: list[int]) -> Array:
+        """Of a known pixel; innovations: three, scaled."""
+        relative = [clip(value, -127, 127) for value in innovations]
+        hidden = np.array(activations + relative + [abs(value) for value in relative], np.int64)
+        for layer in self.embed:
+            hidden = layer(hidden).clip(0, 255)
+        return hidden
 
     def head(self, channel: int, inputs: Array) -> list[int]:
         return self.outs[channel](self.heads[channel](inputs).clip(0, 255)).tolist()
@@ -522,7 +532,7 @@ def thumbnail(stack: Stack, tensors: Tensors, shape: tuple[int, int, int], coded
             for _ in range(3):
                 features += [16 * (i == seen) for i in range(10)]
             features += [16, 0, 0, 0, *level_inputs(k), *((b >> 7) - 16 for b in base)]
-            activations = net.trunk(features)
+            activations = net.trunk(features, [])
             for number, c in enumerate(coded):
                 out[number].append(mixture(net.head(c, activations), base[c], k, 0))
         return out
@@ -706,6 +716,7 @@ NEIGHBOURS = [(dy, dx) for dy in (-3, -2, -1) for dx in range(-3, 4)] + [(0, -3)
 PAST = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, 2), (-1, -2), (-2, -1), (-2, 1)]
 PAST_WEIGHTS = [3, 3, 2, 2, 1, 1, 1, 1, 1, 1]
 TREND = [(0, -1), (-1, 0), (-1, 1)]
+EMBEDDED = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)]
 NEAREST = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)]
 UNKNOWN = -1
 
@@ -775,6 +786,8 @@ class Wavefront:
         self.innovations, self.trends = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         self.bases, self.crosses = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         self.wide = np.zeros(shape, np.int64)
+        self.embeddings = np.zeros((*shape[:3], self.net.size), np.int64)
+        self.looked: dict[Place, tuple[list[int], list[int], list[int]]] = {}  # what is seen of a diagonal's pixels
         self.local = LocalBase(self.height, self.width) if self.learns and self.items == 1 else None
 
     def inside(self, y: int, x: int) -> tuple[int, int] | None:
@@ -839,13 +852,17 @@ class Wavefront:
         return [2 * west[c] + 3 * north[c] + 2 * northeast[c] for c in range(3)]
 
     def settle(self, place: Place) -> None:
-        """Innovations and trends of a known pixel."""
+        """Innovations, trends and embedding of a known pixel."""
         base = self.bases[place].tolist()
         errors = [16 * value - base[c] for c, value in enumerate(self.pixels[place].tolist())]
         innovation = apart(errors, self.crosses[place].tolist())
         sums = self.trend_neighbours(place)
         self.innovations[place] = innovation
         self.trends[place] = [(sums[c] + abs(innovation[c]) + 4) >> 3 for c in range(3)]
+        if self.net.size:
+            _, k, activations = self.looked.pop(place, None) or self.look(place)
+            relative = [scaled(innovation[c], k[c]) for c in range(3)]
+            self.embeddings[place] = self.net.embedding(activations, relative)
 
     def look(self, place: Place) -> tuple[list[int], list[int], list[int]]:
         """Base, scale steps and activations of a pixel (sections 8.5 and 8.6)."""
@@ -867,11 +884,16 @@ class Wavefront:
         features += [16 * flag for flag in (x == 0, x == 1, x == 2, right == 0, right == 1, right == 2)]
         features += [16 * (y == row) for row in range(3)]
         features += [(b >> 7) - 16 for b in base]
-        return base, k, self.net.trunk(features).tolist()
+        near: list[int] = []
+        for dy, dx in EMBEDDED:
+            inside = y + dy >= 0 and 0 <= x + dx < self.width
+            near += self.embeddings[item, y + dy, x + dx].tolist() if inside else [0] * self.net.size
+        return base, k, self.net.trunk(features, near).tolist()
 
     def diagonal(self, places: list[Place]) -> None:
         """Decode the pixels of a diagonal."""
         seen = [self.look(place) for place in places]
+        self.looked = dict(zip(places, seen, strict=True))
         for c in self.coded:
             mixtures = []
             for place, (base, k, activations) in zip(places, seen, strict=True):
@@ -964,7 +986,7 @@ def lattice(tensors: Tensors, block: Block, given: Pass) -> Array:
                 mixtures = []
                 for place in places:
                     features, base, k = coset_inputs(plane, coset, kind, place, states, level)
-                    outputs = net.head(channel, net.trunk(features))
+                    outputs = net.head(channel, net.trunk(features, []))
                     mixtures.append(mixture(outputs, base[channel], k, 0))
                 for place, value in zip(places, pop_values(stack, mixtures), strict=True):
                     coset[place][slice(None) if given.channels == 1 else channel] = value

@@ -14,10 +14,11 @@ from torch.nn import functional
 from bfncodec.exact.kernels import ACTIVATION_MAX
 from bfncodec.exact.layers import STREAM_BITS, Tensors
 from bfncodec.models.image import bias_changes
+from bfncodec.train.image import recurrence
 from bfncodec.train.image.network import OUTPUT_STEPS, mixture_bits, round_through
 from bfncodec.train.image.pool import Batch, Pool
 
-PIXELS = 8192  # a step
+WINDOWS, SIDE = 8, 32  # a step
 STEPS = 120
 RATE = 0.15  # units
 FREE_RATE = 2e-3
@@ -35,6 +36,7 @@ class _Network:
         self.bias: dict[str, Tensor] = {}
         self.unit: dict[str, Tensor] = {}
         self.free: list[Tensor] = []
+        self.embedded = "embed.0.weight" in tensors
         for name in (key.removesuffix(".shift") for key in tensors if key.endswith(".shift")):
             shift = np.asarray(tensors[f"{name}.shift"]).astype(np.int64)
             power = torch.from_numpy(2.0**-shift).float()
@@ -42,23 +44,43 @@ class _Network:
             self.bias[name] = torch.from_numpy(tensors[f"{name}.bias"].astype(np.float32)) * power
             if name in self.changes:
                 self.unit[name] = torch.from_numpy(2.0 ** bias_changes.unit_shift(name, shift)).float() * power
-            else:
+            elif not name.startswith("embed."):
                 self.free.append(self.weight[name].requires_grad_())
 
-    def _linear(self, name: str, values: Tensor) -> Tensor:
+    def _layer(self, name: str) -> recurrence.Layer:
         bias = self.bias[name]
         if name in self.changes:
             bias = bias + round_through(self.changes[name]) * self.unit[name]
-        return round_through(functional.linear(values.bfloat16(), self.weight[name].bfloat16()).float() + bias)
+        return recurrence.Layer(self.weight[name].bfloat16(), bias)
 
-    def bits(self, batch: Batch, channels: int) -> Tensor:
-        """Mean bits of a variable."""
+    def _linear(self, name: str, values: Tensor) -> Tensor:
+        weight, bias = self._layer(name)
+        return round_through(functional.linear(values.bfloat16(), weight).float() + bias)
+
+    def _trunk(self, batch: Batch) -> Tensor:
+        if self.embedded:
+            return self._recurrent(batch)
         stream = self._linear("inner", batch.features)
         for index in range(self.blocks):
             hidden = round_through(stream / (1 << STREAM_BITS))
             hidden = self._linear(f"first.{index}", hidden.clamp(0, ACTIVATION_MAX))
             stream = stream + self._linear(f"second.{index}", hidden.clamp(0, ACTIVATION_MAX))
-        last = round_through(stream / (1 << STREAM_BITS)).clamp(0, ACTIVATION_MAX)
+        return round_through(stream / (1 << STREAM_BITS)).clamp(0, ACTIVATION_MAX)
+
+    def _recurrent(self, batch: Batch) -> Tensor:
+        """The trunk of windows, as `train.image.network` has it."""
+        assert batch.own is not None and batch.area is not None
+        order, columns = recurrence.order(*batch.area), batch.features.shape[1]
+        weight, bias = self._layer("inner")
+        stream = functional.linear(batch.features, weight[:, :columns]).float() + bias
+        pairs = [(self._layer(f"first.{i}"), self._layer(f"second.{i}")) for i in range(self.blocks)]
+        embed = self._layer("embed.0"), self._layer("embed.1")
+        layers = recurrence.Layers(weight[:, columns:].contiguous(), pairs, embed)
+        return recurrence.trunk(stream, batch.own, order, layers, integers=True).float()
+
+    def bits(self, batch: Batch, channels: int) -> Tensor:
+        """Mean bits of a variable."""
+        last = self._trunk(batch)
         steps = torch.tensor(OUTPUT_STEPS)[:, None]
         total = torch.zeros(())
         for channel in range(channels):
@@ -91,7 +113,7 @@ def fit(tensors: Tensors, planes: NDArray[Any], coefficients: NDArray[Any]) -> b
     for step in range(STEPS):
         for group, rate in zip(optimiser.param_groups, (RATE, FREE_RATE), strict=True):
             group["lr"] = rate * min(1.0, 1.5 * (1 - step / STEPS))
-        loss = network.bits(pool.draw(PIXELS, random), channels) + network.rate() / planes.size
+        loss = network.bits(pool.draw(WINDOWS, SIDE, random), channels) + network.rate() / planes.size
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
