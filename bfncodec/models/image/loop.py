@@ -27,7 +27,7 @@ from bfncodec.models.image.compiled_features import (
     settle,
     write,
 )
-from bfncodec.models.image.features import CONTEXTS, FEATURES, SCALE_STEPS
+from bfncodec.models.image.features import CONTEXTS, EMBEDDED, FEATURES, SCALE_STEPS
 from bfncodec.models.image.learning_heads import Heads, forward, slopes, step
 from bfncodec.models.image.learning_trunk import Deep, learn
 from bfncodec.models.image.local import Local, advance
@@ -41,8 +41,6 @@ LOOK, TRUNK, GIVE, CODE = 1, 2, 4, 8  # stages of a diagonal, in this order
 AHEAD = LOOK | TRUNK | GIVE
 ALL = AHEAD | CODE
 _SIZES = (3, 9, 18, 32, 56, 96, 126)
-# Neighbours (dy, dx) whose embeddings a pixel sees.
-EMBEDDED_AT = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)]
 
 
 class Sight(NamedTuple):
@@ -119,7 +117,7 @@ def sight(network: LocalNetwork, frame: Frame, size: int) -> Sight:
     return Sight(
         np.zeros(1, np.int64), np.empty((size, 3), np.int64), np.zeros((size, columns), np.uint8),
         np.empty((3, size, 3), np.int64), np.zeros((size, max(network.width, GROUP * network.embed.sizes[0, 2])), np.uint8),
-        np.empty((size, embedding), np.uint8), addresses(EMBEDDED_AT, frame.row), np.zeros((pixels, embedding), np.uint8),
+        np.empty((size, embedding), np.uint8), addresses(EMBEDDED, frame.row), np.zeros((pixels, embedding), np.uint8),
     )  # fmt: skip
 
 
