@@ -40,7 +40,7 @@ Ints = NDArray[Any]
 LOOK, TRUNK, GIVE, CODE = 1, 2, 4, 8  # stages of a diagonal, in this order
 AHEAD = LOOK | TRUNK | GIVE
 ALL = AHEAD | CODE
-_SIZES = (3, 9, 18, 32, 56, 96, 126)
+SIZES = (3, 9, 18, 32, 56, 96, 126)
 
 
 class Sight(NamedTuple):
@@ -249,7 +249,7 @@ def _context(channel: int, slow: int, told: Ints) -> int:
     if channel == 2:
         size = (size + 2 * np.int64(told[3])) // 3
     context = 0
-    for bound in _SIZES:
+    for bound in SIZES:
         context += 1 if size > bound else 0
     return context
 

@@ -33,7 +33,8 @@ class Batch(NamedTuple):
 class Pool:
     """Tiles of one size with their bases, on flat canvases, from which windows are drawn at random."""
 
-    def __init__(self, tiles: int, height: int, width: int, device: str) -> None:
+    def __init__(self, tiles: int, height: int, width: int, device: str, *, follows: bool = True) -> None:
+        self.follows = follows  # whether the base follows an image
         self.kernel: Kernel = kernel(device)
         self.scales = features.Scales(self.kernel)
         self.height, self.width = height, width
@@ -45,7 +46,7 @@ class Pool:
     def put(self, image: Pixels, coefficients: NDArray[Any], window: slice, random: np.random.Generator) -> None:
         """Replace tiles by windows cut at random from one image with its own base."""
         canvas = filled(image[None])
-        fields = linear.fields(canvas, coefficients, local=True)
+        fields = linear.fields(canvas, coefficients, local=self.follows)
         height, width = self.pixels.shape[1:3]
         for index in range(window.start, window.stop):
             y = int(random.integers(0, image.shape[0] - self.height + 1))
@@ -58,7 +59,7 @@ class Pool:
     def put_whole(self, images: Pixels, coefficients: NDArray[Any], window: slice) -> None:
         """Replace tiles by whole images [n, height, width, 3]."""
         self.pixels[window] = filled(images)
-        fields = linear.fields(self.pixels[window], coefficients, local=alone(images))
+        fields = linear.fields(self.pixels[window], coefficients, local=self.follows and alone(images))
         for own, plane in zip(self.fields, fields, strict=True):
             own[window] = plane
         self.places[window] = 0, 0, self.width

@@ -131,8 +131,10 @@ class PixelTask:
     features = FEATURES
     cross = True
 
-    def __init__(self, data: Photographs | SmallImages, pixels: int, seed: int, device: str) -> None:
-        self.data, self.seed, self.device = data, seed, device
+    def __init__(
+        self, data: Photographs | SmallImages, pixels: int, seed: int, device: str, *, follows: bool = True
+    ) -> None:
+        self.data, self.seed, self.device, self.follows = data, seed, device, follows
         side = min(WINDOW, data.side)
         self.items = max(1, pixels // side**2)  # windows
         self.pixels = self.items * side**2
@@ -146,7 +148,7 @@ class PixelTask:
         whole = data.pool_tiles // data.tiles_per_fill
         upto = whole + step // data.steps_per_fill
         if self.pool is None:
-            self.pool = Pool(data.pool_tiles, data.side, data.side, self.device)
+            self.pool = Pool(data.pool_tiles, data.side, data.side, self.device, follows=self.follows)
         for number in range(max(self.filled, upto - whole), upto):
             data.fill(self.pool, number, self.prior)
         self.filled = upto

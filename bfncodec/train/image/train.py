@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bfncodec.errors import BfnError
 from bfncodec.train import checkpoint, distributed
 from bfncodec.train.freeze import array, freeze
+from bfncodec.train.image import table
 from bfncodec.train.image.network import EmbeddingTrainingNetwork, LocalTrainingNetwork, mixture_bits
 from bfncodec.train.image.photographs import Photographs, SmallImages
 from bfncodec.train.image.pool import Batch
@@ -153,6 +154,10 @@ def train(
         log(f"{part}: {bits:.4f} bits per subpixel on held-out images")
         tensors |= {f"{part}.{name}": tensor for name, tensor in training.tensors().items()}
         card[part] = {"plan": asdict(training.plan), "held_out_bits": round(bits, 4)}
+    if isinstance(images, Photographs):
+        plan = plans.get("wavefront") or ImagePlan(**checkpoint.plan(paths["wavefront"]))
+        steps = table.default_steps(plan.steps)
+        tensors["fast.table"] = table.fitted(images, plan.pixels, steps, plan.seed, device)
     checkpoint.write_model(output, tensors, card)
 
 
