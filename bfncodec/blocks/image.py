@@ -165,7 +165,9 @@ class Image(Form):
         bands = self.bands(items)
         count = len(self.passes) // len(bands)
         whole = threads.each(
-            lambda one: self._band(items, bands[one], self.passes[one * count : (one + 1) * count], device, small=small),
+            lambda one: self._band(
+                items, bands[one], self.passes[one * count : (one + 1) * count], device, small=small
+            ),
             list(range(len(bands))),
         )
         planes = [np.concatenate(parts, axis=1) for parts in zip(*whole, strict=True)]
@@ -189,7 +191,6 @@ class Image(Form):
             planes[-1] = spaces.to_grb(planes[-1], self.space)
             planes[-1][n, y, x] = passes.ordered(colours)
         return passes.merge(planes)
-
 
     def _band(self, items: int, rows: range, parts: list[Pass], device: str, *, small: bool) -> list[Pixels]:
         """Planes of the rows of a band, a pass each, or of their thumbnails."""

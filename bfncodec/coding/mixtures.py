@@ -76,7 +76,12 @@ class Mixtures:
         1 at level 0 and 2**24 - 1 at level 256: a unit stays free at either end.
         """
         cumulative = np.empty((len(self), points.shape[1]), np.int64)
-        _bounds(known_tables(), self.parts, np.ascontiguousarray(np.broadcast_to(points, cumulative.shape), np.int64), cumulative)
+        _bounds(
+            known_tables(),
+            self.parts,
+            np.ascontiguousarray(np.broadcast_to(points, cumulative.shape), np.int64),
+            cumulative,
+        )
         return cumulative
 
     def gradients(self, values: Ints, logs: Ints) -> NDArray[np.int64]:

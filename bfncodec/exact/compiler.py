@@ -19,7 +19,6 @@ from numba.np.arrayobj import populate_array
 from bfncodec.exact.code_cache import Code
 from bfncodec.exact.compiled import Compiled, Inline
 
-
 _ENTRY = "entry"
 
 
@@ -90,7 +89,10 @@ def code(function: Any, arguments: tuple[Any, ...]) -> Code:
 def _add_entry(module: Any, name: str) -> None:
     """A function that takes the arguments of another one from memory: ctypes calls none with more than 1024."""
     kinds = [str(one.type) for one in module.get_function(name).arguments]
-    lines = [f"declare i32 @{_quoted(name)}({', '.join(kinds)})", f"define i32 @{_ENTRY}({kinds[0]} %a0, {kinds[1]} %a1, ptr %m) {{"]
+    lines = [
+        f"declare i32 @{_quoted(name)}({', '.join(kinds)})",
+        f"define i32 @{_ENTRY}({kinds[0]} %a0, {kinds[1]} %a1, ptr %m) {{",
+    ]
     for number, kind in enumerate(kinds[2:], 2):
         lines.append(f"%p{number} = getelementptr i64, ptr %m, i64 {number - 2}")
         lines.append(f"%a{number} = load {kind}, ptr %p{number}")

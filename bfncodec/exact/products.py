@@ -122,7 +122,9 @@ def sum_room(count: int, columns: int, outputs: int, planes: int) -> SumRoom:
     """Room for so many rows of inputs and of factors, or fewer."""
     groups, wide = -(-count // GROUP), -(-columns // BLOCK) * BLOCK
     rows = planes * outputs
-    return SumRoom(np.zeros(groups * wide, np.uint32), np.zeros(groups * rows, np.uint32), np.empty(rows * wide, np.int32))
+    return SumRoom(
+        np.zeros(groups * wide, np.uint32), np.zeros(groups * rows, np.uint32), np.empty(rows * wide, np.int32)
+    )
 
 
 def sums_of_products(inputs: Array, factors: Array, planes: int) -> NDArray[np.int64]:

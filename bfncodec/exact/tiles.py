@@ -13,7 +13,6 @@ _BYTE, _SHORT, _INT = ir.IntType(8), ir.IntType(16), ir.IntType(32)
 _SUMS = ir.VectorType(_INT, LANES)
 
 
-
 class _Plain:
     """How sums of a vector's outputs are begun, added to and ended, as LLVM's operators.
 
@@ -79,7 +78,9 @@ class _Vnni(_Plain):
 
     def add(self, builder: Any, sums: list[Any], spread: Any, weights: Any) -> list[Any]:
         factors = spread, builder.bitcast(weights, _SUMS)
-        return [_call(builder, "llvm.x86.avx512.vpdpbusd.512", _SUMS, sums[0], *(factors[::-1] if self.signed else factors))]
+        return [
+            _call(builder, "llvm.x86.avx512.vpdpbusd.512", _SUMS, sums[0], *(factors[::-1] if self.signed else factors))
+        ]
 
 
 _KINDS: dict[str, type[_Plain]] = {"plain": _Plain, "avx2": _Avx2, "vnni": _Vnni}
@@ -107,7 +108,9 @@ def tile(instructions: str, rows: int, vectors: int) -> Callable[..., Any]:
     """
 
     @intrinsic  # type: ignore[untyped-decorator]
-    def tile(typing: Any, like: Any, values: Any, stride: Any, step: Any, weights: Any, groups: Any, sums: Any, width: Any) -> Any:
+    def tile(
+        typing: Any, like: Any, values: Any, stride: Any, step: Any, weights: Any, groups: Any, sums: Any, width: Any
+    ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             _, values, stride, step, weights, groups, sums, width = arguments
             kind = _KINDS[instructions](like.dtype == types.uint8)

@@ -1109,7 +1109,9 @@ class Wavefront:
             places = [(item, y, number - 4 * y) for item in range(self.items) for y in rows]
             coded = [place for place in places if place[1] % 16 or place[2] % 16]
             self.predict(number, rows)
-            seen = {place: self.look(place) for place in places if place in coded or (self.net.embedding and not self.fast)}
+            seen = {
+                place: self.look(place) for place in places if place in coded or (self.net.embedding and not self.fast)
+            }
             if coded:
                 self.diagonal(coded, [seen[place] for place in coded])
             if self.trunk:

@@ -585,7 +585,9 @@ def shown(one: Pass) -> str:
     if one.constant is not None:
         return f"constant {one.constant.hex()}"
     words = [f"pace {one.pace}" if one.pace < 3 else "no learning"] + ["silent"] * one.silent
-    return ", ".join(words + ["base"] * bool(one.base) + ["deep"] * one.deep + ["tones"] * one.tones + ["fast"] * one.fast)
+    return ", ".join(
+        words + ["base"] * bool(one.base) + ["deep"] * one.deep + ["tones"] * one.tones + ["fast"] * one.fast
+    )
 
 
 def lines(manifest: dict[str, Any]) -> str:

@@ -84,7 +84,9 @@ def _scales() -> features.Scales:
 
 
 @compiled
-def look(frame: Frame, known: Canvases, at: int, y: int, x: int, inputs: Ints, base: Ints, cross: Ints, steps: Ints) -> None:
+def look(
+    frame: Frame, known: Canvases, at: int, y: int, x: int, inputs: Ints, base: Ints, cross: Ints, steps: Ints
+) -> None:
     """What is seen of the pixel at an address, whose base and all of whose neighbours are known.
 
     Written: network inputs uint8 [FEATURES], with INPUT_LIFT added; base, cross-channel coefficients and scale steps
@@ -244,9 +246,7 @@ def write(frame: Frame, canvas: Ints, at: int, y: int, x: int, values: Ints) -> 
 
 
 @compiled
-def cross_channel(
-    frame: Frame, channel: int, values: Ints, base: Ints, cross: Ints, steps: Ints, inputs: Ints
-) -> int:
+def cross_channel(frame: Frame, channel: int, values: Ints, base: Ints, cross: Ints, steps: Ints, inputs: Ints) -> int:
     """What the values of earlier channels tell of `channel`, R (1) or B (2): the shift of the mean, 1/1024 level.
 
     values: [channels], those of `channel` and after are not used; base, cross and steps as `look` gives them. Writes two

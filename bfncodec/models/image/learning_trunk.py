@@ -98,7 +98,9 @@ def deep(network: LocalNetwork, pace: int, size: int, *, learns: bool) -> Deep:
     if learns and widest > WIDEST:
         raise CorruptFile("the model's layers are too wide for learning")
     for layer in linear:
-        whole = layer.integers.bias.__abs__().max() + WEIGHT_MAX * (ACTIVATION_MAX * layer.integers.weight.shape[1] + CONSTANT)
+        whole = layer.integers.bias.__abs__().max() + WEIGHT_MAX * (
+            ACTIVATION_MAX * layer.integers.weight.shape[1] + CONSTANT
+        )
         if whole >= SUM_LIMIT:
             raise CorruptFile("the model's biases are too large for learning")
     most = -(-widest // BLOCK) * BLOCK if learns else 0
@@ -130,7 +132,12 @@ def deep(network: LocalNetwork, pace: int, size: int, *, learns: bool) -> Deep:
     )  # fmt: skip
     trunk = Trunk(sizes, numbers.weights.copy(), numbers.biases.copy(), numbers.shifts) if learns else numbers
     return Deep(
-        np.zeros((len(linear), size, most), np.uint8), trunk, moments, MEMORY << (pace if learns else 0), np.zeros(1, np.int64), room
+        np.zeros((len(linear), size, most), np.uint8),
+        trunk,
+        moments,
+        MEMORY << (pace if learns else 0),
+        np.zeros(1, np.int64),
+        room,
     )
 
 
@@ -302,7 +309,9 @@ def _step(deep: Deep, number: int, slopes: Slopes, count: int, outputs: int, col
         total += moments.rows[number, row]
     total = max(total / outputs, _LEAST_SQUARE)
     for column in range(columns):
-        own = moments.columns[number, column] + (float(line[column]) / outputs - moments.columns[number, column]) / memory
+        own = (
+            moments.columns[number, column] + (float(line[column]) / outputs - moments.columns[number, column]) / memory
+        )
         moments.columns[number, column] = own
         line[column] = np.float32(1.0 / max(np.sqrt(own), _LEAST_ROOT))
     part, limit = np.float32(1.0 / min(steps, MOMENTUM)), np.float32(STEP_MAX)
@@ -330,7 +339,10 @@ def _step_bias(deep: Deep, number: int, row: int, slope: float, to: int) -> None
     mean = mean + (slope - mean) / min(steps, MOMENTUM)
     square = square + (slope * slope - square) / min(steps, deep.memory)
     step = min(max(mean / max(np.sqrt(square), _LEAST_ROOT), -float(STEP_MAX)), float(STEP_MAX))
-    fine = min(max(moments.fine_bias[number, row] - float(moments.rate[number, row]) * step, -float(WEIGHT_MAX)), float(WEIGHT_MAX))
+    fine = min(
+        max(moments.fine_bias[number, row] - float(moments.rate[number, row]) * step, -float(WEIGHT_MAX)),
+        float(WEIGHT_MAX),
+    )
     moments.mean_bias[number, row], moments.square_bias[number, row] = mean, square
     moments.fine_bias[number, row] = fine
     deep.trunk.biases[to + row] = moments.bias[number, row] + int(np.floor(CONSTANT * fine + 0.5))

@@ -140,9 +140,7 @@ def blank_fields(area: tuple[int, int, int]) -> Fields:
     return Fields(np.zeros(shape, np.int16), np.zeros(shape, np.int16), errors, errors.copy())
 
 
-def fields(
-    canvas: NDArray[np.int16], coefficients: NDArray[Any], *, local: bool = False, channels: int = 3
-) -> Fields:
+def fields(canvas: NDArray[np.int16], coefficients: NDArray[Any], *, local: bool = False, channels: int = 3) -> Fields:
     """The fields of filled canvases; local: whether the base follows the image, of which there is one."""
     count, height, width, _ = canvas.shape
     area = count, height - canvas_image.RADIUS, width - 2 * canvas_image.RADIUS

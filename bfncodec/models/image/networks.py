@@ -25,7 +25,9 @@ class Networks:
     cosets: dict[str, Cosets]  # by kind: T, D, H and V, or T alone in models without `lattice`
     deviations: list[int]  # noise of the thumbnail's steps, levels
     coefficients: NDArray[np.int64]  # the base's prior [74, 3]
-    table: NDArray[np.int8]  # of the effort `fast` [3, SCALES, CONTEXTS, 3 * mixtures]; without entries if there is none
+    table: NDArray[
+        np.int8
+    ]  # of the effort `fast` [3, SCALES, CONTEXTS, 3 * mixtures]; without entries if there is none
 
     def coset(self, kind: str) -> Cosets:
         """The predictor of a kind; UnsupportedFeature if the model has none."""

@@ -1,25 +1,21 @@
 """Planes of pictures <-> the passes that they are coded in."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.ledger import Ledger
 from bfncodec.errors import CorruptFile, LimitExceeded
 from bfncodec.exact import kernels
-from bfncodec.exact.layers import Tensors
 from bfncodec.models import zoo
 from bfncodec.models.image import coefficients, learning_heads
 from bfncodec.models.image.lattice import Lattice, LatticeSource
 from bfncodec.models.image.networks import Networks, load
 from bfncodec.models.image.passes import Pass, Pixels, Schedule, alone, ordered
 from bfncodec.models.image.wavefront import Shape, Wavefront, WavefrontSink, WavefrontSource
-
 
 DEEP_CHANNELS = 3  # the trunk learns in passes that code so many, if heads do
 RUN_LIMIT = 1 << 15  # pixels a diagonal at most: sums over one learning step stay exact

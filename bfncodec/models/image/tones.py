@@ -53,9 +53,7 @@ def tones() -> Tones:
 
 
 @compiled
-def walk(
-    known: Tables, own: Tones, parts: Ints, channel: int, west: int, values: Ints, wanted: int, out: Ints
-) -> int:
+def walk(known: Tables, own: Tones, parts: Ints, channel: int, west: int, values: Ints, wanted: int, out: Ints) -> int:
     """Find a value by bisection under the mixture of parts [k, 4], its decisions corrected, and learn from it.
 
     values: [3], of which those of channels before `channel` are used; west: green of the pixel to the left; wanted: a
@@ -79,8 +77,16 @@ def walk(
         if corrected:
             odds = np.int64(own.stretch[chance >> 2])
             context[0] = (LEVELS + first) >> (bit + 1)
-            context[1] = _SECOND + (bit * (2 * _NEAR + 1) + min(max(point - green, -_NEAR), _NEAR) + _NEAR) * (2 * _NEAR + 1) + hue
-            context[2] = _THIRD + (bit * 2 * _FAR + min(max(point - before, -_FAR), _FAR - 1) + _FAR) * (LEVELS // 4) + (before >> 2)
+            context[1] = (
+                _SECOND
+                + (bit * (2 * _NEAR + 1) + min(max(point - green, -_NEAR), _NEAR) + _NEAR) * (2 * _NEAR + 1)
+                + hue
+            )
+            context[2] = (
+                _THIRD
+                + (bit * 2 * _FAR + min(max(point - before, -_FAR), _FAR - 1) + _FAR) * (LEVELS // 4)
+                + (before >> 2)
+            )
             total = 0
             for table in range(used):
                 bias[table] = biases[context[table]]

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reference import decoder
 
 from bfncodec import api
 from bfncodec.exact import threads
 from bfncodec.models.image import passes
-from reference import decoder
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,7 @@ def test_rows(height: int, width: int, starts: list[int]) -> None:
 
 
 @pytest.mark.parametrize("grey", [False, True])
-def test_bands_of_small_pictures(
-    photo: np.ndarray, tiny: Path, monkeypatch: pytest.MonkeyPatch, grey: bool
-) -> None:
+def test_bands_of_small_pictures(photo: np.ndarray, tiny: Path, monkeypatch: pytest.MonkeyPatch, grey: bool) -> None:
     """With a limit brought down: any threads, the thumbnail, and the second decoder."""
     monkeypatch.setattr(passes, "BAND_PIXELS", 1 << 10)
     monkeypatch.setattr(decoder, "BAND_PIXELS", 1 << 10)
@@ -49,6 +47,8 @@ def test_bands_of_small_pictures(
     finally:
         threads.limit(0)
     shape = pixels.shape
-    assert np.array_equal(one.reshape(shape), pixels) and np.array_equal(np.asarray(api.decode(data)).reshape(shape), pixels)
+    assert np.array_equal(one.reshape(shape), pixels) and np.array_equal(
+        np.asarray(api.decode(data)).reshape(shape), pixels
+    )
     (item,) = decoder.decode(data, tiny)
     assert item.pixels is not None and np.array_equal(item.pixels.reshape(shape), pixels)

@@ -10,8 +10,6 @@ from bfncodec.blocks import image
 from bfncodec.blocks.image import Image
 from bfncodec.coding.mixtures import Mixtures, known_tables
 from bfncodec.container import Block
-from bfncodec.errors import CorruptFile
-from bfncodec.exact.pmf import TOTAL_BITS
 from bfncodec.models.image import learning_heads, passes, streams, wavefront
 from bfncodec.models.image.learning_heads import Heads
 from bfncodec.models.image.networks import Networks

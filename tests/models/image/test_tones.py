@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reference import decoder
 
 from bfncodec import api, decoding
 from bfncodec.blocks.image import Image
 from bfncodec.models.image import passes, wavefront
-from reference import decoder
 
 
 def comb(photo: np.ndarray) -> np.ndarray:
