@@ -19,6 +19,7 @@ from numba.np.arrayobj import populate_array
 from bfncodec.exact.code_cache import Code
 from bfncodec.exact.compiled import Compiled, Inline
 
+
 _ENTRY = "entry"
 
 
@@ -87,23 +88,21 @@ def code(function: Any, arguments: tuple[Any, ...]) -> Code:
 
 
 def _add_entry(module: Any, name: str) -> None:
-    """A function that takes the arguments of another one from memory: ctypes calls none with more than 1024."""
+    """A function that takes another one's arguments, eight bytes each, from memory: ctypes passes no more than 1024."""
     kinds = [str(one.type) for one in module.get_function(name).arguments]
-    lines = [
-        f"declare i32 @{_quoted(name)}({', '.join(kinds)})",
-        f"define i32 @{_ENTRY}({kinds[0]} %a0, {kinds[1]} %a1, ptr %m) {{",
-    ]
+    opaque = kinds[0] == "ptr"  # LLVM's pointers have types in older versions
+    words = "ptr" if opaque else "i64*"
+    lines = [f'declare i32 @"{name}"({", ".join(kinds)})']
+    lines.append(f"define i32 @{_ENTRY}({kinds[0]} %a0, {kinds[1]} %a1, {words} %words) {{")
     for number, kind in enumerate(kinds[2:], 2):
-        lines.append(f"%p{number} = getelementptr i64, ptr %m, i64 {number - 2}")
-        lines.append(f"%a{number} = load {kind}, ptr %p{number}")
+        own = "ptr" if opaque else f"{kind}*"
+        lines.append(f"%w{number} = getelementptr i64, {words} %words, i64 {number - 2}")
+        lines.append(f"%p{number} = bitcast {words} %w{number} to {own}")
+        lines.append(f"%a{number} = load {kind}, {own} %p{number}")
     arguments = ", ".join(f"{kind} %a{number}" for number, kind in enumerate(kinds))
-    lines += [f"%r = call i32 @{_quoted(name)}({arguments})", "ret i32 %r", "}"]
+    lines += [f'%status = call i32 @"{name}"({arguments})', "ret i32 %status", "}"]
     module.link_in(llvm.parse_assembly("\n".join(lines)))
     module.get_function(name).linkage = "internal"
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
 
 
 def _type_of(value: Any) -> Any:

@@ -164,12 +164,21 @@ def side_by_side(inputs: Array, columns: int, count: int, words: Array) -> None:
     """Inputs of four rows as a word, zeros behind the last row: uint32 [blocks, groups, BLOCK]."""
     for group in range(words.shape[1]):
         first = group * GROUP
+        left = count - first
         for block in range(len(words)):
             start = block * BLOCK
             target, size = words[block, group], min(BLOCK, columns - start)
+            if left >= GROUP:
+                low, more = inputs[first, start:], inputs[first + 1, start:]
+                most, high = inputs[first + 2, start:], inputs[first + 3, start:]
+                for column in range(size):
+                    word = np.uint32(low[column]) | np.uint32(more[column]) << np.uint32(8)
+                    word |= np.uint32(most[column]) << np.uint32(16) | np.uint32(high[column]) << np.uint32(24)
+                    target[column] = word
+                continue
             for column in range(size):
                 target[column] = inputs[first, start + column]
-            for place in range(1, min(GROUP, count - first)):
+            for place in range(1, left):
                 source, up = inputs[first + place], np.uint32(8 * place)
                 for column in range(size):
                     target[column] |= np.uint32(source[start + column]) << up

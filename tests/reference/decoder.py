@@ -522,7 +522,7 @@ class Network:
         self.outs = [Layer(tensors, f"outs.{c}", 255) for c in range(3)]
 
     def trunk(self, features: list[int], around: Sequence[int] = ()) -> Array:
-        """around: embeddings of neighbours. `passed` holds the inputs of all layers of the last call, and its result."""
+        """around: embeddings of neighbours. `passed`: inputs of all layers of the last call, and its result."""
         stream = self.inner(np.array([clip(value, -127, 127) for value in features] + list(around), np.int64))
         self.passed = [((stream + 8) >> 4).clip(0, 255)]
         for first, second in zip(self.first, self.second, strict=True):
@@ -826,8 +826,8 @@ class LearningTrunk:
     """first.i and second.i of a network."""
 
     def __init__(self, net: Network, pace: int) -> None:
-        self.first = [LearningBytes(layer, 0.0009, pace) for layer in net.first]
-        self.second = [LearningBytes(layer, 0.0144, pace) for layer in net.second]
+        self.first = [LearningBytes(layer, 0.00135, pace) for layer in net.first]
+        self.second = [LearningBytes(layer, 0.0216, pace) for layer in net.second]
         self.seen: list[list[Array]] = []  # of every pixel, the inputs of all layers and the activations
 
     def learn(self, heads: list[LearningHead], gradients: list[Array]) -> None:

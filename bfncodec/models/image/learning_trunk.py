@@ -24,7 +24,7 @@ from bfncodec.models.image.learning_heads import WIDE, Layers
 
 Ints = NDArray[Any]
 
-RATE = 0.0009  # of weights of `first`, in activations per input, halved with every pace
+RATE = 0.00135  # of weights of `first`, in activations per input, halved with every pace
 SECOND_RATE = 16 * RATE  # of `second`, in units of the stream
 CONSTANT = 51  # the input whose weight is the learnt part of a bias
 MOMENTUM = 3  # steps over which gradients are averaged
@@ -98,10 +98,8 @@ def deep(network: LocalNetwork, pace: int, size: int, *, learns: bool) -> Deep:
     if learns and widest > WIDEST:
         raise CorruptFile("the model's layers are too wide for learning")
     for layer in linear:
-        whole = layer.integers.bias.__abs__().max() + WEIGHT_MAX * (
-            ACTIVATION_MAX * layer.integers.weight.shape[1] + CONSTANT
-        )
-        if whole >= SUM_LIMIT:
+        reach = WEIGHT_MAX * (ACTIVATION_MAX * layer.integers.weight.shape[1] + CONSTANT)
+        if abs(layer.integers.bias).max() + reach >= SUM_LIMIT:
             raise CorruptFile("the model's biases are too large for learning")
     most = -(-widest // BLOCK) * BLOCK if learns else 0
     size = size if learns else 0
@@ -122,7 +120,7 @@ def deep(network: LocalNetwork, pace: int, size: int, *, learns: bool) -> Deep:
         Slopes(
             np.zeros((size, most), np.uint8), np.zeros(groups * most, np.uint32), np.zeros(most, np.int64),
             *np.zeros((3, most), np.float32),
-        )
+        )  # fmt: skip
         for _ in range(2)
     ]  # fmt: skip
     room = Room(
@@ -131,14 +129,8 @@ def deep(network: LocalNetwork, pace: int, size: int, *, learns: bool) -> Deep:
         np.zeros(BLOCK, np.float32),
     )  # fmt: skip
     trunk = Trunk(sizes, numbers.weights.copy(), numbers.biases.copy(), numbers.shifts) if learns else numbers
-    return Deep(
-        np.zeros((len(linear), size, most), np.uint8),
-        trunk,
-        moments,
-        MEMORY << (pace if learns else 0),
-        np.zeros(1, np.int64),
-        room,
-    )
+    kept, memory = np.zeros((len(linear), size, most), np.uint8), MEMORY << (pace if learns else 0)
+    return Deep(kept, trunk, moments, memory, np.zeros(1, np.int64), room)
 
 
 @compiled
@@ -309,9 +301,8 @@ def _step(deep: Deep, number: int, slopes: Slopes, count: int, outputs: int, col
         total += moments.rows[number, row]
     total = max(total / outputs, _LEAST_SQUARE)
     for column in range(columns):
-        own = (
-            moments.columns[number, column] + (float(line[column]) / outputs - moments.columns[number, column]) / memory
-        )
+        own = moments.columns[number, column]
+        own += (float(line[column]) / outputs - own) / memory
         moments.columns[number, column] = own
         line[column] = np.float32(1.0 / max(np.sqrt(own), _LEAST_ROOT))
     part, limit = np.float32(1.0 / min(steps, MOMENTUM)), np.float32(STEP_MAX)
@@ -338,11 +329,9 @@ def _step_bias(deep: Deep, number: int, row: int, slope: float, to: int) -> None
     mean, square = moments.mean_bias[number, row], moments.square_bias[number, row]
     mean = mean + (slope - mean) / min(steps, MOMENTUM)
     square = square + (slope * slope - square) / min(steps, deep.memory)
-    step = min(max(mean / max(np.sqrt(square), _LEAST_ROOT), -float(STEP_MAX)), float(STEP_MAX))
-    fine = min(
-        max(moments.fine_bias[number, row] - float(moments.rate[number, row]) * step, -float(WEIGHT_MAX)),
-        float(WEIGHT_MAX),
-    )
+    limit, most = float(STEP_MAX), float(WEIGHT_MAX)
+    step = min(max(mean / max(np.sqrt(square), _LEAST_ROOT), -limit), limit)
+    fine = min(max(moments.fine_bias[number, row] - float(moments.rate[number, row]) * step, -most), most)
     moments.mean_bias[number, row], moments.square_bias[number, row] = mean, square
     moments.fine_bias[number, row] = fine
     deep.trunk.biases[to + row] = moments.bias[number, row] + int(np.floor(CONSTANT * fine + 0.5))
