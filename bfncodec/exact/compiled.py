@@ -1,12 +1,13 @@
 """Compiling inner loops: numba makes machine code of a function once, and later processes load it without numba.
 
-A function is compiled when it is first called with arguments of some types, for all that it calls at once. The
+A function is compiled when it is first called with arguments of some types, and with it all that it calls. The
 machine code is kept (`code_cache`) and loaded by LLVM alone, in milliseconds: numba itself takes longer to start than
-most images take to code. So that machine code stands alone, compiled functions allocate nothing and keep nothing: arrays
-come from their callers, and `room` gives small ones.
+most images take to code. So that machine code stands alone, compiled functions allocate nothing and keep nothing:
+arrays come from their callers, and `room` gives small ones.
 
 Arguments: arrays (numbers of any type; rows contiguous or not), whole numbers (int64), float64, and tuples of these,
-named or not. Results: None or one number. NUMBA_DISABLE_JIT=1 runs everything as plain Python: the same integers, slowly.
+named or not. Results: None or one number. NUMBA_DISABLE_JIT=1 runs everything as plain Python: the same integers,
+slowly.
 """
 
 import ctypes

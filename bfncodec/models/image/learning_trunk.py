@@ -1,11 +1,12 @@
 """A trunk that learns from the image while it is coded, beside the heads and after the same runs of pixels.
 
 Both layers of every residual block take steps of gradient descent. Gradients come from the heads of all coded channels
-to the trunk's last activations, and from there to every block through the skip connections alone, as if the blocks after
-it were not there. They are rounded to bytes, with a power of two for every unit, and so are the weights that they go
+to the trunk's last activations, and from there to every block through the skip connections alone, as if the blocks
+after it were not there. They are rounded to bytes, with a power of two for every unit, and so are the weights that they go
 back through: products are those of bytes, and their sums whole numbers. A step divides averaged gradients by the root
 of their averaged squares, of which there is one number for every row and one for every column (Adafactor,
-arXiv 1804.04235). That is done in float32 and float64, one operation after another in a fixed order, the same everywhere.
+arXiv:1804.04235). That is done in float32 and float64, one operation after another in a fixed order, the same on
+every machine.
 
 Weights in use are bytes, as in the model; `fine` keeps what is learnt between them.
 """
@@ -105,9 +106,8 @@ def deep(network: LocalNetwork, pace: int, size: int, *, learns: bool) -> Deep:
     size = size if learns else 0
     groups, shape = -(-size // GROUP), (len(linear), most, most)
     moments = Moments(
-        np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape[:2]), np.zeros(shape[:2]),
-        *np.zeros((3, *shape[:2])), np.zeros(shape, np.int8), *np.zeros((2, *shape[:2]), np.int64),
-        np.zeros(shape[:2], np.float32),
+        *(np.zeros(shape, np.float32) for _ in range(2)), *(np.zeros(shape[:2]) for _ in range(5)),
+        np.zeros(shape, np.int8), *(np.zeros(shape[:2], np.int64) for _ in range(2)), np.zeros(shape[:2], np.float32),
     )  # fmt: skip
     for number, layer in enumerate(linear):
         weight, bias, shift = layer.integers
@@ -124,7 +124,8 @@ def deep(network: LocalNetwork, pace: int, size: int, *, learns: bool) -> Deep:
         for _ in range(2)
     ]  # fmt: skip
     room = Room(
-        *slopes, np.zeros(max(size, most) * most, np.int32), np.zeros(max(size, most) * most // GROUP + most, np.uint32),
+        slopes[0], slopes[1],
+        np.zeros(max(size, most) * most, np.int32), np.zeros(max(size, most) * most // GROUP + most, np.uint32),
         np.zeros((most, most), np.int8), np.zeros(most, np.int32), np.zeros(most, np.float32),
         np.zeros(BLOCK, np.float32),
     )  # fmt: skip
