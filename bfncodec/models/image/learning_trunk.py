@@ -2,11 +2,11 @@
 
 Both layers of every residual block take steps of gradient descent. Gradients come from the heads of all coded channels
 to the trunk's last activations, and from there to every block through the skip connections alone, as if the blocks
-after it were not there. They are rounded to bytes, with a power of two for every unit, and so are the weights that they go
-back through: products are those of bytes, and their sums whole numbers. A step divides averaged gradients by the root
-of their averaged squares, of which there is one number for every row and one for every column (Adafactor,
-arXiv:1804.04235). That is done in float32 and float64, one operation after another in a fixed order, the same on
-every machine.
+after it were not there. They are rounded to bytes, with a power of two for every unit, and so are the weights that
+they go back through: products are those of bytes, and their sums whole numbers. A step divides averaged gradients by
+the root of their averaged squares, of which there is one number for every row and one for every column (Adafactor,
+arXiv:1804.04235). That is done in float32 and float64, one operation after another in a fixed order, the same on every
+machine.
 
 Weights in use are bytes, as in the model; `fine` keeps what is learnt between them.
 """
