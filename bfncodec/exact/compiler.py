@@ -19,7 +19,6 @@ from numba.np.arrayobj import populate_array
 from bfncodec.exact.code_cache import Code
 from bfncodec.exact.compiled import Compiled, Inline
 
-
 _ENTRY = "entry"
 
 

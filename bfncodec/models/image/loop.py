@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.mixtures import Tables, interval, pop, pop_inside, prepare
 from bfncodec.exact.compiled import compiled
-from bfncodec.exact.layers import LocalNetwork, Trunk, TrunkRoom, run_layers, run_trunk
 from bfncodec.exact.kernels import ACTIVATION_MAX
+from bfncodec.exact.layers import LocalNetwork, Trunk, TrunkRoom, run_layers, run_trunk
 from bfncodec.exact.pmf import TOTAL
 from bfncodec.exact.products import GROUP
 from bfncodec.models.image.canvas import RADIUS, SLOPE, addresses
