@@ -178,11 +178,7 @@ def run_layers(layers: Trunk, own: TrunkRoom, values: Array, out: Array) -> None
     cut = first[1] * first[2] * BLOCK * GROUP
     for start in range(0, len(values), _ROWS):
         rows = min(_ROWS, len(values) - start)
-        product(
-            values[start : start + rows],
-            shaped(layers.weights, 0, np.int8, (first[1], first[2], BLOCK, GROUP)),
-            own.sums,
-        )
+        product(values[start : start + rows], shaped(layers.weights, 0, np.int8, (first[1], first[2], BLOCK, GROUP)), own.sums)
         own.values[:] = 0
         activate(own.sums, layers.biases, layers.shifts, 0, first[0], own.values[:rows])
         product(own.values[:rows], shaped(layers.weights, cut, np.int8, (second[1], second[2], BLOCK, GROUP)), own.sums)
@@ -202,8 +198,7 @@ def activate(sums: Array, biases: Array, shifts: Array, start: int, count: int, 
 def run_trunk(trunk: Trunk, own: TrunkRoom, features: Array, out: Array, kept: Array, first: int) -> None:
     """Features uint8 [n, columns], INPUT_LIFT added, zeros behind them -> activations uint8 [n, width and more].
 
-    kept uint8 [layers but the first, rows, units and more]: takes all layers' inputs from row `first` on, unless it is
-    empty.
+    kept uint8 [layers but the first, rows, units and more]: if not empty, it takes their inputs from row `first` on.
     """
     sums, stream, values = own.sums, own.stream, own.values
     width = stream.shape[1]
