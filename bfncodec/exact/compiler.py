@@ -9,7 +9,8 @@ from typing import Any
 import llvmlite.binding as llvm
 import numba
 import numpy as np
-from numba.core import cgutils, types
+from numba.core import cgutils
+from numba.core import types as _types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
@@ -20,6 +21,9 @@ from bfncodec.exact.code_cache import Code
 from bfncodec.exact.compiled import Compiled, Inline
 
 _ENTRY = "entry"
+
+
+types: Any = _types  # numba fills it when it is loaded
 
 
 def inner(function: FunctionType) -> Any:

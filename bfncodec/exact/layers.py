@@ -178,7 +178,11 @@ def run_layers(layers: Trunk, own: TrunkRoom, values: Array, out: Array) -> None
     cut = first[1] * first[2] * BLOCK * GROUP
     for start in range(0, len(values), _ROWS):
         rows = min(_ROWS, len(values) - start)
-        product(values[start : start + rows], shaped(layers.weights, 0, np.int8, (first[1], first[2], BLOCK, GROUP)), own.sums)
+        product(
+            values[start : start + rows],
+            shaped(layers.weights, 0, np.int8, (first[1], first[2], BLOCK, GROUP)),
+            own.sums,
+        )
         own.values[:] = 0
         activate(own.sums, layers.biases, layers.shifts, 0, first[0], own.values[:rows])
         product(own.values[:rows], shaped(layers.weights, cut, np.int8, (second[1], second[2], BLOCK, GROUP)), own.sums)

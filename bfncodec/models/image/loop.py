@@ -127,9 +127,10 @@ def seen(network: LocalNetwork, diagonals: int, size: int) -> Seen:
     columns = network.width + 1 + max(network.extra)
     inputs = np.zeros((size, -(-columns // GROUP) * GROUP), np.uint8)
     inputs[:, network.width] = ACTIVATION_MAX
+    base, cross, steps, slow = (np.empty((size, 3), np.int64) for _ in range(4))
     return Seen(
         np.zeros(2, np.int64), np.zeros(diagonals + 1, np.int64), np.empty((size, 3), np.int64), inputs,
-        *(np.empty((size, 3), np.int64) for _ in range(4)), np.empty(size, np.int64),
+        base, cross, steps, slow, np.empty(size, np.int64),
     )  # fmt: skip
 
 
