@@ -219,6 +219,7 @@ LAYERS: dict[str, set[str]] = {
     "media": {"errors", "picture", "spans"},
     "train": {"errors", "exact", "flow", "models"},
     "models": {"coding", "errors", "exact", "flow", "spans"},
+    "jpeg": {"exact"},
     "coding": {"errors", "exact", "flow"},
     "flow": {"exact"},
     "exact": {"errors"},
