@@ -58,7 +58,7 @@ def candidates(bits: int) -> Candidates:
     """Before the first pixel; tables of 2**bits neighbourhoods."""
     return Candidates(
         np.zeros((TABLES, 1 << bits), np.int64), np.zeros((TABLES, 1 << bits), np.uint8), slots(bits + 1),
-        mixing(_INPUTS, _SETS, _RANKS, 10, 250, 20000),
+        mixing(_INPUTS, _SETS, _RANKS, 18, 250, 14000),
         np.zeros(TABLES, np.int64), np.zeros(ASKED, np.int64), np.zeros(ASKED, np.int64), np.zeros(1, np.int64),
         np.zeros(_CONTEXTS, np.int64),
     )  # fmt: skip
