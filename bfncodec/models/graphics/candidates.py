@@ -100,13 +100,15 @@ def _gather(own: Candidates, canvas: Canvas, at: int) -> None:
     own.keys[0] = key
     most, places = own.recent.shape[1] - 1, own.keys
     count = 0
-    for source in range(SOURCES):
+    for source in range(TABLES):
+        places[source] &= most
+    for turn in range(SOURCES + TABLES):
+        source = turn if turn < TABLES + 2 else turn - TABLES - 2 if turn < 2 * TABLES + 2 else turn - TABLES
         if source < TABLES:
-            place = places[source] & most
-            places[source] = place
-            if own.trust[source, place] == 0:
+            trust = own.trust[source, places[source]]
+            if trust == 0 or (trust < 2) == (turn < TABLES):
                 continue
-            word = own.recent[source, place]
+            word = own.recent[source, places[source]]
         elif source == TABLES:
             word = west
         elif source == TABLES + 1:
