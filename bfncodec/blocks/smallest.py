@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from bfncodec.blocks import image, plain, text
+from bfncodec.blocks import image, jpeg, plain, text
 from bfncodec.blocks.text import TEXT_LIMIT, Text
 from bfncodec.container import Block
 from bfncodec.picture import Picture
@@ -56,7 +56,13 @@ def of_pictures(pictures: list[Picture], files: list[bytes], choices: Choices, l
 
 
 def of_bytes(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block:
-    """One item as text, unless it looks hopeless, LZMA or stored; with the text medium as text or stored."""
+    """One item as JPEG if it is one, else text, unless it looks hopeless, LZMA or stored.
+
+    With the text medium it is text or stored.
+    """
+    coefficients = jpeg.encode(data, choices) if choices.media in ("auto", "bytes") else None
+    if coefficients is not None and coefficients.payload_bytes < len(data):
+        return coefficients
     forced = choices.media == "text"
     other = plain.stored(data) if forced else plain.encode(data)
     candidates = [Candidate([other])]

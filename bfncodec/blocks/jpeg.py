@@ -1,0 +1,126 @@
+"""JPEG files <-> blocks: their quantised coefficients under a model, and the rest of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bfncodec.container import Block, Content, Form, Limits, Reader, checked, hasher, varint
+from bfncodec.errors import CorruptFile, LimitExceeded
+from bfncodec.presets import Choices
+from bfncodec.spans import Data
+
+if TYPE_CHECKING:  # compiled code takes its time
+    from bfncodec.jpeg import Frame
+
+IMAGE_LIMIT = 64  # in a file
+_FEWEST_BITS = 40  # that a block can cost, 2**-16
+_GAP = 1 << 16  # bytes between two images of a file, at most
+
+
+@dataclass
+class Part:
+    """One image of a file."""
+
+    size: int  # bytes of the file that are its own
+    blocks: int
+    rest: Data  # see `jpeg.packed`
+    stream: Data
+
+
+@dataclass
+class Jpeg(Form):
+    """A file that begins with an image."""
+
+    width: int  # of the first image
+    height: int
+    parts: list[Part]
+    gaps: list[Data]  # bytes after each image
+
+    mode, name, model = 5, "jpeg", None
+
+    def write(self, header: bytearray) -> list[Data]:
+        header += varint(self.width) + varint(self.height) + varint(len(self.parts))
+        payload: list[Data] = []
+        for part, gap in zip(self.parts, self.gaps, strict=True):
+            header += varint(part.size) + varint(part.blocks)
+            header += varint(len(part.rest)) + varint(len(part.stream)) + varint(len(gap))
+            payload += [part.rest, part.stream, gap]
+        return payload
+
+    @classmethod
+    def read(cls, header: Reader, payload: Reader, items: int, size: int, limits: Limits) -> Jpeg:
+        jpeg = cls(header.varint(), header.varint(), [], [])
+        count = header.varint()
+        if not 0 < count <= IMAGE_LIMIT:
+            raise CorruptFile("a JPEG file's number of images is damaged")
+        for _ in range(count):
+            own, blocks, rest, stream, gap = (header.varint() for _ in range(5))
+            jpeg.parts.append(Part(own, blocks, payload.skip(rest), payload.skip(stream)))
+            jpeg.gaps.append(payload.skip(gap))
+        if size != sum(part.size for part in jpeg.parts) + sum(map(len, jpeg.gaps)) or not jpeg.holds():
+            raise CorruptFile("a JPEG file's size and images contradict each other")
+        if limits.pixels is not None and max(64 * part.blocks for part in jpeg.parts) > 4 * limits.pixels:
+            raise LimitExceeded(f"the image has more pixels than {limits.pixels}, the limit (--max-pixels)")
+        return jpeg
+
+    def holds(self) -> bool:
+        """True if the streams can hold the images: a small file cannot ask for hours of decoding."""
+        return all(part.blocks * _FEWEST_BITS <= (8 * len(part.stream) + 64) << 16 for part in self.parts)
+
+    def describe(self, block: Block) -> dict[str, Any]:
+        return {"lossless": "bytes", "source": "JPEG", "images": len(self.parts)}
+
+    def decode(self, block: Block, device: str) -> Iterator[Content]:
+        from bfncodec import jpeg
+        from bfncodec.models.jpeg import streams
+
+        content = []
+        for part, gap in zip(self.parts, self.gaps, strict=True):
+            image = jpeg.unpacked(bytes(part.rest), part.size)
+            frame = image.frame() if image is not None else None
+            if image is None or frame is None or _blocks(frame) != part.blocks:
+                raise CorruptFile("the head of a JPEG image is damaged")
+            image.coefficients = streams.decode(frame, image.quantisers(), bytes(part.stream))
+            built = jpeg.build(image)
+            if built is None or len(built) != part.size:
+                raise CorruptFile("the coefficients do not fit the head of a JPEG image")
+            content += [built, bytes(gap)]
+        yield iter([checked(b"".join(content), block)])
+
+
+def _blocks(frame: Frame) -> int:
+    return frame.coefficients // 64
+
+
+def encode(data: bytes, choices: Choices) -> Block | None:
+    """One item, None if it is not a JPEG file that comes back to the last byte."""
+    from bfncodec import jpeg
+    from bfncodec.models.jpeg import streams
+
+    form = Jpeg(0, 0, [], [])
+    gaps: list[bytes] = []
+    start = 0
+    while data[start : start + len(jpeg.MAGIC)] == jpeg.MAGIC and len(form.parts) < IMAGE_LIMIT:
+        parsed = jpeg.parse(data[start:] if start else data)
+        if parsed is None:
+            break
+        image, end = parsed
+        frame = image.frame()
+        assert frame is not None
+        if 64 * _blocks(frame) > 4 * choices.max_pixels:
+            break
+        stream = streams.encode(frame, image.quantisers(), image.coefficients)
+        if not form.parts:
+            form.width, form.height = frame.width, frame.height
+        form.parts.append(Part(end, _blocks(frame), jpeg.packed(image), stream))
+        start += end
+        following = data.find(jpeg.MAGIC, start, start + _GAP)
+        gap = following if following >= 0 else len(data)
+        gaps.append(data[start:gap])
+        start = gap
+    if not form.parts or not form.holds():
+        return None
+    form.gaps = [*gaps[:-1], gaps[-1] + data[start:]]
+    return Block(1, len(data), hasher(data).digest(), form)

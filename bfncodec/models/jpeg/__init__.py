@@ -1,0 +1,1 @@
+"""The model of JPEG's quantised coefficients."""

@@ -1,0 +1,534 @@
+"""Blocks as decisions: the coefficients inside, those of the first row and column, then DC (after Lepton).
+
+How many coefficients are not zero is said first. Those of the first row and column are expected where the border to
+the next block would be smooth, DC likewise; all others from the same frequencies of the blocks around, from what the
+block has said so far and from what other components have at the same place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.coding.decisions import Wire, hashed
+from bfncodec.exact.compiled import compiled
+from bfncodec.models.jpeg.memory import Memory
+from bfncodec.models.jpeg.numbers import code_count, code_size, decision
+from bfncodec.models.jpeg.planes import MARGIN, Plane
+
+Array = NDArray[Any]
+
+_INNER = np.array(
+    sorted(
+        (8 * u + v for u in range(1, 8) for v in range(1, 8)),
+        key=lambda i: (i // 8 + i % 8, i // 8 if (i // 8 + i % 8) % 2 else i % 8),
+    ),
+    np.int64,
+)
+_LEVELS = np.array([min(15, ((2 * (1 + i) ** 4).bit_length() - 1) // 2) for i in range(1024)], np.int64)
+_WIDTH = np.array([128] + 7 * [181], np.int64)  # of the basis functions at the border, 1 / 512
+_INNER_COUNT, _EDGE_COUNT, _INNER_VALUE, _EDGE_VALUE, _DC_VALUE = range(1, 6)
+
+
+@compiled
+def _abs(value: int) -> int:
+    return value if value >= 0 else -value
+
+
+@compiled
+def _level(value: int) -> int:
+    """0 .. 15: twice the logarithm of a number that is not negative."""
+    return _LEVELS[min(value, 1023)]
+
+
+@compiled
+def _luma(plane: Plane, row: int, column: int, u: int, v: int) -> int:
+    """The luma's absolute coefficients that go with a colour's, in units of its own."""
+    if len(plane.luma) == 1:
+        return 0
+    y, x = u, v
+    if plane.down > 1:
+        y = (u + 1) >> 1
+    if plane.across > 1:
+        x = (v + 1) >> 1
+    total = 0
+    for below in range(plane.down):
+        for right in range(plane.across):
+            total += _abs(
+                int(plane.luma[MARGIN + row * plane.down + below, MARGIN + column * plane.across + right, 8 * y + x])
+            )
+    return total
+
+
+@compiled
+def _twin(plane: Plane, row: int, column: int, place: int) -> int:
+    """The coefficient at the same place of a component that looks alike."""
+    if len(plane.twin) == 1:
+        return 0
+    return int(plane.twin[MARGIN + row, MARGIN + column, place])
+
+
+@compiled
+def _count_inside(block: Array) -> int:
+    count = 0
+    for u in range(1, 8):
+        for v in range(1, 8):
+            if block[8 * u + v]:
+                count += 1
+    return count
+
+
+@compiled
+def _count_edge(block: Array, step: int) -> int:
+    count = 0
+    for index in range(1, 8):
+        if block[step * index]:
+            count += 1
+    return count
+
+
+@compiled
+def code_plane(memory: Memory, wire: Wire, plane: Plane, counts: Array, first: int, last: int) -> None:
+    """Code rows first .. last - 1 of a plane's blocks.
+
+    counts: uint8, shape of the plane's blocks with margins, and 3: how many coefficients are not zero, so far.
+    """
+    columns = plane.values.shape[1] - 2 * MARGIN
+    for row in range(first, last):
+        plane.rights[:] = 0
+        for column in range(columns):
+            _block(memory, wire, plane, counts, row, column)
+
+
+@compiled
+def _block(memory: Memory, wire: Wire, plane: Plane, counts: Array, row: int, column: int) -> None:
+    y, x = MARGIN + row, MARGIN + column
+    block, now, known = plane.values[y, x], memory.now, len(wire.state) == 0
+    now[:] = 0
+    for index in range(8):
+        memory.borders[index] = plane.rights[index]
+        memory.borders[8 + index] = plane.bottoms[column, index]
+    inner = _inner_count(memory, wire, plane, counts, y, x, _count_inside(block) if known else 0)
+    counts[y, x, 0] = inner
+    _inside(memory, wire, plane, block, row, column, inner)
+    for step in (1, 8):
+        edge = _edge_count(memory, wire, plane, counts, y, x, step, inner, _count_edge(block, step) if known else 0)
+        counts[y, x, 1 if step == 1 else 2] = edge
+        _edge(memory, wire, plane, block, row, column, step, inner, edge)
+    _dc(memory, wire, plane, block, row, column, inner)
+    _finish(memory, plane, block, column)
+
+
+@compiled
+def _take(memory: Memory, plane: Plane, place: int, value: int) -> None:
+    """A coefficient is known."""
+    memory.now[place] = value
+    worth = value * plane.steps[place]
+    u, v = place >> 3, place & 7
+    memory.borders[u] -= worth * _WIDTH[v]
+    memory.borders[8 + v] -= worth * _WIDTH[u]
+
+
+@compiled
+def _finish(memory: Memory, plane: Plane, block: Array, column: int) -> None:
+    """What the block says of its right and its lower border."""
+    now = memory.now
+    for index in range(8):
+        plane.rights[index] = 0
+        plane.bottoms[column, index] = 0
+    for u in range(8):
+        for v in range(8):
+            value = now[8 * u + v]
+            block[8 * u + v] = value
+            if value:
+                worth = value * plane.steps[8 * u + v]
+                plane.rights[u] += worth * (_WIDTH[v] if v & 1 == 0 else -_WIDTH[v])
+                plane.bottoms[column, v] += worth * (_WIDTH[u] if u & 1 == 0 else -_WIDTH[u])
+
+
+@compiled
+def _inner_count(memory: Memory, wire: Wire, plane: Plane, counts: Array, y: int, x: int, value: int) -> int:
+    keys, kind = memory.keys, plane.kind
+    left, above, corner, right = (
+        int(counts[y, x - 1, 0]),
+        int(counts[y - 1, x, 0]),
+        int(counts[y - 1, x - 1, 0]),
+        int(counts[y - 1, x + 1, 0]),
+    )
+    far = int(counts[y, x - 2, 0]) + int(counts[y - 2, x, 0])
+    mean = 2 * left + 2 * above + corner + right
+    row, column = y - MARGIN, x - MARGIN
+    luma = 0
+    if len(plane.luma) > 1:
+        for below in range(plane.down):
+            for beside in range(plane.across):
+                luma += _count_inside(
+                    plane.luma[MARGIN + row * plane.down + below, MARGIN + column * plane.across + beside]
+                )
+    twin = 0
+    if len(plane.twin) > 1:
+        twin = _count_inside(plane.twin[y, x])
+    start = hashed(_INNER_COUNT, kind)
+    luma = _level(luma)
+    keys[:] = start
+    keys[0] = hashed(start, mean)
+    keys[1] = hashed(start, left << 6 | above)
+    keys[2] = hashed(start, twin << 4 | luma)
+    keys[3] = hashed(start, (mean // 4) << 6 | twin)
+    keys[4] = hashed(start, (mean // 2) << 4 | luma)
+    keys[5] = hashed(start, left + above << 8 | far)
+    keys[6] = hashed(start, right + above << 8 | corner + left)
+    keys[7] = hashed(start, mean + far)
+    keys[8] = hashed(start, left << 4 | luma)
+    keys[9] = hashed(start, above << 4 | luma)
+    keys[10] = hashed(start, left << 8 | _level(plane.steps[27]))
+    keys[11] = hashed(start, above << 8 | int(counts[y - 1, x, 1]) << 4 | int(counts[y, x - 1, 2]))
+    keys[12] = hashed(start, mean // 3 << 8 | int(counts[y, x - 1, 1]) << 4 | int(counts[y - 1, x, 2]))
+    keys[13] = hashed(start, twin << 8 | left + above)
+    for number in range(14):
+        keys[number] = hashed(keys[number], number)
+    choose = memory.chooser
+    choose[0] = kind * 64
+    choose[1] = min(mean // 6, 63)
+    choose[2] = kind * 16 + luma
+    choose[3] = _level(twin)
+    return code_count(memory, wire, 6, value)
+
+
+@compiled
+def _edge_count(
+    memory: Memory, wire: Wire, plane: Plane, counts: Array, y: int, x: int, step: int, inner: int, value: int
+) -> int:
+    keys, kind, now = memory.keys, plane.kind, memory.now
+    which = 1 if step == 1 else 2
+    left, above = int(counts[y, x - 1, which]), int(counts[y - 1, x, which])
+    corner, right = int(counts[y - 1, x - 1, which]), int(counts[y - 1, x + 1, which])
+    start = hashed(_EDGE_COUNT, kind * 2 + which)
+    near, beyond, expected = 0, 0, 0
+    other = 9 - step
+    for index in range(1, 8):
+        near = near << 1 | (1 if now[step * index + other] else 0)
+        for depth in range(1, 8):
+            if now[step * index + other * depth]:
+                beyond = index
+        at = 8 + index if step == 1 else index
+        if _abs(memory.borders[at]) > 96 * plane.steps[step * index]:
+            expected = expected << 1 | 1
+        else:
+            expected = expected << 1
+    twin, luma = 0, 0
+    if len(plane.twin) > 1:
+        twin = 1 + _count_edge(plane.twin[y, x], step)
+    if len(plane.luma) > 1:
+        luma = 1 + _count_edge(
+            plane.luma[MARGIN + (y - MARGIN) * plane.down, MARGIN + (x - MARGIN) * plane.across], step
+        )
+    first = int(counts[y, x, 1]) if which == 2 else 0
+    mean = 2 * left + 2 * above + corner + right
+    keys[:] = start
+    keys[0] = hashed(start, mean)
+    keys[1] = hashed(start, left << 12 | above << 8 | inner)
+    keys[2] = hashed(start, near)
+    keys[3] = hashed(start, expected)
+    keys[4] = hashed(start, beyond << 8 | inner)
+    keys[5] = hashed(start, beyond << 8 | mean)
+    keys[6] = hashed(start, twin << 8 | luma << 4 | left)
+    keys[7] = hashed(start, inner << 8 | mean)
+    keys[8] = hashed(start, first << 8 | inner)
+    keys[9] = hashed(start, first << 8 | mean)
+    keys[10] = hashed(start, expected << 8 | beyond << 4 | first)
+    keys[11] = hashed(start, expected << 8 | mean)
+    keys[12] = hashed(start, near << 8 | left + above)
+    keys[13] = hashed(start, twin << 8 | mean)
+    keys[14] = hashed(start, _level(plane.steps[step * 3]) << 8 | mean)
+    for number in range(15):
+        keys[number] = hashed(keys[number], 32 + number)
+    choose = memory.chooser
+    choose[0] = kind * 64 + which
+    choose[1] = inner
+    choose[2] = kind * 16 + min(mean // 3, 15)
+    choose[3] = beyond
+    return code_count(memory, wire, 3, value)
+
+
+@compiled
+def _around(plane: Plane, y: int, x: int, place: int) -> int:
+    """Absolute coefficients of the blocks around, weighted: 1 / 13 of their mean."""
+    values = plane.values
+    total = 4 * (_abs(int(values[y, x - 1, place])) + _abs(int(values[y - 1, x, place])))
+    total += 2 * _abs(int(values[y - 1, x - 1, place])) + _abs(int(values[y - 1, x + 1, place]))
+    return total + _abs(int(values[y, x - 2, place])) + _abs(int(values[y - 2, x, place]))
+
+
+@compiled
+def _nearby(block: Array, u: int, v: int) -> int:
+    """Absolute coefficients of neighbouring frequencies in another block."""
+    total = 0
+    for row in range(max(u - 1, 0), min(u + 2, 8)):
+        for column in range(max(v - 1, 0), min(v + 2, 8)):
+            total += _abs(int(block[8 * row + column]))
+    return total
+
+
+@compiled
+def _sign(value: int) -> int:
+    """0, 1, 2: zero, positive, negative."""
+    return 1 if value > 0 else (2 if value < 0 else 0)
+
+
+@compiled
+def _inside(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, column: int, count: int) -> None:
+    """The coefficients that neither row nor column 0 has."""
+    keys, now, choose, kind = memory.keys, memory.now, memory.chooser, plane.kind
+    y, x = MARGIN + row, MARGIN + column
+    above, left = plane.values[y - 1, x], plane.values[y, x - 1]
+    rest, one, two = count, 0, 0
+    for index in range(49):
+        if rest == 0:
+            break
+        place = _INNER[index]
+        u, v = place >> 3, place & 7
+        a, b = _abs(int(above[place])), _abs(int(left[place]))
+        around = _around(plane, y, x, place)
+        nearby = _nearby(above, u, v) + _nearby(left, u, v)
+        before = 2 * (_abs(now[place - 8]) + _abs(now[place - 1])) + _abs(now[place - 9])
+        if v < 7:
+            before += _abs(now[place - 7])
+        if u < 7:
+            before += _abs(now[place + 7])
+        luma, twin = _luma(plane, row, column, u, v), _twin(plane, row, column, place)
+        start = hashed(_INNER_VALUE, kind)
+        here = place << 8
+        levels = _level(around)
+        step = _level(plane.steps[place])
+        keys[0] = hashed(start, here | rest)
+        keys[1] = hashed(start, here | min(around, 255))
+        keys[2] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
+        keys[3] = hashed(start, rest << 8 | 49 - index)
+        keys[4] = hashed(start, here | min(_abs(now[place - 8]), 7) << 4 | min(_abs(now[place - 1]), 7))
+        keys[5] = hashed(start, levels << 8 | _level(before) << 4 | _level(nearby))
+        keys[6] = hashed(start, here | _level(luma) << 4 | min(_abs(twin), 15))
+        keys[7] = hashed(start, here << 8 | rest << 4 | levels)
+        keys[8] = hashed(start, here | _level(nearby))
+        keys[9] = hashed(start, here | count)
+        keys[10] = hashed(start, here | levels << 4 | _level(before))
+        keys[11] = hashed(start, here << 8 | step << 4 | levels)
+        keys[12] = hashed(start, rest << 12 | _level(nearby) << 8 | _level(before) << 4 | (u + v))
+        keys[13] = hashed(start, here << 8 | min(one, 7) << 8 | min(two, 7) << 5 | min(rest, 31))
+        keys[14] = hashed(start, 49 - index << 12 | rest << 6 | min(levels + _level(nearby), 31))
+        keys[15] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | rest)
+        keys[16] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | u + v)
+        keys[17] = hashed(start, here | _level(_abs(twin)) << 4 | levels)
+        for number in range(18):
+            keys[number] = hashed(keys[number], 64 + number)
+        choose[0] = kind * 64 + place
+        choose[1] = rest
+        choose[2] = kind * 16 + levels
+        choose[3] = _level(before)
+        value = int(block[place])
+        some = 1
+        if rest < 49 - index:
+            some = decision(memory, wire, 0, 0, 1 if value else 0)
+        size = 0
+        if some:
+            rest -= 1
+            size = code_size(memory, wire, _abs(value), 0, 0)
+            _signs(memory, plane, y, x, place, twin, size, 0)
+            if decision(memory, wire, 1, 15, 1 if value < 0 else 0):
+                _take(memory, plane, place, -size)
+            else:
+                _take(memory, plane, place, size)
+        two = one
+        one = size
+
+
+@compiled
+def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, size: int, expected: int) -> None:
+    """Contexts of a sign."""
+    keys, now, values = memory.keys, memory.now, plane.values
+    u, v = place >> 3, place & 7
+    start = hashed(hashed(99, place), plane.kind)
+    a, b = _sign(int(values[y - 1, x, place])), _sign(int(values[y, x - 1, place]))
+    step = plane.steps[place] * 64
+    upper, lefter = memory.borders[8 + v] // step, memory.borders[u] // step
+    upper, lefter = min(max(upper, -15), 15) + 16, min(max(lefter, -15), 15) + 16
+    c = _sign(twin)
+    size = min(size, 3)
+    near = min(max(expected, -40), 40) + 64
+    far = min(max(expected // 4, -40), 40) + 64
+    keys[0] = hashed(start, a << 4 | b)
+    keys[1] = hashed(start, c << 8 | size)
+    keys[2] = hashed(start, upper << 2 | size)
+    keys[3] = hashed(start, lefter << 2 | size)
+    keys[4] = hashed(start, upper << 8 | lefter)
+    keys[5] = hashed(start, c << 16 | near)
+    keys[6] = hashed(start, near << 2 | size)
+    keys[7] = hashed(start, far << 8 | a << 4 | b)
+    keys[8] = hashed(start, far << 2 | size)
+    keys[9] = hashed(start, _sign(int(values[y - 1, x - 1, place])) << 8 | a << 4 | b)
+    left_of, over = 0, 0
+    if v > 0:
+        left_of = _sign(now[place - 1])
+    if u > 0:
+        over = _sign(now[place - 8])
+    keys[10] = hashed(start, left_of << 4 | over)
+    keys[11] = hashed(start, left_of << 8 | over << 4 | a)
+    keys[12] = hashed(start, left_of << 8 | over << 4 | b)
+    more = 0
+    if v > 1:
+        more = _sign(now[place - 2])
+    if u > 1:
+        more = more << 4 | _sign(now[place - 16])
+    keys[13] = hashed(start, more << 8 | left_of << 4 | over)
+    keys[14] = hashed(start, upper << 4 | a)
+    keys[15] = hashed(start, lefter << 4 | b)
+    keys[16] = hashed(start, min(max(twin, -7), 7) + 8)
+    keys[17] = hashed(start, near << 8 | upper if u else near << 8 | lefter)
+    for number in range(18):
+        keys[number] = hashed(keys[number], 128 + number)
+
+
+@compiled
+def _edge(
+    memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, column: int, step: int, inner: int, count: int
+) -> None:
+    """The coefficients of row 0 (step 1) or column 0 (step 8)."""
+    keys, now, choose, kind = memory.keys, memory.now, memory.chooser, plane.kind
+    y, x = MARGIN + row, MARGIN + column
+    above, left = plane.values[y - 1, x], plane.values[y, x - 1]
+    other = 9 - step
+    rest, one, two = count, 0, 0
+    for index in range(1, 8):
+        if rest == 0:
+            break
+        place = step * index
+        u, v = place >> 3, place & 7
+        border = memory.borders[8 + index] if step == 1 else memory.borders[index]
+        expected = border // (16 * plane.steps[place])  # 1 / 8
+        size_of = min(_abs(expected), 1023)
+        a, b = _abs(int(above[place])), _abs(int(left[place]))
+        around = _around(plane, y, x, place)
+        nearby = _nearby(above, u, v) + _nearby(left, u, v)
+        before = 0
+        for depth in range(1, 4):
+            before += _abs(now[place + other * depth])
+        luma, twin = _luma(plane, row, column, u, v), _twin(plane, row, column, place)
+        start = hashed(_EDGE_VALUE, kind)
+        here = place << 8
+        levels = _level(around)
+        wide = _level(plane.steps[place])
+        expects = _level(size_of)
+        keys[0] = hashed(start, here << 4 | rest << 8 | expects)
+        keys[1] = hashed(start, here | min(size_of, 255))
+        keys[2] = hashed(start, here | levels << 4 | rest)
+        keys[3] = hashed(start, here << 8 | min(size_of >> 2, 63) << 4 | levels)
+        keys[4] = hashed(start, here << 8 | inner << 4 | expects)
+        keys[5] = hashed(start, here << 8 | min(_abs(now[place + other]), 15) << 8 | expects << 4 | rest)
+        keys[6] = hashed(start, here << 4 | min(one, 15) << 8 | min(two, 15) << 4 | rest)
+        keys[7] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
+        keys[8] = hashed(start, here << 4 | _level(luma) << 8 | min(_abs(twin), 15) << 4 | rest)
+        keys[9] = hashed(start, here << 8 | wide << 8 | expects << 4 | rest)
+        keys[10] = hashed(start, here | 7 - index << 4 | rest)
+        keys[11] = hashed(start, here | _level(before) << 4 | levels)
+        keys[12] = hashed(start, here << 6 | expects << 6 | _level(nearby) << 2)
+        keys[13] = hashed(start, min(size_of, 511) << 8 | levels << 4 | wide)
+        keys[14] = hashed(start, min(size_of, 511) << 8 | _level(before) << 4 | rest)
+        keys[15] = hashed(start, here << 8 | expects << 8 | _level(before) << 4 | levels)
+        keys[16] = hashed(start, here << 8 | _level(_abs(twin)) << 8 | expects << 4 | rest)
+        keys[17] = hashed(start, here << 8 | inner << 4 | rest)
+        for number in range(18):
+            keys[number] = hashed(keys[number], 192 + number)
+        choose[0] = kind * 64 + place
+        choose[1] = rest << 3 | 7 - index
+        choose[2] = kind * 16 + expects
+        choose[3] = levels
+        value = int(block[place])
+        some = 1
+        if rest < 8 - index:
+            some = decision(memory, wire, 0, 0, 1 if value else 0)
+        size = 0
+        if some:
+            rest -= 1
+            size = _signed(memory, wire, plane, y, x, place, twin, expected, value)
+            _take(memory, plane, place, size)
+            size = _abs(size)
+        two = one
+        one = size
+
+
+@compiled
+def _signed(
+    memory: Memory, wire: Wire, plane: Plane, y: int, x: int, place: int, twin: int, expected: int, value: int
+) -> int:
+    """Code sign and size of a coefficient that is not zero; the sign first, since more is known of it."""
+    keys = memory.keys
+    kept = memory.kept
+    for number in range(len(keys)):
+        kept[number] = keys[number]
+    _signs(memory, plane, y, x, place, twin, 0, expected)
+    negative = decision(memory, wire, 1, 15, 1 if value < 0 else 0)
+    for number in range(len(keys)):
+        keys[number] = kept[number]
+    tag = 0
+    if expected:
+        tag = 1 if (expected < 0) == (negative == 1) else 2
+    size = code_size(memory, wire, _abs(value), tag, 0)
+    return -size if negative else size
+
+
+@compiled
+def _dc(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, column: int, inner: int) -> None:
+    keys, choose, kind = memory.keys, memory.chooser, plane.kind
+    y, x = MARGIN + row, MARGIN + column
+    unit = 128 * plane.steps[0]
+    side, top = memory.borders[0] * 8 // unit, memory.borders[8] * 8 // unit  # 1 / 8
+    if row == 0 and column == 0:
+        guess = 0
+    elif row == 0:
+        guess = side
+    elif column == 0:
+        guess = top
+    else:
+        guess = (side + top) >> 1
+    expected = (guess + 4) >> 3
+    apart = _level(_abs(side - top)) if row and column else 15
+    e = plane.errors
+    near = _abs(e[y, x - 1]) + _abs(e[y - 1, x])
+    more = near + _abs(e[y - 1, x - 1]) + _abs(e[y - 1, x + 1])
+    twin = 0
+    if len(plane.twin) > 1:
+        twin = plane.twin_errors[y, x]
+    start = hashed(_DC_VALUE, kind)
+    wide = _level(plane.steps[0])
+    keys[:] = start
+    keys[0] = hashed(start, apart)
+    keys[1] = hashed(start, _level(near))
+    keys[2] = hashed(start, _level(more) << 4 | apart)
+    keys[3] = hashed(start, inner)
+    keys[4] = hashed(start, apart << 4 | _level(inner))
+    keys[5] = hashed(start, _level(_abs(twin)) << 4 | apart)
+    keys[6] = hashed(start, min(max(twin, -30), 30) + 31)
+    keys[7] = hashed(start, wide << 4 | apart)
+    keys[8] = hashed(start, min(_abs(e[y, x - 1]), 31) << 5 | min(_abs(e[y - 1, x]), 31))
+    keys[9] = hashed(start, _sign(e[y, x - 1]) << 8 | _sign(e[y - 1, x]) << 4 | _level(near))
+    keys[10] = hashed(start, min(max(side - top, -60), 60) + 64)
+    keys[11] = hashed(start, (guess & 7) << 4 | apart)
+    keys[12] = hashed(start, min(max(side - top, -60) // 8, 60) + 64 << 8 | min(max(twin, -30), 30) + 31)
+    keys[13] = hashed(start, _level(more) << 8 | apart << 4 | _level(inner))
+    for number in range(18):
+        keys[number] = hashed(keys[number], 256 + number)
+    choose[0] = kind * 64
+    choose[1] = apart
+    choose[2] = kind * 16 + _level(near)
+    choose[3] = _level(inner)
+    error = int(block[0]) - expected
+    size = 0
+    if decision(memory, wire, 0, 1, 1 if error else 0):
+        negative = decision(memory, wire, 1, 2, 1 if error < 0 else 0)
+        size = code_size(memory, wire, _abs(error), negative, 2)
+        if negative:
+            size = -size
+    e[y, x] = size
+    _take(memory, plane, 0, expected + size)
