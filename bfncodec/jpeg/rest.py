@@ -45,8 +45,8 @@ def _dictionary() -> bytes:
     for across in (0x11, 0x21, 0x22):
         out += bytes([8, 0, 0, 0, 0, 3, 1, across, 0, 2, 0x11, 1, 3, 0x11, 1])
     out += b"\xff\xc2\0\x11\x08\xff\xd9\xff\xc0\0\x11\x08"
-    for place, table in ((0, _DC_LUMA), (0x10, _AC_LUMA), (1, _DC_COLOUR), (0x11, _AC_COLOUR)):
-        content = bytes([place]) + bytes.fromhex("".join(table.split()))
+    for place, digits in ((0, _DC_LUMA), (0x10, _AC_LUMA), (1, _DC_COLOUR), (0x11, _AC_COLOUR)):
+        content = bytes([place]) + bytes.fromhex("".join(digits.split()))
         out += b"\xff\xc4" + (len(content) + 2).to_bytes(2, "big") + content
     out += b"\xff\xda\0\x0c\x03\x01\0\x02\x11\x03\x11\0\x3f\0"
     return out + b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"

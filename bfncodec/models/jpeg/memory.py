@@ -36,7 +36,7 @@ def fresh() -> Memory:
     tables = np.full((CONTEXTS, 1 << TABLE_BITS), (1 << 15) << 16, np.uint32)
     return Memory(
         tables,
-        mixing(INPUTS, SETS, LAST, 10, 255, WEIGHT_ONE // 6),
+        mixing(INPUTS, SETS, LAST, 30, 255, WEIGHT_ONE // 12),
         np.zeros(CONTEXTS, np.int64),
         np.zeros(CONTEXTS, np.int64),
         np.zeros(CONTEXTS, np.int64),
