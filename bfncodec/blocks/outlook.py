@@ -18,8 +18,9 @@ BLOCK = 1 << 16  # bytes whose entropy is taken together
 _KEY = 8  # bytes of a string that is looked for again
 _SAMPLED = 64  # one string in so many at most, chosen by its first four bytes, wherever it lies
 _KEPT = 1 << 19  # strings that are kept
-_MULTIPLIER = np.uint32(2654435761)
-_NOISE, _DENSE, _PACKED = 0.998, 0.985, 0.85  # densities from which on an item is noise, is packed, may be packed
+_MULTIPLIER, _FLIP = np.uint32(2654435761), np.uint32(0x9E3779B9)  # so that zeros are none of those chosen
+# Densities from which on an item is noise, next to noise, packed, or packed if it begins like a packed file.
+_NOISE, _DENSE, _PACKED, _KNOWN = 0.998, 0.985, 0.96, 0.85
 _START = 32  # bytes of an item that marks lie in
 _SELDOM = 0.002  # share of strings that come again where none are looked for
 _TINY = 1 << 11  # bytes up to which nothing is known by a look
@@ -77,24 +78,29 @@ class Outlook:
     @property
     def noise(self) -> bool:
         """True if nothing can make the item smaller."""
-        return self.size >= BLOCK and self.density >= _NOISE and self.repeated < _SELDOM
+        return self.size >= BLOCK and self.density >= _NOISE and self.unrepeated
 
     @property
     def packed(self) -> bool:
         """True if the item is packed already: at most LZMA finds something, and no model."""
         known = any(self.start.startswith(marks, at) for at, marks in _STARTS)
-        return self.size >= _TINY and self.density >= (_PACKED if known else _DENSE)
+        return self.size >= _TINY and self.density >= (_KNOWN if known else _PACKED)
 
     @property
     def quick(self) -> bool:
-        """True if LZMA need not take its time."""
-        return self.packed and self.density >= _DENSE and self.repeated < _SELDOM
+        """True if LZMA need not take its time: all that there may be is repeats of whole strings."""
+        return self.packed and self.density >= _DENSE
+
+    @property
+    def unrepeated(self) -> bool:
+        """True if there is next to nothing that LZMA could find."""
+        return self.repeated < _SELDOM
 
     def _keep(self, keys: NDArray[np.uint64]) -> None:
         self.keys = np.concatenate([self.keys, keys])
         while len(self.keys) > _KEPT:
             self.most //= 2
-            self.keys = self.keys[self.keys.astype(np.uint32) * _MULTIPLIER <= np.uint32(self.most)]
+            self.keys = self.keys[_hashed(self.keys.astype(np.uint32)) <= np.uint32(self.most)]
 
 
 def look(data: Data) -> Outlook:
@@ -117,5 +123,9 @@ def _keys(values: NDArray[np.uint8], most: int) -> NDArray[np.uint64]:
     if count <= 0:
         return np.empty(0, np.uint64)
     starts = np.ndarray(count, "<u4", values, strides=(1,))
-    chosen = np.flatnonzero(starts * _MULTIPLIER <= np.uint32(most))
+    chosen = np.flatnonzero(_hashed(starts) <= np.uint32(most))
     return np.ndarray(count, "<u8", values, strides=(1,))[chosen].astype(np.uint64)
+
+
+def _hashed(starts: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    return (starts ^ _FLIP) * _MULTIPLIER

@@ -111,15 +111,29 @@ def is_hopeful(data: Data, packed: int, choices: Choices) -> bool:
     size = len(data)
     if packed * 50 < size:
         return False
-    step = max(size // SAMPLES, PROBE_BYTES // SAMPLES)
-    starts = range(0, size, step)[:SAMPLES]
-    sample = b"".join(bytes(cut(data, at, min(PROBE_BYTES // SAMPLES, size - at))) for at in starts)
+    sample = sample_of(data, PROBE_BYTES)
     return streams.bits_a_byte(text.model(choices), sample) * size / 8 <= min(1.25 * packed, 0.985 * size)
+
+
+def sample_of(data: Data, count: int) -> bytes:
+    """About `count` bytes of an item, from SAMPLES places."""
+    size = len(data)
+    step = max(size // SAMPLES, count // SAMPLES)
+    starts = range(0, size, step)[:SAMPLES]
+    return b"".join(bytes(cut(data, at, min(count // SAMPLES, size - at))) for at in starts)
 
 
 def _plain(data: bytes, look: outlook.Outlook) -> Block:
     """One item as LZMA, or stored, with no more time than it looks worth."""
-    return plain.stored(data) if look.noise else plain.encode(data, look.quick)
+    if look.noise or (look.quick and look.unrepeated and _gains_nothing(data)):
+        return plain.stored(data)
+    return plain.encode(data, look.quick)
+
+
+def _gains_nothing(data: bytes) -> bool:
+    """True if LZMA does nothing for a sample of an item that is worth one."""
+    sample = sample_of(data, PROBE_FROM)
+    return len(data) > 4 * len(sample) and len(plain.pack(sample, quick=True)) > len(sample)
 
 
 def _as_text(data: bytes, choices: Choices, ledger: Ledger | None) -> list[Candidate]:
