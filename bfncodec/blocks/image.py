@@ -163,13 +163,8 @@ class Image(Form):
         if items * self.height * self.width > LARGEST:
             raise LimitExceeded("there is not enough memory for what the file claims")
         bands = self.bands(items)
-        count = len(self.passes) // len(bands)
-        parts = threads.each(
-            lambda one: self._band(
-                items, bands[one], self.passes[one * count : (one + 1) * count], device, small=small
-            ),
-            list(range(len(bands))),
-        )
+        every = list(range(len(bands)))
+        parts = threads.each(lambda number: self._band(items, bands, number, device, small=small), every)
         planes = [np.concatenate(one, axis=1) for one in zip(*parts, strict=True)]
         if self.sampling:
             from bfncodec.models.image import sampling
@@ -192,8 +187,10 @@ class Image(Form):
             planes[-1][n, y, x] = passes.ordered(colours)
         return passes.merge(planes)
 
-    def _band(self, items: int, rows: range, parts: list[Pass], device: str, *, small: bool) -> list[Pixels]:
-        """Planes of the rows of a band, a pass each, or of their thumbnails."""
+    def _band(self, items: int, bands: list[range], number: int, device: str, *, small: bool) -> list[Pixels]:
+        """Planes of the rows of one of the bands, a pass each, or of their thumbnails."""
+        rows, count = bands[number], len(self.passes) // len(bands)
+        parts = self.passes[number * count : (number + 1) * count]
         planes: list[Pixels] = []
         for part, channels in zip(parts, passes.pass_channels(self.layout.channels, self.sampling), strict=True):
             known = int(channels == 2)  # luma, before its differences
@@ -210,8 +207,7 @@ class Image(Form):
                 planes.append(streams.decode_thumbnails(nets, part, shape, self.schedule, known))
             else:
                 given = self.sampling.of(planes[-1]) if known else None
-                bands = len(self.bands(items))
-                planes.append(streams.decode_pass(nets, part, shape, self.schedule, given, bands))
+                planes.append(streams.decode_pass(nets, part, shape, self.schedule, given, len(bands)))
         return planes
 
 

@@ -111,11 +111,11 @@ def is_hopeful(data: Data, packed: int, choices: Choices) -> bool:
     size = len(data)
     if packed * 50 < size:
         return False
-    sample = sample_of(data, PROBE_BYTES)
+    sample = _sample(data, PROBE_BYTES)
     return streams.bits_a_byte(text.model(choices), sample) * size / 8 <= min(1.25 * packed, 0.985 * size)
 
 
-def sample_of(data: Data, count: int) -> bytes:
+def _sample(data: Data, count: int) -> bytes:
     """About `count` bytes of an item, from SAMPLES places."""
     size = len(data)
     step = max(size // SAMPLES, count // SAMPLES)
@@ -132,7 +132,7 @@ def _plain(data: bytes, look: outlook.Outlook) -> Block:
 
 def _gains_nothing(data: bytes) -> bool:
     """True if LZMA does nothing for a sample of an item that is worth one."""
-    sample = sample_of(data, PROBE_FROM)
+    sample = _sample(data, PROBE_FROM)
     return len(data) > 4 * len(sample) and len(plain.pack(sample, quick=True)) > len(sample)
 
 

@@ -161,6 +161,13 @@ def _argument(part: Ints, point: int) -> int:
 
 
 @compiled
+def _bound(total: int, point: int) -> int:
+    """Cumulative weight below an inner level, of shares times values of the logistic function."""
+    total >>= _DROP
+    return total - (total >> 15) + point + 1
+
+
+@compiled
 def below(known: Tables, parts: Ints, point: int) -> int:
     """Cumulative weight below a level, under the mixture of parts [k, 4]."""
     if point == 0:
@@ -170,8 +177,7 @@ def below(known: Tables, parts: Ints, point: int) -> int:
     total = 0
     for j in range(len(parts)):
         total += parts[j, 0] * known.logistic[_argument(parts[j], point)]
-    total >>= _DROP
-    return total - (total >> 15) + point + 1
+    return _bound(total, point)
 
 
 @compiled
@@ -192,10 +198,8 @@ def _weights(known: Tables, parts: Ints, out: Ints, total: Ints) -> None:
             share = np.int64(part[0])
             first = min(max((part[1] - part[2] >> MEAN_BITS) - 1, 0), LEVELS + 1)
             last = min(max((part[1] + part[2] >> MEAN_BITS) + 3, first), LEVELS + 1)
-            left, right = (
-                share * known.logistic[_argument(part, -LEVELS)],
-                share * known.logistic[_argument(part, 2 * LEVELS)],
-            )
+            left = share * known.logistic[_argument(part, -LEVELS)]
+            right = share * known.logistic[_argument(part, 2 * LEVELS)]
             for point in range(first):
                 total[point] += left
             for point in range(first, last):
@@ -204,8 +208,7 @@ def _weights(known: Tables, parts: Ints, out: Ints, total: Ints) -> None:
                 total[point] += right
         before = 0
         for point in range(1, LEVELS + 1):
-            bound = total[point] >> _DROP
-            bound = bound - (bound >> 15) + point + 1 if point < LEVELS else TOTAL
+            bound = _bound(total[point], point) if point < LEVELS else TOTAL
             out[index, point - 1] = bound - before
             before = bound
 

@@ -112,8 +112,8 @@ def look(
     first, second, third = cross[0], cross[1], cross[2]
     for place in range(_NEIGHBOURS):  # `decorrelate`, place by place: as vectors
         g = _limited(green[place], DIFFERENCE_LIMIT)
-        r = _limited(red[place] - (g * first + (1 << 11) >> 12), DIFFERENCE_LIMIT)
-        b = _limited(blue[place] - ((g * second + (1 << 11) >> 12) + (r * third + (1 << 11) >> 12)), DIFFERENCE_LIMIT)
+        r = _limited(red[place] - _told(g, first), DIFFERENCE_LIMIT)
+        b = _limited(blue[place] - _told(g, second) - _told(r, third), DIFFERENCE_LIMIT)
         green[place] = _lifted(_scaled(g, scale[0]))
         red[place] = _lifted(_scaled(r, scale[1]))
         blue[place] = _lifted(_scaled(b, scale[2]))
@@ -198,11 +198,17 @@ def predict_at(frame: Frame, known: Canvases, at: int) -> None:
 
 
 @compiled
+def _told(error: int, cross: int) -> int:
+    """What an error of one channel tells of another's, by a coefficient in 2**-12."""
+    return error * cross + (1 << 11) >> 12
+
+
+@compiled
 def decorrelate(cross: Ints, values: Ints) -> None:
     """Errors [3] become what each channel adds to those before it, as `features.decorrelated`."""
     values[0] = _limited(values[0], DIFFERENCE_LIMIT)
-    values[1] = _limited(values[1] - (values[0] * cross[0] + (1 << 11) >> 12), DIFFERENCE_LIMIT)
-    predicted = (values[0] * cross[1] + (1 << 11) >> 12) + (values[1] * cross[2] + (1 << 11) >> 12)
+    values[1] = _limited(values[1] - _told(values[0], cross[0]), DIFFERENCE_LIMIT)
+    predicted = _told(values[0], cross[1]) + _told(values[1], cross[2])
     values[2] = _limited(values[2] - predicted, DIFFERENCE_LIMIT)
 
 

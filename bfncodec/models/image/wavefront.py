@@ -153,10 +153,8 @@ class WavefrontSource(Wavefront):
         bands: int = 1,
     ) -> None:
         tones = pace != learning_heads.FIXED and bands == 1  # in others there is no time to try them
-        filled = canvas.filled(images)
-        super().__init__(
-            networks, images.shape, filled, coefficients, pace, known, tones=tones, fast=fast, deep=deep, bands=bands
-        )
+        own = networks, images.shape, canvas.filled(images), coefficients, pace, known
+        super().__init__(*own, tones=tones, fast=fast, deep=deep, bands=bands)
         self._made: NDArray[np.uint32] | None = None
         self.toned = False  # whether tones pay, known when the first output has been asked for
 
@@ -166,7 +164,8 @@ class WavefrontSource(Wavefront):
     def values(self, span: range) -> Pixels:
         if span[0] == 0:
             return self.thumbnails().astype(np.int64).transpose(3, 0, 1, 2).reshape(-1)
-        return np.zeros(self._starts[span[-1] + 1] - self._starts[span[0]], np.uint8)  # rows have them
+        index = np.concatenate([self.diagonals.addresses(group) for group in span])
+        return self.canvases.pixels[index, self.channels.start : self.channels.stop].reshape(-1)
 
     def output(self, span: range, theta: AnyTheta | None) -> Pushable:
         if span[0] == 0:
@@ -245,9 +244,8 @@ class WavefrontSink(Wavefront):
         pixels = np.zeros(canvas.canvas_shape(area), np.int16)
         if given is not None:
             pixels[:, RADIUS:, RADIUS:-RADIUS, :known] = given
-        super().__init__(
-            networks, shape, pixels, coefficients, pace, known, tones=tones, fast=fast, deep=deep, bands=bands
-        )
+        own = networks, shape, pixels, coefficients, pace, known
+        super().__init__(*own, tones=tones, fast=fast, deep=deep, bands=bands)
 
     def spans(self) -> Iterable[range]:
         rest = range(1, len(self.groups))
