@@ -4,7 +4,7 @@ PNM and BMP files come back to the last byte, PNG to the last pixel and chunk; a
 """
 
 from bfncodec.media import bmp, png, pnm
-from bfncodec.media.medium import HEAD, METADATA_LIMIT, Chunk, Medium, check_size
+from bfncodec.media.medium import HEAD, METADATA_LIMIT, Chunk, Medium, check_size, joined
 from bfncodec.picture import Origin, Picture
 from bfncodec.spans import Data, cut
 
@@ -34,6 +34,12 @@ def build(picture: Picture) -> bytes:
 def metadata_chunks(origin: Origin, metadata: bytes) -> list[Chunk]:
     """See `Medium.chunks`."""
     return _of(origin).chunks(metadata)
+
+
+def palette(origin: Origin, metadata: bytes) -> bytes:
+    """Metadata of a PNG that has a picture's palette, and its transparent colours."""
+    chunks = [chunk for chunk in metadata_chunks(origin, metadata) if chunk[0] in (b"PLTE", b"tRNS")]
+    return joined(png.packed(chunks), b"")
 
 
 def suffixes(origin: Origin) -> tuple[str, ...]:
