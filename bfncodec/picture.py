@@ -21,6 +21,8 @@ class Origin(IntEnum):
     BMP = 2
     ARRAY = 3
     PILLOW = 4
+    NPY = 5
+    TIFF = 6
 
     @property
     def exact(self) -> bool:

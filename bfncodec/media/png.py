@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bfncodec.errors import CorruptFile
 from bfncodec.media.medium import Chunk, Head, check_size, halves, joined
 from bfncodec.picture import Layout, Origin, Picture, Pixels
+from bfncodec.spans import Data
 
 _MAGIC = b"\x89PNG\r\n\x1a\n"
 MAGIC: tuple[bytes, ...] = (_MAGIC,)
@@ -37,7 +38,7 @@ _LEVEL = 6  # of zlib
 Bytes = NDArray[Any]  # uint8
 
 
-def head(start: bytes) -> Head | None:
+def head(start: bytes, data: Data) -> Head | None:
     if len(start) < 33 or start[8:16] != b"\0\0\0\x0dIHDR":
         return None
     width, height, depth, colour, packing, filters, interlacing = _FIELDS.unpack_from(start, 16)

@@ -6,6 +6,7 @@ import numpy as np
 
 from bfncodec.media.medium import REST, Chunk, Head, check_size, halves, joined
 from bfncodec.picture import Layout, Origin, Picture, Pixels
+from bfncodec.spans import Data
 
 MAGIC: tuple[bytes, ...] = (b"P4", b"P5", b"P6")
 ORIGINS: tuple[Origin, ...] = (Origin.PNM,)
@@ -15,7 +16,7 @@ _SIZE = rb"(\d{1,10})" + _SPACE + rb"(\d{1,10})"
 _HEADER = re.compile(rb"P(4)" + _SPACE + _SIZE + rb"\s|P([56])" + _SPACE + _SIZE + _SPACE + rb"0{0,9}([1-9]\d{0,4})\s")
 
 
-def head(start: bytes) -> Head | None:
+def head(start: bytes, data: Data) -> Head | None:
     match = _HEADER.match(start)
     if match is None:
         return None
