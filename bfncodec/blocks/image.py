@@ -74,7 +74,7 @@ class Image(Form):
         header += varint(self.width) + varint(self.height)
         payload = [self.metadata]
         if self.model is None:
-            header += bytes([self.signed << 7 | self.depth])
+            header += varint(self.depth << 1 | self.signed)
             header += varint(len(self.metadata)) + varint(len(self.stream))
             return [*payload, self.stream]
         header += self.model + varint(len(self.metadata))
@@ -104,7 +104,7 @@ class Image(Form):
         if limits.pixels is not None and pixels > limits.pixels:
             raise LimitExceeded(f"the image claims {pixels} pixels; the limit is {limits.pixels} (--max-pixels)")
         if schedule is Schedule.EXACT:
-            kind = _deep(kind, header.byte())
+            kind = _deep(kind, header.varint())
         origin, layout, depth, signed = kind
         if not items or not pixels or size != items * pixels * channels * kind.dtype.itemsize:
             raise CorruptFile("the image's sizes contradict each other")
@@ -321,8 +321,8 @@ def cuts(items: list[T], shape: tuple[int, ...] | None) -> Iterator[list[T]]:
 
 
 def _deep(kind: Kind, depth: int) -> Kind:
-    """A kind with the depth that a header tells; CorruptFile if there is none such."""
-    kind = kind._replace(depth=depth & 127, signed=bool(depth >> 7))
+    """A kind with the depth and sign that a header tells; CorruptFile if there is none such."""
+    kind = kind._replace(depth=depth >> 1, signed=bool(depth & 1))
     if not 1 <= kind.depth <= 16 or (kind.signed and kind.depth < 16) or (kind.layout is Layout.P and kind.depth > 8):
         raise CorruptFile("the image's depth contradicts its other fields")
     return kind

@@ -86,6 +86,7 @@ class Block:
     schedule: int = 0
     width: int = 0
     height: int = 0
+    depth: int = 8
     model: bytes = b""
     metadata: bytes = b""
     space: int = 0
@@ -124,6 +125,9 @@ def read_file(data: bytes) -> tuple[list[bytes] | None, list[Block]]:
     return names, blocks
 
 
+CHANNELS = [1, 2, 3, 4, 1]
+
+
 def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     mode = fields.byte()
     items = fields.varint() if archive else 1
@@ -150,10 +154,21 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     kind = fields.byte()
     block.source, block.layout = kind >> 4, kind & 15
     block.space, block.schedule = divmod(fields.byte(), 16)
-    require(block.source < 5 and block.layout < 4 and block.schedule < 2)
-    require(block.space < (12 if block.layout >= 2 else 1))
-    block.width, block.height, block.model = fields.varint(), fields.varint(), fields.take(4)
-    require(block.size == items * block.width * block.height * (block.layout + 1) > 0)
+    require(block.source < 7 and block.layout < 5 and block.schedule < 3)
+    require(block.space < (12 if block.layout in (2, 3) and block.schedule < 2 else 1))
+    block.width, block.height = fields.varint(), fields.varint()
+    if block.schedule == 2:
+        block.depth, signed = divmod(fields.varint(), 2)
+        require(1 <= block.depth <= (8 if block.layout == 4 else 16) and (not signed or block.depth == 16))
+    words = 1 if block.depth <= 8 else 2
+    require(block.size == items * block.width * block.height * CHANNELS[block.layout] * words > 0)
+    if block.schedule == 2:
+        lengths = [fields.varint() for _ in range(2)]
+        block.metadata, stream = map(payload.take, lengths)
+        block.streams = [stream]
+        return block
+    require(block.layout < 4)
+    block.model = fields.take(4)
     block.metadata = payload.take(fields.varint())
     if block.space:
         block.sampling, block.exceptions = fields.byte(), fields.varint()
@@ -1259,6 +1274,8 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
         require(len(content) == block.size)
         check_digest(block, content)
         return [Item(content=content)]
+    if block.schedule == 2 and block.mode == 2:
+        return decode_exact(block)
     files = [path.read_bytes() for path in models]
     weights = next((file for file in files if hashlib.sha256(file).digest()[:4] == block.model), b"")
     require(weights)
@@ -1290,6 +1307,21 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
         planes[-1] = np.ascontiguousarray(planes[-1])
         convert(block, planes[-1])
     pixels = np.concatenate(planes[::-1], axis=3).astype(np.uint8)
+    metadata = read_metadata(block.metadata, block.items)
+    check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))
+    pairs = zip(pixels, metadata, strict=True)
+    return [Item(source=block.source, pixels=one, metadata=more) for one, more in pairs]
+
+
+def decode_exact(block: Block) -> list[Item]:
+    """Low bytes of all values, and then high bytes."""
+    shape = block.items, block.height, block.width, CHANNELS[block.layout]
+    content = unpack(block.streams[0])
+    require(len(content) == block.size)
+    halves = np.frombuffer(content, np.uint8).reshape(-1, *shape)
+    pixels = sum(half.astype("<u2") << 8 * place for place, half in enumerate(halves))
+    pixels = pixels.astype(np.uint8 if block.depth <= 8 else "<u2")
+    require(pixels.max() < 1 << block.depth)
     metadata = read_metadata(block.metadata, block.items)
     check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))
     pairs = zip(pixels, metadata, strict=True)
