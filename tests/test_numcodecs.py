@@ -249,6 +249,18 @@ def test_zarr_format_3(
     assert codecs == [{"name": "bfncodec", "configuration": {"media": "auto", "effort": "default", "model": "tiny"}}]
 
 
+@pytest.mark.parametrize("dtype", ["<u2", ">u2", "<i2", ">i2"])
+def test_zarr_format_3_of_words(tmp_path: Path, dtype: str) -> None:
+    """Of any byte order: chunks are images."""
+    words = (np.arange(40 * 45).reshape(40, 45) * 36 - 30_000).astype(dtype)
+    serializer = SerializerCodec("image")
+    array = zarr.create_array(
+        tmp_path / "x", shape=(40, 45), chunks=(32, 32), dtype=dtype, serializer=serializer, compressors=None
+    )
+    array[:] = words
+    assert np.array_equal(zarr.open_array(tmp_path / "x")[:], words)
+
+
 @pytest.mark.parametrize("dtype", [">f4", "<u2", "bool", "complex64", "M8[s]"])
 def test_zarr_format_3_of_other_items(tmp_path: Path, dtype: str) -> None:
     items = np.arange(70).astype("M8[s]" if dtype == "M8[s]" else "i4").astype(dtype).reshape(7, 10)

@@ -87,6 +87,7 @@ class Block:
     width: int = 0
     height: int = 0
     depth: int = 8
+    signed: int = 0
     model: bytes = b""
     metadata: bytes = b""
     space: int = 0
@@ -158,8 +159,8 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     require(block.space < (12 if block.layout in (2, 3) and block.schedule < 2 else 1))
     block.width, block.height = fields.varint(), fields.varint()
     if block.schedule == 2:
-        block.depth, signed = divmod(fields.varint(), 2)
-        require(1 <= block.depth <= (8 if block.layout == 4 else 16) and (not signed or block.depth == 16))
+        block.depth, block.signed = divmod(fields.varint(), 2)
+        require(1 <= block.depth <= (8 if block.layout == 4 else 16) and (not block.signed or block.depth == 16))
     words = 1 if block.depth <= 8 else 2
     require(block.size == items * block.width * block.height * CHANNELS[block.layout] * words > 0)
     if block.schedule == 2:
@@ -1240,15 +1241,21 @@ class Item:
     content: bytes = b""
     pixels: Array | None = None
     metadata: bytes = b""
+    signed: bool = False
 
     def file(self) -> bytes:
-        """Section 4: the item's own bytes (stored, LZMA, text, PNM, BMP)."""
+        """Section 4: the item's own bytes (stored, LZMA, text, PNM, BMP, NPY, TIFF)."""
         if self.pixels is None:
             return self.content
-        require(self.source in (1, 2))
+        require(self.source in (1, 2, 5, 6))
         before, after = struct.unpack_from("<II", self.metadata)
-        pixels = self.pixels
-        if self.source == 2:
+        pixels, head = self.pixels, self.metadata[8 : 8 + before]
+        if pixels.dtype != np.uint8:
+            big = self.source == 1 or (b"'>" in head if self.source == 5 else head[:1] == b"M")
+            pixels = (pixels ^ (0x8000 if self.signed else 0)).astype(">u2" if big else "<u2")
+        if self.source == 1 and head[:2] == b"P4":
+            body = np.packbits(pixels[..., 0] ^ 1, axis=1).tobytes()
+        elif self.source == 2:
             padding = bytes(-3 * pixels.shape[1] % 4)
             body = b"".join(row[:, ::-1].tobytes() + padding for row in pixels[::-1])
         else:
@@ -1324,8 +1331,8 @@ def decode_exact(block: Block) -> list[Item]:
     require(pixels.max() < 1 << block.depth)
     metadata = read_metadata(block.metadata, block.items)
     check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))
-    pairs = zip(pixels, metadata, strict=True)
-    return [Item(source=block.source, pixels=one, metadata=more) for one, more in pairs]
+    how = {"source": block.source, "signed": bool(block.signed)}
+    return [Item(pixels=one, metadata=more, **how) for one, more in zip(pixels, metadata, strict=True)]
 
 
 def decode_band(block: Block, tensors: Tensors) -> list[Array]:
