@@ -180,7 +180,7 @@ def test_unknown_values(header: bytes) -> None:
 def test_the_plain_header_of_exact_colours_is_good() -> None:
     for depth, kind, signed, size in ((8, 4, 0, 4), (1, 4, 0, 4), (16, 0, 1, 8), (9, 2, 0, 24), (16, 0, 0, 8)):
         image = decoding.read(sealed(exact_header(kind, 2, depth, signed, size), b"abc")).blocks[0].form
-        assert isinstance(image, Image) and (image.depth, image.signed, image.stream) == (depth, signed, b"abc")
+        assert isinstance(image, Image) and (image.depth, image.signed, image.exact) == (depth, signed, b"abc")
 
 
 @pytest.mark.parametrize(
@@ -493,7 +493,7 @@ def exact_images(draw: st.DrawFn) -> Image:
     sides = draw(st.integers(1, 2**10)), draw(st.integers(1, 2**11))
     image = Image(draw(st.sampled_from(Origin)), layout, Schedule.EXACT, *sides, None, draw(_bytes))
     image.depth = draw(st.integers(1, 8 if layout is Layout.P else 16))
-    image.signed, image.stream = image.depth == 16 and draw(st.booleans()), draw(_bytes)
+    image.signed, image.exact = image.depth == 16 and draw(st.booleans()), draw(_bytes)
     return image
 
 

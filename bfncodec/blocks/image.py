@@ -61,7 +61,7 @@ class Image(Form):
     listed: Data = b""  # the exceptions, packed
     depth: int = 8  # bits of a value, as in `picture.Kind`; other than 8 for exact colours only
     signed: bool = False
-    stream: Data = b""  # of exact colours, which have neither passes nor a space
+    exact: Data = b""  # the stream of exact colours, which have neither passes nor a space
 
     mode, name, many, pictorial = 2, "image", True, True
 
@@ -75,8 +75,8 @@ class Image(Form):
         payload = [self.metadata]
         if self.model is None:
             header += varint(self.depth << 1 | self.signed)
-            header += varint(len(self.metadata)) + varint(len(self.stream))
-            return [*payload, self.stream]
+            header += varint(len(self.metadata)) + varint(len(self.exact))
+            return [*payload, self.exact]
         header += self.model + varint(len(self.metadata))
         if self.space:
             header += bytes([self.sampling]) + varint(self.exceptions) + varint(len(self.listed))
@@ -110,7 +110,7 @@ class Image(Form):
             raise CorruptFile("the image's sizes contradict each other")
         if schedule is Schedule.EXACT:
             image = cls(origin, layout, schedule, width, height, None, payload.skip(header.varint()))
-            image.depth, image.signed, image.stream = depth, signed, payload.skip(header.varint())
+            image.depth, image.signed, image.exact = depth, signed, payload.skip(header.varint())
             if way >> 4:
                 raise CorruptFile("exact colours have no colour space")
             return image
@@ -153,7 +153,7 @@ class Image(Form):
 
     @property
     def coded_bytes(self) -> int:
-        return sum(len(part.stream) for part in self.passes) + len(self.stream)
+        return sum(len(part.stream) for part in self.passes) + len(self.exact)
 
     def describe(self, block: Block) -> dict[str, Any]:
         sampling = {"sampling": self.sampling.name.lower()} if self.sampling else {}
@@ -192,7 +192,7 @@ class Image(Form):
         if items * self.height * self.width > LARGEST:
             raise LimitExceeded("there is not enough memory for what the file claims")
         if self.model is None:
-            return self._exact(items)[:, :: STRIDE if small else 1, :: STRIDE if small else 1]
+            return self._planes(items)[:, :: STRIDE if small else 1, :: STRIDE if small else 1]
         bands = self.bands(items)
         count = len(self.passes) // len(bands)
         parts = threads.each(
@@ -223,11 +223,11 @@ class Image(Form):
             planes[-1][n, y, x] = passes.ordered(colours)
         return passes.merge(planes)
 
-    def _exact(self, items: int) -> AnyPixels:
+    def _planes(self, items: int) -> AnyPixels:
         from bfncodec.models.graphics import streams
 
         shape = items, self.height, self.width, self.layout.channels
-        planes = streams.decode_planes(bytes(self.stream), shape, self.depth)
+        planes = streams.decode_planes(bytes(self.exact), shape, self.depth)
         if planes.max() >> self.depth:
             raise CorruptFile("the payload is damaged: a value has too many bits")
         return planes
@@ -306,7 +306,7 @@ def _encode_exact(pictures: list[Picture]) -> Block:
     _, height, width, _ = pixels.shape
     kind = pictures[0].kind
     form = Image(kind.origin, kind.layout, Schedule.EXACT, width, height, None, _pack_metadata(pictures))
-    form.depth, form.signed, form.stream = kind.depth, kind.signed, streams.encode_planes(pixels, kind.depth)
+    form.depth, form.signed, form.exact = kind.depth, kind.signed, streams.encode_planes(pixels, kind.depth)
     return Block(len(pictures), pixels.nbytes, _digest(pictures), form)
 
 

@@ -76,7 +76,7 @@ def exact_files(pixels: np.ndarray) -> Iterator[tuple[str, bytes]]:
         one.save(buffer, kind)
         yield name, buffer.getvalue()
     yield "pbm", b"P4 19 17\n" + np.packbits(pixels[..., 0] > 128, axis=1).tobytes()
-    yield "pgm", b"P5 19 17 4095\n" + (pixels[..., 0].astype(">u2") << 4).tobytes()
+    yield "pgm", b"P5 19 17 4095\n" + (pixels[..., 0].astype(np.uint16) << 4).astype(">u2").tobytes()
     buffer = io.BytesIO()
     Image_.fromarray(pixels[..., 0].astype(np.uint16)).save(buffer, "TIFF")
     yield "tiff", buffer.getvalue()
