@@ -251,7 +251,8 @@ class Image(Form):
                 planes.append(streams.decode_thumbnails(nets, part, shape, self.schedule, known))
             else:
                 given = self.sampling.of(planes[-1]) if known else None
-                planes.append(streams.decode_pass(nets, part, shape, self.schedule, given))
+                bands = len(self.bands(items))
+                planes.append(streams.decode_pass(nets, part, shape, self.schedule, given, bands))
         return planes
 
 
@@ -289,7 +290,7 @@ def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = No
         known = planes.shape[3] - channels
         half = slice(rows.start // 2, None if rows.stop == height else rows.stop // 2)
         own = planes[:, half if known else slice(rows.start, rows.stop)]
-        return streams.encode_pass(nets, own, schedule, effort, ledger, known)
+        return streams.encode_pass(nets, own, schedule, effort, ledger, known, len(bands))
 
     coded = passes.pass_channels(first.layout.channels, form.sampling)
     bands = form.bands(len(pictures))

@@ -99,9 +99,9 @@ class Mixtures:
 
     def weights(self) -> NDArray[np.int64]:
         """The whole pmf, int64 [n, 256], sum 2**24 (the free units go to the end levels)."""
-        bounds = self.below(np.arange(LEVELS + 1)[None])
-        bounds[:, 0], bounds[:, -1] = 0, TOTAL
-        return np.diff(bounds, axis=1)
+        weights = np.empty((len(self), LEVELS), np.int64)
+        _weights(known_tables(), self.parts, weights, np.empty(LEVELS + 1, np.int64))
+        return weights
 
     def intervals(self, values: Ints) -> NDArray[np.int64]:
         """What lies below values int [n], and their weights: int64 [n, 2]."""
@@ -182,6 +182,35 @@ def _bounds(known: Tables, parts: Ints, points: Ints, out: Ints) -> None:
 
 
 @compiled
+def _weights(known: Tables, parts: Ints, out: Ints, total: Ints) -> None:
+    """`Mixtures.weights`; total: room int64 [257]. Most levels are where a logistic has come to its end."""
+    for index in range(len(out)):
+        for point in range(LEVELS + 1):
+            total[point] = 0
+        for j in range(parts.shape[1]):
+            part = parts[index, j]
+            share = np.int64(part[0])
+            first = min(max((part[1] - part[2] >> MEAN_BITS) - 1, 0), LEVELS + 1)
+            last = min(max((part[1] + part[2] >> MEAN_BITS) + 3, first), LEVELS + 1)
+            left, right = (
+                share * known.logistic[_argument(part, -LEVELS)],
+                share * known.logistic[_argument(part, 2 * LEVELS)],
+            )
+            for point in range(first):
+                total[point] += left
+            for point in range(first, last):
+                total[point] += share * known.logistic[_argument(part, point)]
+            for point in range(last, LEVELS + 1):
+                total[point] += right
+        before = 0
+        for point in range(1, LEVELS + 1):
+            bound = total[point] >> _DROP
+            bound = bound - (bound >> 15) + point + 1 if point < LEVELS else TOTAL
+            out[index, point - 1] = bound - before
+            before = bound
+
+
+@compiled
 def _intervals(known: Tables, parts: Ints, values: Ints, out: Ints) -> None:
     for index in range(len(out)):
         interval(known, parts[index], values[index], out[index])
@@ -202,13 +231,21 @@ def pop(known: Tables, parts: Ints, stack: Ints, words: Ints, out: Ints) -> None
         one = parts[index]
         first, last = 0, LEVELS
         low, high = 1, TOTAL - 1
+        # Most values are near the mean of one of the logistics: from there outwards, then in halves.
+        middle, step = min(max(one[0, 1] >> MEAN_BITS, 1), LEVELS - 1), (one[0, 2] >> MEAN_BITS + 4) + 1
         while last - first > 1:
-            middle = (first + last) // 2
             bound = below(known, one, middle)
             if bound <= wanted:
                 first, low = middle, bound
             else:
                 last, high = middle, bound
+            if step and (first == 0 or last == LEVELS):
+                middle = min(max(first + step if last == LEVELS else last - step, 1), LEVELS - 1)
+                step *= 2
+                if first < middle < last:
+                    continue
+            step = 0
+            middle = (first + last) // 2
         out[index] = first
         pop_inside(stack, words, wanted, low, high)
 

@@ -33,7 +33,8 @@ _CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _BLOCK = 1 << 18  # bytes that are filtered at once
 _PIECE = 1 << 30  # bytes of a chunk of packed pixels at most
-_LEVEL = 6  # of zlib
+_LEVEL = 4  # of zlib: 6 takes twice as long, for 1 to 2 % of a photograph
+_EXACT_LEVEL = 6  # the same without filters
 
 Bytes = NDArray[Any]  # uint8
 
@@ -74,16 +75,17 @@ def parse(data: bytes, head: Head, max_pixels: int | None) -> Picture | None:
 
 def build(picture: Picture) -> bytes:
     """A PNG of the same pixels, with the chunks that the file had."""
-    return written(picture, _LEVEL)
+    filtered = picture.depth >= 8 and picture.layout is not Layout.P
+    return written(picture, _LEVEL if filtered else _EXACT_LEVEL, filtered=filtered)
 
 
-def written(picture: Picture, level: int) -> bytes:
-    """`build` with a level of zlib."""
+def written(picture: Picture, level: int, *, filtered: bool = False) -> bytes:
+    """`build` with a level of zlib, with filters or without."""
     before, after = map(_unpacked, halves(picture.metadata))
     pixels, depth = _storable(picture)
     height, width, _ = pixels.shape
     header = _FIELDS.pack(width, height, depth, _COLOURS[picture.layout], 0, 0, 0)
-    packed = _squeezed(pixels, depth, filtered=level > 0 and depth >= 8 and picture.layout is not Layout.P, level=level)
+    packed = _squeezed(pixels, depth, filtered=filtered, level=level)
     body = [(b"IDAT", packed[start : start + _PIECE]) for start in range(0, len(packed), _PIECE)]
     return _png([(b"IHDR", header), *before, *body, *after])
 

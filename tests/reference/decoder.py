@@ -932,8 +932,11 @@ class LocalBase:
 class Wavefront:
     """One pass in schedule 0."""
 
-    def __init__(self, tensors: Tensors, given: Pass, shape: tuple[int, int, int], luma: Array | None) -> None:
+    def __init__(
+        self, tensors: Tensors, given: Pass, shape: tuple[int, int, int], luma: Array | None, count: int
+    ) -> None:
         self.items, self.height, self.width = shape
+        self.every = min(count, 16)
         self.silent, self.tensors = given.silent, tensors
         self.coded = [1, 2] if given.channels == 2 else list(range(given.channels))
         self.stack = Stack(given.stream)
@@ -957,7 +960,8 @@ class Wavefront:
         self.wide = np.zeros(shape, np.int64)
         channels = 1 if given.channels == 1 else 3
         self.nearest = NEAREST[: 10 if channels == 1 else 6]
-        self.local = LocalBase(self.height, self.width, channels) if self.learns and self.items == 1 else None
+        follows = self.learns and self.items == 1 and count <= 4
+        self.local = LocalBase(self.height, self.width, channels) if follows else None
         self.embeddings = np.zeros((*shape[:3], self.net.embedding), np.int64)
 
     def inside(self, y: int, x: int) -> tuple[int, int] | None:
@@ -1139,7 +1143,7 @@ class Wavefront:
                     self.embed(place, *seen[place][1:])
             pixels += len(coded)
             if pixels >= self.run_pixels:
-                learning = self.learns and runs % max(1, self.height * self.width >> 21) == 0
+                learning = self.learns and runs % self.every == 0
                 heads = list(self.heads.values()) if self.learns else []
                 slopes = [head.slopes() for head in heads if learning]
                 if self.trunk and learning:
@@ -1302,10 +1306,11 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
         return [Item(content=content)]
     tensors = read_weights(weights)
     parts: list[list[Array]] = []
-    for number, (first, end) in enumerate(bands(block)):
-        count = len(block.passes) // len(bands(block))
+    ends = bands(block)
+    count = len(block.passes) // len(ends)
+    for number, (first, end) in enumerate(ends):
         own = replace(block, height=end - first, passes=block.passes[number * count : (number + 1) * count])
-        parts.append(decode_band(own, tensors))
+        parts.append(decode_band(own, tensors, len(ends)))
     planes = [np.concatenate(own, axis=1) for own in zip(*parts, strict=True)]
     if block.sampling:
         differences = interpolated(block, planes.pop())
@@ -1335,8 +1340,8 @@ def decode_exact(block: Block) -> list[Item]:
     return [Item(pixels=one, metadata=more, **how) for one, more in zip(pixels, metadata, strict=True)]
 
 
-def decode_band(block: Block, tensors: Tensors) -> list[Array]:
-    """Planes of a block of one band, a pass each."""
+def decode_band(block: Block, tensors: Tensors, count: int) -> list[Array]:
+    """Planes of one of so many bands, a pass each."""
     planes: list[Array] = []
     for given in block.passes:
         shape, luma = (block.items, block.height, block.width), None
@@ -1351,7 +1356,7 @@ def decode_band(block: Block, tensors: Tensors) -> list[Array]:
             require(not given.tones and not given.fast)
             decoded = lattice(tensors, block, given)
         else:
-            decoded = Wavefront(tensors, given, shape, luma).decode()
+            decoded = Wavefront(tensors, given, shape, luma, count).decode()
         planes.append(decoded[..., {1: [0], 2: [1, 2], 3: [1, 0, 2]}[given.channels]])
     return planes
 
