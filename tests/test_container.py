@@ -47,6 +47,13 @@ def image_header(
     return b"\2" + container.varint(size) + bytes(8) + bytes([kind, schedule]) + sizes + b"hash" + rest
 
 
+def exact_header(
+    kind: int = 4, schedule: int = 2, depth: int = 8, signed: int = 0, size: int = 4, rest: bytes = b"\0\3"
+) -> bytes:
+    """The header of a block of exact colours, 2 x 2 pixels of a palette; `rest` follows the depth."""
+    return b"\2" + bytes([size]) + bytes(8) + bytes([kind, schedule, 2, 2, 2 * depth + signed]) + rest
+
+
 def text_header(size: int = 9, schedule: int = 0, lanes: int = 1, rest: bytes = b"\1\3") -> bytes:
     """The header of a text block of one stream of three bytes; `rest` follows the lanes."""
     return b"\3" + container.varint(size) + bytes(8) + bytes([schedule]) + b"hash" + container.varint(lanes) + rest
@@ -168,6 +175,37 @@ def test_a_text_has_a_stream_for_every_mebibyte_at_most(count: int) -> None:
 def test_unknown_values(header: bytes) -> None:
     with pytest.raises(UnsupportedFeature, match="not supported"):
         decoding.read(sealed(header))
+
+
+def test_the_plain_header_of_exact_colours_is_good() -> None:
+    for depth, kind, signed, size in ((8, 4, 0, 4), (1, 4, 0, 4), (16, 0, 1, 8), (9, 2, 0, 24), (16, 0, 0, 8)):
+        image = decoding.read(sealed(exact_header(kind, 2, depth, signed, size), b"abc")).blocks[0].form
+        assert isinstance(image, Image) and (image.depth, image.signed, image.exact) == (depth, signed, b"abc")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"depth": 0},
+        {"depth": 17, "kind": 0, "size": 8},
+        {"depth": 9, "size": 8},
+        {"signed": 1},
+        {"depth": 8, "kind": 0, "signed": 1},
+        {"schedule": 1 << 4 | 2, "kind": 2, "size": 12},
+        {"size": 8},
+        {"depth": 16, "kind": 0},
+    ],
+    ids=str,
+)
+def test_headers_of_exact_colours_that_contradict_themselves(fields: dict[str, int]) -> None:
+    with pytest.raises(CorruptFile, match="contradict|no colour space"):
+        decoding.read(sealed(exact_header(**fields), b"abc"))
+
+
+@pytest.mark.parametrize("schedule", [0, 1])
+def test_a_palette_has_exact_colours(schedule: int) -> None:
+    with pytest.raises(CorruptFile, match="palette"):
+        decoding.read(sealed(image_header(4, schedule, size=4, rest=b"\0\1a")))
 
 
 # Row 22: header check, varints, lengths
@@ -449,13 +487,27 @@ _name = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 
 
 @st.composite
+def exact_images(draw: st.DrawFn) -> Image:
+    """Any image header of exact colours."""
+    layout = draw(st.sampled_from(Layout))
+    sides = draw(st.integers(1, 2**10)), draw(st.integers(1, 2**11))
+    image = Image(draw(st.sampled_from(Origin)), layout, Schedule.EXACT, *sides, None, draw(_bytes))
+    image.depth = draw(st.integers(1, 8 if layout is Layout.P else 16))
+    image.signed, image.exact = image.depth == 16 and draw(st.booleans()), draw(_bytes)
+    return image
+
+
+@st.composite
 def images(draw: st.DrawFn) -> Image:
     """Any image header that `read` takes."""
-    layout = draw(st.sampled_from(Layout))
+    schedule = draw(st.sampled_from(Schedule))
+    if schedule is Schedule.EXACT:
+        return draw(exact_images())
+    layout = draw(st.sampled_from([one for one in Layout if one is not Layout.P]))
     image = Image(
         draw(st.sampled_from(Origin)),
         layout,
-        draw(st.sampled_from(Schedule)),
+        schedule,
         draw(st.integers(1, 2**10)),
         draw(st.integers(1, 2**11)),  # no more than one band
         draw(st.binary(min_size=4, max_size=4)),
@@ -521,7 +573,7 @@ def files(draw: st.DrawFn) -> File:
         if form is Image:
             image = draw(images())
             items = draw(st.integers(1, 20)) if archive else 1
-            size = items * image.width * image.height * image.layout.channels
+            size = items * image.width * image.height * image.layout.channels * (1 if image.depth <= 8 else 2)
             blocks.append(Block(items, size, own, image))
         elif form is Text:
             blocks.append(draw(texts()))

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import decoder
 from reference import paper as reference_paper
 from reference import text as reference_text
-from tools import make_goldens, make_tiny_paper, make_tiny_text
+from tools import fuzz_mutants, make_goldens, make_tiny_paper, make_tiny_text
 
+from bfncodec import api, media
 from bfncodec.blocks import single
 from bfncodec.blocks import text as text_blocks
 from bfncodec.exact import tables
@@ -235,3 +237,15 @@ def test_limits_of_data_items_are_those_of_the_page() -> None:
     ):
         assert text in PAPER and 1 << int(text.split("2^")[1].split()[0]) == limit
     assert paper_streams.SEED_LIMIT == single.SEED_LIMIT
+
+
+def test_exact_colours_of_every_medium() -> None:
+    """Bits, palettes and words: the same pixels in both decoders, and the same files."""
+    wave = (128 + 60 * np.sin(np.mgrid[:17, :19][1] / 5)).astype(np.uint8)
+    for name, data in fuzz_mutants.exact_files(np.stack([wave, wave.T[:17].repeat(2, 1)[:, :19], 255 - wave], 2)):
+        (item,) = decoder.decode(api.encode(data, media="image"))
+        picture = media.parse(data, None)
+        assert picture is not None and item.source == picture.origin and item.metadata == picture.metadata
+        assert np.array_equal(item.pixels, picture.pixels), name
+        if picture.origin.exact:
+            assert item.file() == data

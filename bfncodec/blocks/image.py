@@ -26,7 +26,8 @@ from bfncodec.models.image.passes import (
     Schedule,
     Space,
 )
-from bfncodec.picture import Layout, Origin, Picture
+from bfncodec.picture import Kind, Layout, Origin, Picture
+from bfncodec.picture import Pixels as AnyPixels
 from bfncodec.presets import Choices
 from bfncodec.spans import Data
 
@@ -51,20 +52,32 @@ class Image(Form):
     schedule: Schedule
     width: int
     height: int
-    model: bytes
+    model: bytes | None  # None in the schedule of exact colours
     metadata: Data = b""  # LZMA of the pictures' metadata; empty if there is none
     passes: list[Pass] = field(default_factory=list)
     space: Space = Space.RGB  # whose integers the last pass holds, or the last two
     sampling: Sampling = Sampling.FULL  # of the colour differences; if not full, they have a pass of their own
     exceptions: int = 0  # pixels that no integers give
     listed: Data = b""  # the exceptions, packed
+    depth: int = 8  # bits of a value, as in `picture.Kind`; other than 8 for exact colours only
+    signed: bool = False
+    exact: Data = b""  # the stream of exact colours, which have neither passes nor a space
 
     mode, name, many, pictorial = 2, "image", True, True
 
+    @property
+    def kind(self) -> Kind:
+        return Kind(self.origin, self.layout, self.depth, self.signed)
+
     def write(self, header: bytearray) -> list[Data]:
         header += bytes([self.origin << 4 | self.layout, self.space << 4 | self.schedule])
-        header += varint(self.width) + varint(self.height) + self.model + varint(len(self.metadata))
+        header += varint(self.width) + varint(self.height)
         payload = [self.metadata]
+        if self.model is None:
+            header += varint(self.depth << 1 | self.signed)
+            header += varint(len(self.metadata)) + varint(len(self.exact))
+            return [*payload, self.exact]
+        header += self.model + varint(len(self.metadata))
         if self.space:
             header += bytes([self.sampling]) + varint(self.exceptions) + varint(len(self.listed))
             payload.append(self.listed)
@@ -81,13 +94,29 @@ class Image(Form):
 
     @classmethod
     def read(cls, header: Reader, payload: Reader, items: int, size: int, limits: Limits) -> Image:
-        kind, way = header.byte(), header.byte()
-        known = kind >> 4 in list(Origin) and kind & 15 in list(Layout)
+        what, way = header.byte(), header.byte()
+        known = what >> 4 in list(Origin) and what & 15 in list(Layout)
         if not known or way & 15 not in list(Schedule) or way >> 4 not in list(Space):
-            raise UnsupportedFeature(f"image kind {kind:#04x}, schedule {way:#04x} is not supported by this version")
-        layout = Layout(kind & 15)
+            raise UnsupportedFeature(f"image kind {what:#04x}, schedule {way:#04x} is not supported by this version")
+        kind, schedule = Kind(Origin(what >> 4), Layout(what & 15)), Schedule(way & 15)
         width, height = header.varint(), header.varint()
-        image = cls(Origin(kind >> 4), layout, Schedule(way & 15), width, height, header.take(MODEL_BYTES))
+        pixels, channels = width * height, kind.layout.channels
+        if limits.pixels is not None and pixels > limits.pixels:
+            raise LimitExceeded(f"the image claims {pixels} pixels; the limit is {limits.pixels} (--max-pixels)")
+        if schedule is Schedule.EXACT:
+            kind = _deep(kind, header.varint())
+        origin, layout, depth, signed = kind
+        if not items or not pixels or size != items * pixels * channels * kind.dtype.itemsize:
+            raise CorruptFile("the image's sizes contradict each other")
+        if schedule is Schedule.EXACT:
+            image = cls(origin, layout, schedule, width, height, None, payload.skip(header.varint()))
+            image.depth, image.signed, image.exact = depth, signed, payload.skip(header.varint())
+            if way >> 4:
+                raise CorruptFile("exact colours have no colour space")
+            return image
+        if layout is Layout.P:
+            raise CorruptFile("a palette contradicts the image's schedule")
+        image = cls(origin, layout, schedule, width, height, header.take(MODEL_BYTES))
         image.metadata = payload.skip(header.varint())
         image.space = Space(way >> 4)
         if image.space:
@@ -96,16 +125,11 @@ class Image(Form):
                 raise UnsupportedFeature(f"sampling {sampling} is not supported by this version")
             image.sampling, image.exceptions = Sampling(sampling), header.varint()
             image.listed = payload.skip(header.varint())
-        pixels = width * height
-        if limits.pixels is not None and pixels > limits.pixels:
-            raise LimitExceeded(f"the image claims {pixels} pixels; the limit is {limits.pixels} (--max-pixels)")
-        if not items or not pixels or size != items * pixels * layout.channels:
-            raise CorruptFile("the image's sizes contradict each other")
         bands = len(image.bands(items))
-        for channels in passes.pass_channels(layout.channels, image.sampling) * bands:
+        for coded in passes.pass_channels(channels, image.sampling) * bands:
             flag = header.byte()
             if flag == 1:
-                image.passes.append(Pass(constant=header.take(channels)))
+                image.passes.append(Pass(constant=header.take(coded)))
             elif flag < 64 and not flag & 1:
                 silent = header.varint()
                 lengths = [header.varint() for _ in range(2)]
@@ -114,7 +138,7 @@ class Image(Form):
                 image.passes.append(Pass(None, silent, flag >> 1 & 3, fast, tones, deep, *pieces))
             else:
                 raise UnsupportedFeature(f"pass kind {flag} is not supported by this version")
-        if image.space and layout not in (Layout.RGB, Layout.RGBA) or image.exceptions > items * pixels // EXCEPTIONS:
+        if image.space and channels < 3 or image.exceptions > items * pixels // EXCEPTIONS:
             raise CorruptFile("the image's colour space contradicts its other fields")
         sampled = image.schedule is Schedule.WAVEFRONT and min(image.sampling.shape(height, width)) > 0
         if image.sampling and not sampled:
@@ -123,45 +147,52 @@ class Image(Form):
 
     def bands(self, items: int) -> list[range]:
         """Rows of the bands that a block of so many pictures is coded in."""
-        if self.schedule is Schedule.LATTICE:
+        if self.schedule is not Schedule.WAVEFRONT:
             return [range(self.height)]
         return passes.bands(items, self.height, self.width)
 
     @property
     def coded_bytes(self) -> int:
-        return sum(len(part.stream) for part in self.passes)
+        return sum(len(part.stream) for part in self.passes) + len(self.exact)
 
     def describe(self, block: Block) -> dict[str, Any]:
         sampling = {"sampling": self.sampling.name.lower()} if self.sampling else {}
         space = {"space": SPACE_NAMES[self.space], **sampling, "exceptions": self.exceptions} if self.space else {}
+        depth = {"depth": self.depth, "signed": self.signed} if self.schedule is Schedule.EXACT else {}
+        model = {"model": self.model.hex()} if self.model is not None else {}
         return {
             "width": self.width,
             "height": self.height,
             "layout": self.layout.name,
+            **depth,
             "source": self.origin.name.lower(),
             "schedule": self.schedule.name.lower(),
             **space,
-            "model": self.model.hex(),
+            **model,
             "lossless": "bytes" if self.origin.exact else "pixels and metadata",
-            "bits_per_subpixel": round(8 * block.payload_bytes / block.size, 4),
+            "bits_per_subpixel": round(8 * block.payload_bytes * self.kind.dtype.itemsize / block.size, 4),
         }
 
     def decode(self, block: Block, device: str) -> Iterator[Content]:
         pixels = self._decoded(block.items, device, small=False)
         metadata = unpack_metadata(self.metadata, block.items)
-        pictures = [Picture(self.origin, self.layout, p, m) for p, m in zip(pixels, metadata, strict=True)]
+        found = zip(pixels, metadata, strict=True)
+        pictures = [Picture(self.origin, self.layout, p, m, self.depth, self.signed) for p, m in found]
         if _digest(pictures) != block.digest:
             raise CorruptFile("the decoded pixels do not match their checksum")
         yield from pictures
 
     def thumbnail(self, device: str) -> Picture:
-        """The thumbnail of a block's only picture, from its first group alone, unchecked."""
-        return Picture(Origin.ARRAY, self.layout, self._decoded(1, device, small=True)[0])
+        """The thumbnail of a block's only picture, unchecked; from its first group alone, if there are any."""
+        pixels = self._decoded(1, device, small=True)[0]
+        return Picture(Origin.ARRAY, self.layout, pixels, depth=self.depth)
 
-    def _decoded(self, items: int, device: str, *, small: bool) -> Pixels:
-        """Pixels uint8 [N, height, width, channels] of so many pictures, or of their thumbnails."""
+    def _decoded(self, items: int, device: str, *, small: bool) -> AnyPixels:
+        """Pixels [N, height, width, channels] of so many pictures, or of their thumbnails."""
         if items * self.height * self.width > LARGEST:
             raise LimitExceeded("there is not enough memory for what the file claims")
+        if self.model is None:
+            return self._planes(items)[:, :: STRIDE if small else 1, :: STRIDE if small else 1]
         bands = self.bands(items)
         every = list(range(len(bands)))
         parts = threads.each(lambda number: self._band(items, bands, number, device, small=small), every)
@@ -187,6 +218,15 @@ class Image(Form):
             planes[-1][n, y, x] = passes.ordered(colours)
         return passes.merge(planes)
 
+    def _planes(self, items: int) -> AnyPixels:
+        from bfncodec.models.graphics import streams
+
+        shape = items, self.height, self.width, self.layout.channels
+        planes = streams.decode_planes(bytes(self.exact), shape, self.depth)
+        if planes.max() >> self.depth:
+            raise CorruptFile("the payload is damaged: a value has too many bits")
+        return planes
+
     def _band(self, items: int, bands: list[range], number: int, device: str, *, small: bool) -> list[Pixels]:
         """Planes of the rows of one of the bands, a pass each, or of their thumbnails."""
         rows, count = bands[number], len(self.passes) // len(bands)
@@ -201,6 +241,7 @@ class Image(Form):
                 continue
             from bfncodec.models.image import streams
 
+            assert self.model is not None
             nets = streams.networks(zoo.find_hash(self.model), device)
             shape = items, height, width, channels + known
             if small:
@@ -212,10 +253,12 @@ class Image(Form):
 
 
 def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = None) -> Block:
-    """Pictures of one size, layout and origin as one block."""
+    """Pictures of one size and kind as one block."""
     from bfncodec.models.image import sampling, spaces, streams
 
     first = pictures[0]
+    if first.depth != 8 or first.layout is Layout.P:
+        return _encode_exact(pictures)
     height, width, _ = first.pixels.shape
     packaged = "small" if max(width, height) <= SMALL_SIDE else "photo"
     path = zoo.chosen(choices.model, "images") or zoo.find(packaged)
@@ -252,6 +295,18 @@ def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = No
     return Block(len(pictures), pixels.size, _digest(pictures), form)
 
 
+def _encode_exact(pictures: list[Picture]) -> Block:
+    """Pictures of palettes, few bits or 16 bits as one block."""
+    from bfncodec.models.graphics import streams
+
+    pixels = np.stack([picture.pixels for picture in pictures])
+    _, height, width, _ = pixels.shape
+    kind = pictures[0].kind
+    form = Image(kind.origin, kind.layout, Schedule.EXACT, width, height, None, _pack_metadata(pictures))
+    form.depth, form.signed, form.exact = kind.depth, kind.signed, streams.encode_planes(pixels, kind.depth)
+    return Block(len(pictures), pixels.nbytes, _digest(pictures), form)
+
+
 def cuts(items: list[T], shape: tuple[int, ...] | None) -> Iterator[list[T]]:
     """Items whose pictures have one shape [height, width, channels] (None: no pictures), in runs that share a block.
 
@@ -262,10 +317,18 @@ def cuts(items: list[T], shape: tuple[int, ...] | None) -> Iterator[list[T]]:
     return (items[start : start + count] for start in range(0, len(items), count))
 
 
+def _deep(kind: Kind, depth: int) -> Kind:
+    """A kind with the depth and sign that a header tells; CorruptFile if there is none such."""
+    kind = kind._replace(depth=depth >> 1, signed=bool(depth & 1))
+    if not 1 <= kind.depth <= 16 or (kind.signed and kind.depth < 16) or (kind.layout is Layout.P and kind.depth > 8):
+        raise CorruptFile("the image's depth contradicts its other fields")
+    return kind
+
+
 def _digest(pictures: list[Picture]) -> bytes:
     digest = hasher()
     for picture in pictures:
-        digest.update(picture.pixels.tobytes())
+        digest.update(picture.pixels.astype(picture.kind.dtype, copy=False).tobytes())
         digest.update(picture.metadata)
     return digest.digest()
 

@@ -45,10 +45,10 @@ def tried(encode: Callable[[Ledger | None], Block], ledger: Ledger | None) -> Ca
 
 
 def of_pictures(pictures: list[Picture], files: list[bytes], choices: Choices, ledger: Ledger | None) -> list[Block]:
-    """Blocks of pictures of one shape, layout and origin, which came from files."""
+    """Blocks of pictures of one shape and kind, which came from files."""
     candidates = [tried(lambda account: image.encode(pictures, choices, account), ledger)]
     # What is far below a deflated file is below LZMA of it; plain pixels LZMA may make tiny.
-    size, plain_size = sum(map(len, files)), sum(picture.pixels.size for picture in pictures)
+    size, plain_size = sum(map(len, files)), sum(picture.pixels.nbytes for picture in pictures)
     clear = size < plain_size and candidates[0].blocks[0].payload_bytes < size // 2
     if choices.media != "image" and not clear:
         candidates.append(Candidate([_plain(file, outlook.look(file)) for file in files]))

@@ -195,7 +195,7 @@ class Decoder:
     def _refuse(self, form: Form) -> None:
         """Refuse what -o's suffix cannot hold, before it is decoded."""
         if isinstance(form, Image) and not self.preview and convert.changes(form.origin, self.suffix):
-            convert.check(form.layout, form.width, form.height, self.suffix)
+            convert.check(form.kind, form.width, form.height, self.suffix)
 
     def _warn(self, target: str, form: Form, left_out: list[str]) -> None:
         """What the output does not have though somebody may think so."""

@@ -86,6 +86,8 @@ class Block:
     schedule: int = 0
     width: int = 0
     height: int = 0
+    depth: int = 8
+    signed: int = 0
     model: bytes = b""
     metadata: bytes = b""
     space: int = 0
@@ -124,6 +126,9 @@ def read_file(data: bytes) -> tuple[list[bytes] | None, list[Block]]:
     return names, blocks
 
 
+CHANNELS = [1, 2, 3, 4, 1]
+
+
 def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     mode = fields.byte()
     items = fields.varint() if archive else 1
@@ -150,10 +155,21 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     kind = fields.byte()
     block.source, block.layout = kind >> 4, kind & 15
     block.space, block.schedule = divmod(fields.byte(), 16)
-    require(block.source < 5 and block.layout < 4 and block.schedule < 2)
-    require(block.space < (12 if block.layout >= 2 else 1))
-    block.width, block.height, block.model = fields.varint(), fields.varint(), fields.take(4)
-    require(block.size == items * block.width * block.height * (block.layout + 1) > 0)
+    require(block.source < 7 and block.layout < 5 and block.schedule < 3)
+    require(block.space < (12 if block.layout in (2, 3) and block.schedule < 2 else 1))
+    block.width, block.height = fields.varint(), fields.varint()
+    if block.schedule == 2:
+        block.depth, block.signed = divmod(fields.varint(), 2)
+        require(1 <= block.depth <= (8 if block.layout == 4 else 16) and (not block.signed or block.depth == 16))
+    words = 1 if block.depth <= 8 else 2
+    require(block.size == items * block.width * block.height * CHANNELS[block.layout] * words > 0)
+    if block.schedule == 2:
+        lengths = [fields.varint() for _ in range(2)]
+        block.metadata, stream = map(payload.take, lengths)
+        block.streams = [stream]
+        return block
+    require(block.layout < 4)
+    block.model = fields.take(4)
     block.metadata = payload.take(fields.varint())
     if block.space:
         block.sampling, block.exceptions = fields.byte(), fields.varint()
@@ -1229,15 +1245,21 @@ class Item:
     content: bytes = b""
     pixels: Array | None = None
     metadata: bytes = b""
+    signed: bool = False
 
     def file(self) -> bytes:
-        """Section 4: the item's own bytes (stored, LZMA, text, PNM, BMP)."""
+        """Section 4: the item's own bytes (stored, LZMA, text, PNM, BMP, NPY, TIFF)."""
         if self.pixels is None:
             return self.content
-        require(self.source in (1, 2))
+        require(self.source in (1, 2, 5, 6))
         before, after = struct.unpack_from("<II", self.metadata)
-        pixels = self.pixels
-        if self.source == 2:
+        pixels, head = self.pixels, self.metadata[8 : 8 + before]
+        if pixels.dtype != np.uint8:
+            big = self.source == 1 or (b"'>" in head if self.source == 5 else head[:1] == b"M")
+            pixels = (pixels ^ (0x8000 if self.signed else 0)).astype(">u2" if big else "<u2")
+        if self.source == 1 and head[:2] == b"P4":
+            body = np.packbits(pixels[..., 0] ^ 1, axis=1).tobytes()
+        elif self.source == 2:
             padding = bytes(-3 * pixels.shape[1] % 4)
             body = b"".join(row[:, ::-1].tobytes() + padding for row in pixels[::-1])
         else:
@@ -1263,6 +1285,8 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
         require(len(content) == block.size)
         check_digest(block, content)
         return [Item(content=content)]
+    if block.schedule == 2 and block.mode == 2:
+        return decode_exact(block)
     files = [path.read_bytes() for path in models]
     weights = next((file for file in files if hashlib.sha256(file).digest()[:4] == block.model), b"")
     require(weights)
@@ -1299,6 +1323,21 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
     check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))
     pairs = zip(pixels, metadata, strict=True)
     return [Item(source=block.source, pixels=one, metadata=more) for one, more in pairs]
+
+
+def decode_exact(block: Block) -> list[Item]:
+    """Low bytes of all values, and then high bytes."""
+    shape = block.items, block.height, block.width, CHANNELS[block.layout]
+    content = unpack(block.streams[0])
+    require(len(content) == block.size)
+    halves = np.frombuffer(content, np.uint8).reshape(-1, *shape)
+    pixels = sum(half.astype("<u2") << 8 * place for place, half in enumerate(halves))
+    pixels = pixels.astype(np.uint8 if block.depth <= 8 else "<u2")
+    require(pixels.max() < 1 << block.depth)
+    metadata = read_metadata(block.metadata, block.items)
+    check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))
+    how = {"source": block.source, "signed": bool(block.signed)}
+    return [Item(pixels=one, metadata=more, **how) for one, more in zip(pixels, metadata, strict=True)]
 
 
 def decode_band(block: Block, tensors: Tensors, count: int) -> list[Array]:

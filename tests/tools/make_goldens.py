@@ -495,7 +495,7 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "text-blocks-no-stream": (retold(blocks, streams=lambda old: []), "CorruptFile"),
         "text-blocks-two-streams": (retold(blocks, streams=lambda old: [*old, b""]), "CorruptFile"),
         "text-blocks-too-many-lanes": (small(text(2, 1, b"\3\0\0\1\3")), "CorruptFile"),
-        "schedule": (small(image[:11] + b"\x02" + image[12:]), "UnsupportedFeature"),
+        "schedule": (small(image[:11] + b"\x03" + image[12:]), "UnsupportedFeature"),
         "space": (small(image[:11] + b"\xc0" + image[12:]), "UnsupportedFeature"),
         "space-grey": (small(image[:11] + b"\x10" + image[12:-1] + b"\0\0\0\1\7"), "CorruptFile"),
         "space-more": (edited(good["space"], exceptions=lambda old: old + 1), "CorruptFile"),

@@ -1,0 +1,1 @@
+"""Pictures of exact colours: palettes, few bits, 16 bits."""
