@@ -20,15 +20,20 @@ from bfncodec.coding.decisions import (
     slots,
 )
 from bfncodec.exact.compiled import compiled
+from bfncodec.exact.tables import LOGIT_MAX
+from bfncodec.models.graphics import regression
 from bfncodec.models.graphics.canvas import Canvas
+from bfncodec.models.graphics.predictors import BLEND, Predictors, look_up, pass_by, predictors, set_out, take_in
+from bfncodec.models.graphics.regression import Regression, advance, look, said, tell, turn
 
 Ints = NDArray[Any]
 
 _EXACT = 14  # contexts of samples as they are
-_NEAR = 6  # contexts of the distance to a prediction
+_NEAR = 10  # contexts of the distance to a prediction
 _CONTEXTS = _EXACT + _NEAR
-_INPUTS = PER_CONTEXT * _CONTEXTS + 1
-_SETS = (4 * 16 * 8, 4 * 256, 4 * 16 * 4)
+_FIRST = PER_CONTEXT * _CONTEXTS  # input of a prediction
+_INPUTS = _FIRST + BLEND + 2
+_SETS = (4 * 16 * 8, 4 * 256, 4 * 16 * 16)
 _BIAS = 256
 _FAR = 40  # distances that are told apart
 
@@ -40,27 +45,36 @@ class Escapes(NamedTuple):
 
     order: Ints  # int64 [channels]
     depth: int  # bits of a sample
+    exact: int  # contexts of samples as they are that are used
     slots: Ints
     mixing: Mixing
     keys: Ints  # int64 [_EXACT]
     near: Ints  # int64 [_NEAR]: predictions
     places: Ints  # int64 [_CONTEXTS]
+    quick: Regression  # least squares of a small neighbourhood
+    slow: Regression  # and of a larger one
+    predictors: Predictors
 
 
-def escapes(channels: int, depth: int, bits: int) -> Escapes:
-    """Before the first pixel; 2**bits contexts."""
+def escapes(channels: int, depth: int, bits: int, width: int, row: int) -> Escapes:
+    """Before the first pixel of images so wide; 2**bits contexts."""
+    mixers = mixing(_INPUTS, _SETS, 4 * 16, 14, 250, 5000)
+    mixers.weights[:, _FIRST : _FIRST + BLEND + 1] = 8000
+    mixers.weights[:, _FIRST + BLEND] = 20000
+    order = np.array(ORDERS[channels], np.int64)
     return Escapes(
-        np.array(ORDERS[channels], np.int64), depth, slots(bits),
-        mixing(_INPUTS, _SETS, 4 * 16, 14, 250, 12000),
+        order, depth, _EXACT, slots(bits), mixers,
         np.zeros(_EXACT, np.int64), np.zeros(_NEAR, np.int64), np.zeros(_CONTEXTS, np.int64),
+        regression.regression(order, width, row, 0.8, 0.8), regression.regression(order, width, row, 0.93, 0.93),
+        predictors(channels, row),
     )  # fmt: skip
 
 
 @compiled
-def _logarithm(value: int) -> int:
-    """Bits of a number, up to 7."""
+def _logarithm(value: int, most: int) -> int:
+    """Bits of a number, up to `most`."""
     bits = 0
-    while value > 0 and bits < 7:
+    while value > 0 and bits < most:
         value >>= 1
         bits += 1
     return bits
@@ -79,8 +93,10 @@ def _prepare(own: Escapes, canvas: Canvas, at: int, number: int, known: int) -> 
     left = hashed(hashed(seed, words[at - 1] & 0xFFFFFFFF), words[at - 1] >> 32)
     above = hashed(hashed(seed, words[at - row] & 0xFFFFFFFF), words[at - row] >> 32)
     gone, lean, other = 0, 0, 0
+    former = -1
     if number:
         before = own.order[number - 1]
+        former = number - 1
         value = np.int64(samples[at, before])
         to_west, to_north = value - samples[at - 1, before], value - samples[at - row, before]
         lean = value - (np.int64(samples[at - 1, before]) + samples[at - row, before]) // 2
@@ -98,6 +114,17 @@ def _prepare(own: Escapes, canvas: Canvas, at: int, number: int, known: int) -> 
     near[3] = (west + north) // 2 + lean
     near[4] = gradient
     near[5] = (3 * (west + north) + northeast - northwest) // 6 + lean
+    guess = own.predictors.said
+    for place in range(5):
+        guess[2 + place] = min(max(near[place], 0), most) << 4
+    guess[6] = min(max((3 * (west + north) + northeast - northwest) * 16 // 6 + 16 * lean, 0), most << 4)
+    guess[0] = int(np.floor(min(max(said(own.quick, number), 0.0), most * 1.0) * 16.0 + 0.5))
+    guess[1] = int(np.floor(min(max(said(own.slow, number), 0.0), most * 1.0) * 16.0 + 0.5))
+    set_out(own.predictors, at, row, number, former, most)
+    near[6] = guess[0] + 8 >> 4
+    near[7] = guess[1] + 8 >> 4
+    near[8] = guess[BLEND] + 8 >> 4
+    near[9] = guess[BLEND] + 8 >> 4
     for place in range(_NEAR):
         near[place] = min(max(near[place], 0), most)
     keys[0] = hashed(seed, known)
@@ -115,41 +142,82 @@ def _prepare(own: Escapes, canvas: Canvas, at: int, number: int, known: int) -> 
     keys[12] = hashed(seed, 12)
     keys[13] = hashed(hashed(hashed(seed, north), high), 13)
     spread = abs(west - northwest) + abs(north - northwest) + abs(north - northeast) + abs(west - far)
-    return _logarithm(spread * 255 // most if most > 255 else spread)
+    return _logarithm(spread * 255 // most if most > 255 else spread, 7)
 
 
 @compiled
-def spell(own: Escapes, canvas: Canvas, wire: Wire, at: int) -> None:
+def spell(own: Escapes, canvas: Canvas, wire: Wire, at: int, x: int) -> None:
     """Code all samples of a pixel; writes them and its word."""
-    known, word, mixing = 0, 0, own.mixing
+    known, word, mixing, guesses = 0, 0, own.mixing, own.predictors
     truth = canvas.words[at]
+    look(own.quick, canvas, at, x)
+    look(own.slow, canvas, at, x)
+    ends = guesses.ends
     for number in range(len(own.order)):
         channel = own.order[number]
         spread = _prepare(own, canvas, at, number, known)
         wanted, value = truth >> 16 * channel & 0xFFFF, 0
+        for kind in range(BLEND + 1):
+            ends[kind, 0] = look_up(guesses, kind, -8)
+            ends[kind, 1] = look_up(guesses, kind, (16 << own.depth) - 8)
+        noise = max((1 << 24) // guesses.inverse[BLEND] >> 4, 4)  # a quarter of the scale, 1/16 level, or so
         for done in range(own.depth):
             bit_place = own.depth - 1 - done
             node, point = 1 << done | value >> (bit_place + 1), value + (1 << bit_place)
-            for context in range(_EXACT):
+            for kind in range(BLEND + 1):
+                middle = look_up(guesses, kind, (point << 4) - 8)
+                ends[kind, 2] = middle
+                mixing.inputs[_FIRST + kind] = min(max(ends[kind, 0] - ends[kind, 1], -LOGIT_MAX), LOGIT_MAX)
+            for context in range(own.exact):
                 own.places[context] = find(own.slots, hashed(own.keys[context], node))
             for place in range(_NEAR):
-                away = min(max(point - own.near[place], -_FAR), _FAR) + _FAR
+                away = min(max(((point - own.near[place]) << 4) // max(noise, 16), -_FAR), _FAR) + _FAR
                 kind = ((place * 4 + number) * 16 + bit_place) * 8
                 own.places[_EXACT + place] = find(own.slots, hashed(kind + spread, away))
-            for context in range(_CONTEXTS):
+            for context in range(own.exact):
+                opine(mixing, context, own.slots, own.places[context])
+            for context in range(_EXACT, _CONTEXTS):
                 opine(mixing, context, own.slots, own.places[context])
             mixing.inputs[_INPUTS - 1] = _BIAS
-            which = number * 16 + bit_place
-            mixing.chosen[0] = which * 8 + spread
+            width = _logarithm((guesses.inverse[BLEND] << bit_place + 4) >> 16, 15)
+            z = ((point << 4) - 8 - guesses.said[BLEND]) * guesses.inverse[BLEND] >> 16
+            mixing.chosen[0] = (number * 16 + width) * 8 + spread
             mixing.chosen[1] = 4 * 16 * 8 + number * 256 + (node if own.depth <= 8 else done << 4 | spread)
-            mixing.chosen[2] = 4 * 16 * 8 + 4 * 256 + which * 4 + min(abs(point - own.near[0]) >> bit_place, 3)
-            mixing.ends[0] = which
+            mixing.chosen[2] = 4 * 16 * 8 + 4 * 256 + (number * 16 + width) * 16 + min(max(z // 32, -8), 7) + 8
+            mixing.ends[0] = number * 16 + width
             bit = decide(wire, mix(mixing), wanted >> bit_place & 1)
             adapt(mixing, bit)
-            for context in range(_CONTEXTS):
+            for context in range(own.exact):
+                learn(mixing.curves, own.slots, own.places[context], bit)
+            for context in range(_EXACT, _CONTEXTS):
                 learn(mixing.curves, own.slots, own.places[context], bit)
             value |= bit << bit_place
+            for kind in range(BLEND + 1):
+                ends[kind, 1 - bit] = ends[kind, 2]
         canvas.samples[at, channel] = value
         word |= value << 16 * channel
         known = hashed(known, value)
+        take_in(guesses, at, number, value)
+        tell(own.quick, x, number, value)
+        tell(own.slow, x, number, value)
     canvas.words[at] = word
+    advance(own.quick, x)
+    advance(own.slow, x)
+
+
+@compiled
+def skip(own: Escapes, at: int, x: int) -> None:
+    """Note a pixel that was a candidate."""
+    pass_by(own.predictors, at)
+    for number in range(own.quick.size):
+        own.quick.seen[x, number] = 0.0
+        own.slow.seen[x, number] = 0.0
+    advance(own.quick, x)
+    advance(own.slow, x)
+
+
+@compiled
+def wrap(own: Escapes) -> None:
+    """A row ends."""
+    turn(own.quick)
+    turn(own.slow)

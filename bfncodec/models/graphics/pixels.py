@@ -17,7 +17,7 @@ from bfncodec.flow.theta import AnyTheta
 from bfncodec.models.graphics import canvas as canvas_image
 from bfncodec.models.graphics.candidates import ASKED, ESCAPE, Candidates, candidates, remember, settle
 from bfncodec.models.graphics.canvas import ABOVE, LEFT, Canvas, unpack
-from bfncodec.models.graphics.escapes import Escapes, escapes, spell
+from bfncodec.models.graphics.escapes import Escapes, escapes, skip, spell, wrap
 
 Ints = NDArray[Any]
 Shape = tuple[int, int, int, int]
@@ -33,7 +33,7 @@ class Pixels:
         pixels = int(np.prod(shape[:3]))
         self.groups = [Group(int(np.prod(shape)))]
         self.candidates = candidates(min(max(pixels.bit_length() - 1, 10), 18))
-        self.escapes = escapes(shape[3], depth, min(max(pixels.bit_length() + 4, 14), 22))
+        self.escapes = escapes(shape[3], depth, min(max(pixels.bit_length() + 4, 14), 22), shape[2], canvas.row)
 
     def spans(self) -> Iterable[range]:
         return [range(1)]
@@ -91,7 +91,9 @@ def code(canvas: Canvas, likely: Candidates, rest: Escapes, wire: Wire, first: i
         start = (image * (ABOVE + canvas.height) + ABOVE + y) * canvas.row + LEFT
         for at in range(start, start + canvas.width):
             if settle(likely, canvas, wire, at) == ESCAPE:
-                spell(rest, canvas, wire, at)
+                spell(rest, canvas, wire, at, at - start)
             else:
                 unpack(canvas, at)
+                skip(rest, at, at - start)
             remember(likely, canvas.words[at])
+        wrap(rest)
