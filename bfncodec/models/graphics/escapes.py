@@ -23,7 +23,7 @@ from bfncodec.exact.compiled import compiled
 from bfncodec.exact.tables import LOGIT_MAX
 from bfncodec.models.graphics import regression
 from bfncodec.models.graphics.canvas import Canvas
-from bfncodec.models.graphics.predictors import BLEND, Predictors, look_up, pass_by, predictors, set_out, take_in
+from bfncodec.models.graphics.predictors import BLEND, VIEWS, Predictors, look_up, pass_by, predictors, set_out, take_in
 from bfncodec.models.graphics.regression import Regression, advance, look, said, tell, turn
 
 Ints = NDArray[Any]
@@ -32,9 +32,10 @@ _EXACT = 14  # contexts of samples as they are
 _NEAR = 10  # contexts of the distance to a prediction
 _CONTEXTS = _EXACT + _NEAR
 _FIRST = PER_CONTEXT * _CONTEXTS  # input of a prediction
-_INPUTS = _FIRST + BLEND + 2
+_INPUTS = _FIRST + VIEWS + 1
 _SETS = (4 * 16 * 8, 4 * 256, 4 * 16 * 16)
 _BIAS = 256
+_RATE, _EARLY, _SOON = 10, 28, 8192  # of learning: in the end, more than that at first, and for how many pixels
 _FAR = 40  # distances that are told apart
 
 ORDERS = {1: (0,), 2: (1, 0), 3: (1, 0, 2), 4: (3, 1, 0, 2)}  # in which samples of a pixel are coded
@@ -51,6 +52,7 @@ class Escapes(NamedTuple):
     keys: Ints  # int64 [_EXACT]
     near: Ints  # int64 [_NEAR]: predictions
     places: Ints  # int64 [_CONTEXTS]
+    count: Ints  # int64 [1]: pixels spelled
     quick: Regression  # least squares of a small neighbourhood
     slow: Regression  # and of a larger one
     predictors: Predictors
@@ -65,7 +67,8 @@ def escapes(channels: int, depth: int, bits: int, width: int, row: int) -> Escap
     return Escapes(
         order, depth, _EXACT, slots(bits), mixers,
         np.zeros(_EXACT, np.int64), np.zeros(_NEAR, np.int64), np.zeros(_CONTEXTS, np.int64),
-        regression.regression(order, width, row, 0.8, 0.8), regression.regression(order, width, row, 0.93, 0.93),
+        np.zeros(1, np.int64),
+        regression.regression(order, width, row, 0.72, 0.72), regression.regression(order, width, row, 0.88, 0.88),
         predictors(channels, row),
     )  # fmt: skip
 
@@ -120,7 +123,8 @@ def _prepare(own: Escapes, canvas: Canvas, at: int, number: int, known: int) -> 
     guess[6] = min(max((3 * (west + north) + northeast - northwest) * 16 // 6 + 16 * lean, 0), most << 4)
     guess[0] = int(np.floor(min(max(said(own.quick, number), 0.0), most * 1.0) * 16.0 + 0.5))
     guess[1] = int(np.floor(min(max(said(own.slow, number), 0.0), most * 1.0) * 16.0 + 0.5))
-    set_out(own.predictors, at, row, number, former, most)
+    spread = abs(west - northwest) + abs(north - northwest) + abs(north - northeast) + abs(west - far)
+    set_out(own.predictors, at, row, number, former, 16 * (spread + abs(north - high)))
     near[6] = guess[0] + 8 >> 4
     near[7] = guess[1] + 8 >> 4
     near[8] = guess[BLEND] + 8 >> 4
@@ -141,7 +145,6 @@ def _prepare(own: Escapes, canvas: Canvas, at: int, number: int, known: int) -> 
     keys[11] = hashed(hashed(hashed(seed, west), far), 11)
     keys[12] = hashed(seed, 12)
     keys[13] = hashed(hashed(hashed(seed, north), high), 13)
-    spread = abs(west - northwest) + abs(north - northwest) + abs(north - northeast) + abs(west - far)
     return _logarithm(spread * 255 // most if most > 255 else spread, 7)
 
 
@@ -153,18 +156,20 @@ def spell(own: Escapes, canvas: Canvas, wire: Wire, at: int, x: int) -> None:
     look(own.quick, canvas, at, x)
     look(own.slow, canvas, at, x)
     ends = guesses.ends
+    own.count[0] += 1
+    mixing.ends[2] = _RATE + _EARLY * _SOON // (_SOON + own.count[0])
     for number in range(len(own.order)):
         channel = own.order[number]
         spread = _prepare(own, canvas, at, number, known)
         wanted, value = truth >> 16 * channel & 0xFFFF, 0
-        for kind in range(BLEND + 1):
+        for kind in range(VIEWS):
             ends[kind, 0] = look_up(guesses, kind, -8)
             ends[kind, 1] = look_up(guesses, kind, (16 << own.depth) - 8)
         noise = max((1 << 24) // guesses.inverse[BLEND] >> 4, 4)  # a quarter of the scale, 1/16 level, or so
         for done in range(own.depth):
             bit_place = own.depth - 1 - done
             node, point = 1 << done | value >> (bit_place + 1), value + (1 << bit_place)
-            for kind in range(BLEND + 1):
+            for kind in range(VIEWS):
                 middle = look_up(guesses, kind, (point << 4) - 8)
                 ends[kind, 2] = middle
                 mixing.inputs[_FIRST + kind] = min(max(ends[kind, 0] - ends[kind, 1], -LOGIT_MAX), LOGIT_MAX)
@@ -192,7 +197,7 @@ def spell(own: Escapes, canvas: Canvas, wire: Wire, at: int, x: int) -> None:
             for context in range(_EXACT, _CONTEXTS):
                 learn(mixing.curves, own.slots, own.places[context], bit)
             value |= bit << bit_place
-            for kind in range(BLEND + 1):
+            for kind in range(VIEWS):
                 ends[kind, 1 - bit] = ends[kind, 2]
         canvas.samples[at, channel] = value
         word |= value << 16 * channel

@@ -18,6 +18,7 @@ Ints = NDArray[Any]
 
 KINDS = 7  # predictions
 BLEND = KINDS  # and the mean of them, weighted by how right they were nearby
+VIEWS = KINDS + 4  # opinions: of all these, and of that mean with half and twice its scale, and with one of the contrast
 STEPS = 64  # of z
 _REACH = 12 * STEPS  # from where on ln(1 + exp(-z)) is next to nothing
 _LEVELS = 96  # of errors nearby, 1/4 octave
@@ -39,19 +40,18 @@ class Predictors(NamedTuple):
 
 def predictors(channels: int, row: int) -> Predictors:
     """Before the first pixel; `row` addresses a row."""
-    area = np.cumsum((1 << tables.LOGISTIC_BITS) - tables.logistic()[: tables.LOGISTIC_HALF - 1 : -1][::1])
     step = tables.LOGISTIC_STEPS // STEPS
     upper = (1 << tables.LOGISTIC_BITS) - tables.logistic()[tables.LOGISTIC_HALF :]
     area = np.cumsum(upper[::-1])[::-1]
     softplus = (area[: _REACH * step + 1 : step] * 256 // tables.LOGISTIC_STEPS + (1 << 17)) >> 18
     level = np.arange(_LEVELS)
     centre = (4 + level % 4) * (1 << level // 4) >> 2
-    scales = np.zeros((channels, KINDS + 1, _LEVELS, _FORMER, 2), np.int64)
-    scales[..., 0] = (centre << 12)[:, None]
+    scales = np.zeros((channels, VIEWS, _LEVELS, _FORMER, 2), np.int64)
+    scales[..., 0] = (centre << 12)[:, None] // 11
     return Predictors(
         softplus.astype(np.int32), np.zeros((2 * row + 8, channels, KINDS + 1), np.int32), scales,
-        np.zeros(KINDS + 1, np.int64), np.zeros((KINDS + 1, 2), np.int64), np.zeros(KINDS + 1, np.int64),
-        np.zeros((KINDS + 1, 3), np.int64),
+        np.zeros(VIEWS, np.int64), np.zeros((VIEWS, 2), np.int64), np.zeros(VIEWS, np.int64),
+        np.zeros((VIEWS, 3), np.int64),
     )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def octave(value: int) -> int:
 
 
 @compiled
-def set_out(own: Predictors, at: int, row: int, number: int, former: int, most: int) -> None:
+def set_out(own: Predictors, at: int, row: int, number: int, former: int, contrast: int) -> None:
     """Scales of the predictions `said`, and the mean of them. former: the channel before, or -1."""
     ring = len(own.errors)
     errors = own.errors
@@ -107,6 +107,13 @@ def set_out(own: Predictors, at: int, row: int, number: int, former: int, most: 
             share = max(share, 1)
             total += share * own.said[kind]
             shares += share
+    for view in range(KINDS + 1, VIEWS):
+        own.said[view] = own.said[BLEND]
+    own.inverse[KINDS + 1] = own.inverse[BLEND] * 2
+    own.inverse[KINDS + 2] = own.inverse[BLEND] // 2
+    own.widths[KINDS + 3, 0], own.widths[KINDS + 3, 1] = min(octave(contrast), _LEVELS - 1), own.widths[BLEND, 1]
+    mean = own.scales[number, KINDS + 3, own.widths[KINDS + 3, 0], own.widths[KINDS + 3, 1], 0]
+    own.inverse[KINDS + 3] = (STEPS << 28) // (mean * 3 // 4 + 4096)
 
 
 @compiled
@@ -120,9 +127,10 @@ def look_up(own: Predictors, kind: int, edge: int) -> int:
 def take_in(own: Predictors, at: int, number: int, value: int) -> None:
     """The sample is known."""
     here = at % len(own.errors)
-    for kind in range(KINDS + 1):
+    for kind in range(VIEWS):
         wrong = abs((value << 4) - own.said[kind])
-        own.errors[here, number, kind] = wrong
+        if kind <= BLEND:
+            own.errors[here, number, kind] = wrong
         scale = own.scales[number, kind, own.widths[kind, 0], own.widths[kind, 1]]
         scale[1] = min(scale[1] + 1, _LIMIT)
         scale[0] += ((wrong << 12) - scale[0]) // (scale[1] + 2)

@@ -75,7 +75,7 @@ def look(own: Regression, canvas: Canvas, at: int, x: int) -> None:
             seen[channels * place + number] = value
             activity += abs(value)
     activity = activity / own.inputs + QUIET
-    own.weights[x] = 1.0 / (activity * activity)
+    own.weights[x] = 1.0 / activity
     _factorise(own, x)
     turned = own.turned
     for one in range(own.inputs):
