@@ -37,9 +37,9 @@ class Wire(NamedTuple):
 
     state: Ints  # uint64 [2], as `Coder.opened` gives it; empty in an encoder
     words: Ints  # uint64
-    bits: Ints  # uint8 [n]: decisions in order
+    bits: Ints  # uint8 [n]: decisions in order, and above them what they were about
     chances: Ints  # uint16 [n]: of a one
-    done: Ints  # int64 [1]: how many are noted
+    done: Ints  # int64 [2]: how many are noted, what the next are about
 
 
 class Curves(NamedTuple):
@@ -92,12 +92,12 @@ def slots(bits: int) -> Ints:
 def notes(count: int) -> Wire:
     """An encoder's wire with room for so many decisions."""
     nothing = np.empty(0, np.uint64)
-    return Wire(nothing, nothing, np.empty(count, np.uint8), np.empty(count, np.uint16), np.zeros(1, np.int64))
+    return Wire(nothing, nothing, np.empty(count, np.uint8), np.empty(count, np.uint16), np.zeros(2, np.int64))
 
 
 def opened(coder: Coder) -> Wire:
     """A decoder's wire."""
-    return Wire(*coder.opened(), np.empty(0, np.uint8), np.empty(0, np.uint16), np.zeros(1, np.int64))
+    return Wire(*coder.opened(), np.empty(0, np.uint8), np.empty(0, np.uint16), np.zeros(2, np.int64))
 
 
 class Decided:
@@ -117,13 +117,21 @@ class Decided:
     def push(self, coder: Coder, values: Ints) -> None:
         """Push all, so that a decoder meets them in order."""
         for bits, chances in zip(reversed(self._bits), reversed(self._chances), strict=True):
-            ans.push_bits(coder, bits, chances)
+            ans.push_bits(coder, bits & 1, chances)
 
     def cost(self, values: Ints) -> float:
         """Bits."""
-        return sum(
-            ans.cost_of_bits(bits, chances) for bits, chances in zip(self._bits, self._chances, strict=True)
-        )
+        return sum(self.costs().values())
+
+    def costs(self) -> dict[int, float]:
+        """Bits by what they were about."""
+        found: dict[int, float] = {}
+        for bits, chances in zip(self._bits, self._chances, strict=True):
+            for about in np.unique(bits >> 1):
+                own = bits >> 1 == about
+                cost = ans.cost_of_bits(bits[own] & 1, chances[own])
+                found[int(about)] = found.get(int(about), 0.0) + cost
+        return found
 
 
 @compiled
@@ -213,6 +221,6 @@ def decide(wire: Wire, chance: int, bit: int) -> int:
     if len(wire.state):
         return pop_bit(wire.state, wire.words, chance)
     at = wire.done[0]
-    wire.bits[at], wire.chances[at] = bit, chance
+    wire.bits[at], wire.chances[at] = bit | wire.done[1] << 1, chance
     wire.done[0] = at + 1
     return bit

@@ -38,6 +38,8 @@ _INPUTS = PER_CONTEXT * _CONTEXTS + 1
 _RANKS = 8
 _SETS = (ASKED * 64, 512, ASKED * 64)
 _BIAS = 256
+_GATES = 64 * 16 * 4
+_OPEN = 40000  # none is asked where one of them is right less often: samples that vary are better spelled out
 
 
 class Candidates(NamedTuple):
@@ -50,7 +52,8 @@ class Candidates(NamedTuple):
     keys: Ints  # int64 [TABLES]: places of this pixel's neighbourhoods
     found: Ints  # int64 [ASKED]: the candidates
     masks: Ints  # int64 [ASKED]: which sources they come from
-    count: Ints  # int64 [1]
+    count: Ints  # int64 [2]: how many they are; which gate they pass
+    gates: Ints  # int32 [_GATES]: how often one of them was right, 1 / 2**16, by what is around
     places: Ints  # int64 [_CONTEXTS]
 
 
@@ -58,9 +61,9 @@ def candidates(bits: int) -> Candidates:
     """Before the first pixel; tables of 2**bits neighbourhoods."""
     return Candidates(
         np.zeros((TABLES, 1 << bits), np.int64), np.zeros((TABLES, 1 << bits), np.uint8), slots(bits + 1),
-        mixing(_INPUTS, _SETS, _RANKS, 10, 250, 20000),
-        np.zeros(TABLES, np.int64), np.zeros(ASKED, np.int64), np.zeros(ASKED, np.int64), np.zeros(1, np.int64),
-        np.zeros(_CONTEXTS, np.int64),
+        mixing(_INPUTS, _SETS, _RANKS, 18, 250, 14000),
+        np.zeros(TABLES, np.int64), np.zeros(ASKED, np.int64), np.zeros(ASKED, np.int64), np.zeros(2, np.int64),
+        np.full(_GATES, 62000, np.int32), np.zeros(_CONTEXTS, np.int64),
     )  # fmt: skip
 
 
@@ -100,13 +103,15 @@ def _gather(own: Candidates, canvas: Canvas, at: int) -> None:
     own.keys[0] = key
     most, places = own.recent.shape[1] - 1, own.keys
     count = 0
-    for source in range(SOURCES):
+    for source in range(TABLES):
+        places[source] &= most
+    for turn in range(SOURCES + TABLES):
+        source = turn if turn < TABLES + 2 else turn - TABLES - 2 if turn < 2 * TABLES + 2 else turn - TABLES
         if source < TABLES:
-            place = places[source] & most
-            places[source] = place
-            if own.trust[source, place] == 0:
+            trust = own.trust[source, places[source]]
+            if trust == 0 or (trust < 2) == (turn < TABLES):
                 continue
-            word = own.recent[source, place]
+            word = own.recent[source, places[source]]
         elif source == TABLES:
             word = west
         elif source == TABLES + 1:
@@ -155,7 +160,10 @@ def settle(own: Candidates, canvas: Canvas, wire: Wire, at: int) -> int:
     past = int(ranks[at - 1]) | int(ranks[at - row]) << 3 | int(ranks[at - row + 1]) << 6
     before = past | int(ranks[at - 2]) << 9 | int(ranks[at - row - 1]) << 12 | int(ranks[at - 2 * row]) << 15
     truth, rank, mixing = words[at], ESCAPE, own.mixing
-    for asked in range(own.count[0]):
+    escaped = (1 if ranks[at - 1] == ESCAPE else 0) + (2 if ranks[at - row] == ESCAPE else 0)
+    gate = (pattern << 4 | trusted) << 2 | escaped
+    own.count[1] = gate
+    for asked in range(own.count[0] if own.gates[gate] >= _OPEN else 0):
         word, mask = own.found[asked], own.masks[asked]
         base = hashed(11, mask << 3 | asked)
         places = own.places
@@ -189,6 +197,12 @@ def settle(own: Candidates, canvas: Canvas, wire: Wire, at: int) -> int:
 @compiled
 def remember(own: Candidates, word: int) -> None:
     """Take note of the pixel that `settle` was about."""
+    right = 0
+    for asked in range(own.count[0]):
+        if own.found[asked] == word:
+            right = 1
+    gate = own.count[1]
+    own.gates[gate] += (right << 16) - own.gates[gate] >> 5
     for source in range(TABLES):
         place = own.keys[source]
         trust = own.trust[source, place]

@@ -90,7 +90,9 @@ def code(canvas: Canvas, likely: Candidates, rest: Escapes, wire: Wire, first: i
         image, y = number // canvas.height, number % canvas.height
         start = (image * (ABOVE + canvas.height) + ABOVE + y) * canvas.row + LEFT
         for at in range(start, start + canvas.width):
+            wire.done[1] = 0
             if settle(likely, canvas, wire, at) == ESCAPE:
+                wire.done[1] = 1
                 spell(rest, canvas, wire, at, at - start)
             else:
                 unpack(canvas, at)
