@@ -39,7 +39,7 @@ _RANKS = 8
 _SETS = (ASKED * 64, 512, ASKED * 64)
 _BIAS = 256
 _GATES = 64 * 16 * 4
-_OPEN = 40000  # none is asked where one of them is right less often: samples that vary are better spelled out
+_OPEN = 52000  # none is asked where one of them is right less often: samples that vary are better spelled out
 
 
 class Candidates(NamedTuple):
