@@ -29,6 +29,7 @@ from bfncodec.models.graphics.regression import Regression, advance, look, said,
 Ints = NDArray[Any]
 
 _EXACT = 14  # contexts of samples as they are
+_FEW = 1  # of these, of samples of more than 8 bits
 _NEAR = 10  # contexts of the distance to a prediction
 _CONTEXTS = _EXACT + _NEAR
 _FIRST = PER_CONTEXT * _CONTEXTS  # input of a prediction
@@ -65,7 +66,7 @@ def escapes(channels: int, depth: int, bits: int, width: int, row: int) -> Escap
     mixers.weights[:, _FIRST + BLEND] = 20000
     order = np.array(ORDERS[channels], np.int64)
     return Escapes(
-        order, depth, _EXACT, slots(bits), mixers,
+        order, depth, _EXACT if depth <= 8 else _FEW, slots(bits), mixers,
         np.zeros(_EXACT, np.int64), np.zeros(_NEAR, np.int64), np.zeros(_CONTEXTS, np.int64),
         np.zeros(1, np.int64),
         regression.regression(order, width, row, 0.72, 0.72), regression.regression(order, width, row, 0.88, 0.88),
