@@ -23,7 +23,7 @@ from bfncodec.coding.decisions import (
     opine,
     slots,
 )
-from bfncodec.exact.compiled import compiled, room
+from bfncodec.exact.compiled import compiled
 from bfncodec.models.graphics.canvas import Canvas
 
 Ints = NDArray[Any]

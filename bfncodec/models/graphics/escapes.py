@@ -34,12 +34,13 @@ _NEAR = 10  # contexts of the distance to a prediction
 _CONTEXTS = _EXACT + _NEAR
 _FIRST = PER_CONTEXT * _CONTEXTS  # input of a prediction
 _INPUTS = _FIRST + VIEWS + 1
-_SETS = (4 * 16 * 8, 4 * 256, 4 * 16 * 16)
+_SETS = (4 * 16 * 8, 4 * 256, 4 * 16 * 16, 4 * 16 * 32)
+_NODES, _WHERE, _WRONG = _SETS[0], _SETS[0] + _SETS[1], _SETS[0] + _SETS[1] + _SETS[2]  # where sets begin
 _BIAS = 256
 _RATE, _EARLY, _SOON = 10, 28, 8192  # of learning: in the end, more than that at first, and for how many pixels
 _FAR = 40  # distances that are told apart
 
-ORDERS = {1: (0,), 2: (1, 0), 3: (1, 0, 2), 4: (3, 1, 0, 2)}  # in which samples of a pixel are coded
+ORDERS = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 0, 2)}  # in which samples of a pixel are coded
 
 
 class Escapes(NamedTuple):
@@ -96,7 +97,7 @@ def _prepare(own: Escapes, canvas: Canvas, at: int, number: int, known: int) -> 
     words = canvas.words
     left = hashed(hashed(seed, words[at - 1] & 0xFFFFFFFF), words[at - 1] >> 32)
     above = hashed(hashed(seed, words[at - row] & 0xFFFFFFFF), words[at - row] >> 32)
-    gone, lean, other = 0, 0, 0
+    lean, other = 0, 0
     former = -1
     if number:
         before = own.order[number - 1]
@@ -105,9 +106,8 @@ def _prepare(own: Escapes, canvas: Canvas, at: int, number: int, known: int) -> 
         to_west, to_north = value - samples[at - 1, before], value - samples[at - row, before]
         lean = value - (np.int64(samples[at - 1, before]) + samples[at - row, before]) // 2
         other = to_west + to_north - (value - samples[at - row - 1, before])
-        gone = to_west
         if before == 3:
-            gone, lean, other, to_west, to_north = 0, 0, 0, 0, 0
+            lean, other, to_west, to_north = 0, 0, 0, 0
         near[1] = west + to_west
         near[2] = north + to_north
     else:
@@ -187,10 +187,12 @@ def spell(own: Escapes, canvas: Canvas, wire: Wire, at: int, x: int) -> None:
             mixing.inputs[_INPUTS - 1] = _BIAS
             width = _logarithm((guesses.inverse[BLEND] << bit_place + 4) >> 16, 15)
             z = ((point << 4) - 8 - guesses.said[BLEND]) * guesses.inverse[BLEND] >> 16
-            mixing.chosen[0] = (number * 16 + width) * 8 + spread
-            mixing.chosen[1] = 4 * 16 * 8 + number * 256 + (node if own.depth <= 8 else done << 4 | spread)
-            mixing.chosen[2] = 4 * 16 * 8 + 4 * 256 + (number * 16 + width) * 16 + min(max(z // 32, -8), 7) + 8
-            mixing.ends[0] = number * 16 + width
+            which = number * 16 + width
+            mixing.chosen[0] = which * 8 + spread
+            mixing.chosen[1] = _NODES + number * 256 + (node if own.depth <= 8 else done << 4 | spread)
+            mixing.chosen[2] = _WHERE + which * 16 + min(max(z // 32, -8), 7) + 8
+            mixing.chosen[3] = _WRONG + which * 32 + min(guesses.widths[BLEND, 0] // 3, 31)
+            mixing.ends[0] = which
             bit = decide(wire, mix(mixing), wanted >> bit_place & 1)
             adapt(mixing, bit)
             for context in range(own.exact):
@@ -215,11 +217,8 @@ def spell(own: Escapes, canvas: Canvas, wire: Wire, at: int, x: int) -> None:
 def skip(own: Escapes, at: int, x: int) -> None:
     """Note a pixel that was a candidate."""
     pass_by(own.predictors, at)
-    for number in range(own.quick.size):
-        own.quick.seen[x, number] = 0.0
-        own.slow.seen[x, number] = 0.0
-    advance(own.quick, x)
-    advance(own.slow, x)
+    own.quick.weights[x] = 0.0
+    own.slow.weights[x] = 0.0
 
 
 @compiled

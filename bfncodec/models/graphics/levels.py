@@ -11,7 +11,21 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.decisions import (
-    PER_CONTEXT, Decided, Mixing, Wire, adapt, decide, find, hashed, learn, mix, mixing, notes, opened, opine, slots,
+    PER_CONTEXT,
+    Decided,
+    Mixing,
+    Wire,
+    adapt,
+    decide,
+    find,
+    hashed,
+    learn,
+    mix,
+    mixing,
+    notes,
+    opened,
+    opine,
+    slots,
 )  # fmt: skip
 from bfncodec.exact.compiled import compiled
 

@@ -16,9 +16,9 @@ from bfncodec.exact.compiled import compiled
 
 Ints = NDArray[Any]
 
-KINDS = 7  # predictions
+KINDS = 7  # predictions: of two regressions, and simple ones
 BLEND = KINDS  # and the mean of them, weighted by how right they were nearby
-VIEWS = KINDS + 4  # opinions: of all these, and of that mean with half and twice its scale, and with one of the contrast
+VIEWS = KINDS + 4  # opinions: of all these, of that mean with half and twice its scale, and with one of the contrast
 STEPS = 64  # of z
 _REACH = 12 * STEPS  # from where on ln(1 + exp(-z)) is next to nothing
 _LEVELS = 96  # of errors nearby, 1/4 octave
@@ -58,10 +58,12 @@ def predictors(channels: int, row: int) -> Predictors:
 @compiled
 def octave(value: int) -> int:
     """4 log2 of a number, and 0 of 0 and 1."""
+    if value < 4:
+        return 2 * value if value > 1 else 0
     bits = 0
     while value >= 8 << bits:
         bits += 1
-    return 4 * bits + 4 * 0 + (value >> bits) - 4 + 8 if value >= 4 else (0, 0, 4, 6)[value]
+    return 4 * bits + (value >> bits) + 4
 
 
 @compiled
@@ -86,8 +88,6 @@ def set_out(own: Predictors, at: int, row: int, number: int, former: int, contra
             # how wrong it was at the sample before, as to its neighbours
             wrong = np.int64(errors[here, former, kind])
             usual = np.int64(errors[west, former, kind]) + errors[north, former, kind]
-            if kind == BLEND:
-                usual += 0
             which = 1
             if 2 * wrong > usual // 2:
                 which = 2

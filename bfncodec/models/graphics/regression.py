@@ -39,7 +39,7 @@ class Regression(NamedTuple):
     sums: Numbers  # float64 [width, size * (size + 1) / 2]: of the rows above
     left: Numbers  # float64 [the same]: of what is to the left, or to the right at the end of a row
     seen: Numbers  # float64 [width, size]: what goes into them
-    weights: Numbers  # float64 [width]
+    weights: Numbers  # float64 [width]; 0.0: a pixel that is left out
     base: Numbers  # float64 [channels]
     factors: Numbers  # float64 [size, size]
     turned: Numbers  # float64 [size]
@@ -151,6 +151,8 @@ def turn(own: Regression) -> None:
         left[product] = 0.0
     for x in range(len(own.weights) - 1, -1, -1):
         sums, seen, weight = own.sums[x], own.seen[x], own.weights[x]
+        if weight == 0.0:
+            continue
         product = 0
         for one in range(size):
             share = seen[one] * weight
