@@ -1,1 +1,1 @@
-"""Pictures of exact colours: palettes, few bits, 16 bits."""
+"""Images whose colours repeat exactly: screenshots, plots, sprites, palettes, and samples of up to 16 bits."""

@@ -1,38 +1,36 @@
-"""Planes of exact values <-> a stream: LZMA of the planes, bytes of words apart."""
+"""Planes <-> the stream that they are coded in."""
 
-import lzma
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bfncodec.coding import protocol
+from bfncodec.coding.ans import Coder
+from bfncodec.coding.ledger import Ledger
 from bfncodec.errors import CorruptFile
-
-Planes = NDArray[np.uint8 | np.uint16]
-_FILTERS = [{"id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 26}]
-
-
-def encode_planes(planes: Planes, depth: int) -> bytes:
-    """The stream of planes uint8 or uint16 [N, H, W, C] of so many bits."""
-    return lzma.compress(b"".join(_halves(planes)), lzma.FORMAT_RAW, filters=_FILTERS)
+from bfncodec.models.graphics import levels
+from bfncodec.models.graphics.pixels import PixelSink, PixelSource, Shape
+from bfncodec.spans import Data
 
 
-def decode_planes(stream: bytes, shape: tuple[int, ...], depth: int) -> Planes:
-    """The planes [N, H, W, C], uint8 to 8 bits and uint16 above; CorruptFile if the stream is damaged."""
-    count = int(np.prod(shape))
-    size = count if depth <= 8 else 2 * count
-    decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_FILTERS)
-    try:
-        whole = decompressor.decompress(stream, size + 1)
-    except (lzma.LZMAError, EOFError) as error:
-        raise CorruptFile("the payload is damaged") from error
-    if len(whole) != size or not decompressor.eof or decompressor.unused_data:
-        raise CorruptFile("the payload is damaged: it does not end with the last pixel")
-    halves = np.frombuffer(whole, np.uint8).reshape(-1, *shape)
-    return halves[0] if depth <= 8 else halves[0] | halves[1].astype(np.uint16) << 8
+def encode_planes(planes: NDArray[Any], depth: int, ledger: Ledger | None = None) -> bytes:
+    """The stream of planes uint8 or uint16 [N, H, W, C] whose samples have `depth` bits."""
+    coder, maps = Coder(), levels.chosen(planes)
+    protocol.encode(coder, PixelSource(levels.packed(planes, maps), levels.width(maps, depth)), ledger)
+    levels.push(coder, maps, depth)
+    return bytes([sum((one is not None) << channel for channel, one in enumerate(maps))]) + coder.data()
 
 
-def _halves(planes: Planes) -> list[bytes]:
-    """Low and high bytes of words, bytes as they are."""
-    if planes.dtype == np.uint8:
-        return [planes.tobytes()]
-    return [(planes & 255).astype(np.uint8).tobytes(), (planes >> 8).astype(np.uint8).tobytes()]
+def decode_planes(stream: Data, shape: Shape, depth: int) -> NDArray[Any]:
+    """The inverse of `encode_planes`; CorruptFile if the stream is damaged."""
+    data = bytes(stream)
+    if not data or data[0] >> shape[3]:
+        raise CorruptFile("the payload is damaged: it has maps of channels that are not there")
+    coder = Coder(data[1:])
+    maps = levels.pop(coder, [bool(data[0] >> channel & 1) for channel in range(shape[3])], depth)
+    sink = PixelSink(shape, levels.width(maps, depth))
+    protocol.decode(coder, sink)
+    if not coder.empty:
+        raise CorruptFile("the payload is damaged: something is left after the last pixel")
+    return levels.unpacked(sink.images().astype(np.uint8 if depth <= 8 else np.uint16), maps)

@@ -1,0 +1,56 @@
+"""Images below each other, with margins, so that every neighbour has an address."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec.exact.compiled import compiled
+
+Ints = NDArray[Any]
+
+ABOVE, LEFT, RIGHT = 2, 2, 3  # rows and columns of margins
+
+
+class Canvas(NamedTuple):
+    """Pixels with margins of zeros, [images * (ABOVE + height) * (LEFT + width + RIGHT)]."""
+
+    height: int
+    width: int
+    row: int  # addresses from one row to the next
+    samples: Ints  # int32 [pixels, channels]
+    words: Ints  # int64 [pixels]: all channels of a pixel as one number
+    ranks: Ints  # uint8 [pixels]: which candidate a pixel was, see `candidates`
+
+
+def blank(shape: tuple[int, ...]) -> Canvas:
+    """A canvas for planes [N, H, W, C]."""
+    count, height, width, channels = shape
+    row = LEFT + width + RIGHT
+    size = count * (ABOVE + height) * row + RIGHT
+    return Canvas(
+        height, width, row, np.zeros((size, channels), np.int32), np.zeros(size, np.int64), np.zeros(size, np.uint8)
+    )
+
+
+def inner(canvas: Canvas, count: int) -> Ints:
+    """The samples of its images, int32 [N, H, W, C], to be read or written."""
+    whole = canvas.samples[: count * (ABOVE + canvas.height) * canvas.row]
+    rows = whole.reshape(count, ABOVE + canvas.height, canvas.row, -1)
+    return rows[:, ABOVE:, LEFT : LEFT + canvas.width]
+
+
+def filled(planes: Ints) -> Canvas:
+    """The canvas of planes uint8 or uint16 [N, H, W, C]."""
+    canvas = blank(planes.shape)
+    inner(canvas, len(planes))[:] = planes
+    for channel in range(planes.shape[3]):
+        canvas.words[:] |= canvas.samples[:, channel].astype(np.int64) << 16 * channel
+    return canvas
+
+
+@compiled
+def unpack(canvas: Canvas, at: int) -> None:
+    """A pixel's samples, of its word."""
+    for channel in range(canvas.samples.shape[1]):
+        canvas.samples[at, channel] = canvas.words[at] >> 16 * channel & 0xFFFF
