@@ -30,6 +30,9 @@ Ints = NDArray[Any]
 
 TABLES = 4  # neighbourhoods of 12, 6, 4 and 2 pixels
 SOURCES = TABLES + 5  # and W, N, NE, NW, and W + N - NW
+# Sources in the order of asking; of tables also the trust: 2 for those that were right before, 1 for the others.
+_TURNS = [*((table, 2) for table in range(TABLES)), (4, 0), (5, 0), *((table, 1) for table in range(TABLES))]
+_TURNS += [(6, 0), (7, 0), (8, 0)]
 ASKED = 5  # candidates at most
 ESCAPE = 7  # the rank of a pixel that was none of them
 _TRUST_MAX = 15
@@ -49,6 +52,7 @@ class Candidates(NamedTuple):
     trust: Ints  # uint8 [TABLES, 2**bits]: how many times it was right, up to _TRUST_MAX; 0: never seen
     slots: Ints
     mixing: Mixing
+    turns: Ints  # int64 [turns, 2], _TURNS
     keys: Ints  # int64 [TABLES]: places of this pixel's neighbourhoods
     found: Ints  # int64 [ASKED]: the candidates
     masks: Ints  # int64 [ASKED]: which sources they come from
@@ -62,8 +66,8 @@ def candidates(bits: int) -> Candidates:
     return Candidates(
         np.zeros((TABLES, 1 << bits), np.int64), np.zeros((TABLES, 1 << bits), np.uint8), slots(bits + 1),
         mixing(_INPUTS, _SETS, _RANKS, 18, 250, 14000),
-        np.zeros(TABLES, np.int64), np.zeros(ASKED, np.int64), np.zeros(ASKED, np.int64), np.zeros(2, np.int64),
-        np.full(_GATES, 62000, np.int32), np.zeros(_CONTEXTS, np.int64),
+        np.array(_TURNS, np.int64), np.zeros(TABLES, np.int64), np.zeros(ASKED, np.int64), np.zeros(ASKED, np.int64),
+        np.zeros(2, np.int64), np.full(_GATES, 62000, np.int32), np.zeros(_CONTEXTS, np.int64),
     )  # fmt: skip
 
 
@@ -79,7 +83,7 @@ def _gradient(canvas: Canvas, at: int) -> int:
     word, samples, up = 0, canvas.samples, at - canvas.row
     for channel in range(samples.shape[1]):
         value = np.int64(samples[at - 1, channel]) + samples[up, channel] - samples[up - 1, channel]
-        if value < 0 or value > 65535:
+        if value < 0 or value > canvas.most:
             return canvas.words[at - 1]
         word |= value << 16 * channel
     return word
@@ -105,11 +109,11 @@ def _gather(own: Candidates, canvas: Canvas, at: int) -> None:
     count = 0
     for source in range(TABLES):
         places[source] &= most
-    for turn in range(SOURCES + TABLES):
-        source = turn if turn < TABLES + 2 else turn - TABLES - 2 if turn < 2 * TABLES + 2 else turn - TABLES
+    for turn in range(len(own.turns)):
+        source = own.turns[turn, 0]
         if source < TABLES:
             trust = own.trust[source, places[source]]
-            if trust == 0 or (trust < 2) == (turn < TABLES):
+            if min(trust, 2) != own.turns[turn, 1]:
                 continue
             word = own.recent[source, places[source]]
         elif source == TABLES:

@@ -18,19 +18,21 @@ class Canvas(NamedTuple):
     height: int
     width: int
     row: int  # addresses from one row to the next
+    most: int  # the largest sample
     samples: Ints  # int32 [pixels, channels]
     words: Ints  # int64 [pixels]: all channels of a pixel as one number
     ranks: Ints  # uint8 [pixels]: which candidate a pixel was, see `candidates`
 
 
-def blank(shape: tuple[int, ...]) -> Canvas:
-    """A canvas for planes [N, H, W, C]."""
+def blank(shape: tuple[int, ...], depth: int) -> Canvas:
+    """A canvas for planes [N, H, W, C] of samples of `depth` bits."""
     count, height, width, channels = shape
     row = LEFT + width + RIGHT
     size = count * (ABOVE + height) * row + RIGHT
     return Canvas(
-        height, width, row, np.zeros((size, channels), np.int32), np.zeros(size, np.int64), np.zeros(size, np.uint8)
-    )
+        height, width, row, (1 << depth) - 1,
+        np.zeros((size, channels), np.int32), np.zeros(size, np.int64), np.zeros(size, np.uint8),
+    )  # fmt: skip
 
 
 def inner(canvas: Canvas, count: int) -> Ints:
@@ -40,9 +42,9 @@ def inner(canvas: Canvas, count: int) -> Ints:
     return rows[:, ABOVE:, LEFT : LEFT + canvas.width]
 
 
-def filled(planes: Ints) -> Canvas:
+def filled(planes: Ints, depth: int) -> Canvas:
     """The canvas of planes uint8 or uint16 [N, H, W, C]."""
-    canvas = blank(planes.shape)
+    canvas = blank(planes.shape, depth)
     inner(canvas, len(planes))[:] = planes
     for channel in range(planes.shape[3]):
         canvas.words[:] |= canvas.samples[:, channel].astype(np.int64) << 16 * channel

@@ -47,7 +47,7 @@ class PixelSource(Pixels):
     """Planes uint8 or uint16 [N, H, W, C] to encode: a `coding.protocol.Source`."""
 
     def __init__(self, planes: Ints, depth: int) -> None:
-        super().__init__(planes.shape, depth, canvas_image.filled(planes))
+        super().__init__(planes.shape, depth, canvas_image.filled(planes, depth))
 
     def values(self, span: range) -> Ints:
         return self.images().reshape(-1)
@@ -68,7 +68,7 @@ class PixelSink(Pixels):
     """Planes that are decoded: a `coding.protocol.Sink`, and its own output distribution."""
 
     def __init__(self, shape: Shape, depth: int) -> None:
-        super().__init__(shape, depth, canvas_image.blank(shape))
+        super().__init__(shape, depth, canvas_image.blank(shape, depth))
 
     def output(self, span: range, theta: AnyTheta | None) -> "PixelSink":
         return self
