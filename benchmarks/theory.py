@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bfncodec import media, presets
 from bfncodec.blocks import image
+from bfncodec.blocks import pictures as picture_blocks
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.ledger import Ledger
@@ -29,7 +30,7 @@ def compare(images: list[Path], effort: str) -> dict[str, Bits]:
         picture = media.parse(path.read_bytes(), presets.MAX_PIXELS)
         assert picture is not None
         ledger = Ledger()
-        form = image.encode([picture], Choices(effort=effort), ledger).form
+        form = picture_blocks.encode([picture], Choices(effort=effort), ledger).form
         assert isinstance(form, image.Image)
         for kind, bits in _coded_bits(form).items():
             sums[kind]["payload"] += bits

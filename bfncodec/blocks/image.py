@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from bfncodec.models import zoo
 from bfncodec.models.image import passes
 from bfncodec.models.image.passes import (
     EXCEPTIONS,
-    LEARN_FROM,
     SPACE_NAMES,
     STRIDE,
     Pass,
@@ -28,19 +27,13 @@ from bfncodec.models.image.passes import (
 )
 from bfncodec.picture import Kind, Layout, Origin, Picture
 from bfncodec.picture import Pixels as AnyPixels
-from bfncodec.presets import Choices
 from bfncodec.spans import Data
 
 if TYPE_CHECKING:  # the models are imported where they are used: compiled code takes its time
-    from bfncodec.coding.ledger import Ledger
+    pass
 
-FILE_BLOCK_PIXELS = 1 << 17  # of small images that share a block
-FILE_BLOCK_ITEMS = 256
-SMALL_SIDE = 64  # images up to this size use the model for small ones
 METADATA_LIMIT = 1 << 28
 LARGEST = 1 << 40  # pixels of a block, whatever limits a caller sets: arrays of more cannot be made
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -178,7 +171,7 @@ class Image(Form):
         metadata = unpack_metadata(self.metadata, block.items)
         found = zip(pixels, metadata, strict=True)
         pictures = [Picture(self.origin, self.layout, p, m, self.depth, self.signed) for p, m in found]
-        if _digest(pictures) != block.digest:
+        if digest(pictures) != block.digest:
             raise CorruptFile("the decoded pixels do not match their checksum")
         yield from pictures
 
@@ -252,71 +245,6 @@ class Image(Form):
         return planes
 
 
-def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = None) -> Block:
-    """Pictures of one size and kind as one block."""
-    from bfncodec.models.image import sampling, spaces, streams
-
-    first = pictures[0]
-    if first.depth != 8 or first.layout is Layout.P:
-        return _encode_exact(pictures)
-    height, width, _ = first.pixels.shape
-    packaged = "small" if max(width, height) <= SMALL_SIDE else "photo"
-    path = zoo.chosen(choices.model, "images") or zoo.find(packaged)
-    nets = streams.networks(path, choices.device)
-    effort = "default" if choices.effort == "fast" and not nets.table.size else choices.effort
-    schedule = Schedule.LATTICE if choices.effort == "lattice" else Schedule.WAVEFRONT
-    pixels = np.stack([picture.pixels for picture in pictures])
-    form = Image(first.origin, first.layout, schedule, width, height, zoo.digest(path), _pack_metadata(pictures))
-    parts = passes.split(pixels)
-    if parts[-1].shape[3] == 3:
-        colours = parts[-1].reshape(-1, 3)
-        form.space, integers, numbers = spaces.find(parts[-1])
-        halves = None
-        if form.space and schedule is Schedule.WAVEFRONT:
-            halves = sampling.find(parts[-1], integers, form.space)
-        if halves is None:
-            parts[-1] = integers
-        else:
-            form.sampling, luma, differences, numbers = halves
-            parts[-1:] = [luma, np.concatenate([form.sampling.of(luma), differences], axis=3)]
-        form.exceptions, form.listed = len(numbers), pack_exceptions(numbers, passes.ordered(colours[numbers]))
-
-    def one(job: tuple[range, Pixels, int]) -> Pass:
-        rows, planes, channels = job
-        known = planes.shape[3] - channels
-        half = slice(rows.start // 2, None if rows.stop == height else rows.stop // 2)
-        own = planes[:, half if known else slice(rows.start, rows.stop)]
-        return streams.encode_pass(nets, own, schedule, effort, ledger, known, len(bands))
-
-    coded = passes.pass_channels(first.layout.channels, form.sampling)
-    bands = form.bands(len(pictures))
-    jobs = [(rows, *part) for rows in bands for part in zip(parts, coded, strict=True)]
-    form.passes += threads.each(one, jobs) if ledger is None else map(one, jobs)
-    return Block(len(pictures), pixels.size, _digest(pictures), form)
-
-
-def _encode_exact(pictures: list[Picture]) -> Block:
-    """Pictures of palettes, few bits or 16 bits as one block."""
-    from bfncodec.models.graphics import streams
-
-    pixels = np.stack([picture.pixels for picture in pictures])
-    _, height, width, _ = pixels.shape
-    kind = pictures[0].kind
-    form = Image(kind.origin, kind.layout, Schedule.EXACT, width, height, None, _pack_metadata(pictures))
-    form.depth, form.signed, form.exact = kind.depth, kind.signed, streams.encode_planes(pixels, kind.depth)
-    return Block(len(pictures), pixels.nbytes, _digest(pictures), form)
-
-
-def cuts(items: list[T], shape: tuple[int, ...] | None) -> Iterator[list[T]]:
-    """Items whose pictures have one shape [height, width, channels] (None: no pictures), in runs that share a block.
-
-    One by one if they are no pictures, or if their heads can learn.
-    """
-    pixels = shape[0] * shape[1] if shape is not None else LEARN_FROM
-    count = 1 if pixels >= LEARN_FROM else min(FILE_BLOCK_ITEMS, FILE_BLOCK_PIXELS // pixels)
-    return (items[start : start + count] for start in range(0, len(items), count))
-
-
 def _deep(kind: Kind, depth: int) -> Kind:
     """A kind with the depth and sign that a header tells; CorruptFile if there is none such."""
     kind = kind._replace(depth=depth >> 1, signed=bool(depth & 1))
@@ -325,15 +253,17 @@ def _deep(kind: Kind, depth: int) -> Kind:
     return kind
 
 
-def _digest(pictures: list[Picture]) -> bytes:
-    digest = hasher()
+def digest(pictures: list[Picture]) -> bytes:
+    """Of pictures' pixels and metadata, see `docs/format.md`."""
+    found = hasher()
     for picture in pictures:
-        digest.update(picture.pixels.astype(picture.kind.dtype, copy=False).tobytes())
-        digest.update(picture.metadata)
-    return digest.digest()
+        found.update(picture.pixels.astype(picture.kind.dtype, copy=False).tobytes())
+        found.update(picture.metadata)
+    return found.digest()
 
 
-def _pack_metadata(pictures: list[Picture]) -> bytes:
+def pack_metadata(pictures: list[Picture]) -> bytes:
+    """The pictures' metadata, packed; nothing if there is none."""
     if not any(picture.metadata for picture in pictures):
         return b""
     return plain.pack(b"".join(varint(len(picture.metadata)) + picture.metadata for picture in pictures))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING
 
-from bfncodec.blocks import image, outlook, plain, text
+from bfncodec.blocks import outlook, pictures, plain, text
+from bfncodec.blocks.choice import Candidate, smallest, tried
 from bfncodec.blocks.text import TEXT_LIMIT, Text
 from bfncodec.container import Block
 from bfncodec.picture import Picture
@@ -23,32 +23,11 @@ PROBE_BYTES = 1 << 15  # of the sample
 SAMPLES = 4  # places that it is taken from
 
 
-class Candidate(NamedTuple):
-    """Blocks that could be written, and what they cost in theory if somebody wants to know."""
-
-    blocks: list[Block]
-    account: Ledger | None = None
-
-
-def smallest(candidates: list[Candidate], ledger: Ledger | None = None) -> list[Block]:
-    """The blocks that take the fewest bytes in a file, headers included, the first of equals; `ledger` gets them."""
-    best = min(candidates, key=lambda candidate: sum(block.file_bytes for block in candidate.blocks))
-    if ledger is not None and best.account is not None:
-        ledger.extend(best.account)
-    return best.blocks
-
-
-def tried(encode: Callable[[Ledger | None], Block], ledger: Ledger | None) -> Candidate:
-    """What an encoding gives, with an account of its own if there is a ledger."""
-    account = ledger.blank() if ledger is not None else None
-    return Candidate([encode(account)], account)
-
-
-def of_pictures(pictures: list[Picture], files: list[bytes], choices: Choices, ledger: Ledger | None) -> list[Block]:
+def of_pictures(found: list[Picture], files: list[bytes], choices: Choices, ledger: Ledger | None) -> list[Block]:
     """Blocks of pictures of one shape and kind, which came from files."""
-    candidates = [tried(lambda account: image.encode(pictures, choices, account), ledger)]
+    candidates = [tried(lambda account: pictures.encode(found, choices, account), ledger)]
     # What is far below a deflated file is below LZMA of it; plain pixels LZMA may make tiny.
-    size, plain_size = sum(map(len, files)), sum(picture.pixels.nbytes for picture in pictures)
+    size, plain_size = sum(map(len, files)), sum(picture.pixels.nbytes for picture in found)
     clear = size < plain_size and candidates[0].blocks[0].payload_bytes < size // 2
     if choices.media != "image" and not clear:
         candidates.append(Candidate([_plain(file, outlook.look(file)) for file in files]))

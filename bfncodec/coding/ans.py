@@ -164,7 +164,7 @@ def push_bits(coder: Coder, bits: Ints, probabilities: Ints) -> None:
         coder.push(bits[part], np.stack([TOTAL - ones, ones], axis=1))
 
 
-def cost_of_bits(bits: Ints, probabilities: Ints) -> float:
-    """-log2 of the probabilities of bits, summed."""
+def costs_of_bits(bits: Ints, probabilities: Ints) -> NDArray[Any]:
+    """-log2 of the probability of each bit, float64."""
     chosen = np.where(bits == 1, probabilities, (1 << CHANCE_BITS) - probabilities.astype(np.int64))
-    return float((CHANCE_BITS - np.log2(chosen)).sum())
+    return CHANCE_BITS - np.log2(chosen)

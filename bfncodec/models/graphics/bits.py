@@ -1,4 +1,4 @@
-"""The `bits` schedule: a picture of two colours, pixel after pixel, row after row.
+"""A picture of two colours, pixel after pixel, row after row.
 
 Where the pixels around are all of one colour, one decision stands for as many of the next ones as the rows above are
 uniform; if it fails, halves are asked about. All other pixels are predicted from templates of their neighbours, from
@@ -6,17 +6,13 @@ runs of their row and the one above, and from places that looked the same before
 say. As in the other schedules of exact colours there is one group without noisy steps.
 """
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding import protocol
-from bfncodec.coding.ans import Coder
 from bfncodec.coding.decisions import (
     PER_CONTEXT,
-    Decided,
     Mixing,
     Wire,
     adapt,
@@ -26,18 +22,12 @@ from bfncodec.coding.decisions import (
     learn,
     mix,
     mixing,
-    notes,
-    opened,
     opine,
     slots,
 )
-from bfncodec.coding.ledger import Ledger
-from bfncodec.errors import CorruptFile
+from bfncodec.coding.outcomes import Outcome
 from bfncodec.exact.compiled import compiled
-from bfncodec.exact.tables import CHANCE_ONE, LOGIT_MAX, squash_table, stretch_table
-from bfncodec.flow.schedule import Group
-from bfncodec.flow.theta import AnyTheta
-from bfncodec.spans import Data
+from bfncodec.exact.tables import CHANCE_ONE, LOGIT_MAX, squash_table
 
 Ints = NDArray[Any]
 
@@ -64,8 +54,6 @@ RATE, LIMIT, FIRST = 20, 250, 6000  # of the mixers; of counts; the first weight
 CORRECTION_RATE = 6
 _FINE = 6  # bits that corrections have below chances
 
-_NOTES = 1 << 22  # decisions that an encoder keeps before it puts them aside
-
 
 class Bits(NamedTuple):
     """Pixels, and what is learnt of them."""
@@ -75,14 +63,13 @@ class Bits(NamedTuple):
     windows: Ints  # int64 [ABOVE + 1]: neighbours in this row and those above, the nearest in the lowest bit
     tables: Ints  # uint32 [TEMPLATES, slots]
     places: Ints  # int64 [CONTEXTS]
-    matches: Ints  # int32 [2, 2**bits]: by what lies around, pixels
+    matches: Ints  # int64 [2, 2**bits]: by what lies around, pixels
     found: Ints  # int64 [2, 2]: pixel that matches, how long it has been right
     sure: Ints  # uint32 [2, 2 * (LONGEST + 1)]: slots of matches
     mixing: Mixing
     corrections: Ints  # int32 [2, contexts, KNOTS + 1]
     knots: Ints  # int64 [2, 2]
     stretches: Ints  # uint32 [_FAMILIES, 2, 32]: slots of decisions about stretches
-    stretch: Ints  # int16 [2**16]
 
 
 def fresh(height: int, width: int) -> Bits:
@@ -97,14 +84,13 @@ def fresh(height: int, width: int) -> Bits:
         windows=np.zeros(ABOVE + 1, np.int64),
         tables=np.stack([slots(size)] * TEMPLATES),
         places=np.zeros(CONTEXTS, np.int64),
-        matches=np.zeros((2, 1 << size), np.int32),
+        matches=np.zeros((2, 1 << size), np.int64),
         found=np.zeros((2, 2), np.int64),
         sure=np.stack([slots(7)] * 2),
         mixing=mixing(INPUTS, SETS, LAST, RATE, LIMIT, FIRST),
         corrections=np.tile(curve, (2, 1 << 16, 1)),
         knots=np.zeros((2, 2), np.int64),
         stretches=np.tile(slots(6), (_FAMILIES, 2, 1)),
-        stretch=stretch_table().astype(np.int16),
     )
 
 
@@ -203,7 +189,9 @@ def size_of(length: int) -> int:
 def asked(bits: Bits, wire: Wire, family: int, colour: int, size: int, bit: int) -> int:
     """A decision about a stretch: a one if it is of one colour."""
     table = bits.stretches[family, colour]
+    wire.done[1] = 1
     bit = decide(wire, int(table[size]) >> 16, bit)
+    wire.done[1] = 0
     learn(bits.mixing.curves, table, size, bit)
     return bit
 
@@ -373,68 +361,23 @@ def update(bits: Bits, row: int, column: int, bit: int) -> None:
         windows[back] = (windows[back] << 1 | int(canvas[row - back, column + 1 + _AHEAD])) & _WINDOW
 
 
-class Bilevel:
-    """What encoder and decoder share of a picture."""
+class Bilevel(Outcome):
+    """A picture of so many rows and columns, and what an encoder knows of it: uint8 [H, W] of zeros and ones."""
 
-    def __init__(self, height: int, width: int) -> None:
-        self.height, self.width = height, width
-        self.groups = [Group(height * width)]
-        self.bits = fresh(height, width)
+    kinds = "pixels", "stretches"
 
-    def spans(self) -> Iterable[range]:
-        return [range(1)]
+    def __init__(self, height: int, width: int, plane: Ints | None = None) -> None:
+        self.turns, self.most, self._width = height, 2 * width + 64, width
+        self._bits = fresh(height, width)
+        if plane is not None:
+            self.plane()[:] = plane
+
+    def code(self, wire: Wire, first: int, last: int) -> None:
+        code(self._bits, wire, first, last)
 
     def plane(self) -> Ints:
         """The picture, uint8 [H, W]: a view."""
-        return self.bits.canvas[ABOVE:, ASIDE : ASIDE + self.width]
+        return self._bits.canvas[ABOVE:, ASIDE : ASIDE + self._width]
 
-
-class BitSource(Bilevel):
-    """A picture uint8 [H, W] of zeros and ones to encode: a `coding.protocol.Source`."""
-
-    def __init__(self, plane: Ints) -> None:
-        super().__init__(*plane.shape)
-        self.plane()[:] = plane
-
-    def values(self, span: range) -> Ints:
+    def values(self) -> Ints:
         return self.plane().reshape(-1)
-
-    def output(self, span: range, theta: AnyTheta | None) -> Decided:
-        decided = Decided()
-        rows = max(1, _NOTES // (2 * self.width + 64))
-        wire = notes((2 * self.width + 64) * min(rows, self.height))
-        for first in range(0, self.height, rows):
-            code(self.bits, wire, first, min(first + rows, self.height))
-            decided.take(wire)
-        return decided
-
-
-class BitSink(Bilevel):
-    """A picture that is decoded: a `coding.protocol.Sink`, and its own output distribution."""
-
-    def output(self, span: range, theta: AnyTheta | None) -> "BitSink":
-        return self
-
-    def pop(self, coder: Coder) -> Ints:
-        """Pop all pixels to their place."""
-        code(self.bits, opened(coder), 0, self.height)
-        return self.plane().reshape(-1)
-
-    def reveal(self, group: int, values: Ints) -> None:
-        """Decoded pixels are in their place already."""
-
-
-def encode_plane(plane: Ints, ledger: Ledger | None = None) -> bytes:
-    """The stream of a picture uint8 [H, W] of zeros and ones."""
-    coder = Coder()
-    protocol.encode(coder, BitSource(plane), ledger)
-    return coder.data()
-
-
-def decode_plane(stream: Data, height: int, width: int) -> Ints:
-    """The inverse of `encode_plane`; CorruptFile if the stream is damaged."""
-    coder, sink = Coder(bytes(stream)), BitSink(height, width)
-    protocol.decode(coder, sink)
-    if not coder.empty:
-        raise CorruptFile("the payload is damaged: something is left after the last pixel")
-    return sink.plane()

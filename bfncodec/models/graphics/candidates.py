@@ -56,7 +56,7 @@ class Candidates(NamedTuple):
     keys: Ints  # int64 [TABLES]: places of this pixel's neighbourhoods
     found: Ints  # int64 [ASKED]: the candidates
     masks: Ints  # int64 [ASKED]: which sources they come from
-    count: Ints  # int64 [2]: how many they are; which gate they pass
+    state: Ints  # int64 [2]: how many they are; which gate they pass
     gates: Ints  # int32 [_GATES]: how often one of them was right, 1 / 2**16, by what is around
     places: Ints  # int64 [_CONTEXTS]
 
@@ -134,7 +134,7 @@ def _gather(own: Candidates, canvas: Canvas, at: int) -> None:
         elif count < ASKED:
             own.found[count], own.masks[count] = word, 1 << source
             count += 1
-    own.count[0] = count
+    own.state[0] = count
 
 
 @compiled
@@ -166,8 +166,8 @@ def settle(own: Candidates, canvas: Canvas, wire: Wire, at: int) -> int:
     truth, rank, mixing = words[at], ESCAPE, own.mixing
     escaped = (1 if ranks[at - 1] == ESCAPE else 0) + (2 if ranks[at - row] == ESCAPE else 0)
     gate = (pattern << 4 | trusted) << 2 | escaped
-    own.count[1] = gate
-    for asked in range(own.count[0] if own.gates[gate] >= _OPEN else 0):
+    own.state[1] = gate
+    for asked in range(own.state[0] if own.gates[gate] >= _OPEN else 0):
         word, mask = own.found[asked], own.masks[asked]
         base = hashed(11, mask << 3 | asked)
         places = own.places
@@ -202,10 +202,10 @@ def settle(own: Candidates, canvas: Canvas, wire: Wire, at: int) -> int:
 def remember(own: Candidates, word: int) -> None:
     """Take note of the pixel that `settle` was about."""
     right = 0
-    for asked in range(own.count[0]):
+    for asked in range(own.state[0]):
         if own.found[asked] == word:
             right = 1
-    gate = own.count[1]
+    gate = own.state[1]
     own.gates[gate] += (right << 16) - own.gates[gate] >> 5
     for source in range(TABLES):
         place = own.keys[source]

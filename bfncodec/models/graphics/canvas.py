@@ -22,6 +22,7 @@ class Canvas(NamedTuple):
     samples: Ints  # int32 [pixels, channels]
     words: Ints  # int64 [pixels]: all channels of a pixel as one number
     ranks: Ints  # uint8 [pixels]: which candidate a pixel was, see `candidates`
+    counts: Ints  # uint8 [pixels]: decisions that an encoder noted of it
 
 
 def blank(shape: tuple[int, ...], depth: int) -> Canvas:
@@ -32,23 +33,22 @@ def blank(shape: tuple[int, ...], depth: int) -> Canvas:
     return Canvas(
         height, width, row, (1 << depth) - 1,
         np.zeros((size, channels), np.int32), np.zeros(size, np.int64), np.zeros(size, np.uint8),
+        np.zeros(size, np.uint8),
     )  # fmt: skip
 
 
-def inner(canvas: Canvas, count: int) -> Ints:
-    """The samples of its images, int32 [N, H, W, C], to be read or written."""
-    whole = canvas.samples[: count * (ABOVE + canvas.height) * canvas.row]
-    rows = whole.reshape(count, ABOVE + canvas.height, canvas.row, -1)
+def inner(canvas: Canvas, pixels: Ints, count: int) -> Ints:
+    """What its fields say of the pixels of its images, [N, H, W, ...], to be read or written."""
+    whole = pixels[: count * (ABOVE + canvas.height) * canvas.row]
+    rows = whole.reshape(count, ABOVE + canvas.height, canvas.row, *pixels.shape[1:])
     return rows[:, ABOVE:, LEFT : LEFT + canvas.width]
 
 
-def filled(planes: Ints, depth: int) -> Canvas:
-    """The canvas of planes uint8 or uint16 [N, H, W, C]."""
-    canvas = blank(planes.shape, depth)
-    inner(canvas, len(planes))[:] = planes
+def fill(canvas: Canvas, planes: Ints) -> None:
+    """Put planes uint8 or uint16 [N, H, W, C] on it."""
+    inner(canvas, canvas.samples, len(planes))[:] = planes
     for channel in range(planes.shape[3]):
         canvas.words[:] |= canvas.samples[:, channel].astype(np.int64) << 16 * channel
-    return canvas
 
 
 @compiled

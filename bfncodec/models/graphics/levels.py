@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.ans import Coder
 from bfncodec.coding.decisions import (
     PER_CONTEXT,
-    Decided,
     Mixing,
     Wire,
     adapt,
@@ -22,22 +20,22 @@ from bfncodec.coding.decisions import (
     learn,
     mix,
     mixing,
-    notes,
-    opened,
     opine,
     slots,
-)  # fmt: skip
+)
+from bfncodec.coding.outcomes import Outcome
 from bfncodec.exact.compiled import compiled
 
 Ints = NDArray[Any]
 
 _CONTEXTS = 5
 _PLACES = 32  # gaps that are told apart
+_FEW = 8  # levels of an only channel that are worth a map at any rate
 _SHIFT = 4  # levels around that are looked at in the channel before
 
 
-def chosen(planes: Ints) -> list[Ints | None]:
-    """Levels to map every channel of [N, H, W, C] to, int64 [levels], ascending; None: as they are."""
+def chosen(planes: Ints, depth: int) -> list[Ints | None]:
+    """Levels to map every channel of [N, H, W, C] of `depth` bits to, int64 [levels], rising; None: as they are."""
     maps: list[Ints | None] = []
     for channel in range(planes.shape[3]):
         counts = np.bincount(planes[..., channel].reshape(-1).astype(np.int64))
@@ -51,6 +49,8 @@ def chosen(planes: Ints) -> list[Ints | None]:
             maps.append(used)
         elif planes.dtype.itemsize > 1:
             maps.append(whole)
+        elif planes.shape[3] == 1 and len(used) <= _FEW < 1 << depth:
+            maps.append(used)
         else:
             maps.append(None)
     return maps
@@ -78,39 +78,31 @@ def unpacked(places: Ints, maps: list[Ints | None]) -> Ints:
 
 def width(maps: list[Ints | None], depth: int) -> int:
     """Bits of places of samples of `depth` bits."""
-    return max(depth if levels is None else max((len(levels) - 1).bit_length(), 1) for levels in maps)
+    return max(depth if levels is None else max(len(levels) - 1, 1).bit_length() for levels in maps)
 
 
-def push(coder: Coder, maps: list[Ints | None], depth: int) -> None:
-    """Push maps so that `pop` returns them."""
-    present = _present(len(maps), depth)
-    wire, decided = notes(present.shape[0] * (1 << depth)), Decided()
-    for channel, levels in enumerate(maps):
-        if levels is not None:
-            present[channel, levels] = 1
-            _code(_mixing(), slots(16), np.zeros(_CONTEXTS, np.int64), wire, present, channel, 1 << depth)
-    decided.take(wire)
-    decided.push(coder, present)
+class Maps(Outcome):
+    """Which of the levels of `depth` bits some channels use. maps: what an encoder knows, one of each such channel."""
 
+    kinds = ("levels",)
 
-def pop(coder: Coder, mapped: list[bool], depth: int) -> list[Ints | None]:
-    """Pop the maps of the channels that have one."""
-    present, wire = _present(len(mapped), depth), opened(coder)
-    maps: list[Ints | None] = []
-    for channel, wanted in enumerate(mapped):
-        if wanted:
-            _code(_mixing(), slots(16), np.zeros(_CONTEXTS, np.int64), wire, present, channel, 1 << depth)
-        levels = np.flatnonzero(present[channel, : 1 << depth])
-        maps.append((levels if len(levels) else np.zeros(1, np.int64)) if wanted else None)
-    return maps
+    def __init__(self, channels: int, depth: int, maps: list[Ints] | None = None) -> None:
+        self.turns, self.most = channels, 1 << depth
+        self._used = np.zeros((channels, self.most + _SHIFT), np.uint8)
+        for channel, levels in enumerate(maps or []):
+            self._used[channel, levels] = 1
 
+    def code(self, wire: Wire, first: int, last: int) -> None:
+        for channel in range(first, last):
+            mixer = mixing(PER_CONTEXT * _CONTEXTS + 1, (64, _PLACES), 1, 12, 250, 20000)
+            _code(mixer, slots(16), np.zeros(_CONTEXTS, np.int64), wire, self._used, channel, self.most)
 
-def _present(channels: int, depth: int) -> Ints:
-    return np.zeros((channels, (1 << depth) + _SHIFT), np.uint8)
+    def values(self) -> Ints:
+        return self._used[:, : self.most].reshape(-1)
 
-
-def _mixing() -> Mixing:
-    return mixing(PER_CONTEXT * _CONTEXTS + 1, (64, _PLACES), 1, 12, 250, 20000)
+    def maps(self) -> list[Ints]:
+        """Levels of each channel, int64, ascending."""
+        return [np.flatnonzero(used) for used in self._used[:, : self.most]]
 
 
 @compiled

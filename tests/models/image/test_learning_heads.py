@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bfncodec.blocks import image
+from bfncodec.blocks import pictures as picture_blocks
 from bfncodec.blocks.image import Image
 from bfncodec.coding.mixtures import Mixtures, known_tables
 from bfncodec.container import Block
@@ -121,7 +121,7 @@ def test_gradients_of_the_last_layer(nets: Networks, activations: tuple[np.ndarr
 
 def coded(pixels: np.ndarray, model: Path, **options: Any) -> Block:
     """An RGB picture as a block."""
-    return image.encode([Picture(Origin.ARRAY, Layout.RGB, pixels)], Choices(model=str(model), **options))
+    return picture_blocks.encode([Picture(Origin.ARRAY, Layout.RGB, pixels)], Choices(model=str(model), **options))
 
 
 def only_pass(block: Block) -> Pass:
