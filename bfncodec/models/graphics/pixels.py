@@ -48,7 +48,8 @@ class Pixels(Outcome):
     def bits(self, decided: Decided) -> NDArray[Any]:
         """Bits of every pixel, float64 [N, H, W], after all are decided."""
         counts = canvases.inner(self.canvas, self.canvas.counts, self.count)
-        starts = np.cumsum(counts) - counts.reshape(-1)  # each has one decision at least
+        counts = counts.astype(np.int64)  # one at least
+        starts = np.cumsum(counts) - counts.reshape(-1)
         return np.add.reduceat(decided.each(), starts).reshape(counts.shape)
 
 
