@@ -18,6 +18,7 @@ class Canvas(NamedTuple):
     height: int
     width: int
     row: int  # addresses from one row to the next
+    image: int  # and from one image to the next
     most: int  # the largest sample
     samples: Ints  # int32 [pixels, channels]
     words: Ints  # int64 [pixels]: all channels of a pixel as one number
@@ -31,7 +32,7 @@ def blank(shape: tuple[int, ...], depth: int) -> Canvas:
     row = LEFT + width + RIGHT
     size = count * (ABOVE + height) * row + RIGHT
     return Canvas(
-        height, width, row, (1 << depth) - 1,
+        height, width, row, (ABOVE + height) * row, (1 << depth) - 1,
         np.zeros((size, channels), np.int32), np.zeros(size, np.int64), np.zeros(size, np.uint8),
         np.zeros(size, np.uint8),
     )  # fmt: skip
