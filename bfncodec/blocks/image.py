@@ -54,7 +54,7 @@ class Image(Form):
     listed: Data = b""  # the exceptions, packed
     depth: int = 8  # bits of a value, as in `picture.Kind`; other than 8 for exact colours only
     signed: bool = False
-    exact: Data = b""  # the stream of exact colours, which have neither passes nor a space
+    exact: list[Data] = field(default_factory=list)  # streams of exact colours: a band each, neither passes nor a space
 
     mode, name, many, pictorial = 2, "image", True, True
 
@@ -68,8 +68,8 @@ class Image(Form):
         payload = [self.metadata]
         if self.model is None:
             header += varint(self.depth << 1 | self.signed)
-            header += varint(len(self.metadata)) + varint(len(self.exact))
-            return [*payload, self.exact]
+            header += varint(len(self.metadata)) + b"".join(varint(len(stream)) for stream in self.exact)
+            return [*payload, *self.exact]
         header += self.model + varint(len(self.metadata))
         if self.space:
             header += bytes([self.sampling]) + varint(self.exceptions) + varint(len(self.listed))
@@ -103,7 +103,8 @@ class Image(Form):
             raise CorruptFile("the image's sizes contradict each other")
         if schedule is Schedule.EXACT:
             image = cls(origin, layout, schedule, width, height, None, payload.skip(header.varint()))
-            image.depth, image.signed, image.exact = depth, signed, payload.skip(header.varint())
+            image.depth, image.signed = depth, signed
+            image.exact = [payload.skip(header.varint()) for _ in image.bands(items)]
             if way >> 4:
                 raise CorruptFile("exact colours have no colour space")
             return image
@@ -140,13 +141,13 @@ class Image(Form):
 
     def bands(self, items: int) -> list[range]:
         """Rows of the bands that a block of so many pictures is coded in."""
-        if self.schedule is not Schedule.WAVEFRONT:
+        if self.schedule is Schedule.LATTICE:
             return [range(self.height)]
         return passes.bands(items, self.height, self.width)
 
     @property
     def coded_bytes(self) -> int:
-        return sum(len(part.stream) for part in self.passes) + len(self.exact)
+        return sum(len(part.stream) for part in self.passes) + sum(map(len, self.exact))
 
     def describe(self, block: Block) -> dict[str, Any]:
         sampling = {"sampling": self.sampling.name.lower()} if self.sampling else {}
@@ -214,8 +215,12 @@ class Image(Form):
     def _planes(self, items: int) -> AnyPixels:
         from bfncodec.models.graphics import streams
 
-        shape = items, self.height, self.width, self.layout.channels
-        planes = streams.decode_planes(bytes(self.exact), shape, self.depth)
+        def one(job: tuple[range, Data]) -> AnyPixels:
+            rows, stream = job
+            return streams.decode_planes(stream, (items, len(rows), self.width, self.layout.channels), self.depth)
+
+        bands = threads.each(one, list(zip(self.bands(items), self.exact, strict=True)))
+        planes = np.concatenate(bands, axis=1)
         if planes.max() >> self.depth:
             raise CorruptFile("the payload is damaged: a value has too many bits")
         return planes

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,21 +28,42 @@ SMALL_SIDE = 64  # images up to this size use the model for small ones
 # Percent of pixels that equal a neighbour: from the first share on exact colours are tried, from the second on nothing
 # else is.
 REPEATED, DRAWN = 25, 80
+LARGE = 1 << 20  # pixels from which on a sample decides instead
+SAMPLE, STRIPES = 1 << 18, 4  # pixels of it, and places that it is taken from
 
 T = TypeVar("T")
+Way = Callable[[list[Picture], Choices, "Ledger | None"], Block]
 
 
 def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = None) -> Block:
     """Pictures of one size and kind as one block, the smallest of those that look worth a try."""
-    first, ways = pictures[0], [_network]
-    if first.depth != 8 or first.layout is Layout.P:
-        ways = [_exact]
-    elif choices.effort != "lattice" and zoo.chosen(choices.model, "images") is None:
-        share = repeated(np.stack([picture.pixels for picture in pictures]))
-        ways = [_network] if share < REPEATED else [_exact] if share >= DRAWN else [_network, _exact]
-    candidates = [tried(partial(way, pictures, choices), ledger) for way in ways]
+    candidates = [tried(partial(way, pictures, choices), ledger) for way in _ways(pictures, choices)]
     (block,) = smallest(candidates, ledger)
     return block
+
+
+def _ways(pictures: list[Picture], choices: Choices) -> list[Way]:
+    """How pictures may be coded best: the network, exact colours, or both have to be tried."""
+    if pictures[0].depth != 8 or pictures[0].layout is Layout.P:
+        return [_exact]
+    if choices.effort == "lattice" or zoo.chosen(choices.model, "images") is not None:
+        return [_network]
+    share = repeated(np.stack([picture.pixels for picture in pictures]))
+    if share < REPEATED or share >= DRAWN:
+        return [_network if share < REPEATED else _exact]
+    if len(pictures) > 1 or pictures[0].pixels.size <= pictures[0].pixels.shape[2] * LARGE:
+        return [_network, _exact]
+    sample = [replace(pictures[0], pixels=_stripes(pictures[0].pixels), metadata=b"")]
+    blocks = threads.each(lambda way: way(sample, choices, None), [_network, _exact])
+    return [_network if blocks[0].payload_bytes < blocks[1].payload_bytes else _exact]
+
+
+def _stripes(pixels: Pixels) -> Pixels:
+    """About SAMPLE pixels of a large picture [height, width, channels], in stripes from top to bottom."""
+    height, width, _ = pixels.shape
+    rows = max(min(SAMPLE // (width * STRIPES), height // STRIPES), 1)
+    firsts = [(2 * stripe + 1) * height // (2 * STRIPES) - rows // 2 for stripe in range(STRIPES)]
+    return np.concatenate([pixels[first : first + rows] for first in firsts])
 
 
 def repeated(pixels: Pixels) -> int:
@@ -104,7 +126,13 @@ def _exact(pictures: list[Picture], choices: Choices, ledger: Ledger | None) -> 
     _, height, width, _ = pixels.shape
     kind = pictures[0].kind
     form = Image(kind.origin, kind.layout, Schedule.EXACT, width, height, None, pack_metadata(pictures))
-    form.depth, form.signed, form.exact = kind.depth, kind.signed, streams.encode_planes(pixels, kind.depth, ledger)
+    form.depth, form.signed = kind.depth, kind.signed
+
+    def one(rows: range) -> bytes:
+        return streams.encode_planes(pixels[:, rows.start : rows.stop], kind.depth, ledger)
+
+    bands = form.bands(len(pictures))
+    form.exact += threads.each(one, bands) if ledger is None else map(one, bands)
     return Block(len(pictures), pixels.nbytes, digest(pictures), form)
 
 
