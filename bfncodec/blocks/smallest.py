@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PART = 1 << 26  # bytes of a part; items up to this size have none
 PROBE_FROM = 1 << 16  # bytes of an item of which a sample is tried first
 PROBE_BYTES = 1 << 15  # of the sample
+DEFLATED = 8  # times that deflate makes ordinary pictures smaller, at most
 SAMPLES = 4  # places that it is taken from
 
 
@@ -47,9 +48,10 @@ def tried(encode: Callable[[Ledger | None], Block], ledger: Ledger | None) -> Ca
 def of_pictures(pictures: list[Picture], files: list[bytes], choices: Choices, ledger: Ledger | None) -> list[Block]:
     """Blocks of pictures of one shape, layout and origin, which came from files."""
     candidates = [tried(lambda account: image.encode(pictures, choices, account), ledger)]
-    # What is far below a deflated file is below LZMA of it; plain pixels LZMA may make tiny.
+    # What is below a deflated file is below LZMA of it, unless that is tiny already; plain pixels LZMA may make so.
     size, plain_size = sum(map(len, files)), sum(picture.pixels.size for picture in pictures)
-    clear = size < plain_size and candidates[0].blocks[0].payload_bytes < size // 2
+    most = size * 9 // 10 if max(PROBE_FROM, plain_size // DEFLATED) <= size else size // 2
+    clear = size < plain_size and candidates[0].blocks[0].payload_bytes < most
     if choices.media != "image" and not clear:
         candidates.append(Candidate([plain.encode(file) for file in files]))
     return smallest(candidates, ledger)
