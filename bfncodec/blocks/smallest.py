@@ -26,11 +26,14 @@ SAMPLES = 4  # places that it is taken from
 def of_pictures(found: list[Picture], files: list[bytes], choices: Choices, ledger: Ledger | None) -> list[Block]:
     """Blocks of pictures of one shape and kind, which came from files."""
     candidates = [tried(lambda account: pictures.encode(found, choices, account), ledger)]
+    if choices.media == "image":
+        return smallest(candidates, ledger)
     # What is far below a deflated file is below LZMA of it; plain pixels LZMA may make tiny.
     size, plain_size = sum(map(len, files)), sum(picture.pixels.nbytes for picture in found)
-    clear = size < plain_size and candidates[0].blocks[0].payload_bytes < size // 2
-    if choices.media != "image" and not clear:
-        candidates.append(Candidate([_plain(file, outlook.look(file)) for file in files]))
+    looks = [outlook.look(file) for file in files]
+    most = size * 9 // 10 if all(look.quick and look.unrepeated for look in looks) else size // 2
+    if size >= plain_size or candidates[0].blocks[0].payload_bytes >= most:
+        candidates.append(Candidate([_plain(file, look) for file, look in zip(files, looks, strict=True)]))
     return smallest(candidates, ledger)
 
 

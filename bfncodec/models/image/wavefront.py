@@ -33,6 +33,7 @@ from bfncodec.models.image.thumbnail import thumbnail_output, thumbnail_steps
 Pixels = NDArray[Any]
 Shape = tuple[int, int, int, int]
 FOLLOW_BANDS = 4  # the base follows images of so many bands or fewer: it takes a fifth of the time
+_FIXED_RUN = 1 << 12  # pixels that are looked at ahead where nothing learns
 _AHEAD_FROM = 32  # chunks; to begin and end with a second thread takes as long as some of them
 _TONES_PAY = 0.998  # of the cost without: they cost time
 _AT_ONCE = 256  # diagonals, between which Python looks around
@@ -74,7 +75,7 @@ class Wavefront:
         size = int(np.prod(self.thumbnail_shape)) * len(self.channels)
         self.groups = [Group(size, steps), *(Group(pixels * len(self.channels)) for pixels in sizes)]
         learns = pace != learning_heads.FIXED
-        run = learning_heads.LEARN_PIXELS >> (pace if learns else 0)
+        run = learning_heads.LEARN_PIXELS >> pace if learns else _FIXED_RUN
         self.chunks = list(self.diagonals.chunks(run))
         self.most = max((sum(sizes[group - 1] for group in chunk) for chunk in self.chunks), default=0)
         follows = learns and self.count == 1 and bands <= FOLLOW_BANDS  # where heads learn, and one image only
