@@ -30,7 +30,7 @@ Ints = NDArray[Any]
 
 _EXACT = 14  # contexts of samples as they are
 _FEW = 1  # of these, of samples of more than 8 bits
-_NEAR = 10  # contexts of the distance to a prediction
+_NEAR = 9  # contexts of the distance to a prediction
 _CONTEXTS = _EXACT + _NEAR
 _FIRST = PER_CONTEXT * _CONTEXTS  # input of a prediction
 _INPUTS = _FIRST + VIEWS + 1
@@ -54,7 +54,7 @@ class Escapes(NamedTuple):
     keys: Ints  # int64 [_EXACT]
     near: Ints  # int64 [_NEAR]: predictions
     places: Ints  # int64 [_CONTEXTS]
-    count: Ints  # int64 [1]: pixels spelled
+    spelled: Ints  # int64 [1]: pixels so far
     quick: Regression  # least squares of a small neighbourhood
     slow: Regression  # and of a larger one
     predictors: Predictors
@@ -129,7 +129,6 @@ def _prepare(own: Escapes, canvas: Canvas, at: int, number: int, known: int) -> 
     near[6] = guess[0] + 8 >> 4
     near[7] = guess[1] + 8 >> 4
     near[8] = guess[BLEND] + 8 >> 4
-    near[9] = guess[BLEND] + 8 >> 4
     for place in range(_NEAR):
         near[place] = min(max(near[place], 0), most)
     keys[0] = hashed(seed, known)
@@ -157,8 +156,8 @@ def spell(own: Escapes, canvas: Canvas, wire: Wire, at: int, x: int) -> None:
     look(own.quick, canvas, at, x)
     look(own.slow, canvas, at, x)
     ends = guesses.ends
-    own.count[0] += 1
-    mixing.ends[2] = _RATE + _EARLY * _SOON // (_SOON + own.count[0])
+    own.spelled[0] += 1
+    mixing.ends[2] = _RATE + _EARLY * _SOON // (_SOON + own.spelled[0])
     for number in range(len(own.order)):
         channel = own.order[number]
         spread = _prepare(own, canvas, at, number, known)
