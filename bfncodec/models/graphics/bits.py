@@ -284,6 +284,7 @@ def predict(bits: Bits, row: int, column: int) -> int:
     longest = 0
     for number in range(2):
         longest = max(longest, matched(bits, number, row, column, more))
+    bits.mixing.inputs[INPUTS - 1] = _BIAS
     chosen = bits.mixing.chosen
     chosen[0] = ten
     chosen[1] = (1 << 10) + min(before, 15) + (min(behind, 7) << 4) + (min(above, 7) << 7)

@@ -119,7 +119,7 @@ def _prepare(own: Escapes, canvas: Canvas, at: int, number: int, known: int) -> 
     near[4] = gradient
     near[5] = (3 * (west + north) + northeast - northwest) // 6 + lean
     guess = own.predictors.said
-    for place in range(5):
+    for place in range(4):
         guess[2 + place] = min(max(near[place], 0), most) << 4
     guess[6] = min(max((3 * (west + north) + northeast - northwest) * 16 // 6 + 16 * lean, 0), most << 4)
     guess[0] = int(np.floor(min(max(said(own.quick, number), 0.0), most * 1.0) * 16.0 + 0.5))
