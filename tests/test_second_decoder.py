@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models.graphics.test_bits import lines
+from models.graphics.test_bits import waves as halftone
+from models.graphics.test_streams import drawing, waves
 from reference import decoder
+from reference import graphics as reference_graphics
 from reference import paper as reference_paper
 from reference import text as reference_text
 from tools import fuzz_mutants, make_goldens, make_tiny_paper, make_tiny_text
@@ -23,6 +27,7 @@ from bfncodec.exact.tables import exp_negative, log_ratio
 from bfncodec.flow.schedule import Dither, Draw, Vector
 from bfncodec.flow.sender import sender
 from bfncodec.flow.theta import LOG_STEPS, ClassTheta
+from bfncodec.models.graphics import streams as graphics_streams
 from bfncodec.models.paper import streams as paper_streams
 from bfncodec.models.text import blockwise, bytewise, contexts, histories, memory, network
 from bfncodec.models.text import streams as text_streams
@@ -237,6 +242,32 @@ def test_limits_of_data_items_are_those_of_the_page() -> None:
     ):
         assert text in PAPER and 1 << int(text.split("2^")[1].split()[0]) == limit
     assert paper_streams.SEED_LIMIT == single.SEED_LIMIT
+
+
+CASES = {
+    "grey": (drawing(9, 20, 1), 8),
+    "grey and alpha": (drawing(9, 14, 2), 8),
+    "rgb": (drawing(8, 40, 3), 8),
+    "rgba": (drawing(9, 14, 4), 8),
+    "images of one size": (np.concatenate([drawing(6, 14, 3), drawing(6, 14, 3)[:, ::-1]] * 2), 8),
+    "few bits": (drawing(20, 33, 1) & 7, 3),
+    "noise": (np.random.default_rng(0).integers(0, 256, (1, 5, 9, 3), np.uint8), 8),
+    "noise of 16 bits": (np.random.default_rng(0).integers(0, 1 << 16, (1, 3, 5, 4), np.uint16), 16),
+    "levels of 16 bits": (waves(16, 1, 16)[:, :3], 16),
+    "three levels": (drawing(9, 20, 1) // 90 * 90, 8),
+    "12 of 16 bits": (waves(12, 2)[:, :2], 16),
+    "a column": (waves(12, 3)[:, :, :1], 12),
+    "two colours": (lines(50, 130)[None, ..., None], 1),
+    "a halftone": (halftone(20, 50)[None, ..., None] * 255, 8),
+    "pages": (np.stack([lines(9, 40), 1 - lines(9, 40)])[..., None], 1),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_exact_colours(name: str) -> None:
+    planes, depth = CASES[name]
+    found = reference_graphics.decode(graphics_streams.encode_planes(planes, depth), planes.shape, depth)
+    assert np.array_equal(found, planes)
 
 
 def test_exact_colours_of_every_medium() -> None:

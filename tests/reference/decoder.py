@@ -2,7 +2,7 @@
 
 Numbers of sections are those of docs/format.md. Nothing here comes from bfncodec, and the
 weights are read by safetensors' documented layout. NumPy holds pixels and multiplies matrices.
-Texts are in text.py, single blocks in paper.py, the stack and what else all need in stack.py.
+Exact colours are in graphics.py, texts in text.py, single blocks in paper.py, what all need in stack.py.
 """
 
 import bisect
@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from reference import graphics as reference_graphics
 from reference import paper as reference_paper
 from reference import text as reference_text
 from reference.stack import FormatError, Stack, clip, exp_negative, nearest, normalise, require, running_sums
@@ -164,9 +165,8 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     words = 1 if block.depth <= 8 else 2
     require(block.size == items * block.width * block.height * CHANNELS[block.layout] * words > 0)
     if block.schedule == 2:
-        lengths = [fields.varint() for _ in range(2)]
-        block.metadata, stream = map(payload.take, lengths)
-        block.streams = [stream]
+        block.metadata = payload.take(fields.varint())
+        block.streams = [payload.take(fields.varint()) for _ in bands(block)]
         return block
     require(block.layout < 4)
     block.model = fields.take(4)
@@ -197,7 +197,7 @@ BAND_PIXELS = 2**21
 def bands(block: Block) -> list[tuple[int, int]]:
     """Section 2.3: first rows and ends of the bands."""
     count = 1
-    if block.schedule == 0 and block.items == 1:
+    if block.schedule in (0, 2) and block.items == 1:
         count = -(-block.height * block.width // BAND_PIXELS)
     rows = -(-block.height // (32 * count)) * 32
     firsts = [0, *(first for first in range(rows, block.height, rows) if block.height - first >= 32)]
@@ -1326,13 +1326,12 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
 
 
 def decode_exact(block: Block) -> list[Item]:
-    """Low bytes of all values, and then high bytes."""
-    shape = block.items, block.height, block.width, CHANNELS[block.layout]
-    content = unpack(block.streams[0])
-    require(len(content) == block.size)
-    halves = np.frombuffer(content, np.uint8).reshape(-1, *shape)
-    pixels = sum(half.astype("<u2") << 8 * place for place, half in enumerate(halves))
-    pixels = pixels.astype(np.uint8 if block.depth <= 8 else "<u2")
+    """Section 18, band after band."""
+    parts = []
+    for (first, end), stream in zip(bands(block), block.streams, strict=True):
+        shape = block.items, end - first, block.width, CHANNELS[block.layout]
+        parts.append(reference_graphics.decode(stream, shape, block.depth))
+    pixels = np.concatenate(parts, axis=1).astype(np.uint8 if block.depth <= 8 else "<u2")
     require(pixels.max() < 1 << block.depth)
     metadata = read_metadata(block.metadata, block.items)
     check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))

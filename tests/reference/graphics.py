@@ -109,7 +109,9 @@ def pop(stack: Stack, chance: int) -> int:
     return stack.pop([2**24 - 256 * chance, 256 * chance])
 
 
-def decide(stack: Stack, mixers: Mixers, slots: Sequence[Slot], more: Sequence[int], chosen: Sequence[int], end: int) -> int:
+def decide(
+    stack: Stack, mixers: Mixers, slots: Sequence[Slot], more: Sequence[int], chosen: Sequence[int], end: int
+) -> int:
     """A decision from the opinions of slots and further inputs; all learn from it."""
     inputs = [value for slot in slots for value in slot.inputs()]
     bit = pop(stack, mixers.chance([*inputs, *more, 256], chosen, end))
@@ -132,7 +134,7 @@ def maps(stack: Stack, count: int, depth: int) -> list[list[int]]:
             near, last, before = min(run, 31), min(gap, 31), min(older, 31)
             keys = [fold(1, near * 4 + recent % 4), fold(2, (near * 256 + last) * 256)]
             keys += [fold(3, (near * 256 + last) * 256 + before), fold(4, recent % 2**16), fold(5, near * 8 + beside)]
-            bit = decide(stack, mixers, [slots.find(key) for key in keys], [], [recent % 64, near], 0)
+            bit = decide(stack, mixers, [slots.find(key) for key in keys], [recent % 64, near], 0)
             used[channel, level] = bit
             recent = (2 * recent + bit) % 2**20
             run += 1
@@ -247,7 +249,7 @@ class Picture:
                 fold(fold(16, self.keys[0]), asked),
             ]
             chosen = [asked * 64 + pattern, mask, asked * 64 + trusted * 4 + past % 8 // 2]
-            if decide(self.stack, self.mixers, [self.slots.find(key) for key in keys], [], chosen, asked):
+            if decide(self.stack, self.mixers, [self.slots.find(key) for key in keys], chosen, asked):
                 ranks[at], words[at] = asked, pixel
                 self.samples[at] = [pixel >> 16 * channel & 0xFFFF for channel in range(self.channels)]
                 self.spelling.skip(at)
@@ -362,7 +364,9 @@ class Spelling:
         near = [clip(guess, 0, most) for guess in simple]
         near += [clip(self.views.said[view] + 8 >> 4, 0, most) for view in (0, 1, 7)]
         seed = fold(31, number)
-        left, above = (chain(seed, words & MASK, words >> 32) for words in (picture.words[at - 1], picture.words[at - row]))
+        left, above = (
+            chain(seed, words & MASK, words >> 32) for words in (picture.words[at - 1], picture.words[at - row])
+        )
         keys = [
             fold(seed, known),
             chain(left, known, 1),
@@ -689,7 +693,7 @@ class Page:
             ),
             chain(7, own % 4 + ones, above(4, 1, 1) + above(5, 1, 1) * 8 + above(6, 1, 1) * 64),
             chain(8, own % 2**16, above(1, 2, 6)),
-            chain(9, (own & 0xAA) + (above(2, 6, 6) & 0x1555) * 2**8, (above(4, 4, 4) & 0x155) + (above(6, 2, 2) & 21) * 2**9),
+            chain(9, (own & 170) + (above(2, 6, 6) & 5461) * 2**8, (above(4, 4, 4) & 341) + (above(6, 2, 2) & 21) * 2**9),
             chain(10, own % 8 + above(1, 1, 1) * 8, before + over * 2**5 + behind * 2**10 + second * 2**15),
             fold(11, above(1, 8, 8)),
             chain(12, before + behind * 2**5 + over * 2**10, own % 2 + above(2, 3, 3) * 2),
@@ -698,11 +702,13 @@ class Page:
         long = chain(more, above(1, 7, 12), above(2, 7, 8), above(3, 7, 7), above(4, 6, 6) + above(5, 6, 6) * 2**13)
         wide = chain(13, own % 2**20, above(1, 8, 12), above(2, 3, 3))
         expected = [self.match(0, fold(long, own % 2**12), y, x), self.match(1, wide, y, x)]
-        slots += [None if bit is None else self.sure[n][2 * min(self.right[n], 63) + bit] for n, bit in enumerate(expected)]
+        slots += [
+            None if bit is None else self.sure[n][2 * min(self.right[n], 63) + bit] for n, bit in enumerate(expected)
+        ]
         longest = max(0 if bit is None else min(self.right[n], 63) for n, bit in enumerate(expected))
         inputs = [value for slot in slots for value in (slot.inputs() if slot else [0, 0])]
         chosen = [ten, min(before, 15) + 16 * min(behind, 7) + 128 * min(over, 7)]
-        chosen.append(min(longest // 4, 15) + 16 * (own % 4 + 4 * (w1 % 4)))
+        chosen.append(min(max(lengths) // 4, 15) + 16 * (own % 4 + 4 * (w1 % 4)))
         mixed = self.mixers.chance([*inputs, 256], chosen, own % 4 + 4 * (w1 // 2 % 8) + (w2 & 2) * 16)
         total = 2 * mixed
         knots = []
