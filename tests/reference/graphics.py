@@ -109,12 +109,10 @@ def pop(stack: Stack, chance: int) -> int:
     return stack.pop([2**24 - 256 * chance, 256 * chance])
 
 
-def decide(
-    stack: Stack, mixers: Mixers, slots: Sequence[Slot], more: Sequence[int], chosen: Sequence[int], end: int
-) -> int:
-    """A decision from the opinions of slots and further inputs; all learn from it."""
+def decide(stack: Stack, mixers: Mixers, slots: Sequence[Slot], chosen: Sequence[int], end: int) -> int:
+    """A decision from the opinions of slots; all learn from it."""
     inputs = [value for slot in slots for value in slot.inputs()]
-    bit = pop(stack, mixers.chance([*inputs, *more, 256], chosen, end))
+    bit = pop(stack, mixers.chance([*inputs, 256], chosen, end))
     mixers.learn(bit)
     for slot in slots:
         slot.learn(bit)
@@ -693,7 +691,11 @@ class Page:
             ),
             chain(7, own % 4 + ones, above(4, 1, 1) + above(5, 1, 1) * 8 + above(6, 1, 1) * 64),
             chain(8, own % 2**16, above(1, 2, 6)),
-            chain(9, (own & 170) + (above(2, 6, 6) & 5461) * 2**8, (above(4, 4, 4) & 341) + (above(6, 2, 2) & 21) * 2**9),
+            chain(
+                9,
+                (own & 170) + (above(2, 6, 6) & 5461) * 2**8,
+                (above(4, 4, 4) & 341) + (above(6, 2, 2) & 21) * 2**9,
+            ),
             chain(10, own % 8 + above(1, 1, 1) * 8, before + over * 2**5 + behind * 2**10 + second * 2**15),
             fold(11, above(1, 8, 8)),
             chain(12, before + behind * 2**5 + over * 2**10, own % 2 + above(2, 3, 3) * 2),
@@ -702,10 +704,8 @@ class Page:
         long = chain(more, above(1, 7, 12), above(2, 7, 8), above(3, 7, 7), above(4, 6, 6) + above(5, 6, 6) * 2**13)
         wide = chain(13, own % 2**20, above(1, 8, 12), above(2, 3, 3))
         expected = [self.match(0, fold(long, own % 2**12), y, x), self.match(1, wide, y, x)]
-        slots += [
-            None if bit is None else self.sure[n][2 * min(self.right[n], 63) + bit] for n, bit in enumerate(expected)
-        ]
-        longest = max(0 if bit is None else min(self.right[n], 63) for n, bit in enumerate(expected))
+        lengths = [0 if bit is None else min(self.right[n], 63) for n, bit in enumerate(expected)]
+        slots += [None if bit is None else self.sure[n][2 * lengths[n] + bit] for n, bit in enumerate(expected)]
         inputs = [value for slot in slots for value in (slot.inputs() if slot else [0, 0])]
         chosen = [ten, min(before, 15) + 16 * min(behind, 7) + 128 * min(over, 7)]
         chosen.append(min(max(lengths) // 4, 15) + 16 * (own % 4 + 4 * (w1 % 4)))
