@@ -1246,6 +1246,8 @@ class Item:
     pixels: Array | None = None
     metadata: bytes = b""
     signed: bool = False
+    layout: int = 0
+    depth: int = 8
 
     def file(self) -> bytes:
         """Section 4: the item's own bytes (stored, LZMA, text, PNM, BMP, NPY, TIFF)."""
@@ -1322,7 +1324,7 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
     metadata = read_metadata(block.metadata, block.items)
     check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))
     pairs = zip(pixels, metadata, strict=True)
-    return [Item(source=block.source, pixels=one, metadata=more) for one, more in pairs]
+    return [Item(source=block.source, pixels=one, metadata=more, layout=block.layout) for one, more in pairs]
 
 
 def decode_exact(block: Block) -> list[Item]:
@@ -1335,7 +1337,7 @@ def decode_exact(block: Block) -> list[Item]:
     require(pixels.max() < 1 << block.depth)
     metadata = read_metadata(block.metadata, block.items)
     check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))
-    how = {"source": block.source, "signed": bool(block.signed)}
+    how = {"source": block.source, "signed": bool(block.signed), "layout": block.layout, "depth": block.depth}
     return [Item(pixels=one, metadata=more, **how) for one, more in zip(pixels, metadata, strict=True)]
 
 
