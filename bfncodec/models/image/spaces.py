@@ -177,7 +177,7 @@ def _nearest(
     for n in range(items):
         for y in range(height):
             for x in range(width):
-                left = integers[n, y, x - 1] if x else integers[n, y - 1, x]
+                left = integers[n, y, x - 1] if x else integers[n, max(y - 1, 0), x]
                 above = integers[n, y - 1, x] if y else left
                 mean_y, mean_r, mean_b = 128, 128, 128
                 if x or y:
