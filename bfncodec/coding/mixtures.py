@@ -40,7 +40,7 @@ class Tables(NamedTuple):
 
 
 @cache
-def _tables() -> Tables:
+def known_tables() -> Tables:
     steps = tables.OCTAVE_STEPS
     curves = (
         tables.logistic(),
@@ -61,7 +61,7 @@ class Mixtures:
 
     def __init__(self, parameters: NDArray[np.int64]) -> None:
         self.parts = np.empty((len(parameters), parameters.shape[2], 4), np.int32)
-        _prepare(_tables(), parameters, self.parts)
+        _prepare_all(known_tables(), parameters, self.parts)
 
     @classmethod
     def of(cls, parts: NDArray[np.int32]) -> Mixtures:
@@ -79,7 +79,7 @@ class Mixtures:
         1 at level 0 and 2**24 - 1 at level 256: a unit stays free at either end.
         """
         cumulative = np.empty((len(self), points.shape[1]), np.int64)
-        _bounds(_tables(), self.parts, np.broadcast_to(points, cumulative.shape), cumulative)
+        _bounds(known_tables(), self.parts, np.ascontiguousarray(np.broadcast_to(points, cumulative.shape), np.int64), cumulative)
         return cumulative
 
     def gradients(self, values: Ints, logs: Ints) -> NDArray[np.int64]:
@@ -91,7 +91,8 @@ class Mixtures:
         logistic function's derivatives.
         """
         gradients = np.empty((len(self), 3 * self.parts.shape[1]), np.int64)
-        _gradients(_tables(), self.parts, values, logs, gradients)
+        room = np.empty((2, self.parts.shape[1], 2), np.int64)
+        _gradients(known_tables(), self.parts, values, logs, *room, gradients)
         return gradients
 
     def weights(self) -> NDArray[np.int64]:
@@ -103,13 +104,13 @@ class Mixtures:
     def intervals(self, values: Ints) -> NDArray[np.int64]:
         """What lies below the symbols of the upper and lower half, and their weights: int64 [n, 2, 2]."""
         intervals = np.empty((len(self), 2, 2), np.int64)
-        _intervals(_tables(), self.parts, np.ascontiguousarray(values, np.int64), intervals)
+        _intervals(known_tables(), self.parts, np.ascontiguousarray(values, np.int64), intervals)
         return intervals
 
     def pop(self, coder: Coder) -> NDArray[np.int64]:
         """Pop values int64 [n]: all upper halves, then all lower halves."""
         values = np.empty(len(self), np.int64)
-        _pop(_tables(), self.parts, *coder.opened(), values)
+        pop(known_tables(), self.parts, *coder.opened(), np.zeros((len(self), 2), np.int64), values)
         return values
 
     def push(self, coder: Coder, values: Ints) -> None:
@@ -122,26 +123,31 @@ class Mixtures:
 
 
 @compiled
-def _prepare(known: Tables, raw: Ints, parts: Ints) -> None:
-    """(logits, means, scales) [n, 3, k] -> (share, mean, limit, inverse) [n, k, 4]."""
-    count = parts.shape[1]
+def _prepare_all(known: Tables, raw: Ints, parts: Ints) -> None:
     for index in range(len(parts)):
-        top = raw[index, 0].max()
-        total = 0
-        for j in range(count):
-            share = known.weights[min(top - raw[index, 0, j], len(known.weights) - 1)]
-            scale = min(max(raw[index, 2, j], SCALE_MIN), SCALE_MAX) - SCALE_MIN
-            parts[index, j, 0] = share
-            parts[index, j, 1] = raw[index, 1, j]
-            parts[index, j, 2] = known.limits[scale]
-            parts[index, j, 3] = known.inverses[scale]
-            total += share
-        left = 1 << _WEIGHT_BITS
-        for j in range(count):
-            share = (parts[index, j, 0] << _WEIGHT_BITS) // total
-            parts[index, j, 0] = share
-            left -= share
-        parts[index, 0, 0] += left
+        prepare(known, raw[index], parts[index])
+
+
+@compiled
+def prepare(known: Tables, raw: Ints, parts: Ints) -> None:
+    """(logits, means, scales) int64 [3, k] -> (share, mean, limit, inverse) int32 [k, 4]."""
+    count, top, total = len(parts), raw[0, 0], 0
+    for j in range(1, count):
+        top = max(top, raw[0, j])
+    for j in range(count):
+        share = known.weights[min(top - raw[0, j], len(known.weights) - 1)]
+        scale = min(max(raw[2, j], SCALE_MIN), SCALE_MAX) - SCALE_MIN
+        parts[j, 0] = share
+        parts[j, 1] = raw[1, j]
+        parts[j, 2] = known.limits[scale]
+        parts[j, 3] = known.inverses[scale]
+        total += share
+    left = 1 << _WEIGHT_BITS
+    for j in range(count):
+        share = (parts[j, 0] << _WEIGHT_BITS) // total
+        parts[j, 0] = share
+        left -= share
+    parts[0, 0] += left
 
 
 @compiled
@@ -182,22 +188,28 @@ def _bounds(known: Tables, parts: Ints, points: Ints, out: Ints) -> None:
 @compiled
 def _intervals(known: Tables, parts: Ints, values: Ints, out: Ints) -> None:
     for index in range(len(out)):
-        value = np.int64(values[index])
-        symbol = value % HALF
-        start = value - symbol
-        one = parts[index]
-        low, high = _below(known, one, start), _below(known, one, start + HALF)
-        lower = _inside(known, one, start, low, high, symbol)
-        out[index, 0, 0], out[index, 0, 1] = low, high - low
-        out[index, 1, 0], out[index, 1, 1] = lower, _inside(known, one, start, low, high, symbol + 1) - lower
+        interval(known, parts[index], values[index], out[index, 0], out[index, 1])
 
 
 @compiled
-def _pop(known: Tables, parts: Ints, stack: Ints, words: Ints, out: Ints) -> None:
-    """Both halves by bisection. The free units at the ends count as symbols beside the first and the last."""
-    halves = np.zeros((len(out), 2), np.int64)
+def interval(known: Tables, parts: Ints, value: int, upper: Ints, lower: Ints) -> None:
+    """What lies below the symbols of either half of a value under the mixture of parts [k, 4], and their weights."""
+    symbol = value % HALF
+    start = value - symbol
+    low, high = _below(known, parts, start), _below(known, parts, start + HALF)
+    inner = _inside(known, parts, start, low, high, symbol)
+    upper[0], upper[1] = low, high - low
+    lower[0], lower[1] = inner, _inside(known, parts, start, low, high, symbol + 1) - inner
+
+
+@compiled
+def pop(known: Tables, parts: Ints, stack: Ints, words: Ints, halves: Ints, out: Ints) -> None:
+    """Pop values int64 [n] of mixtures [n, k, 4], all upper halves and then all lower ones; halves: room int64 [n, 2].
+
+    By bisection. The free units at the ends count as symbols beside the first and the last.
+    """
     out[:] = 0
-    for lower in (False, True):
+    for lower in range(2):
         for index in range(len(out)):
             wanted = np.int64(stack[0] & np.uint64(TOTAL - 1))
             one, start = parts[index], out[index]
@@ -230,31 +242,33 @@ def _pop_inside(stack: Ints, words: Ints, wanted: int, below: int, above: int) -
 
 
 @compiled
-def _gradients(known: Tables, parts: Ints, values: Ints, logs: Ints, out: Ints) -> None:
-    count = parts.shape[1]
-    arguments, edges = np.empty((count, 2), np.int64), np.empty((count, 2), np.int64)
+def _gradients(known: Tables, parts: Ints, values: Ints, logs: Ints, arguments: Ints, edges: Ints, out: Ints) -> None:
     for index in range(len(out)):
-        value = np.int64(values[index])
-        total = 64
-        for j in range(count):
-            for side in range(2):
-                arguments[j, side] = _argument(parts[index, j], value + side)
-                edges[j, side] = known.logistic[arguments[j, side]]
-            if value == 0:
-                edges[j, 0] = 0
-            if value == LEVELS - 1:
-                edges[j, 1] = _ONE
-            total += parts[index, j, 0] * (edges[j, 1] - edges[j, 0])
-        whole = 0
-        for j in range(count):
-            whole += (parts[index, j, 0] * (edges[j, 1] - edges[j, 0]) << 12) // total
-        for j in range(count):
-            share = np.int64(parts[index, j, 0])
-            low, high = edges[j]
-            part = (share * (high - low) << 12) // total
-            ratio = known.ratios[min(max(logs[index, j] + _RATIO_RANGE, 0), 2 * _RATIO_RANGE)]
-            slope = (arguments[j, 1] - _LOGISTIC_HALF) * (high * (_ONE - high) >> _LOGISTIC_BITS)
-            slope -= (arguments[j, 0] - _LOGISTIC_HALF) * (low * (_ONE - low) >> _LOGISTIC_BITS)
-            out[index, j] = (share * whole >> _WEIGHT_BITS) - part
-            out[index, count + j] = -(part * (high + low - _ONE) >> _LOGISTIC_BITS) * ratio >> 8
-            out[index, 2 * count + j] = share * slope // total
+        gradient(known, parts[index], values[index], logs[index], arguments, edges, out[index])
+
+
+@compiled
+def gradient(known: Tables, parts: Ints, value: int, logs: Ints, arguments: Ints, edges: Ints, out: Ints) -> None:
+    """`Mixtures.gradients` of the mixture of parts [k, 4]; arguments and edges: room int64 [k, 2]."""
+    count, total = len(parts), 64
+    for j in range(count):
+        for side in range(2):
+            arguments[j, side] = _argument(parts[j], value + side)
+            edges[j, side] = known.logistic[arguments[j, side]]
+        if value == 0:
+            edges[j, 0] = 0
+        if value == LEVELS - 1:
+            edges[j, 1] = _ONE
+        total += parts[j, 0] * (edges[j, 1] - edges[j, 0])
+    whole = 0
+    for j in range(count):
+        whole += (parts[j, 0] * (edges[j, 1] - edges[j, 0]) << 12) // total
+    for j in range(count):
+        share, low, high = np.int64(parts[j, 0]), edges[j, 0], edges[j, 1]
+        part = (share * (high - low) << 12) // total
+        ratio = known.ratios[min(max(logs[j] + _RATIO_RANGE, 0), 2 * _RATIO_RANGE)]
+        slope = (arguments[j, 1] - _LOGISTIC_HALF) * (high * (_ONE - high) >> _LOGISTIC_BITS)
+        slope -= (arguments[j, 0] - _LOGISTIC_HALF) * (low * (_ONE - low) >> _LOGISTIC_BITS)
+        out[j] = (share * whole >> _WEIGHT_BITS) - part
+        out[count + j] = -(part * (high + low - _ONE) >> _LOGISTIC_BITS) * ratio >> 8
+        out[2 * count + j] = share * slope // total

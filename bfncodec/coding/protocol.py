@@ -35,7 +35,7 @@ class Pushable(Protocol):
 
 
 class Poppable(Protocol):
-    """The output distribution of a group, as the decoder needs it."""
+    """The output distribution of a span, as the decoder needs it."""
 
     def pop(self, coder: Coder) -> Values:
         """Pop the variables int [n]."""
@@ -98,11 +98,14 @@ class Sink(Protocol):
     def groups(self) -> Sequence[Group]:
         """The schedule."""
 
+    def spans(self) -> Iterable[range]:
+        """All groups in order, cut into ranges, maybe other ones than a `Source` has."""
+
     def output(self, span: range, theta: AnyTheta | None) -> Poppable:
-        """The network's prediction of one group, see `Source`."""
+        """The network's prediction of a span, see `Source`."""
 
     def reveal(self, group: int, values: Values) -> None:
-        """Take note of decoded variables."""
+        """Take note of decoded variables of the span that begins with a group."""
 
 
 class View(NamedTuple):
@@ -157,10 +160,13 @@ def encode(coder: Coder, model: Source, observer: Observer | None = None) -> set
 
 
 def decode(coder: Coder, model: Sink, silent: Collection[int] = (), last: int | None = None) -> None:
-    """Pop groups 0 .. last - 1 (all by default) and reveal them to the model."""
-    for number, group in enumerate(model.groups[:last]):
+    """Pop the spans before group `last` (all by default) and reveal them to the model."""
+    for span in model.spans():
+        number, group = span[0], model.groups[span[0]]
+        if number == last:
+            break
         steps = () if number in silent else group.steps
-        views, output = receive(coder, model, range(number, number + 1), steps, group.size)
+        views, output = receive(coder, model, span, steps, group.size)
         x = output.pop(coder)
         for link, y in reversed(views):
             link.give_back(coder, x, y)

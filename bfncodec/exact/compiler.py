@@ -1,12 +1,17 @@
 """What needs numba: functions as machine code that stands alone. Loaded only where some is not in the cache yet."""
 
-from collections.abc import Callable
+import dis
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 
 import numba
 import numpy as np
 from numba.core import cgutils, types
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
@@ -16,7 +21,7 @@ from bfncodec.exact.compiled import Compiled, Inline
 
 def inner(function: FunctionType) -> Any:
     """The function for numba; what it names of ours is compiled with it."""
-    names = function.__code__.co_names
+    names = {one.argval for one in dis.get_instructions(function) if one.opname == "LOAD_GLOBAL"}
     known = {
         name: value.inner() if name in names and isinstance(value, Compiled | Inline) else value
         for name, value in function.__globals__.items()
@@ -26,12 +31,55 @@ def inner(function: FunctionType) -> Any:
     return numba.njit(error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)(copy)
 
 
+class _Draft(JITCodeLibrary):  # type: ignore[misc]
+    """A function in LLVM's language, as numba wrote it down.
+
+    numba itself makes the best of every function, and machine code, before it makes them part of what calls them. Here
+    LLVM has its turn once, when all is there.
+    """
+
+    def _optimize_functions(self, module: Any) -> None:
+        module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        return 0
+
+
+@contextmanager
+def _drafting() -> Iterator[Any]:
+    """numba writes drafts in this thread, and nobody else compiles; gives what knows the processor."""
+    generator = cpu_target.target_context.codegen()
+    with global_compiler_lock:
+        before, generator._library_class = generator._library_class, _Draft
+        generator.set_env = lambda name, environment: None
+        try:
+            yield generator
+        finally:
+            generator._library_class = before
+            del generator.set_env
+
+
 def code(function: Any, arguments: tuple[Any, ...]) -> Code:
     """Machine code of a function that `inner` gave, for arguments of these types."""
     signature = tuple(_type_of(argument) for argument in arguments)
-    function.compile(signature)
-    made = function.overloads[signature]
-    return Code(made.fndesc.llvm_func_name, _result(made.signature.return_type), made.library._get_compiled_object())
+    with _drafting() as generator:
+        function.compile(signature)
+        made = function.overloads[signature]
+        made.library._ensure_finalized()
+        module = made.library._final_module
+        for one in module.functions:
+            if not one.is_declaration and one.name != made.fndesc.llvm_func_name:
+                one.linkage = "internal"
+        passes, builder = generator._module_pass_manager()
+        passes.run(module, builder)
+        machine = generator._tm.emit_object(module)
+    return Code(made.fndesc.llvm_func_name, _result(made.signature.return_type), machine)
 
 
 def _type_of(value: Any) -> Any:

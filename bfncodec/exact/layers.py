@@ -7,15 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.errors import CorruptFile
-from bfncodec.exact.compiled import compiled
+from bfncodec.exact.compiled import compiled, shaped
 from bfncodec.exact.kernels import ACTIVATION_MAX, SUM_LIMIT, Array, Kernel
-from bfncodec.exact.products import BLOCK, GROUP, product
+from bfncodec.exact.products import BLOCK, GROUP, packed, product
 
 Tensors = Mapping[str, NDArray[Any]]
 
 INPUT_MAX = 127
+EMBEDDED = 6  # neighbours whose embeddings are seen
+INNOVATIONS = 6  # inputs of embeddings: a pixel's innovations and their sizes
 STREAM_BITS = 4  # extra fraction bits of the residual stream
-_LIFT = 128  # of features, to bytes without a sign
+INPUT_LIFT = 128  # of features, to bytes without a sign
 _ROWS = 64  # that stay in the processor's nearest memory
 
 
@@ -57,55 +59,78 @@ class Linear:
         return self.kernel.activated(self.kernel.matmul(values, self.weight), self.bias, self.shift)
 
 
+class Trunk(NamedTuple):
+    """The layers of a trunk for compiled code, one behind the other: inner, then first and second of every block."""
+
+    sizes: Array  # int64 [layers, 3]: outputs, blocks and groups
+    weights: Array  # int8 [n]: packed
+    biases: Array  # int64 [n], the first ones for inputs with INPUT_LIFT added
+    shifts: Array  # int64 [n]
+
+
+class TrunkRoom(NamedTuple):
+    """Memory that `run_trunk` works in."""
+
+    sums: Array
+    stream: Array
+    values: Array
+
+
 class LocalNetwork:
     """The exported form of `train.image.network.LocalTrainingNetwork`: features -> mixture parameters.
 
-    `extra` tells how many cross-channel inputs the heads of the three channels have.
+    `extra` tells how many cross-channel inputs the heads of the three channels have. `features` of the inputs are int8;
+    bytes may follow them: embeddings of neighbours, of which `embed` are the layers, if there are any.
     """
 
     def __init__(self, kernel: Kernel, tensors: Tensors) -> None:
-        width, features = tensors["inner.weight"].shape
-        self.width = width
+        width, inputs = tensors["inner.weight"].shape
+        self.width, self.inputs = width, inputs
+        self.embedding = len(tensors["embed.1.bias"]) if "embed.1.bias" in tensors else 0  # bytes of a neighbour
+        self.features = inputs - EMBEDDED * self.embedding
         blocks = sum(1 for name in tensors if name.startswith("first.") and name.endswith(".weight"))
         positive = np.full(width, ACTIVATION_MAX, np.int64)
-        self.inner = Linear(kernel, tensors, "inner", np.full(features, INPUT_MAX, np.int64))
+        bounds = np.full(inputs, ACTIVATION_MAX, np.int64)
+        bounds[: self.features] = INPUT_MAX
+        self.inner = Linear(kernel, tensors, "inner", bounds)
         self.first = [Linear(kernel, tensors, f"first.{i}", positive) for i in range(blocks)]
         hidden = [len(tensors[f"first.{i}.bias"]) for i in range(blocks)]
         self.second = [
             Linear(kernel, tensors, f"second.{i}", np.full(hidden[i], ACTIVATION_MAX, np.int64)) for i in range(blocks)
         ]
+        self.embed = _embedding(kernel, tensors, width) if self.embedding else _NOTHING
         self.extra = [tensors[f"heads.{i}.weight"].shape[1] - width for i in range(3)]
-        bounds = [np.append(positive, np.full(more, INPUT_MAX, np.int64)) for more in self.extra]
-        self.heads = [Linear(kernel, tensors, f"heads.{i}", bounds[i]) for i in range(3)]
+        self.heads = [Linear(kernel, tensors, f"heads.{i}", _bounds(width, self.extra[i])) for i in range(3)]
         head = np.full(len(tensors["heads.0.bias"]), ACTIVATION_MAX, np.int64)
         self.outs = [Linear(kernel, tensors, f"outs.{i}", head) for i in range(3)]
         self.kernel = kernel
-        self.numbers = None
-        if kernel.name == "bytes":
-            layers = [self.inner, *(layer for pair in zip(self.first, self.second, strict=True) for layer in pair)]
-            biases = [layer.integers.bias for layer in layers]
-            biases[0] = biases[0] - _LIFT * self.inner.integers.weight.sum(axis=1)
-            tables = [layer.weight.weights for layer in layers]
-            sizes = [[len(bias), *table.shape[:2]] for bias, table in zip(biases, tables, strict=True)]
-            self.numbers = (
-                np.array(sizes),
-                np.concatenate([table.reshape(-1) for table in tables]),
-                np.concatenate(biases),
-                np.concatenate([layer.integers.shift for layer in layers]),
-            )
+        layers = [self.inner, *(layer for pair in zip(self.first, self.second, strict=True) for layer in pair)]
+        self.numbers = _numbers(layers, slice(self.features))
         self.rounding = kernel.array(np.full(width, 1 << STREAM_BITS - 1, np.int32))
         self.shift = kernel.array(np.full(width, STREAM_BITS, np.int32))
 
     def trunk(self, features: Array) -> Array:
-        """Integers [n, features] in [-127, 127] -> activations [n, width] in [0, 255]."""
-        if self.numbers is not None:
+        """Integers [n, inputs], of which `features` in [-127, 127], -> activations [n, width] in [0, 255]."""
+        if self.kernel.name == "bytes":
+            values = np.zeros((len(features), GROUP * self.numbers.sizes[0, 2]), np.uint8)
+            values[:, : features.shape[1]] = features
+            values[:, : self.features] = features[:, : self.features] + INPUT_LIFT
             activations = np.empty((len(features), self.width), np.uint8)
-            _trunk(features, *self.numbers, activations)
+            run_trunk(self.numbers, self.trunk_room(), values, activations)
             return activations
         stream = self.inner(features)
         for first, second in zip(self.first, self.second, strict=True):
             stream = stream + second(first.activated(self._read(stream)))
         return self._read(stream)
+
+    def trunk_room(self) -> TrunkRoom:
+        """Memory for `run_trunk`, for one thread."""
+        most = np.concatenate([self.numbers.sizes, self.embed.sizes]).max(axis=0)
+        return TrunkRoom(
+            np.empty((_ROWS, most[1] * BLOCK), np.int32),
+            np.empty((_ROWS, self.width), np.int64),
+            np.empty((_ROWS, max(self.width, most[2] * GROUP)), np.uint8),
+        )
 
     def _read(self, stream: Array) -> Array:
         return self.kernel.activated(stream, self.rounding, self.shift)
@@ -117,28 +142,71 @@ class LocalNetwork:
         return self.outs[channel](self.heads[channel].activated(activations))
 
 
-@compiled
-def _trunk(features: Array, sizes: Array, weights: Array, biases: Array, shifts: Array, out: Array) -> None:
-    """`LocalNetwork.trunk` in one piece, some rows at a time. Layers: inner, then first and second of every block.
+def _bounds(positive: int, more: int) -> NDArray[np.int64]:
+    """Of activations, and of inputs that may be negative."""
+    return np.repeat(np.array([ACTIVATION_MAX, INPUT_MAX], np.int64), [positive, more])
 
-    sizes: outputs, blocks and groups of each; weights (packed), biases and shifts: one layer's behind the other's.
-    """
-    widest = max(out.shape[1], sizes[:, 2].max() * GROUP)
-    sums, stream = np.empty((_ROWS, sizes[:, 1].max() * BLOCK), np.int32), np.empty((_ROWS, out.shape[1]), np.int64)
-    values = np.empty((_ROWS, widest), np.uint8)
+
+def _numbers(layers: list[Linear], lifted: slice) -> Trunk:
+    """Layers for compiled code; lifted: the first one's inputs that have INPUT_LIFT added."""
+    tables = [packed(layer.integers.weight) for layer in layers]
+    biases = [layer.integers.bias for layer in layers]
+    biases[0] = biases[0] - INPUT_LIFT * layers[0].integers.weight[:, lifted].sum(axis=1)
+    return Trunk(
+        np.array([[len(bias), *table.shape[:2]] for bias, table in zip(biases, tables, strict=True)]),
+        np.concatenate([table.reshape(-1) for table in tables]),
+        np.concatenate(biases),
+        np.concatenate([layer.integers.shift for layer in layers]),
+    )
+
+
+def _embedding(kernel: Kernel, tensors: Tensors, width: int) -> Trunk:
+    """The two layers that make a coded pixel's embedding of its activations and INNOVATIONS."""
+    first = Linear(kernel, tensors, "embed.0", _bounds(width, INNOVATIONS))
+    second = Linear(kernel, tensors, "embed.1", np.full(len(first.integers.bias), ACTIVATION_MAX, np.int64))
+    return _numbers([first, second], slice(width, None))
+
+
+_NOTHING = Trunk(np.zeros((2, 3), np.int64), np.zeros(0, np.int8), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+@compiled
+def run_layers(layers: Trunk, own: TrunkRoom, values: Array, out: Array) -> None:
+    """Two layers with activations, of inputs uint8 [n, columns]: uint8 [n, outputs and more]."""
+    first, second = layers.sizes[0], layers.sizes[1]
+    cut = first[1] * first[2] * BLOCK * GROUP
+    for start in range(0, len(values), _ROWS):
+        rows = min(_ROWS, len(values) - start)
+        product(values[start : start + rows], shaped(layers.weights, 0, np.int8, (first[1], first[2], BLOCK, GROUP)), own.sums)
+        own.values[:] = 0
+        activate(own.sums, layers.biases, layers.shifts, 0, first[0], own.values[:rows])
+        product(own.values[:rows], shaped(layers.weights, cut, np.int8, (second[1], second[2], BLOCK, GROUP)), own.sums)
+        activate(own.sums, layers.biases, layers.shifts, first[0], second[0], out[start : start + rows])
+
+
+@compiled
+def activate(sums: Array, biases: Array, shifts: Array, start: int, count: int, out: Array) -> None:
+    """Activations of `count` units whose numbers begin at `start`, uint8 [n, count and more]."""
+    for row in range(len(out)):
+        for unit in range(count):
+            value = sums[row, unit] + biases[start + unit] >> shifts[start + unit]
+            out[row, unit] = min(max(value, 0), ACTIVATION_MAX)
+
+
+@compiled
+def run_trunk(trunk: Trunk, own: TrunkRoom, features: Array, out: Array) -> None:
+    """Features uint8 [n, columns], INPUT_LIFT added, zeros behind them -> activations uint8 [n, width and more]."""
+    sums, stream, values = own.sums, own.stream, own.values
+    width = stream.shape[1]
     for start in range(0, len(features), _ROWS):
         rows, at, to = min(_ROWS, len(features) - start), 0, 0
-        values[:] = 0
         stream[:] = 0
-        for row in range(rows):
-            for column in range(features.shape[1]):
-                values[row, column] = features[start + row, column] + _LIFT
-        for number in range(len(sizes)):
-            outputs, blocks, groups = sizes[number]
-            size = blocks * groups * BLOCK * GROUP
-            product(values[:rows], weights[at : at + size].reshape(blocks, groups, BLOCK, GROUP), sums)
-            bias, shift = biases[to : to + outputs], shifts[to : to + outputs]
-            at, to = at + size, to + outputs
+        for number in range(len(trunk.sizes)):
+            outputs, blocks, groups = trunk.sizes[number, 0], trunk.sizes[number, 1], trunk.sizes[number, 2]
+            weights = shaped(trunk.weights, at, np.int8, (blocks, groups, BLOCK, GROUP))
+            product(features[start : start + rows] if number == 0 else values[:rows], weights, sums)
+            bias, shift = trunk.biases[to : to + outputs], trunk.shifts[to : to + outputs]
+            at, to = at + blocks * groups * BLOCK * GROUP, to + outputs
             values[:] = 0
             for row in range(rows):
                 for unit in range(outputs):
@@ -148,5 +216,5 @@ def _trunk(features: Array, sizes: Array, weights: Array, biases: Array, shifts:
                         value = stream[row, unit] + (1 << STREAM_BITS - 1) >> STREAM_BITS
                     values[row, unit] = min(max(value, 0), ACTIVATION_MAX)
         for row in range(rows):
-            for unit in range(out.shape[1]):
+            for unit in range(width):
                 out[start + row, unit] = values[row, unit]

@@ -40,7 +40,7 @@ def _slow(values: Array, weights: Array, sums: Array) -> None:
     """`product` in NumPy."""
     blocks, groups = weights.shape[:2]
     plain = weights.transpose(1, 3, 0, 2).reshape(groups * GROUP, blocks * BLOCK)
-    sums[:] = values[:, : groups * GROUP].astype(np.int64) @ plain
+    sums[: len(values), : blocks * BLOCK] = values[:, : groups * GROUP].astype(np.int64) @ plain
 
 
 _ROWS, _VECTORS = _TILES.get(instructions(), (1, 1))

@@ -131,6 +131,9 @@ class ToySink(Toy):
         super().__init__(groups, np.zeros(sum(group.size for group in groups), np.int64))
         self.seen: list[int] = []
 
+    def spans(self) -> Iterable[range]:
+        return (range(group, group + 1) for group in range(len(self.groups)))
+
     def output(self, span: range, theta: AnyTheta | None) -> Received:
         return (Received if theta is None else ReceivedThroughViews)(self.pmfs(span, theta))
 

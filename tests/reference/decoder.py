@@ -428,13 +428,13 @@ def read_weights(data: bytes) -> Tensors:
 
 
 class Layer:
-    """`bound` is the largest input, but for the last `more` inputs, which stay within 127."""
+    """`bound` is the largest input, but for the last `more` inputs, which stay within 127, or 255 where that is it."""
 
     def __init__(self, tensors: Tensors, name: str, bound: int, more: int = 0) -> None:
         self.weight, self.bias, self.shift = (tensors[f"{name}.{part}"] for part in ("weight", "bias", "shift"))
         self.half = (1 << self.shift) >> 1
         bounds = np.full(self.weight.shape[1], bound)
-        bounds[len(bounds) - more :] = 127
+        bounds[len(bounds) - more :] = 382 - bound
         sums = abs(self.weight) @ bounds + abs(self.bias + self.half)
         require((sums < 2**24).all())
 
@@ -445,15 +445,18 @@ class Layer:
 class Network:
     def __init__(self, tensors: Tensors) -> None:
         blocks = sum(name.startswith("first.") and name.endswith(".weight") for name in tensors)
-        self.inner = Layer(tensors, "inner", 127)
+        self.embedding = len(tensors["embed.1.bias"]) if "embed.1.bias" in tensors else 0
+        self.embed = [Layer(tensors, f"embed.{i}", 255, more) for i, more in enumerate((6, 0)) if self.embedding]
+        self.inner = Layer(tensors, "inner", 127, 6 * self.embedding)
         self.first = [Layer(tensors, f"first.{i}", 255) for i in range(blocks)]
         self.second = [Layer(tensors, f"second.{i}", 255) for i in range(blocks)]
         more = [tensors[f"heads.{c}.weight"].shape[1] - len(self.inner.bias) for c in range(3)]
         self.heads = [Layer(tensors, f"heads.{c}", 255, more[c]) for c in range(3)]
         self.outs = [Layer(tensors, f"outs.{c}", 255) for c in range(3)]
 
-    def trunk(self, features: list[int]) -> Array:
-        stream = self.inner(np.array([clip(value, -127, 127) for value in features], np.int64))
+    def trunk(self, features: list[int], around: Sequence[int] = ()) -> Array:
+        """around: embeddings of neighbours."""
+        stream = self.inner(np.array([clip(value, -127, 127) for value in features] + list(around), np.int64))
         for first, second in zip(self.first, self.second, strict=True):
             stream = stream + second(first(((stream + 8) >> 4).clip(0, 255)).clip(0, 255))
         return ((stream + 8) >> 4).clip(0, 255)
@@ -706,22 +709,27 @@ NEIGHBOURS = [(dy, dx) for dy in (-3, -2, -1) for dx in range(-3, 4)] + [(0, -3)
 PAST = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, 2), (-1, -2), (-2, -1), (-2, 1)]
 PAST_WEIGHTS = [3, 3, 2, 2, 1, 1, 1, 1, 1, 1]
 TREND = [(0, -1), (-1, 0), (-1, 1)]
-NEAREST = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)]
+NEAREST = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, -2), (-1, 2), (-2, -1), (-2, 1)]
 UNKNOWN = -1
+
+
+Seen = tuple[list[int], list[int], list[int]]
 
 
 class LocalBase:
     """Section 8.3: the local base of one item. Arrays are float64, the last axis is that of its rows."""
 
-    def __init__(self, height: int, width: int) -> None:
-        self.height, self.width = height, width
-        self.sums = np.zeros((21, 21, height))  # [i, j] is used for j <= i
-        self.values, self.weights = np.zeros((21, height)), np.zeros(height)
+    def __init__(self, height: int, width: int, channels: int) -> None:
+        self.height, self.width, self.channels = height, width, channels
+        self.inputs = channels * (6 if channels == 3 else 10)
+        self.size = self.inputs + channels
+        self.sums = np.zeros((self.size, self.size, height))  # [i, j] is used for j <= i
+        self.values, self.weights = np.zeros((self.size, height)), np.zeros(height)
 
     def fade(self, number: int, targets: dict[int, list[float]]) -> None:
         """From the diagonal before to this one; targets: of the pixels there, by row."""
         for y, values in targets.items():
-            self.values[18:, y] = values
+            self.values[self.inputs :, y] = values[: self.channels]
         part = slice(max(0, -((self.width - 1 - number) // 4)), min(self.height, number // 4 + 2))
         above = np.concatenate([self.sums[..., :1], self.sums[..., :-1]], axis=2)
         below = np.concatenate([self.sums[..., 1:], self.sums[..., -1:]], axis=2)
@@ -731,26 +739,31 @@ class LocalBase:
         self.sums[..., part] = ((kept + added + 4096.0) - 4096.0)[..., part]
         self.values[:], self.weights[:] = 0.0, 0.0
 
-    def see(self, neighbours: dict[int, list[float]]) -> tuple[Array, Array]:
-        """Changes of the base in levels [3, rows] and cross-channel coefficients [3, rows], by row."""
+    def see(self, neighbours: dict[int, list[float]]) -> tuple[Array, Array | None]:
+        """Changes of the base in levels [3, rows] and cross-channel coefficients [3, rows], by row; none of grey."""
         for y, values in neighbours.items():
             activity = 0.0
+            if self.channels == 1:
+                values = values[::3]
             for value in values:
                 activity = activity + abs(value)
-            self.values[:18, y], self.weights[y] = values, 1.0 / (activity / 18 + 0.5)
+            self.values[: self.inputs, y], self.weights[y] = values, 1.0 / (activity / self.inputs + 0.5)
         matrix = self.sums.transpose(1, 0, 2).copy()
-        for i in range(21):
+        size, inputs = self.size, self.inputs
+        for i in range(size):
             square = matrix[i, i]
-            matrix[i, i] = square + (square * 0.003 + 0.05 if i < 18 else 2.0**-10)
+            matrix[i, i] = square + (square * 0.003 + 0.05 if i < inputs else 2.0**-10)
         lower = np.zeros_like(matrix)
-        for k in range(21):
+        for k in range(size):
             lower[k + 1 :, k] = matrix[k, k + 1 :] * (1.0 / matrix[k, k])
             matrix[k + 1 :, k + 1 :] = matrix[k + 1 :, k + 1 :] - lower[k + 1 :, k, None] * matrix[k, k + 1 :]
-        turned = self.values[:18].copy()
-        changes = np.zeros((3, self.height))
-        for k in range(18):
-            turned[k + 1 :] = turned[k + 1 :] - lower[k + 1 : 18, k] * turned[k]
-            changes = changes + lower[18:, k] * turned[k]
+        turned = self.values[:inputs].copy()
+        changes = np.zeros((self.channels, self.height))
+        for k in range(inputs):
+            turned[k + 1 :] = turned[k + 1 :] - lower[k + 1 : inputs, k] * turned[k]
+            changes = changes + lower[inputs:, k] * turned[k]
+        if self.channels == 1:
+            return np.repeat(changes, 3, axis=0), None
         return changes, np.stack([lower[19, 18], lower[20, 18], lower[20, 19]])
 
 
@@ -775,7 +788,10 @@ class Wavefront:
         self.innovations, self.trends = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         self.bases, self.crosses = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         self.wide = np.zeros(shape, np.int64)
-        self.local = LocalBase(self.height, self.width) if self.learns and self.items == 1 else None
+        channels = 1 if given.channels == 1 else 3
+        self.nearest = NEAREST[: 10 if channels == 1 else 6]
+        self.local = LocalBase(self.height, self.width, channels) if self.learns and self.items == 1 else None
+        self.embeddings = np.zeros((*shape[:3], self.net.embedding), np.int64)
 
     def inside(self, y: int, x: int) -> tuple[int, int] | None:
         """Section 8.2: the pixel that stands for a place; None above, and left of row 0."""
@@ -808,13 +824,15 @@ class Wavefront:
             targets = {y: self.differences([(0, 0)], self.wide[item, y, x], item, y, x) for y, x in before.items()}
             self.local.fade(number, targets)
             around = {y: (self.wide[item, y, number - 4 * y], item, y, number - 4 * y) for y in rows}
-            changes, cross = self.local.see({y: self.differences(NEAREST, *place) for y, place in around.items()})
+            changes, cross = self.local.see({y: self.differences(self.nearest, *place) for y, place in around.items()})
             for y in rows:
                 place = item, y, number - 4 * y
                 for c in range(3):
                     change = int(np.floor(clip(changes[c, y], -256.0, 256.0) * 16.0 + 0.5))
                     value = clip(int(self.wide[place][c]) + change, 0, 4080)
                     self.bases[place][c] = (self.wide[place][c] + value + 1) >> 1
+                    if cross is None:
+                        continue
                     told = int(np.floor(clip(cross[c, y], -2.0, 2.0) * 4096.0 + 0.5))
                     self.crosses[place][c] = (self.coefficients[73][c] + told + 1) >> 1
 
@@ -847,15 +865,15 @@ class Wavefront:
         self.innovations[place] = innovation
         self.trends[place] = [(sums[c] + abs(innovation[c]) + 4) >> 3 for c in range(3)]
 
-    def look(self, place: Place) -> tuple[list[int], list[int], list[int]]:
+    def look(self, place: Place) -> Seen:
         """Base, scale steps and activations of a pixel (sections 8.5 and 8.6)."""
         item, y, x = place
         neighbours = [self.pixel(item, y + dy, x + dx) for dy, dx in NEIGHBOURS]
         base, cross = self.bases[place].tolist(), self.crosses[place].tolist()
         past = [self.field(self.innovations, item, y + dy, x + dx) for dy, dx in PAST]
         k = [scale_step(sum(w * abs(p[c]) for w, p in zip(PAST_WEIGHTS, past, strict=True))) for c in range(3)]
-        around = [apart([16 * pixel[c] - base[c] for c in range(3)], cross) for pixel in neighbours]
-        features = [scaled(one[c], k[c]) for c in range(3) for one in around]
+        differences = [apart([16 * pixel[c] - base[c] for c in range(3)], cross) for pixel in neighbours]
+        features = [scaled(one[c], k[c]) for c in range(3) for one in differences]
         relative = [[scaled(one[c], k[c]) for c in range(3)] for one in past]
         features += [value for one in relative for value in one]
         features += [sum(map(abs, one)) // 3 - 16 for one in relative]
@@ -867,11 +885,28 @@ class Wavefront:
         features += [16 * flag for flag in (x == 0, x == 1, x == 2, right == 0, right == 1, right == 2)]
         features += [16 * (y == row) for row in range(3)]
         features += [(b >> 7) - 16 for b in base]
-        return base, k, self.net.trunk(features).tolist()
+        near = [(y + dy, x + dx) for dy, dx in NEAREST[:6]]
+        around = [
+            value
+            for row, column in near
+            for value in (
+                self.embeddings[item, row, column].tolist()
+                if row >= 0 and 0 <= column < self.width
+                else [0] * self.net.embedding
+            )
+        ]
+        return base, k, self.net.trunk(features, around).tolist()
 
-    def diagonal(self, places: list[Place]) -> None:
+    def embed(self, place: Place, k: list[int], activations: list[int]) -> None:
+        """The embedding of a settled pixel."""
+        inputs = [clip(scaled(int(value), k[c]), -127, 127) for c, value in enumerate(self.innovations[place])]
+        values = np.array([*activations, *inputs, *map(abs, inputs)])
+        for layer in self.net.embed:
+            values = layer(values).clip(0, 255)
+        self.embeddings[place] = values
+
+    def diagonal(self, places: list[Place], seen: list[Seen]) -> None:
         """Decode the pixels of a diagonal."""
-        seen = [self.look(place) for place in places]
         for c in self.coded:
             mixtures = []
             for place, (base, k, activations) in zip(places, seen, strict=True):
@@ -891,8 +926,6 @@ class Wavefront:
             for place, value, one in zip(places, values, coded, strict=True):
                 self.pixels[place][slice(None) if len(self.coded) == 1 else c] = value
                 one.value = value
-        for place in places:
-            self.settle(place)
 
     def decode(self) -> Array:
         """Pixels [items, height, width, 3]."""
@@ -906,11 +939,13 @@ class Wavefront:
             places = [(item, y, number - 4 * y) for item in range(self.items) for y in rows]
             coded = [place for place in places if place[1] % 16 or place[2] % 16]
             self.predict(number, rows)
+            seen = {place: self.look(place) for place in places if place in coded or self.net.embedding}
             if coded:
-                self.diagonal(coded)
+                self.diagonal(coded, [seen[place] for place in coded])
             for place in places:
-                if place not in coded:
-                    self.settle(place)
+                self.settle(place)
+                if self.net.embedding:
+                    self.embed(place, *seen[place][1:])
             pixels += len(coded)
             if pixels >= self.run_pixels:
                 learning = self.learns and runs % max(1, self.height * self.width >> 21) == 0

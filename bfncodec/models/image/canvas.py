@@ -28,13 +28,24 @@ def margins(canvas: NDArray[np.int16], thumbnail: NDArray[Any]) -> None:
     canvas[:, :RADIUS, -RADIUS:, :3] = row[:, None, -1:]
 
 
+def spread(canvas: NDArray[np.int16]) -> None:
+    """Fill the margins from the thumbnail's pixels, when no others are known."""
+    margins(canvas, canvas[:, RADIUS::STRIDE, RADIUS:-RADIUS:STRIDE, :3])
+    repeated(canvas)
+
+
+def repeated(canvas: NDArray[np.int16]) -> None:
+    """Fill the margins that repeat pixels."""
+    canvas[:, RADIUS:, -RADIUS:, :3] = canvas[:, RADIUS:, -RADIUS - 1 : -RADIUS, :3]
+    canvas[:, RADIUS + 1 :, :RADIUS, :3] = canvas[:, RADIUS:-1, RADIUS : RADIUS + 1, :3]
+
+
 def filled(pixels: NDArray[Any]) -> NDArray[np.int16]:
     """The canvas of known images [N, H, W, 3] (channels G, R, B), or [N, H, W, 1], whose three channels are equal."""
     canvas = np.zeros(canvas_shape(pixels.shape[:3]), np.int16)
     margins(canvas, pixels[:, ::STRIDE, ::STRIDE])
     canvas[:, RADIUS:, RADIUS:-RADIUS, :3] = pixels
-    canvas[:, RADIUS:, -RADIUS:, :3] = pixels[:, :, -1:]
-    canvas[:, RADIUS + 1 :, :RADIUS, :3] = pixels[:, :-1, :1]
+    repeated(canvas)
     return canvas
 
 

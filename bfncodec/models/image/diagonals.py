@@ -17,42 +17,37 @@ class Diagonals:
     def __init__(self, count: int, height: int, width: int) -> None:
         self.count, self.height, self.width = count, height, width
         self.row = width + 2 * RADIUS
-        number = np.arange(width + SLOPE * (height - 1))
+        self.count_all = width + SLOPE * (height - 1)  # those without a pixel to code too
+        number = np.arange(self.count_all)
         # The rows that a diagonal crosses, and how many of them have a pixel of the thumbnail there.
         self._tops = np.maximum(0, -((width - 1 - number) // SLOPE))
         self._ends = np.minimum(height - 1, number // SLOPE) + 1
+        self.longest = count * int((self._ends - self._tops).max())  # pixels, the thumbnail's included
         thumbnail = np.where(number % STRIDE == 0, -(-self._ends // STRIDE) + -self._tops // STRIDE, 0)
         sizes = self._ends - self._tops - thumbnail
         self._numbers: list[int] = np.flatnonzero(sizes).tolist()
         self.sizes = (count * sizes[self._numbers]).tolist()  # pixels of group 1, 2, ...
 
-    def _addresses(self, number: int, thumbnail: bool) -> Addresses:
-        """Canvas addresses of a diagonal's pixels, those of the thumbnail or the others, image after image."""
+    def addresses(self, group: int) -> Addresses:
+        """Canvas addresses of a group's pixels, image after image."""
+        number = self._numbers[group - 1]
         y = np.arange(self._tops[number], self._ends[number])
         # SLOPE * y and x are multiples of STRIDE together.
-        y = y[((y % STRIDE == 0) & (number % STRIDE == 0)) == thumbnail]
+        y = y[(y % STRIDE > 0) | (number % STRIDE > 0)]
         one = (y + RADIUS) * self.row + number - SLOPE * y + RADIUS
         image = np.arange(self.count)[:, None] * ((self.height + RADIUS) * self.row)
         return (one + image).reshape(-1)
 
-    def addresses(self, group: int) -> Addresses:
-        return self._addresses(self._numbers[group - 1], False)
-
-    def number(self, group: int) -> int:
-        """The diagonal of a group."""
-        return self._numbers[group - 1]
+    def reach(self, chunk: range) -> range:
+        """The diagonals of a run of groups, and those before it that have no pixel to code."""
+        first = self._numbers[chunk[0] - 2] + 1 if chunk[0] > 1 else 0
+        return range(first, self._numbers[chunk[-1] - 1] + 1)
 
     def positions(self, group: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows and columns of the pixels of a group, the images one below the other."""
         rows, columns = np.divmod(self.addresses(group), self.row)
         image, y = np.divmod(rows, self.height + RADIUS)
         return image * self.height + y - RADIUS, columns - RADIUS
-
-    def thumbnail_before(self, group: int) -> Addresses:
-        """The thumbnail's pixels that come before a group and not before the one before it."""
-        first = self._numbers[group - 2] if group > 1 else 0
-        numbers = range(-(-first // STRIDE) * STRIDE, self._numbers[group - 1], STRIDE)
-        return np.concatenate([np.empty(0, np.int64), *(self._addresses(number, True) for number in numbers)])
 
     def chunks(self, pixels: int) -> Iterator[range]:
         """Runs of groups of at least that many pixels each, but for the last."""

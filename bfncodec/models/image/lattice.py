@@ -58,6 +58,9 @@ class Lattice:
     def _size(self, target: Target) -> int:
         return int(np.prod(self._view(target, self.known).shape[:3])) * len(target.channels)
 
+    def spans(self) -> Iterable[range]:
+        return (range(number, number + 1) for number in range(len(self.groups)))
+
     def output(self, span: range, theta: AnyTheta | None) -> CosetOutput:
         if span[0] == 0:
             return thumbnail_output(self.networks, self.thumbnails().shape[:3], range(self.channels), theta)
@@ -92,9 +95,6 @@ class LatticeSource(Lattice):
     def __init__(self, networks: Networks, images: Pixels) -> None:
         super().__init__(networks, images.shape)
         self.original = images
-
-    def spans(self) -> Iterable[range]:
-        return (range(number, number + 1) for number in range(len(self.groups)))
 
     def values(self, span: range) -> Pixels:
         target = self.targets[span[0]]

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.mixtures import Mixtures
+from bfncodec.coding.mixtures import Tables, gradient
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import ACTIVATION_MAX, SUM_LIMIT
-from bfncodec.exact.layers import Linear, LocalNetwork
-from bfncodec.exact.products import BLOCK, GROUP, long_product, packed, product
+from bfncodec.exact.layers import INPUT_LIFT, Linear, LocalNetwork
+from bfncodec.exact.products import BLOCK, GROUP, packed, product, put_long_product, room_for
 
 Ints = NDArray[Any]
 
@@ -40,211 +40,239 @@ _ALIGN_MAX = 12
 _INNER_BITS = 1
 _INNER_MAX = 127 * 257  # of two signed bytes
 _PLANES = 2  # bytes of a gradient
-_LIFT = 128  # of inputs that may be negative
 _SUM_SHIFT = 6
 _SUM_MAX = 1 << 25
 _SHIFT_MAX = 17  # of the layers: rates times gradients stay below 2**52
 
 
-class _Layer:
-    """One adapted layer: weights [out, in + 1], the learnt part of the bias as column `constant` of input 255.
+class Layers(NamedTuple):
+    """One layer of the heads of all three channels, which learns.
 
-    lifted: columns whose inputs have _LIFT added.
+    Weights [3, out, in]; the learnt part of the bias is the weight of a constant input of 255.
     """
 
-    def __init__(self, layer: Linear, constant: int, lifted: list[int], rates: Ints, memory: int) -> None:
-        integers = layer.integers
-        if (integers.weight.shape[1] + 1) * ACTIVATION_MAX * 128 >= SUM_LIMIT:
-            raise CorruptFile("the model's heads have too many inputs")
-        if integers.shift.max() > _SHIFT_MAX:
-            raise CorruptFile("the model's heads have shifts too large for learning")
-        self.lifted, self.memory, self.steps = np.array(lifted, np.int64), memory, 0
-        self.fine = (np.insert(integers.weight, constant, 0, axis=1) << WIDE + FINE).astype(np.float64)
-        self.bias, self.shift = integers.bias << WIDE, integers.shift + WIDE
-        self.rate = (rates << integers.shift).astype(np.float64)
-        self.mean, self.square = np.zeros_like(self.fine), np.zeros_like(self.fine)
-        units, columns = self.fine.shape
-        self.used, self.offset = np.empty((units, columns), np.int64), np.empty(units, np.int64)
-        self.weights = packed(np.zeros((2 * units, columns), np.int8))
-        _round(self.fine, self.bias, self.lifted, self.used, self.offset, self.weights)
-
-    def learn(self, gradient: Ints) -> None:
-        """One step against a gradient int64 [out, in + 1]."""
-        self.steps += 1
-        divisors = min(self.steps, MOMENTUM), min(self.steps, self.memory)
-        _descend(gradient, self.rate, *divisors, self.fine, self.mean, self.square)
-        _round(self.fine, self.bias, self.lifted, self.used, self.offset, self.weights)
-
-    def gradient(self, inner: Ints, inputs: Ints) -> Ints:
-        """int64 [out, in + 1] of gradients of the outputs int64 [n, out] and inputs uint8 [columns, n and more]."""
-        gradient = long_product(inputs[: self.used.shape[1]], inner, _PLANES).T.copy()
-        if len(self.lifted):
-            gradient[:, self.lifted] -= _LIFT * inner.sum(axis=0)[:, None]
-        return gradient
-
-
-class _Numbers(NamedTuple):
-    """A layer's for compiled code."""
-
-    weights: Ints
-    offset: Ints
+    fine: Ints  # float64, whole numbers: 2**-FINE of the weights in use
+    mean: Ints  # float64, of gradients
+    square: Ints
+    used: Ints  # int64: weights in use
+    weights: Ints  # the same as bytes: int8 [3, ...], `packed`, high bytes of all outputs and then low ones
+    bias: Ints  # int64 [3, out]
+    offset: Ints  # the bias, less what lifted inputs add
     shift: Ints
+    rate: Ints  # float64 [3, out]
+    columns: Ints  # int64 [3]: inputs in use
+
+
+class Room(NamedTuple):
+    """Memory that a learning step works in."""
+
+    inputs: Ints  # turned, of the heads and of their last layers
+    hidden: Ints
+    words: Ints
+    sums: Ints
+    totals: Ints
+    slopes: Ints
+    inner: Ints
+    arguments: Ints
+    edges: Ints
+
+
+class Heads(NamedTuple):
+    """The heads of an image or block, and what they remember of pixels since the last step, rows [n]."""
+
+    head: Layers
+    out: Layers
+    lifted: int  # from this input of the heads on, every second one is lifted
+    factors: Ints  # of gradients, by output
+    aligned: Ints  # int64 [3, out]: shifts to common units
+    inner_shifts: Ints  # int64 [3]
+    memory: int
+    steps: Ints  # int64 [1]
+    hidden: Ints  # uint8 [3, n, units and more]
+    raw: Ints  # int64 [3, n, 3 * mixtures]
+    parts: Ints  # int32 [3, n, mixtures, 4], of Mixtures
+    values: Ints  # int64 [n, 3]
+    sums: Ints
+    room: Room
+
+
+def layers(own: list[Linear], constant: int, lifted: int, rates: Ints) -> Layers:
+    """The layers of three channels; constant: where the constant input is put in; lifted: see `Heads`."""
+    numbers = [one.integers for one in own]
+    columns = np.array([one.weight.shape[1] + 1 for one in numbers])
+    if columns.max() * ACTIVATION_MAX * 128 >= SUM_LIMIT:
+        raise CorruptFile("the model's heads have too many inputs")
+    if max(one.shift.max() for one in numbers) > _SHIFT_MAX:
+        raise CorruptFile("the model's heads have shifts too large for learning")
+    units = len(numbers[0].bias)
+    fine = np.zeros((3, units, columns.max()))
+    for one, target, width in zip(numbers, fine, columns, strict=True):
+        target[:, :width] = np.insert(one.weight, constant, 0, axis=1) << WIDE + FINE
+    bytes_ = packed(np.zeros((2 * units, columns.max()), np.int8))
+    own_layers = Layers(
+        fine, np.zeros_like(fine), np.zeros_like(fine), np.zeros(fine.shape, np.int64), np.stack([bytes_] * 3),
+        np.stack([one.bias << WIDE for one in numbers]), np.zeros((3, units), np.int64),
+        np.stack([one.shift + WIDE for one in numbers]),
+        np.stack([rates << one.shift for one in numbers]).astype(np.float64), columns,
+    )  # fmt: skip
+    for channel in range(3):
+        round_weights(own_layers, channel, lifted)
+    return own_layers
+
+
+def heads(network: LocalNetwork, pace: int, size: int = 0) -> Heads:
+    """Heads that start as the network's. size: pixels between two steps at most."""
+    width, units = network.width, len(network.heads[0].integers.bias)
+    mixtures = len(network.outs[0].integers.bias) // 3
+    rates = np.repeat(np.array(OUT_RATES, np.int64), mixtures) >> pace
+    # The trunk's activations, the constant, then two inputs that each channel gives to those after it.
+    head = layers(network.heads, width, width + 1, np.full(units, HEAD_RATE >> pace, np.int64))
+    out = layers(network.outs, units, units + 1, rates)
+    # Rows of the outs have powers of two of their own: aligned when a gradient goes back.
+    shifts = out.shift
+    peaks = shifts.max(axis=1)
+    hidden = np.zeros((3, size, -(-(units + 1) // GROUP) * GROUP), np.uint8)
+    hidden[:, :, units] = ACTIVATION_MAX
+    widest, most, outputs = max(fine.shape[2] for fine in (head.fine, out.fine)), max(units, 3 * mixtures), 3 * mixtures
+    words, sums = room_for(widest, np.empty((size, most), np.int8), _PLANES)
+    room = Room(
+        *(np.zeros((fine.shape[2], -(-size // GROUP) * GROUP), np.uint8) for fine in (head.fine, out.fine)), words, sums, np.empty((widest, most), np.int64),
+        np.empty((size, outputs), np.int64), np.empty((size, units), np.int64),
+        *np.empty((2, mixtures, 2), np.int64),
+    )  # fmt: skip
+    return Heads(
+        head, out, width + 1, np.repeat(np.array(_OUT_WEIGHTS, np.int64), mixtures),
+        np.minimum(peaks[:, None] - shifts, _ALIGN_MAX), peaks - _INNER_BITS, MEMORY << pace, np.zeros(1, np.int64),
+        hidden, np.empty((3, size, outputs), np.int64), np.empty((3, size, mixtures, 4), np.int32),
+        np.empty((size, 3), np.int64), np.empty((size, BLOCK * max(head.weights.shape[1], out.weights.shape[1])), np.int32),
+        room,
+    )  # fmt: skip
 
 
 @compiled
-def _round(fine: Ints, bias: Ints, lifted: Ints, used: Ints, offset: Ints, weights: Ints) -> None:
-    """Weights as they are used; for products, their high and low bytes side by side, and the bias of lifted inputs."""
-    units, columns = fine.shape
+def round_weights(layers: Layers, channel: int, lifted: int) -> None:
+    """Weights as they are used; for products, their high and low bytes, and the bias of lifted inputs."""
+    fine, used, weights = layers.fine[channel], layers.used[channel], layers.weights[channel]
+    units, columns = len(fine), layers.columns[channel]
     for row in range(units):
+        low = row + units
         for column in range(columns):
             value = min(max((int(fine[row, column]) + (1 << FINE - 1)) >> FINE, -WIDE_MAX), WIDE_MAX)
             high = (value + 128) >> 8
             used[row, column] = value
             weights[row // BLOCK, column // GROUP, row % BLOCK, column % GROUP] = high
-            low = row + units
             weights[low // BLOCK, column // GROUP, low % BLOCK, column % GROUP] = value - (high << 8)
-        offset[row] = bias[row]
-        for column in lifted:
-            offset[row] -= _LIFT * used[row, column]
+        total = layers.bias[channel, row]
+        for column in range(lifted, columns, 2):
+            total -= INPUT_LIFT * used[row, column]
+        layers.offset[channel, row] = total
 
 
 @compiled
-def _turned(rows: Ints) -> Ints:
-    """Bytes [n, columns] as [columns, n], with room for a multiple of GROUP."""
-    turned = np.zeros((rows.shape[1], -(-len(rows) // GROUP) * GROUP), np.uint8)
-    for start in range(0, len(rows), BLOCK):
-        for column in range(rows.shape[1]):
-            for row in range(start, min(start + BLOCK, len(rows))):
-                turned[column, row] = rows[row, column]
-    return turned
-
-
-@compiled
-def _forward(inputs: Ints, head: _Numbers, out: _Numbers, hidden: Ints, raw: Ints) -> None:
-    """Inputs uint8 [n, columns] -> activations uint8 [n, units and more] -> outputs int64 [n, outputs]."""
-    units, outputs = len(head.shift), len(out.shift)
-    sums = np.empty((len(inputs), BLOCK * max(len(head.weights), len(out.weights))), np.int32)
-    product(inputs, head.weights, sums)
-    for row in range(len(inputs)):
+def forward(heads: Heads, channel: int, inputs: Ints, first: int, last: int) -> None:
+    """Mixture parameters of rows first .. last - 1, from the heads' inputs uint8 [n, columns and more]."""
+    head, out, sums = heads.head, heads.out, heads.sums
+    hidden, raw = heads.hidden[channel], heads.raw[channel]
+    units, outputs, count = head.shift.shape[1], out.shift.shape[1], last - first
+    product(inputs[first:last], head.weights[channel], sums)
+    for row in range(count):
+        target, source = hidden[first + row], sums[row]
         for unit in range(units):
-            whole = (np.int64(sums[row, unit]) << 8) + np.int64(sums[row, units + unit]) + head.offset[unit]
-            hidden[row, unit] = min(max(whole >> head.shift[unit], 0), ACTIVATION_MAX)
-    product(hidden, out.weights, sums)
-    for row in range(len(inputs)):
+            whole = (np.int64(source[unit]) << 8) + np.int64(source[units + unit]) + head.offset[channel, unit]
+            target[unit] = min(max(whole >> head.shift[channel, unit], 0), ACTIVATION_MAX)
+    product(hidden[first:last], out.weights[channel], sums)
+    for row in range(count):
         for unit in range(outputs):
-            whole = (np.int64(sums[row, unit]) << 8) + np.int64(sums[row, outputs + unit]) + out.offset[unit]
-            raw[row, unit] = whole >> out.shift[unit]
+            whole = (np.int64(sums[row, unit]) << 8) + np.int64(sums[row, outputs + unit]) + out.offset[channel, unit]
+            raw[first + row, unit] = whole >> out.shift[channel, unit]
 
 
 @compiled
-def _back(gradient: Ints, factors: Ints, weights: Ints, hidden: Ints, shift: int, inner: Ints) -> None:
+def learn(heads: Heads, known: Tables, first: int, last: int, inputs: Ints, count: int) -> None:
+    """One step of both layers of channels first .. last - 1, on the `count` pixels that are remembered."""
+    heads.steps[0] += 1
+    room, mixtures = heads.room, heads.parts.shape[2]
+    turn(inputs, count, heads.head.columns[last - 1], room.inputs)
+    for channel in range(first, last):
+        for row in range(count):
+            logs = heads.raw[channel, row, 2 * mixtures :]
+            value, parts = heads.values[row, channel], heads.parts[channel, row]
+            gradient(known, parts, value, logs, room.arguments, room.edges, room.slopes[row])
+        back(heads, channel, count)
+        turn(heads.hidden[channel], count, heads.out.columns[channel], room.hidden)
+        _step(heads, heads.out, channel, heads.out.columns[channel], room.hidden, room.slopes, count)
+        _step(heads, heads.head, channel, heads.lifted, room.inputs, room.inner, count)
+
+
+@compiled
+def back(heads: Heads, channel: int, count: int) -> None:
     """Gradients [n, outputs] of the last layer, brought to common units -> limited ones [n, units] of its inputs.
 
     None where a unit is at either end of its range.
     """
-    units = inner.shape[1]
-    for row in range(inner.shape[0]):
-        inner[row] = 0
-        for output in range(gradient.shape[1]):
-            slope = min(max(gradient[row, output] * factors[output], -_GRADIENT_MAX), _GRADIENT_MAX)
-            gradient[row, output] = slope
-            for unit in range(units):
-                inner[row, unit] += slope * weights[output, unit]
+    slopes, targets, weights = heads.room.slopes, heads.room.inner, heads.out.used[channel]
+    units, shift = targets.shape[1], heads.inner_shifts[channel]
+    for row in range(count):
+        inner, hidden = targets[row], heads.hidden[channel, row]
         for unit in range(units):
-            value = min(max(inner[row, unit] >> shift, -_INNER_MAX), _INNER_MAX)
-            inner[row, unit] = value if 0 < hidden[row, unit] < ACTIVATION_MAX else 0
+            inner[unit] = 0
+        for output in range(slopes.shape[1]):
+            slope = min(max(slopes[row, output] * heads.factors[output], -_GRADIENT_MAX), _GRADIENT_MAX)
+            slopes[row, output] = slope
+            factor, own = slope << heads.aligned[channel, output], weights[output]
+            for unit in range(units):
+                inner[unit] += factor * own[unit]
+        for unit in range(units):
+            value = min(max(inner[unit] >> shift, -_INNER_MAX), _INNER_MAX)
+            inner[unit] = value if 0 < hidden[unit] < ACTIVATION_MAX else 0
 
 
 @compiled
-def _descend(gradient: Ints, rate: Ints, momentum: int, memory: int, fine: Ints, mean: Ints, square: Ints) -> None:
-    """Whole numbers below 2**52 in float64, whose quotients and roots, rounded down, are exact: integers are slow."""
-    for row in range(len(fine)):
-        limit = STEP_MAX * rate[row]
-        for column in range(fine.shape[1]):
-            slope = float(min(max(gradient[row, column] >> _SUM_SHIFT, -_SUM_MAX), _SUM_MAX))
-            average = mean[row, column] + np.floor((slope - mean[row, column]) / momentum)
-            power = square[row, column] + np.floor((slope * slope - square[row, column]) / memory)
-            step = np.floor(average * rate[row] / (np.floor(np.sqrt(power)) + 1))
-            mean[row, column], square[row, column] = average, power
-            fine[row, column] -= min(max(step, -limit), limit)
+def _step(heads: Heads, layers: Layers, channel: int, lifted: int, turned: Ints, slopes: Ints, count: int) -> None:
+    """One step of a layer, with gradients of its outputs [n, out] and its inputs uint8 [in, n and more]."""
+    gradients(heads.room, turned, layers.columns[channel], lifted, slopes, count)
+    descend(layers, channel, heads.room.totals, min(heads.steps[0], MOMENTUM), min(heads.steps[0], heads.memory))
+    round_weights(layers, channel, lifted)
 
 
-class OnlineHeads:
-    """The heads of a `LocalNetwork` for one image or block, and what they remember of coded pixels; see the module.
+@compiled
+def turn(rows: Ints, count: int, columns: int, turned: Ints) -> None:
+    """Bytes [n, columns and more] as [columns, n], zeros behind them up to a multiple of GROUP."""
+    for start in range(0, count, BLOCK):
+        for column in range(columns):
+            for row in range(start, min(start + BLOCK, count)):
+                turned[column, row] = rows[row, column]
+    for column in range(columns):
+        for row in range(count, -(-count // GROUP) * GROUP):
+            turned[column, row] = 0
 
-    They run on the CPU, wherever the trunk does. size: pixels between two steps at most.
+
+@compiled
+def gradients(room: Room, turned: Ints, columns: int, lifted: int, slopes: Ints, count: int) -> None:
+    """Sums of gradients [n, out] times inputs [columns, n], to `room.totals` [columns, out]."""
+    put_long_product(turned, columns, slopes, count, _PLANES, room.words, room.sums, room.totals)
+    for unit in range(slopes.shape[1]):
+        total = 0
+        for row in range(count):
+            total += slopes[row, unit]
+        for column in range(lifted, columns, 2):
+            room.totals[column, unit] -= INPUT_LIFT * total
+
+
+@compiled
+def descend(layers: Layers, channel: int, gradient: Ints, momentum: int, memory: int) -> None:
+    """Against gradients int64 [in, out].
+
+    Whole numbers below 2**52 in float64, whose quotients and roots, rounded down, are exact: integers are slow.
     """
-
-    def __init__(self, network: LocalNetwork, pace: int, size: int = 0) -> None:
-        memory = MEMORY << pace
-        width, head = network.width, len(network.heads[0].integers.bias)
-        self.mixtures = len(network.outs[0].integers.bias) // 3
-        rates = np.repeat(np.array(OUT_RATES, np.int64), self.mixtures) >> pace
-        inner = np.full(head, HEAD_RATE >> pace, np.int64)
-        # The trunk's activations, the constant, then two inputs that each channel gives to those after it.
-        self.columns = [width + 1 + more for more in network.extra]
-        lifted = [list(range(width + 1, columns, 2)) for columns in self.columns]
-        self.heads = [
-            _Layer(one, width, those, inner, memory) for one, those in zip(network.heads, lifted, strict=True)
-        ]
-        self.outs = [_Layer(one, head, [], rates, memory) for one in network.outs]
-        # Rows of the outs have powers of two of their own: aligned when a gradient goes back.
-        peaks = [int(one.shift.max()) for one in self.outs]
-        self.aligned = [
-            np.minimum(peak - one.shift, _ALIGN_MAX)[:, None] for peak, one in zip(peaks, self.outs, strict=True)
-        ]
-        self.inner_shifts = [peak - _INNER_BITS for peak in peaks]
-        self.weights = np.repeat(np.array(_OUT_WEIGHTS, np.int64), self.mixtures)
-        self.inputs = np.zeros((size, -(-max(self.columns) // GROUP) * GROUP), np.uint8)
-        self.hidden = np.zeros((3, size, -(-(head + 1) // GROUP) * GROUP), np.uint8)
-        self.raw = np.empty((3, size, 3 * self.mixtures), np.int64)
-        self.parts = np.empty((3, size, self.mixtures, 4), np.int32)
-        self.values = np.empty((3, size), np.int64)
-        self.inputs[:, width] = self.hidden[:, :, head] = ACTIVATION_MAX
-        self.count = 0
-
-    def begin(self, activations: Ints) -> slice:
-        """Take the trunk's activations [n, width] of the next pixels: their place in what is remembered."""
-        rows = slice(self.count, self.count + len(activations))
-        self.inputs[rows, : activations.shape[1]] = activations
-        self.count = rows.stop
-        return rows
-
-    def cross_inputs(self, channel: int, rows: slice) -> Ints:
-        """The two inputs uint8 [n, 2] that the channel before `channel` gives, to be written: lifted, and as it is."""
-        return self.inputs[rows, self.columns[channel] - 2 : self.columns[channel]]
-
-    def output(self, channel: int, rows: slice) -> NDArray[np.int64]:
-        """Mixture parameters int64 [n, 3 * mixtures] of a channel."""
-        raw = self.raw[channel, rows]
-        head, out = (_Numbers(one.weights, one.offset, one.shift) for one in (self.heads[channel], self.outs[channel]))
-        _forward(self.inputs[rows], head, out, self.hidden[channel, rows], raw)
-        return raw
-
-    def keep(self, channel: int, rows: slice, mixtures: Mixtures, values: Ints) -> None:
-        """Remember what was coded, for the next step."""
-        self.parts[channel, rows] = mixtures.parts
-        self.values[channel, rows] = values
-
-    def end(self, channels: range, *, learn: bool) -> None:
-        """Forget all that is remembered, with a step of both layers of channels before that, or without one."""
-        if learn:
-            inputs = _turned(self.inputs[: self.count])
-            for channel in channels:
-                seen = Mixtures.of(self.parts[channel, : self.count])
-                logs = self.raw[channel, : self.count, 2 * self.mixtures :]
-                self.learn(channel, inputs, seen.gradients(self.values[channel, : self.count], logs))
-        self.count = 0
-
-    def learn(self, channel: int, inputs: Ints, gradient: Ints) -> None:
-        """One step of both layers.
-
-        inputs: those remembered, `_turned`; gradient: int64 [count, 3 * mixtures], as
-        `Mixtures.gradients` gives it.
-        """
-        hidden = self.hidden[channel, : self.count]
-        out, head = self.outs[channel], self.heads[channel]
-        inner = np.empty((self.count, len(head.shift)), np.int64)
-        _back(gradient, self.weights, out.used << self.aligned[channel], hidden, self.inner_shifts[channel], inner)
-        out.learn(out.gradient(gradient, _turned(hidden)))
-        head.learn(head.gradient(inner, inputs))
+    for row in range(layers.fine.shape[1]):
+        rate = layers.rate[channel, row]
+        fine, mean, square = layers.fine[channel, row], layers.mean[channel, row], layers.square[channel, row]
+        limit = STEP_MAX * rate
+        for column in range(layers.columns[channel]):
+            slope = float(min(max(gradient[column, row] >> _SUM_SHIFT, -_SUM_MAX), _SUM_MAX))
+            average = mean[column] + np.floor((slope - mean[column]) / momentum)
+            power = square[column] + np.floor((slope * slope - square[column]) / memory)
+            step = np.floor(average * rate / (np.floor(np.sqrt(power)) + 1))
+            mean[column], square[column] = average, power
+            fine[column] -= min(max(step, -limit), limit)

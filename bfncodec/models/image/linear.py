@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.exact.compiled import compiled
+from bfncodec.exact.compiled import compiled, room
 from bfncodec.exact.products import GROUP, long_product
 from bfncodec.models.image import canvas as canvas_image
 from bfncodec.models.image import compiled_features, features
-from bfncodec.models.image.local import Local
+from bfncodec.models.image.compiled_features import Canvases, settle_all
+from bfncodec.models.image.local import equations, follow
 
 REGRESSORS = features.DIFFERENCES + 1
 ROWS = REGRESSORS + 1  # the last row holds the cross-channel coefficients
@@ -22,6 +23,7 @@ LIMIT = 1 << 15
 FIT_PIXELS = 1 << 20
 RIDGE = 2.0**-13
 _CHUNK = 1 << 14
+_COLUMNS = REGRESSORS + 3
 _BIAS = features.DIFFERENCES
 
 
@@ -52,7 +54,7 @@ def normal_equations(canvas: NDArray[np.int16]) -> NDArray[np.float64]:
 @compiled
 def _regressors(flat: Any, index: Any, offsets: Any, table: Any, weighted: Any) -> None:
     """[72 neighbours, 1, G, R, B] of the pixels at addresses, bytes [76, n], and less CENTRE times weights [n, 76]."""
-    row = np.empty(REGRESSORS + 3, np.int64)
+    row = room(_COLUMNS, np.int64)
     for number in range(len(index)):
         at = index[number]
         for place in range(len(offsets)):
@@ -138,21 +140,21 @@ def blank_fields(area: tuple[int, int, int]) -> Fields:
     return Fields(np.zeros(shape, np.int16), np.zeros(shape, np.int16), errors, errors.copy())
 
 
-def fields(canvas: NDArray[np.int16], coefficients: NDArray[Any], *, local: bool = False) -> Fields:
+def fields(
+    canvas: NDArray[np.int16], coefficients: NDArray[Any], *, local: bool = False, channels: int = 3
+) -> Fields:
     """The fields of filled canvases; local: whether the base follows the image, of which there is one."""
     count, height, width, _ = canvas.shape
-    height, width = height - canvas_image.RADIUS, width - 2 * canvas_image.RADIUS
-    frame, planes = compiled_features.frame(height, width, coefficients), blank_fields((count, height, width))
+    area = count, height - canvas_image.RADIUS, width - 2 * canvas_image.RADIUS
+    frame, planes = compiled_features.frame(area, coefficients), blank_fields(area)
     known = flat(canvas, planes)
     if local:
-        equations = Local(frame)
-        for number in range(width + canvas_image.SLOPE * (height - 1)):
-            equations.advance(number, *known[:3])
-    compiled_features.settle_all(frame, *known, count, local)
+        follow(frame, known, equations(frame, channels))
+    settle_all(frame, known, local)
     return planes
 
 
-def flat(canvas: NDArray[np.int16], planes: Fields) -> tuple[NDArray[np.int16], ...]:
-    """Pixels, bases, crosses, innovations and trends [pixels, 4], in the order that compiled code takes them."""
+def flat(canvas: NDArray[np.int16], planes: Fields) -> Canvases:
+    """All canvases, as compiled code takes them."""
     all_of_them = canvas, planes.bases, planes.crosses, planes.innovations, planes.trends
-    return tuple(one.reshape(-1, 4) for one in all_of_them)
+    return Canvases(*(one.reshape(-1, 4) for one in all_of_them))

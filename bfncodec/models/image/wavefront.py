@@ -4,7 +4,7 @@ One group is the thumbnail (every STRIDE-th pixel in both directions); each grou
 is a diagonal of all images of a block, predicted in one batch from causal neighbours.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
@@ -12,94 +12,114 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.protocol import Pushable
+from bfncodec.coding.ans import Coder
+from bfncodec.coding.mixtures import known_tables
+from bfncodec.coding.protocol import Poppable, Pushable
 from bfncodec.exact import threads
+from bfncodec.exact.layers import INPUT_LIFT
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import AnyTheta
-from bfncodec.models.image import canvas, compiled_features, features, learning_heads, linear
+from bfncodec.models.image import canvas, compiled_features, learning_heads, linear, local, loop
 from bfncodec.models.image.canvas import RADIUS
 from bfncodec.models.image.diagonals import Diagonals
-from bfncodec.models.image.learning_heads import LEARN_ALL_BITS, OnlineHeads
-from bfncodec.models.image.local import Local
+from bfncodec.models.image.learning_heads import LEARN_ALL_BITS
+from bfncodec.models.image.loop import AHEAD, ALL, CODE, GIVE, LOOK, TRUNK, Network, Plan, Seen, Stack
 from bfncodec.models.image.networks import Networks
-from bfncodec.models.image.outputs import CosetOutput, DiagonalOutput, Rows, Seen
+from bfncodec.models.image.outputs import Rows
 from bfncodec.models.image.passes import STRIDE
 from bfncodec.models.image.thumbnail import thumbnail_output, thumbnail_steps
 
 Pixels = NDArray[Any]
 Shape = tuple[int, int, int, int]
 _AHEAD_FROM = 32  # chunks; to begin and end with a second thread takes as long as some of them
-
-
-def _follows(count: int, pace: int) -> bool:
-    """Whether the base follows the image: where heads learn, and from one image only."""
-    return count == 1 and pace != learning_heads.FIXED
+_AT_ONCE = 256  # diagonals, between which Python looks around
 
 
 class Wavefront:
     """The schedule and its predictor for N images of one size: what encoder and decoder share.
 
     shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks
-    as three equal channels); pixels: their canvas, and its fields; coefficients: the base's
-    [74, 3]; pace: of the heads' learning, see `learning_heads`; known: how many channels, the first, both sides have
-    on their canvas from the start: they are seen, but not coded.
+    as three equal channels); pixels: their canvas; coefficients: the base's [74, 3]; pace: of the heads' learning, see
+    `learning_heads`; known: how many channels, the first, both sides have on their canvas from the start: they are seen,
+    but not coded.
     """
 
     def __init__(
-        self,
-        networks: Networks,
-        shape: Shape,
-        pixels: Pixels,
-        fields: linear.Fields,
-        coefficients: Pixels,
-        pace: int,
-        known: int = 0,
+        self, networks: Networks, shape: Shape, pixels: Pixels, coefficients: Pixels, pace: int, known: int = 0
     ) -> None:
         self.networks = networks
         self.count, self.height, self.width, channels = shape
         self.channels = range(known, channels)
-        self.frame = compiled_features.frame(self.height, self.width, coefficients)
         self.thumbnail_shape = (self.count, -(-self.height // STRIDE), -(-self.width // STRIDE))
         self.pixels = pixels
-        self.canvases = linear.flat(pixels, fields)
         self.diagonals = Diagonals(self.count, self.height, self.width)
         steps, _ = thumbnail_steps(networks.deviations)
         sizes = self.diagonals.sizes
         size = int(np.prod(self.thumbnail_shape)) * len(self.channels)
         self.groups = [Group(size, steps), *(Group(pixels * len(self.channels)) for pixels in sizes)]
         learns = pace != learning_heads.FIXED
-        self.chunks = list(self.diagonals.chunks(learning_heads.LEARN_PIXELS >> (pace if learns else 0)))
-        most = max((sum(sizes[group - 1] for group in chunk) for chunk in self.chunks), default=0)
-        self.heads = OnlineHeads(networks.pixel, pace, most)
-        every = max(1, self.height * self.width >> LEARN_ALL_BITS)
-        # By the last group of every chunk: whether the heads take a step after it.
-        self.learns = {chunk[-1]: learns and number % every == 0 for number, chunk in enumerate(self.chunks)}
-
-    def look(self, pixels: NDArray[np.int64]) -> Seen:
-        """What the network sees of pixels at canvas addresses, whose bases and all of whose neighbours are known."""
-        kernel, count = self.networks.kernel, len(pixels)
-        inputs = np.empty((count, features.FEATURES), np.int32)
-        base, cross, steps = (np.empty((count, 3), np.int64) for _ in range(3))
-        compiled_features.look(self.frame, *self.canvases, pixels, inputs, base, cross, steps)
-        return Seen(pixels, kernel.numpy(self.networks.pixel.trunk(kernel.array(inputs))), base, cross, steps)
+        run = learning_heads.LEARN_PIXELS >> (pace if learns else 0)
+        self.chunks = list(self.diagonals.chunks(run))
+        self.most = max((sum(sizes[group - 1] for group in chunk) for chunk in self.chunks), default=0)
+        follows = learns and self.count == 1  # the base follows the image where heads learn, and from one image only
+        every = max(1, self.height * self.width >> LEARN_ALL_BITS) if learns else 0
+        self.frame = compiled_features.frame(shape[:3], coefficients)
+        self.canvases = linear.flat(pixels, linear.blank_fields(shape[:3]))
+        self.equations = local.equations(self.frame, channels)
+        self.heads = learning_heads.heads(networks.pixel, pace, self.most)
+        self.plan = Plan(known, channels, int(follows), run, every, np.zeros(1, np.int64))
+        pixel = networks.pixel
+        self.network = Network(pixel.width, pixel.numbers, pixel.embed, pixel.trunk_room())
+        self.sight = loop.sight(pixel, self.frame, self.diagonals.longest)
 
     def thumbnails(self) -> Pixels:
         """The thumbnails uint8 [N, h, w, coded channels], known after group 0."""
         inner = self.pixels[:, RADIUS::STRIDE, RADIUS:-RADIUS:STRIDE]
         return inner[..., self.channels.start : self.channels.stop].astype(np.uint8)
 
-    def known(self, pixels: NDArray[np.int64]) -> Pixels:
-        """The channels of pixels at canvas addresses that are not coded, [n, known]."""
-        return self.canvases[0][pixels, : self.channels.start]
+    def _seen(self) -> Seen:
+        return loop.seen(self.networks.pixel, self.diagonals.count_all, self.most)
+
+    def _stack(self, state: Pixels, words: Pixels, rows: Pixels) -> Stack:
+        room = np.empty((self.most, 2), np.int64), np.empty(self.most, np.int64)
+        return Stack(state, words, rows, np.zeros(1, np.int64), *room, np.empty((3, self.heads.parts.shape[2]), np.int64))
+
+    def _run(self, seen: Seen, stack: Stack, diagonals: range, stages: int = ALL) -> None:
+        """Stages of diagonals."""
+        network = self.networks.pixel
+        if network.kernel.name == "bytes":
+            for first in range(diagonals.start, diagonals.stop, _AT_ONCE):
+                self._loop(seen, stack, range(first, min(first + _AT_ONCE, diagonals.stop)), stages)
+            return
+        for number in diagonals:
+            one = range(number, number + 1)
+            self._loop(seen, stack, one, stages & LOOK)
+            if stages & TRUNK:
+                self._run_trunk()
+            self._loop(seen, stack, one, stages & (GIVE | CODE))
+
+    def _run_trunk(self) -> None:
+        """The trunk where it is not compiled."""
+        network, sight = self.networks.pixel, self.sight
+        rows = int(sight.count[0])
+        if rows:
+            values = sight.features[:rows, : network.inputs].astype(np.int32)
+            values[:, : network.features] -= INPUT_LIFT
+            sight.last[:rows, : network.width] = network.kernel.numpy(network.trunk(network.kernel.array(values)))
+
+    def _loop(self, seen: Seen, stack: Stack, diagonals: range, stages: int) -> None:
+        if stages:
+            loop.run(
+                self.frame, self.canvases, self.equations, self.network, self.sight, known_tables(), self.heads,
+                self.plan, seen, stack, diagonals.start, diagonals.stop, stages,
+            )  # fmt: skip
 
 
 class WavefrontSource(Wavefront):
     """Images to encode, uint8 [N, height, width, channels]: a `coding.protocol.Source`."""
 
     def __init__(self, networks: Networks, images: Pixels, coefficients: Pixels, pace: int = 0, known: int = 0) -> None:
-        pixels = canvas.filled(images)
-        fields = linear.fields(pixels, coefficients, local=_follows(len(images), pace))
-        super().__init__(networks, images.shape, pixels, fields, coefficients, pace, known)
+        super().__init__(networks, images.shape, canvas.filled(images), coefficients, pace, known)
 
     def spans(self) -> Iterable[range]:
         return [range(0, 1), *self.chunks]
@@ -107,7 +127,8 @@ class WavefrontSource(Wavefront):
     def values(self, span: range) -> Pixels:
         if span[0] == 0:
             return self.thumbnails().astype(np.int64).transpose(3, 0, 1, 2).reshape(-1)
-        return self._coded(self._addresses(span)).reshape(-1)
+        index = np.concatenate([self.diagonals.addresses(group) for group in span])
+        return self.canvases.pixels[index, self.channels.start : self.channels.stop].reshape(-1)
 
     def output(self, span: range, theta: AnyTheta | None) -> Pushable:
         if span[0] == 0:
@@ -131,35 +152,27 @@ class WavefrontSource(Wavefront):
 
     @cached_property
     def _rows(self) -> NDArray[np.uint32]:
-        """Rows of all chunks: learning goes forward, and pushing backward.
+        """Rows (below, width) of all chunks: learning goes forward, and pushing backward.
 
         Looking does not wait for learning, so it goes on one chunk ahead.
         """
-        looks: Iterable[Seen] = map(self.look, map(self._addresses, self.chunks))
-        if len(self.chunks) >= _AHEAD_FROM:
-            looks = threads.ahead(looks)
-        rows = np.empty((self._starts[-1], 2), np.uint32)
-        for chunk, seen in zip(self.chunks, looks, strict=True):
-            rows[self._starts[chunk[0]] : self._starts[chunk[-1] + 1]] = self._chunk_rows(chunk, seen)
+        rows, nothing = np.empty((self._starts[-1], 2), np.uint32), np.empty(0, np.uint64)
+        stack = self._stack(nothing, nothing, rows)
+        chunks = [self.diagonals.reach(chunk) for chunk in self.chunks]
+        if len(chunks) < _AHEAD_FROM or threads.count() == 1:
+            self._run(self._seen(), stack, range(self.diagonals.count_all))
+            return rows
+        both = [self._seen(), self._seen()]
+
+        def looks() -> Iterator[tuple[range, Seen]]:
+            for number, chunk in enumerate(chunks):
+                seen = both[number % 2]
+                self._run(seen, stack, chunk, AHEAD)
+                yield chunk, seen
+
+        for chunk, seen in threads.ahead(looks()):
+            self._run(seen, stack, chunk, CODE)
         return rows
-
-    def _addresses(self, chunk: range) -> NDArray[np.int64]:
-        """Canvas addresses of the pixels of groups, in coding order."""
-        return np.concatenate([self.diagonals.addresses(group) for group in chunk])
-
-    def _coded(self, pixels: NDArray[np.int64]) -> Pixels:
-        return self.canvases[0][pixels, self.channels.start : self.channels.stop]
-
-    def _chunk_rows(self, chunk: range, seen: Seen) -> NDArray[np.uint32]:
-        """Rows (below, width) of a chunk's values in coding order, and a learning step after it."""
-        values = self._coded(seen.pixels).astype(np.int64)
-        output = DiagonalOutput(self.frame, self.heads, self.channels, seen, self.known(seen.pixels))
-        rows = output.intervals(values).astype(np.uint32)
-        self.heads.end(self.channels, learn=self.learns[chunk[-1]])
-        # Coding order: diagonal, then channel and half, then pixel.
-        rows = rows.reshape(len(values), 2 * len(self.channels), 2)
-        cut = np.split(rows, np.cumsum([self.groups[group].size // len(self.channels) for group in chunk])[:-1])
-        return np.concatenate([part.transpose(1, 0, 2).reshape(-1, 2) for part in cut])
 
 
 class WavefrontSink(Wavefront):
@@ -175,48 +188,31 @@ class WavefrontSink(Wavefront):
         pixels = np.zeros(canvas.canvas_shape(area), np.int16)
         if given is not None:
             pixels[:, RADIUS:, RADIUS:-RADIUS, :known] = given
-        super().__init__(networks, shape, pixels, linear.blank_fields(area), coefficients, pace, known)
-        self.local = Local(self.frame) if _follows(self.count, pace) else None
-        self.advanced = 0  # diagonals
+        super().__init__(networks, shape, pixels, coefficients, pace, known)
 
-    def output(self, span: range, theta: AnyTheta | None) -> CosetOutput | DiagonalOutput:
-        group = span[0]
-        if group == 0:
+    def spans(self) -> Iterable[range]:
+        rest = range(1, len(self.groups))
+        return [range(0, 1), rest] if rest else [range(0, 1)]
+
+    def output(self, span: range, theta: AnyTheta | None) -> Poppable:
+        if span[0] == 0:
             return thumbnail_output(self.networks, self.thumbnail_shape, self.channels, theta)
-        known, index = self.diagonals.thumbnail_before(group), self.diagonals.addresses(group)
-        self._predict(group, np.concatenate([known, index]))
-        compiled_features.settle(self.frame, *self.canvases, known)
-        return DiagonalOutput(self.frame, self.heads, self.channels, self.look(index), self.known(index))
+        return self
 
-    def _predict(self, group: int, index: NDArray[np.int64]) -> None:
-        """The base of the pixels of a group and of those of the thumbnail before it, at canvas addresses."""
-        if self.local is None:
-            compiled_features.predict_at(self.frame, *self.canvases[:3], index)
-            return
-        upto = self.diagonals.number(group) + 1
-        for number in range(self.advanced, upto):
-            self.local.advance(number, *self.canvases[:3])
-        self.advanced = upto
+    def pop(self, coder: Coder) -> Pixels:
+        """Pop all diagonals to their place; the values uint8 in the order of pixels."""
+        self._run(self._seen(), self._stack(*coder.opened(), np.empty((0, 2), np.uint32)), range(self.diagonals.count_all))
+        return self.images().reshape(-1)
 
     def reveal(self, group: int, values: Pixels) -> None:
+        """The thumbnail; other pixels are in their place already."""
         if group == 0:
-            image, y, x = np.indices(self.thumbnail_shape).reshape(3, -1)
-            rows = image * (self.height + RADIUS) + y * STRIDE + RADIUS
-            index = rows * self.frame.row + x * STRIDE + RADIUS
-            thumbnail = self._put(index, values.reshape(len(self.channels), -1).T)
-            canvas.margins(self.pixels, thumbnail.reshape(*self.thumbnail_shape, -1))
-            return
-        index = self.diagonals.addresses(group)
-        self._put(index, values.reshape(-1, len(self.channels)))
-        compiled_features.settle(self.frame, *self.canvases, index)
-        if group in self.learns:
-            self.heads.end(self.channels, learn=self.learns[group])
-
-    def _put(self, index: NDArray[np.int64], values: Pixels) -> Pixels:
-        """Write coded channels [n, coded]; returns all that are there, int64 [n, channels]."""
-        whole = np.concatenate([self.known(index), values], axis=1, dtype=np.int64)
-        compiled_features.put(self.frame, self.canvases[0], index, whole)
-        return whole
+            low, high = self.channels.start, self.channels.stop
+            inner = self.pixels[:, RADIUS:, RADIUS:-RADIUS]
+            inner[:, ::STRIDE, ::STRIDE, low:high] = values.reshape(-1, *self.thumbnail_shape).transpose(1, 2, 3, 0)
+            if high == 1:
+                inner[:, ::STRIDE, ::STRIDE, 1:3] = inner[:, ::STRIDE, ::STRIDE, :1]
+            canvas.spread(self.pixels)
 
     def images(self) -> Pixels:
         """The decoded images uint8 [N, height, width, coded channels]."""

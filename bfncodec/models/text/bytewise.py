@@ -76,11 +76,12 @@ class Section:
         self.groups = [Group(len(self.positions))]
 
 
-class SectionSource(Section):
-    """A section to encode: a `coding.protocol.Source`."""
-
     def spans(self) -> Iterable[range]:
         return [range(1)]
+
+
+class SectionSource(Section):
+    """A section to encode: a `coding.protocol.Source`."""
 
     def values(self, span: range) -> Bytes:
         """The bytes in coding order."""

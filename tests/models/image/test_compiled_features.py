@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bfncodec.exact.kernels import kernel
+from bfncodec.exact.layers import INPUT_LIFT
 from bfncodec.models.image import canvas as canvas_image
 from bfncodec.models.image import compiled_features, features, linear
 from bfncodec.models.image.canvas import RADIUS, SLOPE
@@ -40,11 +41,12 @@ def test_coding_sees_what_training_sees(shape: tuple[int, int, int], seed: int) 
     canvas = canvas_image.filled(pixels)
     fields = linear.fields(canvas, coefficients)
     index, y, x = addresses(shape)
-    row = canvas.shape[2]
-    inputs = np.empty((len(index), features.FEATURES), np.int32)
+    lifted = np.empty((len(index), features.FEATURES), np.uint8)
     base, cross, steps = np.empty((3, len(index), 3), np.int64)
-    frame = compiled_features.frame(*shape[1:], coefficients)
-    compiled_features.look(frame, *linear.flat(canvas, fields), index, inputs, base, cross, steps)
+    frame, known = compiled_features.frame(shape, coefficients), linear.flat(canvas, fields)
+    for row, (at, *place) in enumerate(zip(index, y, x, strict=True)):
+        compiled_features.look(frame, known, at, *place, lifted[row], base[row], cross[row], steps[row])
+    row = canvas.shape[2]
     home = kernel("int64")
     scales = features.Scales(home)
     assert (cross == coefficients[linear.REGRESSORS]).all()
@@ -58,16 +60,18 @@ def test_coding_sees_what_training_sees(shape: tuple[int, int, int], seed: int) 
         cross.astype(np.int32),
         features.place_flags(x, y, shape[2]),
     )
-    assert np.array_equal(steps, wanted_steps) and np.array_equal(inputs, wanted)
+    assert np.array_equal(steps, wanted_steps) and np.array_equal(lifted.astype(np.int32) - INPUT_LIFT, wanted)
     values = pixels.reshape(-1, 3).astype(np.int64)
     errors = (16 * values - base).astype(np.int32)
     told, shifts = features.cross_channel(home, scales, errors, wanted_steps, cross.astype(np.int32))
     for channel in (1, 2):
-        got, shift = np.empty((len(index), 2), np.uint8), np.empty(len(index), np.int64)
+        got = np.empty((len(index), 2), np.uint8)
         unknown = values.copy()
         unknown[:, channel:] = random.integers(0, 256, (len(index), 3 - channel))
-        compiled_features.cross_channel(frame, channel, unknown, base, cross, steps, got, shift)
-        assert np.array_equal(got - [128, 0], told[:, 2 * channel - 2 : 2 * channel])
+        shift = [
+            compiled_features.cross_channel(frame, channel, *one) for one in zip(unknown, base, cross, steps, got, strict=True)
+        ]
+        assert np.array_equal(got - [INPUT_LIFT, 0], told[:, 2 * channel - 2 : 2 * channel])
         assert np.array_equal(shift, shifts[:, channel])
 
 
@@ -105,17 +109,17 @@ def test_diagonal_after_diagonal_fills_the_same_canvases(grey: bool) -> None:
         pixels = np.repeat(pixels[..., :1], 3, axis=3)
     whole = canvas_image.filled(pixels)
     fields = linear.fields(whole, coefficients)
-    frame = compiled_features.frame(*shape[1:], coefficients)
+    frame = compiled_features.frame(shape, coefficients)
     canvas = np.zeros(canvas_image.canvas_shape(shape), np.int16)
-    canvas_image.margins(canvas, pixels[:, ::16, ::16])
+    canvas[:, RADIUS::16, RADIUS:-RADIUS:16, :3] = pixels[:, ::16, ::16]
+    canvas_image.spread(canvas)
     got = linear.blank_fields(shape)
-    index, y, x = addresses(shape)
-    values = pixels.reshape(-1, 3).astype(np.int64)[:, : 1 if grey else 3]
-    for number in range(shape[2] + SLOPE * (shape[1] - 1)):
-        there = x + SLOPE * y == number
-        compiled_features.predict_at(frame, *linear.flat(canvas, got)[:3], index[there])
-        compiled_features.put(frame, canvas.reshape(-1, 4), index[there], np.ascontiguousarray(values[there]))
-        compiled_features.settle(frame, *linear.flat(canvas, got), index[there])
+    known = linear.flat(canvas, got)
+    order = sorted(zip(*addresses(shape), pixels.reshape(-1, 3).astype(np.int64), strict=True), key=lambda one: one[2] + SLOPE * one[1])
+    for at, y, x, values in order:
+        compiled_features.predict_at(frame, known, at)
+        compiled_features.write(frame, known.pixels, at, y, x, values)
+        compiled_features.settle(frame, known, at, y, x)
     assert np.array_equal(canvas[..., :3], whole[..., :3])
     for name, plane in got._asdict().items():
         assert np.array_equal(plane, getattr(fields, name)), name

@@ -8,12 +8,12 @@ import pytest
 
 from bfncodec.blocks import image
 from bfncodec.blocks.image import Image
-from bfncodec.coding.mixtures import Mixtures
+from bfncodec.coding.mixtures import Mixtures, known_tables
 from bfncodec.container import Block
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.pmf import TOTAL_BITS
 from bfncodec.models.image import bias_changes, learning_heads, passes, streams, wavefront
-from bfncodec.models.image.learning_heads import OnlineHeads
+from bfncodec.models.image.learning_heads import Heads
 from bfncodec.models.image.networks import Networks
 from bfncodec.models.image.passes import Pass
 from bfncodec.picture import Layout, Origin, Picture
@@ -33,98 +33,92 @@ def activations() -> tuple[np.ndarray, np.ndarray]:
     return random.integers(0, 256, (2000, 16)).astype(np.int32), cross
 
 
-def lifted(cross: np.ndarray) -> np.ndarray:
-    """An innovation and its size [n, 2] as heads take them."""
-    return cross + [128, 0]
-
-
-def remembering(nets: Networks, activations: tuple[np.ndarray, np.ndarray], pace: int = 0) -> OnlineHeads:
-    """Heads that have taken all pixels, with what is told of channels."""
+def remembering(nets: Networks, activations: tuple[np.ndarray, np.ndarray], pace: int = 0) -> tuple[Heads, np.ndarray]:
+    """Heads, and their inputs of all pixels, with what is told of channels."""
     seen, cross = activations
-    heads = OnlineHeads(nets.pixel, pace, len(seen))
-    rows = heads.begin(seen)
-    for channel in (1, 2):
-        heads.cross_inputs(channel, rows)[:] = lifted(cross[:, 2 * channel - 2 : 2 * channel])
-    return heads
+    inputs = np.zeros((len(seen), 24), np.uint8)
+    inputs[:, :16], inputs[:, 16], inputs[:, 17:21] = seen, 255, cross + [128, 0, 128, 0]
+    return learning_heads.heads(nets.pixel, pace, len(seen)), inputs
 
 
 def test_heads_start_as_the_model_has_them(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
     seen, cross = activations
-    heads = remembering(nets, activations)
+    heads, inputs = remembering(nets, activations)
     for channel in range(3):
-        got = heads.output(channel, slice(0, len(seen)))
-        assert np.array_equal(got, nets.pixel.head(channel, seen, cross))
+        learning_heads.forward(heads, channel, inputs, 0, len(seen))
+        assert np.array_equal(heads.raw[channel], nets.pixel.head(channel, seen, cross))
 
 
 def test_pixels_come_in_any_number_of_batches(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
-    seen, cross = activations
-    whole, parts = remembering(nets, activations), OnlineHeads(nets.pixel, 0, len(seen))
-    for start in range(0, len(seen), 300):
-        rows = parts.begin(seen[start : start + 300])
-        parts.cross_inputs(2, rows)[:] = lifted(cross[rows, 2:])
-        parts.cross_inputs(1, rows)[:] = lifted(cross[rows, :2])
-        assert np.array_equal(parts.output(2, rows), whole.output(2, rows))
+    (whole, inputs), (parts, _) = (remembering(nets, activations) for _ in range(2))
+    learning_heads.forward(whole, 2, inputs, 0, len(inputs))
+    for start in range(0, len(inputs), 300):
+        learning_heads.forward(parts, 2, inputs, start, min(start + 300, len(inputs)))
+    assert np.array_equal(whole.raw[2], parts.raw[2])
 
 
 def test_learning_lowers_the_cost_of_what_comes_again(
     nets: Networks, activations: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    seen, _ = activations
-    values = np.random.default_rng(4).normal(100, 2, len(seen)).round().astype(np.int64)
-    heads = OnlineHeads(nets.pixel, 0, len(seen))
+    values = np.random.default_rng(4).normal(100, 2, 2000).round().astype(np.int64)
+    heads, inputs = remembering(nets, activations)
+    heads.values[:, 0] = values
     costs = []
     for _ in range(60):
-        rows = heads.begin(seen)
-        raw = heads.output(0, rows)
+        learning_heads.forward(heads, 0, inputs, 0, len(inputs))
+        raw = heads.raw[0]
         k = raw.shape[1] // 3
-        shown = [raw[:, :k], 103 * 1024 + 64 * raw[:, k : 2 * k], raw[:, 2 * k :] + 60]
-        mixtures = Mixtures(np.stack(shown, axis=1))
+        mixtures = Mixtures(np.stack([raw[:, :k], 103 * 1024 + 64 * raw[:, k : 2 * k], raw[:, 2 * k :] + 60], axis=1))
+        heads.parts[0] = mixtures.parts
         costs.append(mixtures.cost(values))
-        heads.keep(0, rows, mixtures, values)
-        heads.end(range(1), learn=True)
+        learning_heads.learn(heads, known_tables(), 0, 1, inputs, len(inputs))
     assert costs[-1] < 0.9 * costs[0]
-    fine = heads.outs[0].fine.copy()
-    heads.begin(seen)
-    heads.end(range(1), learn=False)
-    assert heads.count == 0 and np.array_equal(fine, heads.outs[0].fine)
 
 
 def test_steps_at_the_ends_of_every_range_agree_with_unlimited_integers(nets: Networks) -> None:
-    layer = OnlineHeads(nets.pixel, 0).outs[0]
-    gradient = np.full(layer.fine.shape, (1 << 45) - 1, np.int64)
-    gradient[::2] *= -1
-    start = layer.fine.astype(np.int64).astype(object)
-    layer.learn(gradient)
+    layers = learning_heads.heads(nets.pixel, 0).out
+    gradient = np.full(layers.fine.shape[:0:-1], (1 << 45) - 1, np.int64)
+    gradient[:, ::2] *= -1
+    start = layers.fine[1].astype(np.int64).astype(object)
+    learning_heads.descend(layers, 1, gradient, 1, 1)
     cut = int(learning_heads._SUM_MAX)
-    scaled = np.clip(gradient.astype(object) >> learning_heads._SUM_SHIFT, -cut, cut)
+    scaled = np.clip(gradient.T.astype(object) >> learning_heads._SUM_SHIFT, -cut, cut)
     root = abs(scaled)
-    rate = layer.rate.astype(np.int64).astype(object)[:, None]
+    rate = layers.rate[1].astype(np.int64).astype(object)[:, None]
     limit = learning_heads.STEP_MAX * rate
     step = np.minimum(np.maximum(scaled * rate // (root + 1), -limit), limit)
-    assert np.array_equal(layer.fine.astype(np.int64).astype(object), start - step)
+    assert np.array_equal(layers.fine[1].astype(np.int64).astype(object), start - step)
 
 
 def test_gradients_are_exact_sums(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
     """Of the larger layer, by plain int64 products of all that its inputs stand for; at the ends of their range too."""
-    heads = remembering(nets, activations)
-    inner = np.random.default_rng(5).integers(-32639, 32640, (2000, len(heads.heads[2].used)))
+    heads, inputs = remembering(nets, activations)
+    inner = heads.room.inner
+    inner[:] = np.random.default_rng(5).integers(-32639, 32640, inner.shape)
     inner[:5], inner[5:10] = 32639, -32639
-    values = heads.inputs[:, : heads.columns[2]].astype(np.int64)
-    values[:, -4::2] -= 128
-    assert np.array_equal(heads.heads[2].gradient(inner, learning_heads._turned(heads.inputs)), inner.T @ values)
+    values = inputs[:, :21].astype(np.int64)
+    values[:, 17::2] -= 128
+    learning_heads.turn(inputs, 2000, 21, heads.room.inputs)
+    learning_heads.gradients(heads.room, heads.room.inputs, 21, 17, inner, 2000)
+    assert np.array_equal(heads.room.totals[:21, : inner.shape[1]], values.T @ inner)
 
 
 def test_gradients_of_the_last_layer(nets: Networks, activations: tuple[np.ndarray, np.ndarray]) -> None:
-    heads = remembering(nets, activations)
-    heads.output(1, slice(0, 2000))
-    out, units = heads.outs[1], len(heads.heads[1].shift)
-    hidden = heads.hidden[1, :, : units + 1].astype(np.int64)
-    gradient = np.random.default_rng(5).integers(-32639, 32640, (2000, len(out.used)))
-    assert np.array_equal(out.gradient(gradient, learning_heads._turned(heads.hidden[1])), gradient.T @ hidden)
-    inner = np.empty((2000, units), np.int64)
-    learning_heads._back(gradient, np.ones(len(out.used), np.int64), out.used, heads.hidden[1], 3, inner)
-    wanted, hidden = (gradient @ out.used[:, :-1] >> 3).clip(-32639, 32639), hidden[:, :-1]
-    assert np.array_equal(inner, np.where((hidden > 0) & (hidden < 255), wanted, 0))
+    heads, inputs = remembering(nets, activations)
+    learning_heads.forward(heads, 1, inputs, 0, 2000)
+    room, used = heads.room, heads.out.used[1]
+    outputs, columns = used.shape
+    hidden = heads.hidden[1, :, :columns].astype(np.int64)
+    room.slopes[:] = slopes = np.random.default_rng(5).integers(-2000, 2001, room.slopes.shape)
+    learning_heads.back(heads, 1, 2000)
+    common = (slopes * heads.factors).clip(-32639, 32639)
+    assert np.array_equal(room.slopes, common)
+    wanted = ((common << heads.aligned[1]) @ used[:, :-1] >> heads.inner_shifts[1]).clip(-32639, 32639)
+    hidden_units = hidden[:, :-1]
+    assert np.array_equal(room.inner, np.where((hidden_units > 0) & (hidden_units < 255), wanted, 0))
+    learning_heads.turn(heads.hidden[1], 2000, columns, room.hidden)
+    learning_heads.gradients(room, room.hidden, columns, columns, room.slopes, 2000)
+    assert np.array_equal(room.totals[:columns, :outputs], hidden.T @ common)
 
 
 def test_changes_pack_and_unpack(nets: Networks) -> None:

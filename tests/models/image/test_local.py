@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bfncodec.models.image import canvas as canvas_image
-from bfncodec.models.image import compiled_features, linear, local
+from bfncodec.models.image import linear, local
 from bfncodec.models.image.canvas import RADIUS
 
 Canvas = np.ndarray
@@ -25,32 +25,30 @@ def scene(shape: tuple[int, int, int], seed: int) -> Canvas:
 
 
 def compiled(pixels: Canvas, coefficients: np.ndarray) -> tuple[Canvas, Canvas, Canvas]:
-    """The image-wide base, then bases and crosses, int64 [N, H, W, 3]."""
-    count, height, width, _ = pixels.shape
+    """The image-wide base, then bases and crosses, int64 [N, H, W, 3]; pixels of 3 channels or 1."""
     canvas = canvas_image.filled(pixels)
-    frame = compiled_features.frame(height, width, coefficients)
     wide = linear.fields(canvas, coefficients).bases
-    fields = linear.blank_fields((count, height, width))
-    equations = local.Local(frame)
-    known = linear.flat(canvas, fields)[:3]
-    for number in range(width + 4 * (height - 1)):
-        equations.advance(number, *known)
+    fields = linear.fields(canvas, coefficients, local=True, channels=pixels.shape[3])
     inner = np.s_[:, RADIUS:, RADIUS:-RADIUS, :3]
     wide, bases, crosses = (one[inner].astype(np.int64) for one in (wide, fields.bases, fields.crosses))
     return wide, bases, crosses
 
 
-def seen(canvas: Canvas, wide: Canvas, y: int, x: int) -> list[float]:
-    around = [(y + dy, x + dx) for dy, dx in local.NEIGHBOURS] + [(y, x)]
+def seen(canvas: Canvas, wide: Canvas, channels: int, y: int, x: int) -> list[float]:
+    neighbours = local.NEIGHBOURS if channels == 3 else local.NEIGHBOURS_OF_GREY
+    around = [(y + dy, x + dx) for dy, dx in neighbours] + [(y, x)]
     return [
-        (16 * int(canvas[v + RADIUS, u + RADIUS, c]) - int(wide[y, x, c])) * 0.0625 for v, u in around for c in range(3)
+        (16 * int(canvas[v + RADIUS, u + RADIUS, c]) - int(wide[y, x, c])) * 0.0625
+        for v, u in around
+        for c in range(channels)
     ]
 
 
-def plain(canvas: Canvas, wide: Canvas, cross: list[int]) -> tuple[Canvas, Canvas]:
+def plain(canvas: Canvas, wide: Canvas, cross: list[int], channels: int) -> tuple[Canvas, Canvas]:
     """Bases and crosses [H, W, 3] of one image: diagonal after diagonal, each row by itself."""
     height, width, _ = wide.shape
-    size, inputs = local.SIZE, local.INPUTS
+    inputs = 18 if channels == 3 else 10
+    size = inputs + channels
     sums = [[[0.0] * size for _ in range(size)] for _ in range(height)]
     bases, crosses = np.zeros_like(wide), np.zeros_like(wide)
     above, below = local.KEPT * local.ABOVE, local.KEPT * local.BELOW
@@ -64,7 +62,7 @@ def plain(canvas: Canvas, wide: Canvas, cross: list[int]) -> tuple[Canvas, Canva
             x = number - 1 - 4 * y
             values, weight = [0.0] * size, 0.0
             if 0 <= x < width:
-                values = seen(canvas, wide, y, x)
+                values = seen(canvas, wide, channels, y, x)
                 activity = 0.0
                 for value in values[:inputs]:
                     activity += abs(value)
@@ -87,30 +85,32 @@ def plain(canvas: Canvas, wide: Canvas, cross: list[int]) -> tuple[Canvas, Canva
                     lower_rows[i][k] = matrix[k][i] * inverse
                     for j in range(i, size):
                         matrix[i][j] = matrix[i][j] - lower_rows[i][k] * matrix[k][j]
-            turned = seen(canvas, wide, y, x)[:inputs]
+            turned = seen(canvas, wide, channels, y, x)[:inputs]
             for i in range(inputs):
                 for k in range(i):
                     turned[i] = turned[i] - lower_rows[i][k] * turned[k]
             for c in range(3):
                 change = 0.0
                 for k in range(inputs):
-                    change = change + lower_rows[inputs + c][k] * turned[k]
+                    change = change + lower_rows[inputs + c % channels][k] * turned[k]
                 rounded = int(np.floor(min(max(change, -256.0), 256.0) * 16.0 + 0.5))
                 local_base = min(max(int(wide[y, x, c]) + rounded, 0), 4080)
                 bases[y, x, c] = (int(wide[y, x, c]) + local_base + 1) // 2
-            for c, (i, k) in enumerate([(1, 0), (2, 0), (2, 1)]):
+            crosses[y, x] = cross
+            for c, (i, k) in enumerate([(1, 0), (2, 0), (2, 1)] if channels == 3 else []):
                 value = min(max(lower_rows[inputs + i][inputs + k], -2.0), 2.0)
                 crosses[y, x, c] = (cross[c] + int(np.floor(value * 4096.0 + 0.5)) + 1) // 2
     return bases, crosses
 
 
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("shape", [(1, 19, 23), (1, 6, 9), (1, 1, 7), (1, 5, 1), (1, 75, 3)])
-def test_bits_of_plain_python(shape: tuple[int, int, int]) -> None:
-    pixels = scene(shape, 3)
+def test_bits_of_plain_python(shape: tuple[int, int, int], channels: int) -> None:
+    pixels = scene(shape, 3)[..., :channels]
     coefficients = linear.solve(linear.normal_equations(canvas_image.filled(pixels)))
     wide, bases, crosses = compiled(pixels, coefficients)
     for image, canvas in enumerate(canvas_image.filled(pixels)):
-        wanted = plain(canvas, wide[image], coefficients[linear.REGRESSORS].tolist())
+        wanted = plain(canvas, wide[image], coefficients[linear.REGRESSORS].tolist(), channels)
         assert np.array_equal(bases[image], wanted[0]) and np.array_equal(crosses[image], wanted[1])
 
 
