@@ -26,7 +26,7 @@ class Code(NamedTuple):
     """Machine code of a function."""
 
     symbol: str  # its name there
-    result: str  # i: int64, b: bool, f: float64, else nothing
+    result: str  # i: int64, b: bool, else nothing
     machine: bytes  # an object file
 
 
@@ -65,7 +65,7 @@ def _path(name: str, kind: str) -> Path:
 
 
 def processor() -> tuple[str, str]:
-    """Name and features of the processor that code is made for; NUMBA_CPU_NAME and NUMBA_CPU_FEATURES choose another."""
+    """Name and features of the processor that code is made for, or those in NUMBA_CPU_NAME and NUMBA_CPU_FEATURES."""
     import llvmlite.binding as llvm
 
     name, features = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")

@@ -1,12 +1,12 @@
 """Compiling inner loops: numba makes machine code of a function once, and later processes load it without numba.
 
-A function is compiled when it is first called with arguments of some types, for all that it calls at once. The
-machine code is kept (`code_cache`) and loaded by LLVM alone, in milliseconds: numba itself takes longer to start than
-most images take to code. So that machine code stands alone, compiled functions allocate nothing and keep nothing: arrays
-come from their callers, and `room` gives small ones.
+A function is compiled when it is first called with arguments of some types, with all that it calls. The machine code
+is kept (`code_cache`) and loaded by LLVM alone, in milliseconds: numba itself takes longer to start than most images
+take to code. So that machine code stands alone, compiled functions allocate nothing and keep nothing: arrays come from
+their callers, and `room` gives small ones. Indices count from the start of an array; negative ones are not looked at.
 
-Arguments: arrays (numbers of any type; rows contiguous or not), whole numbers (int64), float64, and tuples of these,
-named or not. Results: None or one number. NUMBA_DISABLE_JIT=1 runs everything as plain Python: the same integers, slowly.
+Arguments: arrays (numbers of any type; rows contiguous or not), whole numbers (int64), and tuples of these, named or
+not. Results: None or a whole number. NUMBA_DISABLE_JIT=1 runs everything as plain Python: the same integers, slowly.
 """
 
 import ctypes
@@ -26,7 +26,7 @@ from bfncodec.exact.code_cache import Code
 DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 _LOCK = Lock()
 _NO_RESULT = -2  # numba's status of a function that returns None
-_RESULTS: dict[str, Any] = {"i": ctypes.c_int64, "b": ctypes.c_bool, "f": ctypes.c_double}
+_RESULTS: dict[str, Any] = {"i": ctypes.c_int64, "b": ctypes.c_bool}
 _engines: list[Any] = []  # of LLVM: code lives as long as they do
 
 
@@ -87,7 +87,7 @@ class Compiled:
                 notice.tell(False)
             code_cache.write(name, kind, code)
         function = _loaded(code)
-        function.argtypes = [ctypes.c_double if isinstance(one, float) else ctypes.c_ssize_t for one in (0, 0, *flat)]
+        function.argtypes = [ctypes.c_ssize_t] * (1 + len(flat))
         self._ready[kind] = partial(_call, function, code.result, name)
         return self._ready[kind]
 
@@ -108,17 +108,14 @@ def _flatten(values: Any, kinds: list[str], flat: list[Any]) -> None:
             kinds.append(f"{type(value).__name__}(")
             _flatten(value, kinds, flat)
             kinds.append(")")
-        elif isinstance(value, float):
-            kinds.append("f")
-            flat.append(value)
         else:
             kinds.append("i")
             flat.append(int(value))
 
 
 def _call(function: Any, result: str, name: str, flat: list[Any]) -> Any:
-    value, error = _RESULTS.get(result, ctypes.c_int64)(), ctypes.c_void_p()
-    status = function(ctypes.addressof(value), ctypes.addressof(error), *flat)
+    value = _RESULTS.get(result, ctypes.c_int64)()
+    status = function(ctypes.addressof(value), *flat)
     if status not in (0, _NO_RESULT):
         raise RuntimeError(f"{name} failed in compiled code")
     return value.value if result in _RESULTS else None
@@ -140,9 +137,9 @@ def _loaded(code: Code) -> Any:
 
 def _made(name: str) -> Callable[[], Any]:
     def make() -> Any:
-        from bfncodec.exact import compiler
+        from bfncodec.exact import lowering
 
-        return getattr(compiler, name)()
+        return getattr(lowering, name)()
 
     return make
 

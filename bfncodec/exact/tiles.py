@@ -13,7 +13,6 @@ _BYTE, _SHORT, _INT = ir.IntType(8), ir.IntType(16), ir.IntType(32)
 _SUMS = ir.VectorType(_INT, LANES)
 
 
-
 class _Plain:
     """How sums of a vector's outputs are begun, added to and ended, as LLVM's operators."""
 

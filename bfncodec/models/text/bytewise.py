@@ -75,7 +75,6 @@ class Section:
         self.positions = positions[positions < len(text.data)]
         self.groups = [Group(len(self.positions))]
 
-
     def spans(self) -> Iterable[range]:
         return [range(1)]
 

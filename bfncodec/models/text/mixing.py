@@ -11,7 +11,6 @@ Compiled and plain Python give the same integers.
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.exact.compiled import compiled
