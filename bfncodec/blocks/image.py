@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bfncodec.blocks import plain
 from bfncodec.container import MODEL_BYTES, Block, Content, Form, Limits, Reader, hasher, varint
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
+from bfncodec.exact import threads
 from bfncodec.models import zoo
 from bfncodec.models.image import passes
 from bfncodec.models.image.passes import (
@@ -71,8 +72,9 @@ class Image(Form):
             if part.constant is not None:
                 header += b"\1" + part.constant
                 continue
-            header += bytes([part.pace << 1]) + varint(part.silent)
-            for piece in (part.base, part.changes, part.stream):
+            flags = part.fast << 5 | part.deep << 4 | part.tones << 3
+            header += bytes([flags | part.pace << 1]) + varint(part.silent)
+            for piece in (part.base, part.stream):
                 header += varint(len(piece))
                 payload.append(piece)
         return payload
@@ -94,27 +96,36 @@ class Image(Form):
                 raise UnsupportedFeature(f"sampling {sampling} is not supported by this version")
             image.sampling, image.exceptions = Sampling(sampling), header.varint()
             image.listed = payload.skip(header.varint())
-        for channels in passes.pass_channels(layout.channels, image.sampling):
-            flag = header.byte()
-            if flag == 1:
-                image.passes.append(Pass(constant=header.take(channels)))
-            elif flag in (0, 2, 4, 6):
-                silent = header.varint()
-                lengths = [header.varint() for _ in range(3)]
-                image.passes.append(Pass(None, silent, flag >> 1, *(payload.skip(length) for length in lengths)))
-            else:
-                raise UnsupportedFeature(f"pass kind {flag} is not supported by this version")
         pixels = width * height
         if limits.pixels is not None and pixels > limits.pixels:
             raise LimitExceeded(f"the image claims {pixels} pixels; the limit is {limits.pixels} (--max-pixels)")
         if not items or not pixels or size != items * pixels * layout.channels:
             raise CorruptFile("the image's sizes contradict each other")
+        bands = len(image.bands(items))
+        for channels in passes.pass_channels(layout.channels, image.sampling) * bands:
+            flag = header.byte()
+            if flag == 1:
+                image.passes.append(Pass(constant=header.take(channels)))
+            elif flag < 64 and not flag & 1:
+                silent = header.varint()
+                lengths = [header.varint() for _ in range(2)]
+                pieces = (payload.skip(length) for length in lengths)
+                tones, deep, fast = (bool(flag & bit) for bit in (8, 16, 32))
+                image.passes.append(Pass(None, silent, flag >> 1 & 3, fast, tones, deep, *pieces))
+            else:
+                raise UnsupportedFeature(f"pass kind {flag} is not supported by this version")
         if image.space and layout not in (Layout.RGB, Layout.RGBA) or image.exceptions > items * pixels // EXCEPTIONS:
             raise CorruptFile("the image's colour space contradicts its other fields")
         sampled = image.schedule is Schedule.WAVEFRONT and min(image.sampling.shape(height, width)) > 0
         if image.sampling and not sampled:
             raise CorruptFile("the image's sampling contradicts its other fields")
         return image
+
+    def bands(self, items: int) -> list[range]:
+        """Rows of the bands that a block of so many pictures is coded in."""
+        if self.schedule is Schedule.LATTICE:
+            return [range(self.height)]
+        return passes.bands(items, self.height, self.width)
 
     @property
     def coded_bytes(self) -> int:
@@ -151,23 +162,15 @@ class Image(Form):
         """Pixels uint8 [N, height, width, channels] of so many pictures, or of their thumbnails."""
         if items * self.height * self.width > LARGEST:
             raise LimitExceeded("there is not enough memory for what the file claims")
-        planes: list[Pixels] = []
-        for part, channels in zip(self.passes, passes.pass_channels(self.layout.channels, self.sampling), strict=True):
-            known = int(channels == 2)  # luma, before its differences
-            height, width = self.sampling.shape(self.height, self.width) if known else (self.height, self.width)
-            if part.constant is not None:
-                size = (-(-height // STRIDE), -(-width // STRIDE)) if small else (height, width)
-                planes.append(passes.constant(part.constant, (items, *size, channels)))
-                continue
-            from bfncodec.models.image import streams
-
-            nets = streams.networks(zoo.find_hash(self.model), device)
-            shape = items, height, width, channels + known
-            if small:
-                planes.append(streams.decode_thumbnails(nets, part, shape, self.schedule, known))
-            else:
-                given = self.sampling.of(planes[-1]) if known else None
-                planes.append(streams.decode_pass(nets, part, shape, self.schedule, given))
+        bands = self.bands(items)
+        count = len(self.passes) // len(bands)
+        whole = threads.each(
+            lambda one: self._band(
+                items, bands[one], self.passes[one * count : (one + 1) * count], device, small=small
+            ),
+            list(range(len(bands))),
+        )
+        planes = [np.concatenate(parts, axis=1) for parts in zip(*whole, strict=True)]
         if self.sampling:
             from bfncodec.models.image import sampling
 
@@ -189,6 +192,27 @@ class Image(Form):
             planes[-1][n, y, x] = passes.ordered(colours)
         return passes.merge(planes)
 
+    def _band(self, items: int, rows: range, parts: list[Pass], device: str, *, small: bool) -> list[Pixels]:
+        """Planes of the rows of a band, a pass each, or of their thumbnails."""
+        planes: list[Pixels] = []
+        for part, channels in zip(parts, passes.pass_channels(self.layout.channels, self.sampling), strict=True):
+            known = int(channels == 2)  # luma, before its differences
+            height, width = self.sampling.shape(len(rows), self.width) if known else (len(rows), self.width)
+            if part.constant is not None:
+                size = (-(-height // STRIDE), -(-width // STRIDE)) if small else (height, width)
+                planes.append(passes.constant(part.constant, (items, *size, channels)))
+                continue
+            from bfncodec.models.image import streams
+
+            nets = streams.networks(zoo.find_hash(self.model), device)
+            shape = items, height, width, channels + known
+            if small:
+                planes.append(streams.decode_thumbnails(nets, part, shape, self.schedule, known))
+            else:
+                given = self.sampling.of(planes[-1]) if known else None
+                planes.append(streams.decode_pass(nets, part, shape, self.schedule, given))
+        return planes
+
 
 def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = None) -> Block:
     """Pictures of one size, layout and origin as one block."""
@@ -199,14 +223,10 @@ def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = No
     packaged = "small" if max(width, height) <= SMALL_SIDE else "photo"
     path = zoo.chosen(choices.model, "images") or zoo.find(packaged)
     nets = streams.networks(path, choices.device)
+    effort = "default" if choices.effort == "fast" and not nets.table.size else choices.effort
     schedule = Schedule.LATTICE if choices.effort == "lattice" else Schedule.WAVEFRONT
     pixels = np.stack([picture.pixels for picture in pictures])
     form = Image(first.origin, first.layout, schedule, width, height, zoo.digest(path), _pack_metadata(pictures))
-    fit = None
-    if choices.effort == "max":
-        from bfncodec.train.image import adapt
-
-        fit = adapt.fit
     parts = passes.split(pixels)
     if parts[-1].shape[3] == 3:
         colours = parts[-1].reshape(-1, 3)
@@ -220,8 +240,18 @@ def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = No
             form.sampling, luma, differences, numbers = halves
             parts[-1:] = [luma, np.concatenate([form.sampling.of(luma), differences], axis=3)]
         form.exceptions, form.listed = len(numbers), pack_exceptions(numbers, passes.ordered(colours[numbers]))
-    for planes, channels in zip(parts, passes.pass_channels(first.layout.channels, form.sampling), strict=True):
-        form.passes.append(streams.encode_pass(nets, planes, schedule, fit, ledger, planes.shape[3] - channels))
+
+    def one(job: tuple[range, Pixels, int]) -> Pass:
+        rows, planes, channels = job
+        known = planes.shape[3] - channels
+        half = slice(rows.start // 2, None if rows.stop == height else rows.stop // 2)
+        own = planes[:, half if known else slice(rows.start, rows.stop)]
+        return streams.encode_pass(nets, own, schedule, effort, ledger, known)
+
+    coded = passes.pass_channels(first.layout.channels, form.sampling)
+    bands = form.bands(len(pictures))
+    jobs = [(rows, *part) for rows in bands for part in zip(parts, coded, strict=True)]
+    form.passes += threads.each(one, jobs) if ledger is None else map(one, jobs)
     return Block(len(pictures), pixels.size, _digest(pictures), form)
 
 

@@ -1,8 +1,7 @@
 """Probability mass functions as integer weights >= 1 that sum to 2**24.
 
-Values of 0..255 are coded in two symbols, the upper and the lower four bits: two rows of
-16 cost less time than one of 256. Either side computes only the bounds that it needs: the
-encoder those of the symbol itself, the decoder those that a search among the 16 looks at.
+Either side computes only the bounds that it needs: the encoder those of the value itself, the
+decoder the eight that a search among the values 0 .. 255 looks at.
 """
 
 from __future__ import annotations
@@ -18,11 +17,9 @@ from bfncodec.exact import tables
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.pmf import LEVELS, TOTAL, TOTAL_BITS
 
-HALF = 16  # symbols of either half
 MEAN_BITS = 10  # means are in units of 2**-10 level
 SCALE_MIN, SCALE_MAX = -32, 207  # 1/16 octave relative to 1/16 level
 _PRODUCT_BITS = 16
-_INNER = TOTAL - HALF - 2  # what the lower half's weights share beyond one each
 _RATIO_RANGE = 80  # ratios of scales up to 2**5 either way
 _ONE = 1 << tables.LOGISTIC_BITS
 _DROP = tables.LOGISTIC_BITS + tables.WEIGHT_BITS - TOTAL_BITS
@@ -79,7 +76,12 @@ class Mixtures:
         1 at level 0 and 2**24 - 1 at level 256: a unit stays free at either end.
         """
         cumulative = np.empty((len(self), points.shape[1]), np.int64)
-        _bounds(known_tables(), self.parts, np.ascontiguousarray(np.broadcast_to(points, cumulative.shape), np.int64), cumulative)
+        _bounds(
+            known_tables(),
+            self.parts,
+            np.ascontiguousarray(np.broadcast_to(points, cumulative.shape), np.int64),
+            cumulative,
+        )
         return cumulative
 
     def gradients(self, values: Ints, logs: Ints) -> NDArray[np.int64]:
@@ -102,24 +104,24 @@ class Mixtures:
         return np.diff(bounds, axis=1)
 
     def intervals(self, values: Ints) -> NDArray[np.int64]:
-        """What lies below the symbols of the upper and lower half, and their weights: int64 [n, 2, 2]."""
-        intervals = np.empty((len(self), 2, 2), np.int64)
+        """What lies below values int [n], and their weights: int64 [n, 2]."""
+        intervals = np.empty((len(self), 2), np.int64)
         _intervals(known_tables(), self.parts, np.ascontiguousarray(values, np.int64), intervals)
         return intervals
 
     def pop(self, coder: Coder) -> NDArray[np.int64]:
-        """Pop values int64 [n]: all upper halves, then all lower halves."""
+        """Pop values int64 [n]."""
         values = np.empty(len(self), np.int64)
-        pop(known_tables(), self.parts, *coder.opened(), np.zeros((len(self), 2), np.int64), values)
+        pop(known_tables(), self.parts, *coder.opened(), values)
         return values
 
     def push(self, coder: Coder, values: Ints) -> None:
         """Push values int [n] so that `pop` returns them."""
-        push_intervals(coder, self.intervals(values).transpose(1, 0, 2).reshape(-1, 2))
+        push_intervals(coder, self.intervals(values))
 
     def cost(self, values: Ints) -> float:
         """Bits of values int [n]."""
-        return float((TOTAL_BITS - np.log2(self.intervals(values)[:, :, 1])).sum())
+        return float((TOTAL_BITS - np.log2(self.intervals(values)[:, 1])).sum())
 
 
 @compiled
@@ -159,7 +161,7 @@ def _argument(part: Ints, point: int) -> int:
 
 
 @compiled
-def _below(known: Tables, parts: Ints, point: int) -> int:
+def below(known: Tables, parts: Ints, point: int) -> int:
     """Cumulative weight below a level, under the mixture of parts [k, 4]."""
     if point == 0:
         return 1
@@ -173,72 +175,52 @@ def _below(known: Tables, parts: Ints, point: int) -> int:
 
 
 @compiled
-def _inside(known: Tables, parts: Ints, start: int, low: int, high: int, symbol: int) -> int:
-    """Cumulative weight below a symbol of the lower half, whose levels begin at `start`."""
-    return 1 + symbol + (_below(known, parts, start + symbol) - low) * _INNER // (high - low)
-
-
-@compiled
 def _bounds(known: Tables, parts: Ints, points: Ints, out: Ints) -> None:
     for index in range(out.shape[0]):
         for at in range(out.shape[1]):
-            out[index, at] = _below(known, parts[index], points[index, at])
+            out[index, at] = below(known, parts[index], points[index, at])
 
 
 @compiled
 def _intervals(known: Tables, parts: Ints, values: Ints, out: Ints) -> None:
     for index in range(len(out)):
-        interval(known, parts[index], values[index], out[index, 0], out[index, 1])
+        interval(known, parts[index], values[index], out[index])
 
 
 @compiled
-def interval(known: Tables, parts: Ints, value: int, upper: Ints, lower: Ints) -> None:
-    """What lies below the symbols of either half of a value under the mixture of parts [k, 4], and their weights."""
-    symbol = value % HALF
-    start = value - symbol
-    low, high = _below(known, parts, start), _below(known, parts, start + HALF)
-    inner = _inside(known, parts, start, low, high, symbol)
-    upper[0], upper[1] = low, high - low
-    lower[0], lower[1] = inner, _inside(known, parts, start, low, high, symbol + 1) - inner
+def interval(known: Tables, parts: Ints, value: int, out: Ints) -> None:
+    """What lies below a value under the mixture of parts [k, 4], and its weight: [2]."""
+    low = below(known, parts, value)
+    out[0], out[1] = low, below(known, parts, value + 1) - low
 
 
 @compiled
-def pop(known: Tables, parts: Ints, stack: Ints, words: Ints, halves: Ints, out: Ints) -> None:
-    """Pop values int64 [n] of mixtures [n, k, 4], all upper halves and then all lower ones; halves: room int64 [n, 2].
-
-    By bisection. The free units at the ends count as symbols beside the first and the last.
-    """
-    out[:] = 0
-    for lower in range(2):
-        for index in range(len(out)):
-            wanted = np.int64(stack[0] & np.uint64(TOTAL - 1))
-            one, start = parts[index], out[index]
-            low, high = halves[index, 0], halves[index, 1]
-            first, last = 0, HALF
-            below, above = 1, TOTAL - 1
-            while last - first > 1:
-                middle = (first + last) // 2
-                if lower:
-                    bound = _inside(known, one, start, low, high, middle)
-                else:
-                    bound = _below(known, one, middle * HALF)
-                if bound <= wanted:
-                    first, below = middle, bound
-                else:
-                    last, above = middle, bound
-            out[index] = start + first if lower else first * HALF
-            halves[index, 0], halves[index, 1] = below, above
-            _pop_inside(stack, words, wanted, below, above)
+def pop(known: Tables, parts: Ints, stack: Ints, words: Ints, out: Ints) -> None:
+    """Pop values int64 [n] of mixtures [n, k, 4] by bisection."""
+    for index in range(len(out)):
+        wanted = np.int64(stack[0] & np.uint64(TOTAL - 1))
+        one = parts[index]
+        first, last = 0, LEVELS
+        low, high = 1, TOTAL - 1
+        while last - first > 1:
+            middle = (first + last) // 2
+            bound = below(known, one, middle)
+            if bound <= wanted:
+                first, low = middle, bound
+            else:
+                last, high = middle, bound
+        out[index] = first
+        pop_inside(stack, words, wanted, low, high)
 
 
 @compiled
-def _pop_inside(stack: Ints, words: Ints, wanted: int, below: int, above: int) -> None:
-    """Pop the symbol from below to above, or the free unit that `wanted` stands for in damaged data."""
+def pop_inside(stack: Ints, words: Ints, wanted: int, low: int, high: int) -> None:
+    """Pop the value from low to high, or the free unit that `wanted` stands for in damaged data."""
     if wanted == 0:
-        below, above = 0, 1
+        low, high = 0, 1
     elif wanted == TOTAL - 1:
-        below, above = TOTAL - 1, TOTAL
-    pop_between(stack, words, below, above - below)
+        low, high = TOTAL - 1, TOTAL
+    pop_between(stack, words, low, high - low)
 
 
 @compiled

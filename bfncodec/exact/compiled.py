@@ -5,14 +5,15 @@ is kept (`code_cache`) and loaded by LLVM alone, in milliseconds: numba itself t
 take to code. So that machine code stands alone, compiled functions allocate nothing and keep nothing: arrays come from
 their callers, and `room` gives small ones. Indices count from the start of an array; negative ones are not looked at.
 
-Arguments: arrays (numbers of any type; rows contiguous or not), whole numbers (int64), and tuples of these, named or
-not. Results: None or a whole number. NUMBA_DISABLE_JIT=1 runs everything as plain Python: the same integers, slowly.
+Arguments: arrays (numbers of any type; rows contiguous or not), whole numbers (int64), float64, and tuples of these,
+named or not. Results: None or one number. NUMBA_DISABLE_JIT=1 runs everything as plain Python: the same integers, slowly.
 """
 
 import ctypes
 import os
 from collections.abc import Callable
 from functools import partial, update_wrapper
+from struct import Struct
 from threading import Lock
 from types import FunctionType
 from typing import Any
@@ -26,7 +27,7 @@ from bfncodec.exact.code_cache import Code
 DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 _LOCK = Lock()
 _NO_RESULT = -2  # numba's status of a function that returns None
-_RESULTS: dict[str, Any] = {"i": ctypes.c_int64, "b": ctypes.c_bool}
+_RESULTS: dict[str, Any] = {"i": ctypes.c_int64, "b": ctypes.c_bool, "f": ctypes.c_double}
 _engines: list[Any] = []  # of LLVM: code lives as long as they do
 
 
@@ -87,8 +88,9 @@ class Compiled:
                 notice.tell(False)
             code_cache.write(name, kind, code)
         function = _loaded(code)
-        function.argtypes = [ctypes.c_ssize_t] * (1 + len(flat))
-        self._ready[kind] = partial(_call, function, code.result, name)
+        function.argtypes = [ctypes.c_ssize_t, ctypes.c_char_p]
+        layout = Struct("".join("d" if isinstance(one, float) else "q" for one in flat))
+        self._ready[kind] = partial(_call, function, layout, code.result, name)
         return self._ready[kind]
 
 
@@ -99,7 +101,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _flatten(values: Any, kinds: list[str], flat: list[Any]) -> None:
-    """Types of arguments, in words, and the numbers that machine code takes for them: numba's calling convention."""
+    """Types of arguments, in words, and the numbers that stand for them in memory, eight bytes each, as in numba."""
     for value in values:
         if isinstance(value, np.ndarray):
             kinds.append(f"{value.dtype.str}{value.ndim}{'C' if value.flags.c_contiguous else 'A'}")
@@ -108,14 +110,17 @@ def _flatten(values: Any, kinds: list[str], flat: list[Any]) -> None:
             kinds.append(f"{type(value).__name__}(")
             _flatten(value, kinds, flat)
             kinds.append(")")
+        elif isinstance(value, float):
+            kinds.append("f")
+            flat.append(value)
         else:
             kinds.append("i")
             flat.append(int(value))
 
 
-def _call(function: Any, result: str, name: str, flat: list[Any]) -> Any:
+def _call(function: Any, layout: Struct, result: str, name: str, flat: list[Any]) -> Any:
     value = _RESULTS.get(result, ctypes.c_int64)()
-    status = function(ctypes.addressof(value), *flat)
+    status = function(ctypes.addressof(value), layout.pack(*flat))
     if status not in (0, _NO_RESULT):
         raise RuntimeError(f"{name} failed in compiled code")
     return value.value if result in _RESULTS else None

@@ -18,6 +18,8 @@ from bfncodec.exact.code_cache import Code
 from bfncodec.exact.compiled import Compiled, Inline
 
 types: Any = _types
+_ENTRY = "entry"
+_LONG = 200  # lines of a function that stays one: LLVM is much slower with functions that have become parts of others
 _SPEED = 2  # of 3; like loops unrolled or woven together, the last costs much time, and code is no faster for it
 
 
@@ -34,15 +36,13 @@ def inner(function: FunctionType) -> Any:
 def code(function: Any, arguments: tuple[Any, ...]) -> Code:
     """Machine code of a function that `inner` gave, for arguments of these types."""
     with global_compiler_lock, _no_collecting():
-        made, texts = function.written(tuple(_type_of(argument) for argument in arguments))
-    symbol = made.fndesc.llvm_func_name
-    module = _linked(texts, symbol)
-    machine = _machine()
+        result, texts = function.written(tuple(_type_of(argument) for argument in arguments), _ENTRY)
+    module, machine = _linked(texts), _machine()
     options = llvm.create_pipeline_tuning_options(_SPEED)
     options.loop_vectorization, options.loop_unrolling, options.loop_interleaving = True, False, False
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
-    return Code(symbol, _result(made.signature.return_type), machine.emit_object(module))
+    return Code(_ENTRY, _result(result), machine.emit_object(module))
 
 
 @contextmanager
@@ -57,19 +57,22 @@ def _no_collecting() -> Iterator[None]:
             gc.enable()
 
 
-def _linked(texts: list[str], symbol: str) -> llvm.ModuleRef:
-    """One module of all functions, of which others can only call the one of this name."""
-    parts = [llvm.parse_assembly(text) for text in texts]
-    for part in parts:
-        for function in part.functions:
-            if not function.is_declaration:
+def _linked(texts: list[str]) -> llvm.ModuleRef:
+    """One module of all functions, of which others can only call the entry."""
+    parts = []
+    for text in texts:
+        parts.append(llvm.parse_assembly(text))
+        for function in parts[-1].functions:
+            if not function.is_declaration and function.name != _ENTRY:
                 function.linkage = "linkonce_odr"
+                if text.count("\n") > _LONG:
+                    function.add_function_attribute("noinline")
     module, *others = parts
     for part in others:
         module.link_in(part)
     for function in module.functions:
-        if not function.is_declaration:
-            function.linkage = "external" if function.name == symbol else "internal"
+        if not function.is_declaration and function.name != _ENTRY:
+            function.linkage = "internal"
     module.verify()
     return module
 
@@ -88,11 +91,11 @@ def _type_of(value: Any) -> Any:
     if isinstance(value, tuple):
         parts = [_type_of(one) for one in value]
         return types.BaseTuple.from_types(parts, type(value) if hasattr(value, "_fields") else None)
-    return types.int64
+    return types.float64 if isinstance(value, float) else types.int64
 
 
 def _result(kind: Any) -> str:
-    known: dict[type, str] = {types.Integer: "i", types.Boolean: "b", types.NoneType: ""}
+    known: dict[type, str] = {types.Integer: "i", types.Boolean: "b", types.Float: "f", types.NoneType: ""}
     for one, name in known.items():
         if isinstance(kind, one):
             return name

@@ -183,12 +183,16 @@ class Draft(CPUDispatcher):  # type: ignore[misc]
     def add_overload(self, result: Any) -> None:
         self.overloads[tuple(result.signature.args)] = result
 
-    def written(self, signature: Any) -> Any:
-        """What numba knows of the function for arguments of these types; and it and all that it calls, as texts."""
+    def written(self, signature: Any, entry: str) -> tuple[Any, list[str]]:
+        """The result's type for arguments of these types; and the function and all that it calls, as texts.
+
+        Python calls it by the name of its entry.
+        """
         self.compile(signature)
         made, libraries = self.overloads[signature], dict[Any, None]()
         made.library.add_to(libraries)
-        return made, [text for library in libraries for text in library.texts]
+        texts = [text for library in libraries for text in library.texts]
+        return made.signature.return_type, [*texts, lowering.entry(self.targetctx, made.fndesc, entry)]
 
 
 def draft(function: FunctionType) -> Draft:

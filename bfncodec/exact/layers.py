@@ -18,6 +18,7 @@ EMBEDDED = 6  # neighbours whose embeddings are seen
 INNOVATIONS = 6  # inputs of embeddings: a pixel's innovations and their sizes
 STREAM_BITS = 4  # extra fraction bits of the residual stream
 INPUT_LIFT = 128  # of features, to bytes without a sign
+_FORGOTTEN = np.zeros((0, 0, 0), np.uint8)  # no activations are kept
 _ROWS = 64  # that stay in the processor's nearest memory
 
 
@@ -116,7 +117,7 @@ class LocalNetwork:
             values[:, : features.shape[1]] = features
             values[:, : self.features] = features[:, : self.features] + INPUT_LIFT
             activations = np.empty((len(features), self.width), np.uint8)
-            run_trunk(self.numbers, self.trunk_room(), values, activations)
+            run_trunk(self.numbers, self.trunk_room(), values, activations, _FORGOTTEN, 0)
             return activations
         stream = self.inner(features)
         for first, second in zip(self.first, self.second, strict=True):
@@ -177,7 +178,11 @@ def run_layers(layers: Trunk, own: TrunkRoom, values: Array, out: Array) -> None
     cut = first[1] * first[2] * BLOCK * GROUP
     for start in range(0, len(values), _ROWS):
         rows = min(_ROWS, len(values) - start)
-        product(values[start : start + rows], shaped(layers.weights, 0, np.int8, (first[1], first[2], BLOCK, GROUP)), own.sums)
+        product(
+            values[start : start + rows],
+            shaped(layers.weights, 0, np.int8, (first[1], first[2], BLOCK, GROUP)),
+            own.sums,
+        )
         own.values[:] = 0
         activate(own.sums, layers.biases, layers.shifts, 0, first[0], own.values[:rows])
         product(own.values[:rows], shaped(layers.weights, cut, np.int8, (second[1], second[2], BLOCK, GROUP)), own.sums)
@@ -194,8 +199,11 @@ def activate(sums: Array, biases: Array, shifts: Array, start: int, count: int, 
 
 
 @compiled
-def run_trunk(trunk: Trunk, own: TrunkRoom, features: Array, out: Array) -> None:
-    """Features uint8 [n, columns], INPUT_LIFT added, zeros behind them -> activations uint8 [n, width and more]."""
+def run_trunk(trunk: Trunk, own: TrunkRoom, features: Array, out: Array, kept: Array, first: int) -> None:
+    """Features uint8 [n, columns], INPUT_LIFT added, zeros behind them -> activations uint8 [n, width and more].
+
+    kept uint8 [layers but the first, rows, units and more]: takes all layers' inputs from row `first` on, if it is not empty.
+    """
     sums, stream, values = own.sums, own.stream, own.values
     width = stream.shape[1]
     for start in range(0, len(features), _ROWS):
@@ -215,6 +223,10 @@ def run_trunk(trunk: Trunk, own: TrunkRoom, features: Array, out: Array) -> None
                         stream[row, unit] += value
                         value = stream[row, unit] + (1 << STREAM_BITS - 1) >> STREAM_BITS
                     values[row, unit] = min(max(value, 0), ACTIVATION_MAX)
+            if number < len(kept):
+                for row in range(rows):
+                    for unit in range(outputs):
+                        kept[number, first + start + row, unit] = values[row, unit]
         for row in range(rows):
             for unit in range(width):
                 out[start + row, unit] = values[row, unit]

@@ -82,6 +82,11 @@ class Lowering(Lower):  # type: ignore[misc]
 
     def lower_getitem(self, resty: Any, expr: Any, value: Any, index: Any, signature: Any) -> Any:
         array, indices = self.typeof(value.name), self._of(index)
+        if isinstance(array, types.UniTuple | types.NamedUniTuple) and isinstance(indices[0][1], types.Integer):
+            given = self.loadvar(value.name)
+            if hasattr(given, "address"):
+                place = self.context.cast(self.builder, *indices[0], types.intp)
+                return _member(self.builder, given, place, resty)
         if not isinstance(array, types.Array) or not _simple(indices):
             return super().lower_getitem(resty, expr, value, index, signature)
         data, sizes, strides = _view(self.context, self.builder, array, self.loadvar(value.name), indices)
@@ -115,24 +120,85 @@ class Convention(callconv.MinimalCallConv):  # type: ignore[misc]
 
 
 class Packer:
-    """Arguments of functions: arrays and tuples as one value of LLVM's each.
-
-    Machine code takes their parts one by one, as it does with numba's own convention.
-    """
+    """Arguments of functions: arrays as one value of LLVM's each, tuples by their addresses."""
 
     def __init__(self, manager: Any, kinds: Any) -> None:
-        self.argument_types = tuple(manager.lookup(kind).get_value_type() for kind in kinds)
+        self._kinds = [manager.lookup(kind).get_value_type() for kind in kinds]
+        self._tuples = [isinstance(kind, types.BaseTuple) for kind in kinds]
+        pairs = zip(self._kinds, self._tuples, strict=True)
+        self.argument_types = tuple(kind.as_pointer() if far else kind for kind, far in pairs)
 
     def as_arguments(self, builder: Any, values: Any) -> tuple[Any, ...]:
-        pairs = zip(values, self.argument_types, strict=True)
-        return tuple(_alike(builder, value, kind) for value, kind in pairs)
+        given = []
+        for value, kind, far in zip(values, self._kinds, self._tuples, strict=True):
+            own = _alike(builder, value, kind)
+            given.append(_address(builder, own) if far else own)
+        return tuple(given)
 
     def from_arguments(self, builder: Any, arguments: Any) -> list[Any]:
-        return list(arguments)
+        pairs = zip(arguments, self._tuples, strict=True)
+        return [_loaded(builder, argument) if far else argument for argument, far in pairs]
 
     def assign_names(self, arguments: Any, names: Any) -> None:
-        for argument, name in zip(arguments, names, strict=True):
+        for argument, name, far in zip(arguments, names, self._tuples, strict=True):
             argument.name = name
+            if far:
+                argument.add_attribute("noalias")  # nobody changes a tuple
+
+
+def entry(context: Any, description: Any, name: str) -> str:
+    """A function that takes another one's arguments from memory, eight bytes each: ctypes passes no more than 1024."""
+    module = context.create_module(name)
+    kind = context.call_conv.get_function_type(description.restype, description.argtypes)
+    function = ir.Function(module, kind, description.llvm_func_name)
+    made = ir.Function(module, ir.FunctionType(kind.return_type, [kind.args[0], _WORD.as_pointer()]), name)
+    builder, place = ir.IRBuilder(made.append_basic_block()), 0
+    arguments = [made.args[0]]
+    for own, numbas in zip(kind.args[1:], description.argtypes, strict=True):
+        far = isinstance(numbas, types.BaseTuple)
+        address = builder.gep(made.args[1], [_WORD(place)])
+        address = builder.bitcast(address, own if far else own.as_pointer())
+        arguments.append(address if far else builder.load(address))
+        place += context.get_abi_sizeof(own.pointee if far else own) // 8
+    builder.ret(builder.call(function, arguments))
+    return str(module)
+
+
+def _loaded(builder: Any, address: Any) -> Any:
+    """A tuple that can be found at an address: what is taken from it is loaded from there, and this load is in vain."""
+    value = builder.load(address)
+    value.address = address
+    return value
+
+
+def _address(builder: Any, value: Any) -> Any:
+    """Where a tuple can be found."""
+    if not hasattr(value, "address"):
+        with builder.goto_entry_block():
+            place = builder.alloca(value.type)
+        builder.store(value, place)
+        return place
+    return value.address
+
+
+def _member(builder: Any, value: Any, place: Any, kind: Any) -> Any:
+    """A part of a tuple, which is of this type; the place may be known only to the machine."""
+    if not hasattr(value, "address"):
+        return builder.extract_value(value, place)
+    place = ir.IntType(32)(place) if isinstance(place, int) else place
+    address = builder.gep(value.address, [ir.IntType(32)(0), place], inbounds=True)
+    return _loaded(builder, address) if isinstance(kind, types.BaseTuple) else builder.load(address)
+
+
+def _named(context: Any, builder: Any, kind: Any, value: Any, attribute: str) -> Any:
+    place = kind.fields.index(attribute)
+    return _member(builder, value, place, kind[place])
+
+
+def _fixed(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    kind, place = signature.args[0], signature.args[1].literal_value
+    place = place + len(kind) if place < 0 else place
+    return _member(builder, arguments[0], place, kind[place])
 
 
 def _alike(builder: Any, value: Any, kind: Any) -> Any:
@@ -301,6 +367,8 @@ def _divided(place: int, plain: Callable[..., Any]) -> Callable[..., Any]:
 
 registry.lower_getattr(types.Array, "shape")(_shape)
 registry.lower(len, types.Buffer)(_len)
+registry.lower_getattr_generic(types.BaseNamedTuple)(_named)
+registry.lower("static_getitem", types.BaseTuple, types.IntegerLiteral)(_fixed)
 registry.lower(slice, types.VarArg(types.Any))(_slice)
 for _number in (1, 2, 3):
     registry.lower(range, *[types.int64] * _number)(_range)

@@ -8,20 +8,19 @@ Weights are packed so that a tile reads them in order: int8 [blocks, groups, BLO
 blocks of outputs, and within a block four inputs of each of its outputs side by side.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.exact import code_cache
-from bfncodec.exact.compiled import DISABLED, Inline, compiled, room, shaped
+from bfncodec.exact.compiled import DISABLED, Inline, compiled, shaped
 
 Array = NDArray[Any]
 
 BLOCK = 64  # outputs of a tile
 GROUP = 4  # inputs that one instruction takes
 LANES = 16  # outputs of a vector of sums
-_TILE = GROUP * BLOCK
 _TILES = {"vnni": (4, 4), "avx2": (2, 1), "plain": (4, 1)}  # rows and vectors: as many sums as there are registers
 
 
@@ -46,35 +45,60 @@ def _slow(values: Array, weights: Array, sums: Array) -> None:
 _ROWS, _VECTORS = _TILES.get(instructions(), (1, 1))
 
 
-def _tile(rows: int) -> Any:
-    from bfncodec.exact import tiles
+def _tile(rows: int) -> Inline:
+    def make() -> Any:
+        from bfncodec.exact import tiles
 
-    return tiles.tile(instructions(), rows, _VECTORS)
+        return tiles.tile(instructions(), rows, _VECTORS)
+
+    return Inline(make)
 
 
-_tall, _flat = Inline(lambda: _tile(_ROWS)), Inline(lambda: _tile(1))
+_tall, _flat = _tile(_ROWS), _tile(1)
 
 
 def _fast(values: Array, weights: Array, sums: Array) -> None:
-    """Sums int32 [n, blocks * BLOCK] of values uint8 [n, groups * GROUP or more] times packed weights."""
+    """Sums int32 [n, blocks * BLOCK and more] of values [n, groups * GROUP and more] times packed weights.
+
+    Values are uint8 and weights int8, or the other way.
+    """
+    _tiles(values.ctypes.data, len(values), values.strides[0], GROUP, weights, sums)
+
+
+@compiled
+def _tiles(values: int, count: int, stride: int, leap: int, weights: Array, sums: Array) -> None:
+    """The same of values at an address; leap: bytes from one group to the next."""
     blocks, groups = weights.shape[:2]
-    stride, width, step = values.strides[0], sums.strides[0], _VECTORS * LANES
+    width, step = sums.strides[0], _VECTORS * LANES
     row = 0
-    while row < len(values):
-        rows = _ROWS if row + _ROWS <= len(values) else 1
-        source, target = values.ctypes.data + row * stride, sums.ctypes.data + row * width
+    while row < count:
+        rows = _ROWS if row + _ROWS <= count else 1
+        source, target = values + row * stride, sums.ctypes.data + row * width
         for block in range(blocks):
             for part in range(0, BLOCK, step):
                 own = weights.ctypes.data + (block * groups * BLOCK + part) * GROUP
                 to = target + (block * BLOCK + part) * 4
                 if rows == 1:
-                    _flat(source, stride, own, groups, to, width)
+                    _flat(weights, source, stride, leap, own, groups, to, width)
                 else:
-                    _tall(source, stride, own, groups, to, width)
+                    _tall(weights, source, stride, leap, own, groups, to, width)
         row += rows
 
 
-product = _slow if instructions() == "none" else compiled(_fast)
+def _fast_turned(values: Array, weights: Array, sums: Array) -> None:
+    """`product` of values that lie group after group, a word for each row: uint32 [groups, n]."""
+    _tiles(values.ctypes.data, values.shape[1], GROUP, values.strides[0], weights, sums)
+
+
+def _slow_turned(values: Array, weights: Array, sums: Array) -> None:
+    """`turned_product` in NumPy."""
+    kind = np.int8 if weights.dtype == np.uint8 else np.uint8
+    _slow(np.ascontiguousarray(values.T).view(kind), weights, sums)
+
+
+_DISABLED = instructions() == "none"
+product = _slow if _DISABLED else compiled(_fast)
+turned_product = _slow_turned if _DISABLED else compiled(_fast_turned)
 
 
 def packed(weights: Array) -> NDArray[np.int8]:
@@ -86,66 +110,94 @@ def packed(weights: Array) -> NDArray[np.int8]:
     return np.ascontiguousarray(wide.reshape(blocks, BLOCK, groups, GROUP).transpose(0, 2, 1, 3))
 
 
-def long_product(values: Array, factors: Array, planes: int) -> NDArray[np.int64]:
-    """values uint8 [m, n], rows contiguous, times factors int64 [n, k] of so many signed bytes: int64 [m, k].
+class SumRoom(NamedTuple):
+    """Memory that `put_sums` works in."""
 
-    n: at most 2**16; what follows it in rows, up to a multiple of GROUP, must be there to be read.
+    inputs: Array  # uint32: bytes of four rows side by side
+    factors: Array  # uint32, the same
+    sums: Array  # int32
+
+
+def sum_room(count: int, columns: int, outputs: int, planes: int) -> SumRoom:
+    """Room for so many rows of inputs and of factors, or fewer."""
+    groups, wide = -(-count // GROUP), -(-columns // BLOCK) * BLOCK
+    rows = planes * outputs
+    return SumRoom(
+        np.zeros(groups * wide, np.uint32), np.zeros(groups * rows, np.uint32), np.empty(rows * wide, np.int32)
+    )
+
+
+def sums_of_products(inputs: Array, factors: Array, planes: int) -> NDArray[np.int64]:
+    """Sums over n of factors int64 [n, k], of so many signed bytes each, times inputs uint8 [n, m]: int64 [k, m].
+
+    n: at most 2**16.
     """
-    total = np.empty((len(values), factors.shape[1]), np.int64)
-    put_long_product(values, len(values), factors, len(factors), planes, *room_for(len(values), factors, planes), total)
+    (count, columns), outputs = inputs.shape, factors.shape[1]
+    total = np.empty((outputs, columns), np.int64)
+    put_sums(inputs, columns, factors, count, planes, sum_room(count, columns, outputs, planes), total)
     return total
 
 
-def room_for(rows: int, factors: Array, planes: int) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
-    """Words and sums that `put_long_product` needs for values of so many rows, or fewer."""
-    blocks, groups = -(-factors.shape[1] // BLOCK), -(-len(factors) // GROUP)
-    return np.zeros((planes, blocks, groups, BLOCK), np.uint32), np.empty((rows, planes * blocks * BLOCK), np.int32)
-
-
 @compiled
-def put_long_product(
-    values: Array, rows: int, factors: Array, count: int, planes: int, words: Array, sums: Array, total: Array
-) -> None:
-    """`long_product` of so many rows of values and so many first rows of factors, to `total`; `room_for` the rest."""
-    groups, columns = -(-count // GROUP), factors.shape[1]
-    blocks = -(-columns // BLOCK)
-    cut = shaped(words, 0, np.uint32, (planes, blocks, groups, BLOCK))
-    _cut(factors[:count], cut)
-    product(values[:rows], shaped(words, 0, np.int8, (planes * blocks, groups, BLOCK, GROUP)), sums)
-    for row in range(rows):
-        target, source = total[row], sums[row]
+def put_sums(inputs: Array, columns: int, factors: Array, count: int, planes: int, own: SumRoom, total: Array) -> None:
+    """`sums_of_products` of the first rows, so many, and of the first columns of inputs, to `total`."""
+    groups, blocks, outputs = -(-count // GROUP), -(-columns // BLOCK), factors.shape[1]
+    words = shaped(own.inputs, 0, np.uint32, (blocks, groups, BLOCK))
+    digits = shaped(own.factors, 0, np.uint32, (groups, planes * outputs))
+    sums = shaped(own.sums, 0, np.int32, (planes * outputs, blocks * BLOCK))
+    side_by_side(inputs, columns, count, words)
+    _cut(factors, count, planes, digits)
+    packed_inputs = shaped(own.inputs, 0, np.uint8, (blocks, groups, BLOCK, GROUP))
+    turned_product(digits, packed_inputs, sums)
+    for output in range(outputs):
+        target, low = total[output], sums[output]
         for column in range(columns):
-            target[column] = 0
-        for plane in range(planes - 1, -1, -1):
-            start = plane * blocks * BLOCK
+            target[column] = low[column]
+        for plane in range(1, planes):
+            source = sums[plane * outputs + output]
             for column in range(columns):
-                target[column] = (target[column] << 8) + source[start + column]
+                target[column] += np.int64(source[column]) << 8 * plane
 
 
 @compiled
-def _cut(factors: Array, words: Array) -> None:
-    """Signed bytes of factors [n, k], low to high, as packed weights, a group a word: [planes, blocks, groups, BLOCK].
+def side_by_side(inputs: Array, columns: int, count: int, words: Array) -> None:
+    """Inputs of four rows as a word, zeros behind the last row: uint32 [blocks, groups, BLOCK]."""
+    for group in range(words.shape[1]):
+        first = group * GROUP
+        left = count - first
+        for block in range(len(words)):
+            start = block * BLOCK
+            target, size = words[block, group], min(BLOCK, columns - start)
+            if left >= GROUP:
+                low, more = inputs[first, start:], inputs[first + 1, start:]
+                most, high = inputs[first + 2, start:], inputs[first + 3, start:]
+                for column in range(size):
+                    word = np.uint32(low[column]) | np.uint32(more[column]) << np.uint32(8)
+                    word |= np.uint32(most[column]) << np.uint32(16) | np.uint32(high[column]) << np.uint32(24)
+                    target[column] = word
+                continue
+            for column in range(size):
+                target[column] = inputs[first, start + column]
+            for place in range(1, left):
+                source, up = inputs[first + place], np.uint32(8 * place)
+                for column in range(size):
+                    target[column] |= np.uint32(source[start + column]) << up
 
-    Groups are filled with zeros.
-    """
-    planes, blocks, groups = words.shape[:3]
+
+@compiled
+def _cut(factors: Array, count: int, planes: int, digits: Array) -> None:
+    """Signed bytes of factors [n, k], low to high, four rows a word, zeros behind the last row: uint32 [groups, planes * k]."""
+    outputs, byte = factors.shape[1], np.uint32(255)
     signs = 0  # added and taken away bit by bit, this makes every byte of a number a signed one
     for plane in range(planes):
         signs |= 128 << 8 * plane
-    four, byte = shaped(room(_TILE, np.uint32), 0, np.uint32, (GROUP, BLOCK)), np.uint32(255)
-    four[:] = 0
-    for group in range(groups):
-        rows = min(GROUP, len(factors) - group * GROUP)
-        four[rows:] = 0
-        for block in range(blocks):
-            columns = min(BLOCK, factors.shape[1] - block * BLOCK)
-            for place in range(rows):
-                for column in range(columns):
-                    factor = factors[group * GROUP + place, block * BLOCK + column]
-                    four[place, column] = np.uint32((factor + signs) ^ signs)
-            for plane in range(planes):
-                down = np.uint32(8 * plane)
-                for column in range(columns):
-                    word = (four[3, column] >> down & byte) << np.uint32(8) | four[2, column] >> down & byte
-                    word = word << np.uint32(8) | four[1, column] >> down & byte
-                    words[plane, block, group, column] = word << np.uint32(8) | four[0, column] >> down & byte
+    for group in range(len(digits)):
+        first = group * GROUP
+        for plane in range(planes):
+            target, down = digits[group, plane * outputs :], 8 * plane
+            for output in range(outputs):
+                target[output] = np.uint32((factors[first, output] + signs ^ signs) >> down) & byte
+            for place in range(1, min(GROUP, count - first)):
+                source, up = factors[first + place], np.uint32(8 * place)
+                for output in range(outputs):
+                    target[output] |= (np.uint32((source[output] + signs ^ signs) >> down) & byte) << up

@@ -1,18 +1,23 @@
-"""How many threads there are, and using a second one for what comes next."""
+"""How many threads there are, and using more than one."""
 
 import os
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 _limit = 0  # of the whole process; 0: as many as there are cores
+_own = threading.local()
 
 
 def count() -> int:
-    """Threads that work may take."""
+    """Threads that work may take: one, where it is itself a part of what `each` does."""
+    if getattr(_own, "part", False):
+        return 1
     if not _limit and hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return _limit or os.cpu_count() or 1
@@ -35,3 +40,15 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
         while item := coming.result():
             coming = pool.submit(list, islice(source, 1))
             yield item[0]
+
+
+def each(function: Callable[[S], T], items: list[S]) -> list[T]:
+    """The function's results for all items, made beside each other."""
+    if min(count(), len(items)) <= 1:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(min(count(), len(items)), initializer=_begin) as pool:
+        return list(pool.map(function, items))
+
+
+def _begin() -> None:
+    _own.part = True

@@ -14,21 +14,33 @@ _SUMS = ir.VectorType(_INT, LANES)
 
 
 class _Plain:
-    """How sums of a vector's outputs are begun, added to and ended, as LLVM's operators."""
+    """How sums of a vector's outputs are begun, added to and ended, as LLVM's operators.
+
+    signed: the values are, and weights are not; else it is the other way.
+    """
 
     sums: tuple[ir.Type, ...] = (_SUMS,)
 
+    def __init__(self, signed: bool) -> None:
+        self.signed = signed
+
+    def wide(self, builder: Any, vector: Any, kind: Any, *, value: bool) -> Any:
+        """Bytes of values or of weights as wider numbers."""
+        count = vector.type.count
+        extend = builder.sext if value == self.signed else builder.zext
+        return extend(vector, ir.VectorType(kind, count))
+
     def spread(self, builder: Any, four: Any) -> Any:
         """Four values, int32, as every output's partner."""
-        return builder.zext(builder.bitcast(four, ir.VectorType(_BYTE, GROUP)), ir.VectorType(_INT, GROUP))
+        return self.wide(builder, builder.bitcast(four, ir.VectorType(_BYTE, GROUP)), _INT, value=True)
 
     def add(self, builder: Any, sums: list[Any], spread: Any, weights: Any) -> list[Any]:
-        """Sums with the products of four values and int8 weights [LANES, GROUP]."""
+        """Sums with the products of four values and weights [LANES, GROUP]."""
         (total,) = sums
         for place in range(GROUP):
             own = _shuffled(builder, weights, range(place, LANES * GROUP, GROUP))
             value = _shuffled(builder, spread, [place] * LANES)
-            total = builder.add(total, builder.mul(value, builder.sext(own, _SUMS)))
+            total = builder.add(total, builder.mul(value, self.wide(builder, own, _INT, value=False)))
         return [total]
 
     def end(self, builder: Any, sums: list[Any]) -> Any:
@@ -42,14 +54,14 @@ class _Avx2(_Plain):
     sums = (ir.VectorType(_INT, 8),) * GROUP
 
     def spread(self, builder: Any, four: Any) -> Any:
-        values = builder.zext(builder.bitcast(four, ir.VectorType(_BYTE, GROUP)), ir.VectorType(_SHORT, GROUP))
+        values = self.wide(builder, builder.bitcast(four, ir.VectorType(_BYTE, GROUP)), _SHORT, value=True)
         return _shuffled(builder, values, list(range(GROUP)) * 4)
 
     def add(self, builder: Any, sums: list[Any], spread: Any, weights: Any) -> list[Any]:
         added = []
         for place, total in enumerate(sums):
             own = _shuffled(builder, weights, range(16 * place, 16 * place + 16))
-            own = builder.sext(own, ir.VectorType(_SHORT, 16))
+            own = self.wide(builder, own, _SHORT, value=False)
             added.append(builder.add(total, _call(builder, "llvm.x86.avx2.pmadd.wd", total.type, spread, own)))
         return added
 
@@ -65,8 +77,10 @@ class _Vnni(_Plain):
         return _shuffled(builder, one, [0] * LANES)
 
     def add(self, builder: Any, sums: list[Any], spread: Any, weights: Any) -> list[Any]:
-        weights = builder.bitcast(weights, _SUMS)
-        return [_call(builder, "llvm.x86.avx512.vpdpbusd.512", _SUMS, sums[0], spread, weights)]
+        factors = spread, builder.bitcast(weights, _SUMS)
+        return [
+            _call(builder, "llvm.x86.avx512.vpdpbusd.512", _SUMS, sums[0], *(factors[::-1] if self.signed else factors))
+        ]
 
 
 _KINDS: dict[str, type[_Plain]] = {"plain": _Plain, "avx2": _Avx2, "vnni": _Vnni}
@@ -88,13 +102,18 @@ def _call(builder: Any, name: str, result: Any, *values: Any) -> Any:
 
 
 def tile(instructions: str, rows: int, vectors: int) -> Callable[..., Any]:
-    """numba's name for code that writes sums of so many rows and vectors of outputs from given addresses."""
-    kind = _KINDS[instructions]()
+    """numba's name for code that writes sums of so many rows and vectors of outputs from given addresses.
+
+    From one row of values to the next there are `stride` bytes, from one group to the next `step`. Its first argument is an array of the weights' type: where they are bytes without a sign, values have one.
+    """
 
     @intrinsic  # type: ignore[untyped-decorator]
-    def tile(typing: Any, values: Any, stride: Any, weights: Any, groups: Any, sums: Any, width: Any) -> Any:
+    def tile(
+        typing: Any, like: Any, values: Any, stride: Any, step: Any, weights: Any, groups: Any, sums: Any, width: Any
+    ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            values, stride, weights, groups, sums, width = arguments
+            _, values, stride, step, weights, groups, sums, width = arguments
+            kind = _KINDS[instructions](like.dtype == types.uint8)
             values, weights, sums = (builder.inttoptr(one, _BYTE.as_pointer()) for one in (values, weights, sums))
             totals = [
                 [
@@ -112,7 +131,7 @@ def tile(instructions: str, rows: int, vectors: int) -> Callable[..., Any]:
                     whole = ir.VectorType(_BYTE, LANES * GROUP)
                     own.append(builder.load(builder.bitcast(address, whole.as_pointer()), align=1))
                 for row in range(rows):
-                    place = builder.add(builder.mul(size(row), stride), builder.mul(loop.index, size(GROUP)))
+                    place = builder.add(builder.mul(size(row), stride), builder.mul(loop.index, step))
                     address = builder.bitcast(builder.gep(values, [place]), _INT.as_pointer())
                     spread = kind.spread(builder, builder.load(address, align=1))
                     for vector in range(vectors):
@@ -128,6 +147,6 @@ def tile(instructions: str, rows: int, vectors: int) -> Callable[..., Any]:
                     builder.store(total, address, align=4)
             return context.get_dummy_value()
 
-        return types.void(*[types.intp] * 6), generate
+        return types.void(like, *[types.intp] * 7), generate
 
     return tile

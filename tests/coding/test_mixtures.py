@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tools.stacks import random_coder
 
 from bfncodec.coding.ans import Coder
-from bfncodec.coding.mixtures import HALF, MEAN_BITS, SCALE_MIN, Mixtures
+from bfncodec.coding.mixtures import MEAN_BITS, SCALE_MIN, Mixtures
 from bfncodec.exact import tables
 from bfncodec.exact.pmf import LEVELS, TOTAL
 
@@ -114,16 +114,11 @@ def test_gradients_are_the_derivatives_of_the_cost() -> None:
         assert error.mean() < 0.03 * abs(wanted[:, columns]).mean()
 
 
-def halves(mixtures: Mixtures, values: np.ndarray) -> list[np.ndarray]:
-    """The rows of 18 weights that the halves of values are coded with, from the bounds of all levels."""
+def whole_rows(mixtures: Mixtures) -> np.ndarray:
+    """The rows of 258 weights that values are coded with: the free units stand at both ends."""
     bounds = mixtures.below(np.arange(LEVELS + 1)[None])
-    upper = bounds[:, ::HALF]
-    start = values // HALF * HALF
-    inside = np.take_along_axis(bounds, start[:, None] + np.arange(HALF + 1), axis=1)
-    share = (inside - inside[:, :1]) * (TOTAL - HALF - 2) // (inside[:, -1:] - inside[:, :1])
-    lower = share + np.arange(1, HALF + 2)
-    ends = np.zeros((len(values), 1), np.int64), np.full((len(values), 1), TOTAL)
-    return [np.diff(np.concatenate([ends[0], part, ends[1]], axis=1), axis=1) for part in (upper, lower)]
+    ends = np.zeros((len(bounds), 1), np.int64), np.full((len(bounds), 1), TOTAL)
+    return np.diff(np.concatenate([ends[0], bounds, ends[1]], axis=1), axis=1)
 
 
 @settings(max_examples=50)
@@ -132,12 +127,10 @@ def test_intervals_are_those_of_whole_rows(seed: int) -> None:
     mixtures = Mixtures(stacked(seed))
     values = np.random.default_rng(seed).integers(0, LEVELS, len(mixtures))
     values[:2] = 0, LEVELS - 1
-    intervals = mixtures.intervals(values)
-    for half, (rows, symbols) in enumerate(zip(halves(mixtures, values), (values // HALF, values % HALF), strict=True)):
-        assert rows.min() >= 1 and (rows.sum(axis=1) == TOTAL).all()
-        index = np.arange(len(rows))
-        assert np.array_equal(intervals[:, half, 0], rows.cumsum(axis=1)[index, symbols])
-        assert np.array_equal(intervals[:, half, 1], rows[index, symbols + 1])
+    intervals, rows, index = mixtures.intervals(values), whole_rows(mixtures), np.arange(len(values))
+    assert rows.min() >= 1 and (rows.sum(axis=1) == TOTAL).all()
+    assert np.array_equal(intervals[:, 0], rows.cumsum(axis=1)[index, values])
+    assert np.array_equal(intervals[:, 1], rows[index, values + 1])
 
 
 @settings(max_examples=50)
@@ -149,9 +142,7 @@ def test_mixtures_pop_as_the_coder_does_with_whole_rows(seed: int) -> None:
     for data in (b"", b"\0\0\0\1", b"\xff\xff\xff\1", b"\xff" * 9, random.bytes(2000) + b"\1"):
         one, other = Coder(data), Coder(data)
         values = mixtures.pop(one)
-        upper = other.pop(halves(mixtures, values)[0]).clip(1, HALF) - 1
-        lower = other.pop(halves(mixtures, values)[1]).clip(1, HALF) - 1
-        assert np.array_equal(values, upper * HALF + lower)
+        assert np.array_equal(values, other.pop(whole_rows(mixtures)).clip(1, LEVELS) - 1)
         assert one.data() == other.data()
 
 

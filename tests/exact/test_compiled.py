@@ -215,3 +215,11 @@ def test_a_terminal_shows_that_functions_are_compiled(
     lines = [before, files.COMPILING, before]
     wanted = "".join(f"{line}\r{' ' * len(line)}\r" for line in lines if line)
     assert sys.stderr.getvalue() == (wanted if shown else "")
+
+
+def ends(values: Any) -> Any:
+    return values[0] + values[1199] * values[1]
+
+
+def test_any_number_of_arguments() -> None:
+    assert compiled.compiled(ends)((1.5, *range(1, 1199), 7.25)) == 8.75

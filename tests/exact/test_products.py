@@ -27,6 +27,11 @@ for rows, inputs, outputs in ((1, 4, 1), (4, 157, 16), (9, 64, 65), (7, 512, 128
     products.product(values, packed, sums)
     assert np.array_equal(sums[:, :outputs], values[:, :inputs].astype(np.int64) @ weights.T)
     assert not sums[:, outputs:].any()
+    signed = values.view(np.int8)
+    signed[0] = -128
+    products.product(signed, packed.view(np.uint8), sums)
+    wanted = signed[:, :inputs].astype(np.int64) @ weights.astype(np.uint8).astype(np.int64).T
+    assert np.array_equal(sums[:, :outputs], wanted)
 """
 HOST = {name for name, there in llvmlite.binding.get_host_cpu_features().items() if there}
 
@@ -62,11 +67,11 @@ def test_factors_of_several_bytes(rows: int, count: int, columns: int, planes: i
     least = -sum(128 << 8 * plane for plane in range(planes))
     factors = random.integers(least, most + 1, (count, columns))
     factors[0, 0], factors[-1, -1] = least, most
-    values = random.integers(0, 256, (rows, count + 3), dtype=np.uint8)
-    wanted = values[:, :count].astype(np.int64) @ factors
-    assert np.array_equal(products.long_product(values, factors, planes), wanted)
+    values = random.integers(0, 256, (count, rows), dtype=np.uint8)
+    wanted = factors.T @ values.astype(np.int64)
+    assert np.array_equal(products.sums_of_products(values, factors, planes), wanted)
 
 
 def test_long_sums_at_their_limit() -> None:
-    values, factors = np.full((1, 1 << 16), 255, np.uint8), np.full((1 << 16, 1), -128 * 257)
-    assert products.long_product(values, factors, 2).item() == -128 * 257 * 255 << 16
+    values, factors = np.full((1 << 16, 1), 255, np.uint8), np.full((1 << 16, 1), -128 * 257)
+    assert products.sums_of_products(values, factors, 2).item() == -128 * 257 * 255 << 16

@@ -13,7 +13,7 @@ import math
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy as np
 from reference import paper as reference_paper
 from reference import text as reference_text
 from reference.stack import FormatError, Stack, clip, exp_negative, nearest, normalise, require, running_sums
+from reference.text import squash, stretch
 
 Array = np.ndarray
 
@@ -65,9 +66,11 @@ class Pass:
     channels: int
     constant: bytes = b""
     pace: int = 0
+    fast: bool = False
+    tones: bool = False
+    deep: bool = False
     silent: int = 0
     base: bytes = b""
-    changes: bytes = b""
     stream: bytes = b""
 
 
@@ -158,17 +161,31 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
         require(block.sampling < (1 if block.schedule else 6))
         require(block.exceptions <= items * block.width * block.height // 32)
     sets = [1, 2] if block.sampling else [3]
-    for channels in ([1], [1, 1], sets, [1, *sets])[block.layout]:
+    for channels in ([1], [1, 1], sets, [1, *sets])[block.layout] * len(bands(block)):
         form = fields.byte()
-        require(form in (0, 1, 2, 4, 6))
+        require(form == 1 or form in (*range(0, 32, 2), 38))
         if form == 1:
             block.passes.append(Pass(channels, fields.take(channels)))
             continue
-        silent, *lengths = (fields.varint() for _ in range(4))
-        block.passes.append(Pass(channels, b"", form >> 1, silent, *map(payload.take, lengths)))
+        silent, *lengths = (fields.varint() for _ in range(3))
+        flags = form // 2 % 4, form > 31, form // 8 % 2 == 1, form // 16 % 2 == 1
+        block.passes.append(Pass(channels, b"", *flags, silent, *map(payload.take, lengths)))
     top, left = first_sample(block)
     require(block.height > top and block.width > left)
     return block
+
+
+BAND_PIXELS = 2**21
+
+
+def bands(block: Block) -> list[tuple[int, int]]:
+    """Section 2.3: first rows and ends of the bands."""
+    count = 1
+    if block.schedule == 0 and block.items == 1:
+        count = -(-block.height * block.width // BAND_PIXELS)
+    rows = -(-block.height // (32 * count)) * 32
+    firsts = [0, *(first for first in range(rows, block.height, rows) if block.height - first >= 32)]
+    return list(zip(firsts, [*firsts[1:], block.height], strict=True))
 
 
 def read_single(block: Block, fields: Reader, payload: Reader) -> None:
@@ -345,21 +362,69 @@ class Mixture:
         return [bounds[i + 1] - bounds[i] for i in range(256)]
 
 
-def pop_half(stack: Stack, bounds: list[int]) -> int:
-    return clip(stack.pop([1, *(bounds[i + 1] - bounds[i] for i in range(16)), 1]) - 1, 0, 15)
-
-
 def pop_values(stack: Stack, mixtures: list[Mixture]) -> list[int]:
-    uppers = [pop_half(stack, [mixture.below(16 * i) for i in range(17)]) for mixture in mixtures]
     values = []
-    for mixture, upper in zip(mixtures, uppers, strict=True):
-        low, high = mixture.below(16 * upper), mixture.below(16 * upper + 16)
-        inner = [(mixture.below(16 * upper + i) - low) * (2**24 - 18) // (high - low) for i in range(17)]
-        values.append(16 * upper + pop_half(stack, [1 + i + part for i, part in enumerate(inner)]))
+    for mixture in mixtures:
+        bounds = [mixture.below(level) for level in range(257)]
+        widths = [bounds[i + 1] - bounds[i] for i in range(256)]
+        values.append(clip(stack.pop([1, *widths, 1]) - 1, 0, 255))
     return values
 
 
 # 7. Noisy steps
+
+
+class Tones:
+    """Section 5.5: what is learnt of a channel's values."""
+
+    def __init__(self, channel: int) -> None:
+        self.channel = channel
+        self.biases: dict[tuple[int, ...], int] = {}
+        self.evidence: dict[tuple[int, ...], int] = {}
+        self.weights = [[26214] * 3 for _ in range(8)]
+
+    def pop(self, stack: Stack, mixture: Mixture, values: Sequence[int], west: int) -> int:
+        """values: of the pixel's channels before; west: green of the pixel to the left."""
+        green = values[0] if self.channel else west
+        before = values[self.channel - 1] if self.channel else 0
+        hue = clip(values[1] - green, -16, 15) if self.channel == 2 else 16
+        wanted = stack.state % 2**24
+        first, low, width, lowest, highest = 0, 1, 2**24 - 2, 1, 2**24 - 1
+        for bit in range(7, -1, -1):
+            point = first + 2**bit
+            middle = mixture.below(point)
+            chance = (highest - middle) * 2**16 // (highest - lowest)
+            cut = low + width * (middle - lowest) // (highest - lowest)
+            tables: list[tuple[int, ...]] = []
+            if 66 < chance < 2**16 - 66:
+                odds = stretch(chance // 4 * 4 + 2)
+                tables = [
+                    (0, bit, first),
+                    (1, bit, clip(point - green, -16, 16), hue),
+                    (2, bit, clip(point - before, -32, 31), before // 4),
+                ][: 3 if self.channel else 2]
+                biases = [self.biases.get(table, 0) for table in tables]
+                total = sum(bias * weight for bias, weight in zip(biases, self.weights[bit], strict=False))
+                chance = squash(clip(odds + (total >> 24), -2815, 2815))
+                cut = low + width - (width * clip(chance, 32, 2**16 - 32) >> 16)
+            cut = clip(cut, low + 2**bit, low + width - 2**bit)
+            one = int(wanted >= cut)
+            for k, table in enumerate(tables):
+                old = biases[k]
+                weight = self.weights[bit][k] + (((one << 16) - chance) * old >> 21)
+                self.weights[bit][k] = clip(weight, 0, 98304)
+                seen = self.evidence.get(table, 60 * 2**10) + (chance * (2**16 - chance) >> 20)
+                self.evidence[table] = seen = min(seen, 4000 * 2**10)
+                error = (one << 16) - squash(clip(odds + (old >> 8), -2815, 2815))
+                self.biases[table] = clip(old + (error * (2**22 // (seen >> 10)) >> 20), -(2**17), 2**17)
+            if one:
+                first, lowest, width, low = point, middle, low + width - cut, cut
+            else:
+                highest, width = middle, cut - low
+        if wanted in (0, 2**24 - 1):
+            low, width = wanted, 1
+        stack.pop([low, width, 2**24 - low - width])
+        return first
 
 
 class NoisyStep:
@@ -443,6 +508,8 @@ class Layer:
 
 
 class Network:
+    passed: list[Array]
+
     def __init__(self, tensors: Tensors) -> None:
         blocks = sum(name.startswith("first.") and name.endswith(".weight") for name in tensors)
         self.embedding = len(tensors["embed.1.bias"]) if "embed.1.bias" in tensors else 0
@@ -455,11 +522,14 @@ class Network:
         self.outs = [Layer(tensors, f"outs.{c}", 255) for c in range(3)]
 
     def trunk(self, features: list[int], around: Sequence[int] = ()) -> Array:
-        """around: embeddings of neighbours."""
+        """around: embeddings of neighbours. `passed`: inputs of all layers of the last call, and its result."""
         stream = self.inner(np.array([clip(value, -127, 127) for value in features] + list(around), np.int64))
+        self.passed = [((stream + 8) >> 4).clip(0, 255)]
         for first, second in zip(self.first, self.second, strict=True):
-            stream = stream + second(first(((stream + 8) >> 4).clip(0, 255)).clip(0, 255))
-        return ((stream + 8) >> 4).clip(0, 255)
+            self.passed.append(first(self.passed[-1]).clip(0, 255))
+            stream = stream + second(self.passed[-1])
+            self.passed.append(((stream + 8) >> 4).clip(0, 255))
+        return self.passed[-1]
 
     def head(self, channel: int, inputs: Array) -> list[int]:
         return self.outs[channel](self.heads[channel](inputs).clip(0, 255)).tolist()
@@ -588,11 +658,11 @@ def apart(errors: Sequence[int], cross: list[int]) -> tuple[int, int, int]:
 
 
 class LearningLayer(Layer):
-    def __init__(self, tensors: Tensors, name: str, rates: list[int], pace: int) -> None:
+    def __init__(self, tensors: Tensors, name: str, rates: list[int], pace: int, slower: int) -> None:
         super().__init__(tensors, name, 127)
         constant = np.zeros((len(self.bias), 1), np.int64)
         self.fine = np.concatenate([self.weight, constant], axis=1) * 2**18
-        self.rate = ((np.array(rates) >> pace) << self.shift)[:, None]
+        self.rate = ((np.array(rates) >> slower) << self.shift)[:, None]
         self.memory = 100 << pace
         self.mean, self.square = np.zeros_like(self.fine), np.zeros_like(self.fine)
         self.steps = 0
@@ -628,12 +698,13 @@ class Coded:
 class LearningHead:
     """heads.c and outs.c of a channel."""
 
-    def __init__(self, tensors: Tensors, channel: int, pace: int) -> None:
+    def __init__(self, tensors: Tensors, channel: int, pace: int, deep: bool) -> None:
+        slower = pace + int(deep)
         width = len(tensors[f"heads.{channel}.bias"])
         self.count = len(tensors[f"outs.{channel}.bias"]) // 3
         rates = [rate for rate in (164, 658, 237) for _ in range(self.count)]
-        self.head = LearningLayer(tensors, f"heads.{channel}", [786] * width, pace)
-        self.out = LearningLayer(tensors, f"outs.{channel}", rates, pace)
+        self.head = LearningLayer(tensors, f"heads.{channel}", [786] * width, pace, slower)
+        self.out = LearningLayer(tensors, f"outs.{channel}", rates, pace, slower)
         self.seen: list[Coded] = []
 
     def predict(self, inputs: list[int], base: int, k: int, shift: int) -> Mixture:
@@ -644,17 +715,20 @@ class LearningHead:
         self.seen.append(Coded(given, hidden, made, outputs[2 * self.count :]))
         return made
 
-    def learn(self) -> None:
+    def slopes(self) -> tuple[Array, Array]:
+        """Gradients of the outputs, and of the hidden values, of the pixels seen."""
         gradient = np.array([self.gradient(one) for one in self.seen], np.int64)
         hidden = np.array([one.hidden for one in self.seen])
-        inputs = np.array([one.inputs for one in self.seen])
         shift = self.out.shift
         peak = int(shift.max())
         aligned = self.out.used[:, :-1] * (1 << np.minimum(peak - shift, 12))[:, None]
         back = ((gradient @ aligned) >> (peak + 5)).clip(-32639, 32639)
         back *= (hidden[:, :-1] > 0) & (hidden[:, :-1] < 255)
-        self.out.learn(gradient.T @ hidden)
-        self.head.learn(back.T @ inputs)
+        return gradient, back
+
+    def learn(self, gradient: Array, back: Array) -> None:
+        self.out.learn(gradient.T @ np.array([one.hidden for one in self.seen]))
+        self.head.learn(back.T @ np.array([one.inputs for one in self.seen]))
 
     def gradient(self, one: Coded) -> list[int]:
         value, shares = one.value, one.mixture.shares
@@ -678,29 +752,101 @@ class LearningHead:
         return [clip(g, -32639, 32639) for g in weighted]
 
 
-# 13. Changes of biases
+# 12.1 The trunk
+
+F32 = np.float32
 
 
-def changed(tensors: Tensors, packed: bytes) -> Tensors:
-    """The wavefront network's tensors with a file's changes."""
-    if not packed:
-        return tensors
-    units = {"inner": 3, "first": -1, "second": 3}
-    names = [name.removesuffix(".shift") for name in sorted(tensors) if name.endswith(".shift")]
-    stack = Stack(packed)
-    result = dict(tensors)
-    for name in names:
-        unit = units.get(name.split(".")[0])
-        if unit is None:
-            continue
-        ratio = (1, 2, 4, 6, 8, 10, 12, 14)[stack.pop([2**21] * 8)]
-        masses = [ratio ** abs(i - 15) * 16 ** (15 - abs(i - 15)) >> 32 for i in range(31)]
-        weights = normalise([s * 2**24 // sum(masses) for s in running_sums(masses)], 24)
-        shifts = tensors[f"{name}.shift"].tolist()
-        steps = [(stack.pop(weights) - 15) << max(shift + unit, 0) for shift in shifts]
-        result[f"{name}.bias"] = tensors[f"{name}.bias"] + np.array(steps, np.int64)
-    stack.end()
-    return result
+def to_bytes(gradient: Array) -> tuple[Array, Array]:
+    """Bytes [pixels, units] of gradients, and the scale of each unit."""
+    squares = np.zeros(gradient.shape[1], F32)
+    for row in gradient.astype(F32):
+        squares = squares + row * row
+    scales = np.full(len(squares), -16)
+    for scale in range(-15, 8):
+        fits = squares.astype(np.float64) <= 127.0 * 127.0 * len(gradient) / 4.0 ** (scale + 3)
+        scales[fits] = scale
+    return np.floor(gradient * 2.0**scales + 0.5).clip(-127, 127).astype(np.int64), scales
+
+
+def back_through(data: Array, weights: Array, exponents: Array, seen: Array) -> tuple[Array, int]:
+    """Gradients of a layer's inputs [pixels, inputs], times a power of two that the second result tells."""
+    low = int(exponents.min())
+    rounded = np.floor(weights * 2.0 ** (low - exponents)[:, None] + 0.5).clip(-127, 127).astype(np.int64)
+    return (data @ rounded) * ((seen > 0) & (seen < 255)), low
+
+
+class LearningBytes:
+    """A layer of a residual block that learns; it changes the layer that it is given."""
+
+    def __init__(self, layer: Layer, rate: float, pace: int) -> None:
+        self.layer, self.memory, self.steps = layer, 100 << pace, 0
+        self.rate = (rate / 2**pace * 2.0**layer.shift).astype(F32)
+        self.fine, self.mean = layer.weight.astype(F32), np.zeros(layer.weight.shape, F32)
+        outputs, inputs = layer.weight.shape
+        self.rows, self.columns = np.zeros(outputs), np.zeros(inputs)
+        self.first_bias, self.fine_bias = layer.bias, np.zeros(outputs)
+        self.mean_bias, self.square_bias = np.zeros(outputs), np.zeros(outputs)
+        worst = abs(layer.bias + layer.half).max() + 127 * (255 * inputs + 51)
+        require(worst < 2**24 and max(outputs, inputs) <= 256)
+
+    def learn(self, data: Array, scales: Array, inputs: Array) -> None:
+        """data, scales: gradients of outputs as bytes / 2^scale."""
+        self.steps += 1
+        span, part = min(self.steps, self.memory), F32(1.0 / min(self.steps, 3))
+        slope = (data.T @ inputs).astype(F32) * (2.0**-scales).astype(F32)[:, None]
+        square = slope * slope
+        across, total = np.zeros(square.shape[1], F32), 0.0
+        for row, own in enumerate(square):
+            across = across + own
+            lanes = np.zeros(64, F32)
+            for start in range(0, len(own), 64):
+                lanes[: len(own) - start] = lanes[: len(own) - start] + own[start : start + 64]
+            while len(lanes) > 1:
+                lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
+            self.rows[row] += (float(lanes[0]) / len(own) - self.rows[row]) / span
+            total += float(self.rows[row])
+        total = max(total / len(square), 2.0**-120)
+        self.columns = self.columns + (across.astype(np.float64) / len(square) - self.columns) / span
+        high = (1.0 / np.maximum(np.sqrt(self.rows / total), 2.0**-20)).astype(F32)[:, None]
+        wide = (1.0 / np.maximum(np.sqrt(self.columns), 2.0**-60)).astype(F32)
+        self.mean = self.mean + (slope - self.mean) * part
+        step = (self.mean * high * wide).clip(F32(-4), F32(4))
+        self.fine = (self.fine - self.rate[:, None] * step).clip(F32(-127), F32(127))
+        self.layer.weight = np.floor(self.fine + F32(0.5)).astype(np.int64)
+        tilt = 51.0 * data.sum(axis=0) * 2.0**-scales
+        self.mean_bias = self.mean_bias + (tilt - self.mean_bias) / min(self.steps, 3)
+        self.square_bias = self.square_bias + (tilt * tilt - self.square_bias) / span
+        step = (self.mean_bias / np.maximum(np.sqrt(self.square_bias), 2.0**-60)).clip(-4.0, 4.0)
+        self.fine_bias = (self.fine_bias - self.rate * step).clip(-127.0, 127.0)
+        self.layer.bias = self.first_bias + np.floor(51.0 * self.fine_bias + 0.5).astype(np.int64)
+
+
+class LearningTrunk:
+    """first.i and second.i of a network."""
+
+    def __init__(self, net: Network, pace: int) -> None:
+        self.first = [LearningBytes(layer, 0.00135, pace) for layer in net.first]
+        self.second = [LearningBytes(layer, 0.0216, pace) for layer in net.second]
+        self.seen: list[list[Array]] = []  # of every pixel, the inputs of all layers and the activations
+
+    def learn(self, heads: list[LearningHead], gradients: list[Array]) -> None:
+        """gradients: of the heads' hidden values, [pixels, head] each."""
+        passed = [np.array(values) for values in zip(*self.seen, strict=True)]
+        packed = [to_bytes(one) for one in gradients]
+        data, scales = (np.concatenate(parts, axis=-1) for parts in zip(*packed, strict=True))
+        width = passed[-1].shape[1]
+        weights = np.concatenate([head.head.used[:, :width] / 64 for head in heads])
+        shifts = np.concatenate([head.head.shift for head in heads])
+        gradient, low = back_through(data, weights, shifts + scales, passed[-1])
+        data, scales = to_bytes(gradient)
+        scales = scales + low
+        for number, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
+            inputs, hidden = passed[2 * number : 2 * number + 2]
+            gradient, low = back_through(data, second.layer.weight, second.layer.shift + scales, hidden)
+            own, own_scales = to_bytes(gradient)
+            first.learn(own, own_scales + low, inputs)
+            second.learn(data, scales, hidden)
 
 
 # 8. Wavefront
@@ -775,11 +921,16 @@ class Wavefront:
         self.silent, self.tensors = given.silent, tensors
         self.coded = [1, 2] if given.channels == 2 else list(range(given.channels))
         self.stack = Stack(given.stream)
-        own = changed(part(tensors, "wavefront"), given.changes)
+        own = part(tensors, "wavefront")
         self.coefficients = read_coefficients(given.base, own["coefficients"])
         self.net = Network(own)
-        self.heads = {c: LearningHead(own, c, given.pace) for c in self.coded}
+        self.heads = {c: LearningHead(own, c, given.pace, given.deep) for c in self.coded}
         self.learns = given.pace < 3
+        require(self.learns or not given.deep)
+        self.trunk = LearningTrunk(self.net, given.pace) if given.deep else None
+        self.passed: dict[Place, list[Array]] = {}
+        self.fast = given.fast
+        self.tones = {c: Tones(c) for c in self.coded} if given.tones else {}
         self.run_pixels = 1024 >> given.pace
         shape = (self.items, self.height, self.width, 3)
         self.pixels = np.full(shape, UNKNOWN, np.int64)
@@ -885,6 +1036,8 @@ class Wavefront:
         features += [16 * flag for flag in (x == 0, x == 1, x == 2, right == 0, right == 1, right == 2)]
         features += [16 * (y == row) for row in range(3)]
         features += [(b >> 7) - 16 for b in base]
+        if self.fast:
+            return base, k, [scale_step(sums[c] * 37 >> 4) - k[c] for c in range(3)]
         near = [(y + dy, x + dx) for dy, dx in NEAREST[:6]]
         around = [
             value
@@ -895,7 +1048,9 @@ class Wavefront:
                 else [0] * self.net.embedding
             )
         ]
-        return base, k, self.net.trunk(features, around).tolist()
+        activations = self.net.trunk(features, around).tolist()
+        self.passed[place] = self.net.passed
+        return base, k, activations
 
     def embed(self, place: Place, k: list[int], activations: list[int]) -> None:
         """The embedding of a settled pixel."""
@@ -920,12 +1075,27 @@ class Wavefront:
                     shift = known[0] * cross[0] >> 6
                 if c == 2:
                     shift = (known[0] * cross[1] >> 6) + (known[1] * cross[2] >> 6)
+                if self.fast:
+                    sizes = [0, abs(green), (abs(green) + 2 * abs(red)) // 3]
+                    column = sum(sizes[c] > bound for bound in (3, 9, 18, 32, 56, 96, 126))
+                    if c == 0:
+                        column = clip((2 * activations[0] + 21) // 6, 0, 7)
+                    outputs = self.tensors["fast.table"][c, k[c] - 8, column].tolist()
+                    mixtures.append(mixture(outputs, base[c], k[c], shift))
+                    continue
                 mixtures.append(self.heads[c].predict(activations + more, base[c], k[c], shift))
-            values = pop_values(self.stack, mixtures)
-            coded = self.heads[c].seen[len(self.heads[c].seen) - len(values) :]
-            for place, value, one in zip(places, values, coded, strict=True):
+            if self.tones:
+                values = []
+                for own, (item, y, x) in zip(mixtures, places, strict=True):
+                    west = self.pixel(item, y, x - 1)[0]
+                    values.append(self.tones[c].pop(self.stack, own, self.pixels[item, y, x].tolist(), west))
+            else:
+                values = pop_values(self.stack, mixtures)
+            for place, value in zip(places, values, strict=True):
                 self.pixels[place][slice(None) if len(self.coded) == 1 else c] = value
-                one.value = value
+            if not self.fast:
+                for value, one in zip(values, self.heads[c].seen[-len(values) :], strict=True):
+                    one.value = value
 
     def decode(self) -> Array:
         """Pixels [items, height, width, 3]."""
@@ -939,20 +1109,31 @@ class Wavefront:
             places = [(item, y, number - 4 * y) for item in range(self.items) for y in rows]
             coded = [place for place in places if place[1] % 16 or place[2] % 16]
             self.predict(number, rows)
-            seen = {place: self.look(place) for place in places if place in coded or self.net.embedding}
+            seen = {
+                place: self.look(place) for place in places if place in coded or (self.net.embedding and not self.fast)
+            }
             if coded:
                 self.diagonal(coded, [seen[place] for place in coded])
+            if self.trunk:
+                self.trunk.seen += [self.passed[place] for place in coded]
+                self.passed = {}
             for place in places:
                 self.settle(place)
-                if self.net.embedding:
+                if self.net.embedding and not self.fast:
                     self.embed(place, *seen[place][1:])
             pixels += len(coded)
             if pixels >= self.run_pixels:
                 learning = self.learns and runs % max(1, self.height * self.width >> 21) == 0
-                for head in self.heads.values() if self.learns else []:
-                    if learning:
-                        head.learn()
+                heads = list(self.heads.values()) if self.learns else []
+                slopes = [head.slopes() for head in heads if learning]
+                if self.trunk and learning:
+                    self.trunk.learn(heads, [back for _, back in slopes])
+                for head, pair in zip(heads, slopes, strict=False):
+                    head.learn(*pair)
+                for head in heads:
                     head.seen = []
+                if self.trunk:
+                    self.trunk.seen = []
                 pixels, runs = 0, runs + 1
         self.stack.end()
         return self.pixels
@@ -981,7 +1162,7 @@ OWN = [(0, 0), (0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1,
 
 def lattice(tensors: Tensors, block: Block, given: Pass) -> Array:
     """Pixels [items, height, width, 3] of one pass in schedule 1."""
-    require(not (given.pace or given.base or given.changes))
+    require(not (given.pace or given.deep or given.base))
     stack = Stack(given.stream)
     pixels = np.zeros((block.items, block.height, block.width, 3), np.int64)
     small = pixels[:, ::16, ::16]
@@ -1096,21 +1277,12 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
         check_digest(block, content)
         return [Item(content=content)]
     tensors = read_weights(weights)
-    planes = []
-    for given in block.passes:
-        shape, luma = (block.items, block.height, block.width), None
-        if given.channels == 2:
-            luma = sample_luma(block, planes[-1][..., 0].astype(np.int64))
-            shape = luma.shape
-        if given.constant:
-            constant = np.frombuffer(given.constant, np.uint8)
-            planes.append(np.broadcast_to(constant, (*shape, given.channels)).astype(np.int64))
-            continue
-        if block.schedule:
-            decoded = lattice(tensors, block, given)
-        else:
-            decoded = Wavefront(tensors, given, shape, luma).decode()
-        planes.append(decoded[..., {1: [0], 2: [1, 2], 3: [1, 0, 2]}[given.channels]])
+    parts: list[list[Array]] = []
+    for number, (first, end) in enumerate(bands(block)):
+        count = len(block.passes) // len(bands(block))
+        own = replace(block, height=end - first, passes=block.passes[number * count : (number + 1) * count])
+        parts.append(decode_band(own, tensors))
+    planes = [np.concatenate(own, axis=1) for own in zip(*parts, strict=True)]
     if block.sampling:
         differences = interpolated(block, planes.pop())
         planes[-1] = np.concatenate([differences[..., :1], planes[-1], differences[..., 1:]], axis=3)
@@ -1122,6 +1294,27 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
     check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))
     pairs = zip(pixels, metadata, strict=True)
     return [Item(source=block.source, pixels=one, metadata=more) for one, more in pairs]
+
+
+def decode_band(block: Block, tensors: Tensors) -> list[Array]:
+    """Planes of a block of one band, a pass each."""
+    planes: list[Array] = []
+    for given in block.passes:
+        shape, luma = (block.items, block.height, block.width), None
+        if given.channels == 2:
+            luma = sample_luma(block, planes[-1][..., 0].astype(np.int64))
+            shape = luma.shape
+        if given.constant:
+            constant = np.frombuffer(given.constant, np.uint8)
+            planes.append(np.broadcast_to(constant, (*shape, given.channels)).astype(np.int64))
+            continue
+        if block.schedule:
+            require(not given.tones and not given.fast)
+            decoded = lattice(tensors, block, given)
+        else:
+            decoded = Wavefront(tensors, given, shape, luma).decode()
+        planes.append(decoded[..., {1: [0], 2: [1, 2], 3: [1, 0, 2]}[given.channels]])
+    return planes
 
 
 def check_digest(block: Block, content: bytes) -> None:

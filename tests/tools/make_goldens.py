@@ -32,7 +32,6 @@ from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.container import Block, File
 from bfncodec.models import zoo
-from bfncodec.models.image import bias_changes
 from bfncodec.models.image import coefficients as coefficients_image
 from bfncodec.models.image import streams as image_streams
 from bfncodec.models.image.passes import Pass, Sampling, Schedule, Space, ordered, split
@@ -273,8 +272,8 @@ def archive_inputs() -> dict[str, Input]:
 # text model makes smaller, and texts in lanes
 
 
-def hand_made(pixels: Pixels, pace: int, change: bool, shift_base: bool) -> bytes:
-    """A file of one pass with a pace, changes of biases, and coefficients that are not the model's."""
+def hand_made(pixels: Pixels, pace: int, deep: bool, shift_base: bool) -> bytes:
+    """A file of one pass with a pace, a trunk that learns or not, and coefficients that may not be the model's."""
     nets = image_streams.networks(zoo.find(MODEL), "bytes")
     height, width, channels = pixels.shape
     coefficients = nets.coefficients.copy()
@@ -283,15 +282,9 @@ def hand_made(pixels: Pixels, pace: int, change: bool, shift_base: bool) -> byte
         coefficients[1::7, 1] -= 2
         coefficients[72] += [5, 0, -4]
         coefficients[73] -= [20, 10, 30]
-    packed = b""
-    if change:
-        widths = bias_changes.layers(nets.tensors)
-        table = {name: np.arange(size) * 7 % 5 - 2 for name, size in widths.items()}
-        table["first.0"][[0, 5]] = [bias_changes.LIMIT, -bias_changes.LIMIT]
-        packed = bias_changes.pack(table, nets.tensors)
-    plan = Pass(pace=pace, base=coefficients_image.pack(coefficients, nets.coefficients), changes=packed)
+    plan = Pass(pace=pace, deep=deep, base=coefficients_image.pack(coefficients, nets.coefficients))
     layout = Layout.RGB if channels == 3 else Layout.L
-    model = WavefrontSource(nets.changed(packed), split(pixels[None])[0], coefficients, pace)
+    model = WavefrontSource(nets, split(pixels[None])[0], coefficients, pace, deep=deep)
     image = Image(Origin.ARRAY, layout, Schedule.WAVEFRONT, width, height, zoo.digest(zoo.find(MODEL)))
     image.passes = [image_streams._pushed(model, plan, None)]
     return container.write(File([Block(1, pixels.size, digest(pixels.tobytes()), image)]))
@@ -385,7 +378,7 @@ def by_hand() -> dict[str, tuple[Input, bytes]]:
     }
     shapes = {
         "learning": (picture(33, 36, 3, 8), 0, False, False),
-        "changes": (picture(32, 36, 3, 17), 1, True, True),
+        "deep": (picture(32, 36, 3, 17), 1, True, True),
         "pace-2": (picture(20, 24, 1, 18), 2, False, False),
         "base": (picture(20, 24, 3, 19), 3, False, True),
     }
@@ -416,7 +409,7 @@ def by_hand() -> dict[str, tuple[Input, bytes]]:
 
 def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
     """Damaged files and the classes of their errors."""
-    grey, lattice, paced, made = good["l"], good["lattice-la"], good["pace-2"], good["changes"]
+    grey, lattice, paced, made = good["l"], good["lattice-la"], good["pace-2"], good["deep"]
     short, blocks = good["text-utf8"], good["text-blocks"]
 
     def flipped(data: bytes, position: int) -> bytes:
@@ -445,7 +438,7 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         return container.write(file)
 
     outside = plain_blocks.pack(b"\0abc" * 3 + container.varint(20 * 24 - 3) + b"abc")
-    image = b"\x02\x01" + bytes(8) + b"\x30\x00\x01\x01" + zoo.digest(zoo.find(MODEL)) + b"\x00\x08"
+    image = b"\x02\x01" + bytes(8) + b"\x30\x00\x01\x01" + zoo.digest(zoo.find(MODEL)) + b"\x00\x80"
     of_colour = b"\x02\x03" + bytes(8) + b"\x32"
     stored = b"\x00\x03" + digest(b"abc") + b"\x03"
     other = b"\x00\x03" + digest(b"def") + b"\x03"
@@ -523,7 +516,6 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "too-much-stream": (edited(grey, stream=lambda old: b"\1" * 8 + old), "CorruptFile"),
         "wrong-pace": (edited(paced, pace=lambda old: 1), "CorruptFile"),
         "wrong-silent": (edited(grey, silent=lambda old: 1), "CorruptFile"),
-        "cut-changes": (edited(made, changes=lambda old: old[:-1]), "CorruptFile"),
         "cut-base": (edited(made, base=lambda old: old[:-2]), "CorruptFile"),
         "no-model": (edited(grey, model=lambda old: bytes(4)), "MissingModel"),
     }
@@ -593,7 +585,9 @@ def shown(one: Pass) -> str:
     if one.constant is not None:
         return f"constant {one.constant.hex()}"
     words = [f"pace {one.pace}" if one.pace < 3 else "no learning"] + ["silent"] * one.silent
-    return ", ".join(words + ["base"] * bool(one.base) + ["changes"] * bool(one.changes))
+    return ", ".join(
+        words + ["base"] * bool(one.base) + ["deep"] * one.deep + ["tones"] * one.tones + ["fast"] * one.fast
+    )
 
 
 def lines(manifest: dict[str, Any]) -> str:

@@ -84,7 +84,9 @@ def _scales() -> features.Scales:
 
 
 @compiled
-def look(frame: Frame, known: Canvases, at: int, y: int, x: int, inputs: Ints, base: Ints, cross: Ints, steps: Ints) -> None:
+def look(
+    frame: Frame, known: Canvases, at: int, y: int, x: int, inputs: Ints, base: Ints, cross: Ints, steps: Ints
+) -> None:
     """What is seen of the pixel at an address, whose base and all of whose neighbours are known.
 
     Written: network inputs uint8 [FEATURES], with INPUT_LIFT added; base, cross-channel coefficients and scale steps
@@ -135,6 +137,19 @@ def look(frame: Frame, known: Canvases, at: int, y: int, x: int, inputs: Ints, b
     column += 9
     for channel in range(3):
         inputs[column + channel] = (base[channel] >> 7) - 16 + INPUT_LIFT
+
+
+@compiled
+def look_fast(frame: Frame, known: Canvases, at: int, base: Ints, cross: Ints, steps: Ints, slow: Ints) -> None:
+    """Base, cross-channel coefficients and scale steps as `look` gives them, and by how much trends differ from these."""
+    for channel in range(3):
+        base[channel] = known.bases[at, channel]
+        cross[channel] = known.crosses[at, channel]
+        total = 0
+        for place in range(_PAST):
+            total += abs(np.int64(known.innovations[at + frame.near[place], channel])) * frame.weights[place]
+        steps[channel] = frame.step[min(total, _SUM_MAX)]
+        slow[channel] = frame.step[min(_before(frame, known, at, channel) * 37 >> 4, _SUM_MAX)] - steps[channel]
 
 
 @compiled
@@ -231,9 +246,7 @@ def write(frame: Frame, canvas: Ints, at: int, y: int, x: int, values: Ints) -> 
 
 
 @compiled
-def cross_channel(
-    frame: Frame, channel: int, values: Ints, base: Ints, cross: Ints, steps: Ints, inputs: Ints
-) -> int:
+def cross_channel(frame: Frame, channel: int, values: Ints, base: Ints, cross: Ints, steps: Ints, inputs: Ints) -> int:
     """What the values of earlier channels tell of `channel`, R (1) or B (2): the shift of the mean, 1/1024 level.
 
     values: [channels], those of `channel` and after are not used; base, cross and steps as `look` gives them. Writes two

@@ -24,6 +24,7 @@ from bfncodec.exact.tables import octaves
 NEIGHBOURS = [(dy, dx) for dy in (-3, -2, -1) for dx in range(-3, 4)] + [(0, -3), (0, -2), (0, -1)]
 PAST = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, 2), (-1, -2), (-2, -1), (-2, 1)]
 PAST_WEIGHTS = [3, 3, 2, 2, 1, 1, 1, 1, 1, 1]  # of the local scale; their sum is 16
+EMBEDDED = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)]  # neighbours whose embeddings are seen
 TREND = [(0, -1), (-1, 0), (-1, 1)]
 TREND_WEIGHTS = (2, 3, 2)  # of eight; the eighth part is the newest size
 DIFFERENCES = 3 * len(NEIGHBOURS)
@@ -31,6 +32,8 @@ LEVEL_INPUTS = 10
 FEATURES = DIFFERENCES + 4 * len(PAST) + 3 * LEVEL_INPUTS + 3 + 9 + 3
 SCALE_STEPS = 8  # local scales per octave
 SCALES = 8 * 12 + 1  # 2 .. 8192 sixteenths of a level
+CONTEXTS = 8  # beside a scale step, of what is looked up without a network
+OWN = 6  # inputs of a pixel's embedding that tell of its own innovations
 FEATURE_LIMIT = 127
 DIFFERENCE_LIMIT = 8160  # of differences and innovations, 1/16 level
 COEFFICIENT_BITS = 12
@@ -102,6 +105,12 @@ def features(
     slow = 2 * (scales.steps(sums * 37 >> 4) - scale_steps)
     parts = [relative.reshape(count, -1), sizes, levels.reshape(count, -1), slow, 16 * place, (base >> 7) - 16]
     return clip(kernel.concat([*differences, *parts]), -FEATURE_LIMIT, FEATURE_LIMIT), scale_steps
+
+
+def own(kernel: Kernel, scales: Scales, innovations: Array, scale_steps: Array) -> Array:
+    """What a known pixel's innovations [n, 3], 1/16 level, bring to its embedding: int32 [n, OWN] in [-127, 127]."""
+    relative = clip(scaled(innovations, scales.reciprocal[scale_steps]), -FEATURE_LIMIT, FEATURE_LIMIT)
+    return kernel.concat([relative, abs(relative)])
 
 
 def place_flags(x: NDArray[Any], y: NDArray[Any], width: Any) -> NDArray[np.int32]:

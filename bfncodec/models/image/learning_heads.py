@@ -19,7 +19,7 @@ from bfncodec.errors import CorruptFile
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.kernels import ACTIVATION_MAX, SUM_LIMIT
 from bfncodec.exact.layers import INPUT_LIFT, Linear, LocalNetwork
-from bfncodec.exact.products import BLOCK, GROUP, packed, product, put_long_product, room_for
+from bfncodec.exact.products import BLOCK, GROUP, SumRoom, packed, product, put_sums, sum_room
 
 Ints = NDArray[Any]
 
@@ -54,7 +54,7 @@ class Layers(NamedTuple):
     fine: Ints  # float64, whole numbers: 2**-FINE of the weights in use
     mean: Ints  # float64, of gradients
     square: Ints
-    used: Ints  # int64: weights in use
+    used: Ints  # float64, whole numbers: weights in use
     weights: Ints  # the same as bytes: int8 [3, ...], `packed`, high bytes of all outputs and then low ones
     bias: Ints  # int64 [3, out]
     offset: Ints  # the bias, less what lifted inputs add
@@ -66,13 +66,11 @@ class Layers(NamedTuple):
 class Room(NamedTuple):
     """Memory that a learning step works in."""
 
-    inputs: Ints  # turned, of the heads and of their last layers
-    hidden: Ints
-    words: Ints
-    sums: Ints
-    totals: Ints
-    slopes: Ints
-    inner: Ints
+    sums: SumRoom
+    totals: Ints  # [out, in]
+    slopes: Ints  # int64 [3, n, outputs]
+    inner: Ints  # int64 [3, n, units]
+    line: Ints  # float64
     arguments: Ints
     edges: Ints
 
@@ -110,7 +108,7 @@ def layers(own: list[Linear], constant: int, lifted: int, rates: Ints) -> Layers
         target[:, :width] = np.insert(one.weight, constant, 0, axis=1) << WIDE + FINE
     bytes_ = packed(np.zeros((2 * units, columns.max()), np.int8))
     own_layers = Layers(
-        fine, np.zeros_like(fine), np.zeros_like(fine), np.zeros(fine.shape, np.int64), np.stack([bytes_] * 3),
+        fine, np.zeros_like(fine), np.zeros_like(fine), np.zeros_like(fine), np.stack([bytes_] * 3),
         np.stack([one.bias << WIDE for one in numbers]), np.zeros((3, units), np.int64),
         np.stack([one.shift + WIDE for one in numbers]),
         np.stack([rates << one.shift for one in numbers]).astype(np.float64), columns,
@@ -120,24 +118,25 @@ def layers(own: list[Linear], constant: int, lifted: int, rates: Ints) -> Layers
     return own_layers
 
 
-def heads(network: LocalNetwork, pace: int, size: int = 0) -> Heads:
-    """Heads that start as the network's. size: pixels between two steps at most."""
+def heads(network: LocalNetwork, pace: int, size: int = 0, *, deep: bool = False) -> Heads:
+    """Heads that start as the network's. size: pixels between two steps at most; deep: whether the trunk learns too."""
     width, units = network.width, len(network.heads[0].integers.bias)
     mixtures = len(network.outs[0].integers.bias) // 3
-    rates = np.repeat(np.array(OUT_RATES, np.int64), mixtures) >> pace
+    slower = pace + int(deep)
+    rates = np.repeat(np.array(OUT_RATES, np.int64), mixtures) >> slower
     # The trunk's activations, the constant, then two inputs that each channel gives to those after it.
-    head = layers(network.heads, width, width + 1, np.full(units, HEAD_RATE >> pace, np.int64))
+    head = layers(network.heads, width, width + 1, np.full(units, HEAD_RATE >> slower, np.int64))
     out = layers(network.outs, units, units + 1, rates)
     # Rows of the outs have powers of two of their own: aligned when a gradient goes back.
     shifts = out.shift
     peaks = shifts.max(axis=1)
     hidden = np.zeros((3, size, -(-(units + 1) // GROUP) * GROUP), np.uint8)
     hidden[:, :, units] = ACTIVATION_MAX
-    widest, most, outputs = max(fine.shape[2] for fine in (head.fine, out.fine)), max(units, 3 * mixtures), 3 * mixtures
-    words, sums = room_for(widest, np.empty((size, most), np.int8), _PLANES)
+    outputs = 3 * mixtures
+    columns, most = max(head.fine.shape[2], out.fine.shape[2]), max(units, outputs)
     room = Room(
-        *(np.zeros((fine.shape[2], -(-size // GROUP) * GROUP), np.uint8) for fine in (head.fine, out.fine)), words, sums, np.empty((widest, most), np.int64),
-        np.empty((size, outputs), np.int64), np.empty((size, units), np.int64),
+        sum_room(size, columns, most, _PLANES), np.empty((most, columns), np.int64),
+        np.empty((3, size, outputs), np.int64), np.empty((3, size, units), np.int64), np.empty(units),
         *np.empty((2, mixtures, 2), np.int64),
     )  # fmt: skip
     return Heads(
@@ -164,7 +163,7 @@ def round_weights(layers: Layers, channel: int, lifted: int) -> None:
             weights[low // BLOCK, column // GROUP, low % BLOCK, column % GROUP] = value - (high << 8)
         total = layers.bias[channel, row]
         for column in range(lifted, columns, 2):
-            total -= INPUT_LIFT * used[row, column]
+            total -= INPUT_LIFT * int(used[row, column])
         layers.offset[channel, row] = total
 
 
@@ -188,20 +187,25 @@ def forward(heads: Heads, channel: int, inputs: Ints, first: int, last: int) -> 
 
 
 @compiled
-def learn(heads: Heads, known: Tables, first: int, last: int, inputs: Ints, count: int) -> None:
-    """One step of both layers of channels first .. last - 1, on the `count` pixels that are remembered."""
-    heads.steps[0] += 1
+def slopes(heads: Heads, known: Tables, first: int, last: int, count: int) -> None:
+    """Gradients of both layers' outputs, of channels first .. last - 1, on the `count` pixels that are remembered."""
     room, mixtures = heads.room, heads.parts.shape[2]
-    turn(inputs, count, heads.head.columns[last - 1], room.inputs)
     for channel in range(first, last):
         for row in range(count):
             logs = heads.raw[channel, row, 2 * mixtures :]
             value, parts = heads.values[row, channel], heads.parts[channel, row]
-            gradient(known, parts, value, logs, room.arguments, room.edges, room.slopes[row])
+            gradient(known, parts, value, logs, room.arguments, room.edges, room.slopes[channel, row])
         back(heads, channel, count)
-        turn(heads.hidden[channel], count, heads.out.columns[channel], room.hidden)
-        _step(heads, heads.out, channel, heads.out.columns[channel], room.hidden, room.slopes, count)
-        _step(heads, heads.head, channel, heads.lifted, room.inputs, room.inner, count)
+
+
+@compiled
+def step(heads: Heads, first: int, last: int, inputs: Ints, count: int) -> None:
+    """One step of both layers of these channels, with the gradients that `slopes` left."""
+    heads.steps[0] += 1
+    for channel in range(first, last):
+        outer, inner = heads.room.slopes[channel], heads.room.inner[channel]
+        _step(heads, heads.out, channel, heads.out.columns[channel], heads.hidden[channel], outer, count)
+        _step(heads, heads.head, channel, heads.lifted, inputs, inner, count)
 
 
 @compiled
@@ -210,67 +214,56 @@ def back(heads: Heads, channel: int, count: int) -> None:
 
     None where a unit is at either end of its range.
     """
-    slopes, targets, weights = heads.room.slopes, heads.room.inner, heads.out.used[channel]
+    slopes, targets, weights = heads.room.slopes[channel], heads.room.inner[channel], heads.out.used[channel]
     units, shift = targets.shape[1], heads.inner_shifts[channel]
+    totals = heads.room.line
     for row in range(count):
         inner, hidden = targets[row], heads.hidden[channel, row]
         for unit in range(units):
-            inner[unit] = 0
+            totals[unit] = 0.0
         for output in range(slopes.shape[1]):
             slope = min(max(slopes[row, output] * heads.factors[output], -_GRADIENT_MAX), _GRADIENT_MAX)
             slopes[row, output] = slope
-            factor, own = slope << heads.aligned[channel, output], weights[output]
-            for unit in range(units):
-                inner[unit] += factor * own[unit]
+            factor, own = float(slope << heads.aligned[channel, output]), weights[output]
+            for unit in range(units):  # whole numbers below 2**46
+                totals[unit] += factor * own[unit]
         for unit in range(units):
-            value = min(max(inner[unit] >> shift, -_INNER_MAX), _INNER_MAX)
+            value = min(max(int(totals[unit]) >> shift, -_INNER_MAX), _INNER_MAX)
             inner[unit] = value if 0 < hidden[unit] < ACTIVATION_MAX else 0
 
 
 @compiled
-def _step(heads: Heads, layers: Layers, channel: int, lifted: int, turned: Ints, slopes: Ints, count: int) -> None:
-    """One step of a layer, with gradients of its outputs [n, out] and its inputs uint8 [in, n and more]."""
-    gradients(heads.room, turned, layers.columns[channel], lifted, slopes, count)
+def _step(heads: Heads, layers: Layers, channel: int, lifted: int, inputs: Ints, slopes: Ints, count: int) -> None:
+    """One step of a layer, with gradients of its outputs [n, out] and its inputs uint8 [n, in and more]."""
+    gradients(heads.room, inputs, layers.columns[channel], lifted, slopes, count)
     descend(layers, channel, heads.room.totals, min(heads.steps[0], MOMENTUM), min(heads.steps[0], heads.memory))
     round_weights(layers, channel, lifted)
 
 
 @compiled
-def turn(rows: Ints, count: int, columns: int, turned: Ints) -> None:
-    """Bytes [n, columns and more] as [columns, n], zeros behind them up to a multiple of GROUP."""
-    for start in range(0, count, BLOCK):
-        for column in range(columns):
-            for row in range(start, min(start + BLOCK, count)):
-                turned[column, row] = rows[row, column]
-    for column in range(columns):
-        for row in range(count, -(-count // GROUP) * GROUP):
-            turned[column, row] = 0
-
-
-@compiled
-def gradients(room: Room, turned: Ints, columns: int, lifted: int, slopes: Ints, count: int) -> None:
-    """Sums of gradients [n, out] times inputs [columns, n], to `room.totals` [columns, out]."""
-    put_long_product(turned, columns, slopes, count, _PLANES, room.words, room.sums, room.totals)
+def gradients(room: Room, inputs: Ints, columns: int, lifted: int, slopes: Ints, count: int) -> None:
+    """Sums of gradients [n, out] times inputs [n, columns and more], to `room.totals` [out, columns]."""
+    put_sums(inputs, columns, slopes, count, _PLANES, room.sums, room.totals)
     for unit in range(slopes.shape[1]):
         total = 0
         for row in range(count):
             total += slopes[row, unit]
         for column in range(lifted, columns, 2):
-            room.totals[column, unit] -= INPUT_LIFT * total
+            room.totals[unit, column] -= INPUT_LIFT * total
 
 
 @compiled
 def descend(layers: Layers, channel: int, gradient: Ints, momentum: int, memory: int) -> None:
-    """Against gradients int64 [in, out].
+    """Against gradients int64 [out, in].
 
     Whole numbers below 2**52 in float64, whose quotients and roots, rounded down, are exact: integers are slow.
     """
     for row in range(layers.fine.shape[1]):
         rate = layers.rate[channel, row]
         fine, mean, square = layers.fine[channel, row], layers.mean[channel, row], layers.square[channel, row]
-        limit = STEP_MAX * rate
+        limit, slopes = STEP_MAX * rate, gradient[row]
         for column in range(layers.columns[channel]):
-            slope = float(min(max(gradient[column, row] >> _SUM_SHIFT, -_SUM_MAX), _SUM_MAX))
+            slope = float(min(max(slopes[column] >> _SUM_SHIFT, -_SUM_MAX), _SUM_MAX))
             average = mean[column] + np.floor((slope - mean[column]) / momentum)
             power = square[column] + np.floor((slope * slope - square[column]) / memory)
             step = np.floor(average * rate / (np.floor(np.sqrt(power)) + 1))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.exact.compiled import compiled, room
-from bfncodec.exact.products import GROUP, long_product
+from bfncodec.exact.products import sums_of_products
 from bfncodec.models.image import canvas as canvas_image
 from bfncodec.models.image import compiled_features, features
 from bfncodec.models.image.compiled_features import Canvases, settle_all
@@ -20,9 +20,9 @@ from bfncodec.models.image.local import equations, follow
 REGRESSORS = features.DIFFERENCES + 1
 ROWS = REGRESSORS + 1  # the last row holds the cross-channel coefficients
 LIMIT = 1 << 15
-FIT_PIXELS = 1 << 20
+FIT_PIXELS = 1 << 17
 RIDGE = 2.0**-13
-_CHUNK = 1 << 14
+_CHUNK = 2000  # no power of two: its rows would share few lines of the cache
 _COLUMNS = REGRESSORS + 3
 _BIAS = features.DIFFERENCES
 
@@ -44,16 +44,16 @@ def normal_equations(canvas: NDArray[np.int16]) -> NDArray[np.float64]:
     total = np.zeros((REGRESSORS + 3, REGRESSORS + 3), np.int64)
     for start in range(0, len(pixels), _CHUNK):
         part = pixels[start : start + _CHUNK]
-        table = np.zeros((REGRESSORS + 3, -(-len(part) // GROUP) * GROUP), np.uint8)
+        table = np.empty((len(part), REGRESSORS + 3), np.uint8)
         weighted = np.empty((len(part), REGRESSORS + 3), np.int64)
         _regressors(flat, part, offsets, table, weighted)
-        total += long_product(table, weighted, 2) - features.CENTRE * weighted.sum(axis=0)
+        total += sums_of_products(table, weighted, 2) - features.CENTRE * weighted.sum(axis=0)[:, None]
     return total.astype(np.float64)
 
 
 @compiled
 def _regressors(flat: Any, index: Any, offsets: Any, table: Any, weighted: Any) -> None:
-    """[72 neighbours, 1, G, R, B] of the pixels at addresses, bytes [76, n], and less CENTRE times weights [n, 76]."""
+    """[72 neighbours, 1, G, R, B] of the pixels at addresses, bytes [n, 76], and less CENTRE times weights [n, 76]."""
     row = room(_COLUMNS, np.int64)
     for number in range(len(index)):
         at = index[number]
@@ -67,7 +67,7 @@ def _regressors(flat: Any, index: Any, offsets: Any, table: Any, weighted: Any) 
         northeast, far = row[3 * 18], row[3 * 22]
         activity = abs(west - northwest) + abs(north - northwest) + abs(north - northeast) + abs(west - far)
         for place in range(REGRESSORS + 3):
-            table[place, number] = row[place] + features.CENTRE
+            table[number, place] = row[place] + features.CENTRE
             weighted[number, place] = row[place] * (1024 // (4 + activity))
 
 
@@ -140,9 +140,7 @@ def blank_fields(area: tuple[int, int, int]) -> Fields:
     return Fields(np.zeros(shape, np.int16), np.zeros(shape, np.int16), errors, errors.copy())
 
 
-def fields(
-    canvas: NDArray[np.int16], coefficients: NDArray[Any], *, local: bool = False, channels: int = 3
-) -> Fields:
+def fields(canvas: NDArray[np.int16], coefficients: NDArray[Any], *, local: bool = False, channels: int = 3) -> Fields:
     """The fields of filled canvases; local: whether the base follows the image, of which there is one."""
     count, height, width, _ = canvas.shape
     area = count, height - canvas_image.RADIUS, width - 2 * canvas_image.RADIUS

@@ -54,7 +54,7 @@ class Local(NamedTuple):
     wide: Numbers  # int16 [pixels, 4]: the image-wide base
     old: Numbers  # room: float64 [rows]
     share: Numbers
-    lanes: Numbers  # room: float64 [2, LANES]
+    lanes: Numbers  # room: float64 [4, LANES]
     factors: Numbers  # room: float64 [size, size, LANES]
     turned: Numbers  # room: float64 [size, LANES]
 
@@ -71,7 +71,7 @@ def equations(frame: Frame, channels: int) -> Local:
         np.zeros(1, np.int64), addresses(neighbours, frame.row), np.zeros((size * (size + 1) // 2, rows)),
         np.zeros((size, rows)),
         np.zeros(rows), np.zeros(((frame.height + RADIUS) * frame.row, 4), np.int16), np.empty(rows), np.empty(rows),
-        np.empty((2, LANES)), np.empty((size, size, LANES)), np.empty((size, LANES)),
+        np.empty((4, LANES)), np.empty((size, size, LANES)), np.empty((size, LANES)),
     )  # fmt: skip
 
 
@@ -210,7 +210,8 @@ def _look(frame: Frame, known: Canvases, own: Local, start: int, first: int, sto
 def _factorise(own: Local, row: int) -> None:
     """Factors of the equations of LANES rows: [k, i > k] becomes L[i, k]."""
     # Rows of arrays, and a number of lanes that the compiler does not know: it makes vectors of these loops.
-    sums, factors, share, inverse = own.sums, own.factors, own.lanes[0], own.lanes[1]
+    sums, factors = own.sums, own.factors
+    share, inverse, other_share, second = own.lanes[0], own.lanes[1], own.lanes[2], own.lanes[3]
     lanes, product, size = len(share), 0, own.size
     for one in range(size):
         for other in range(one + 1):
@@ -221,20 +222,34 @@ def _factorise(own: Local, row: int) -> None:
         target = factors[one, one]
         for lane in range(lanes):
             target[lane] += target[lane] * RELATIVE_RIDGE + RIDGE if one < own.inputs else LEAST
-    for pivot in range(size):
-        square = factors[pivot, pivot]
+    for pivot in range(0, size - 1, 2):  # two at a time: what they take away is taken away in order
+        low, high = factors[pivot], factors[pivot + 1]
+        square, factor = low[pivot], low[pivot + 1]
         for lane in range(lanes):
             inverse[lane] = 1.0 / square[lane]
-        for one in range(pivot + 1, size):
-            factor = factors[pivot, one]
+        for lane in range(lanes):
+            share[lane] = factor[lane] * inverse[lane]
+        for other in range(pivot + 1, size):
+            target, line = high[other], low[other]
+            for lane in range(lanes):
+                target[lane] -= share[lane] * line[lane]
+        for lane in range(lanes):
+            factor[lane] = share[lane]
+        square = high[pivot + 1]
+        for lane in range(lanes):
+            second[lane] = 1.0 / square[lane]
+        for one in range(pivot + 2, size):
+            factor, other_factor = low[one], high[one]
             for lane in range(lanes):
                 share[lane] = factor[lane] * inverse[lane]
+                other_share[lane] = other_factor[lane] * second[lane]
             for other in range(one, size):
-                target, line = factors[one, other], factors[pivot, other]
+                target, line, other_line = factors[one, other], low[other], high[other]
                 for lane in range(lanes):
-                    target[lane] -= share[lane] * line[lane]
+                    target[lane] = (target[lane] - share[lane] * line[lane]) - other_share[lane] * other_line[lane]
             for lane in range(lanes):
                 factor[lane] = share[lane]
+                other_factor[lane] = other_share[lane]
 
 
 @compiled

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.mixtures import Tables, interval, pop, prepare
+from bfncodec.coding.mixtures import Tables, interval, pop, pop_inside, prepare
 from bfncodec.exact.compiled import compiled
-from bfncodec.exact.layers import LocalNetwork, Trunk, TrunkRoom, run_layers, run_trunk
 from bfncodec.exact.kernels import ACTIVATION_MAX
+from bfncodec.exact.layers import LocalNetwork, Trunk, TrunkRoom, run_layers, run_trunk
+from bfncodec.exact.pmf import TOTAL
 from bfncodec.exact.products import GROUP
 from bfncodec.models.image.canvas import RADIUS, SLOPE, addresses
 from bfncodec.models.image.compiled_features import (
@@ -21,23 +22,25 @@ from bfncodec.models.image.compiled_features import (
     cross_channel,
     innovation_inputs,
     look,
+    look_fast,
     predict_at,
     settle,
     write,
 )
-from bfncodec.models.image.features import FEATURES
-from bfncodec.models.image.learning_heads import Heads, forward, learn
+from bfncodec.models.image.features import CONTEXTS, EMBEDDED, FEATURES, SCALE_STEPS
+from bfncodec.models.image.learning_heads import Heads, forward, slopes, step
+from bfncodec.models.image.learning_trunk import Deep, learn
 from bfncodec.models.image.local import Local, advance
 from bfncodec.models.image.outputs import relative
 from bfncodec.models.image.passes import STRIDE
+from bfncodec.models.image.tones import Tones, walk
 
 Ints = NDArray[Any]
 
 LOOK, TRUNK, GIVE, CODE = 1, 2, 4, 8  # stages of a diagonal, in this order
 AHEAD = LOOK | TRUNK | GIVE
 ALL = AHEAD | CODE
-# Neighbours (dy, dx) whose embeddings a pixel sees.
-EMBEDDED_AT = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)]
+SIZES = (3, 9, 18, 32, 56, 96, 126)
 
 
 class Sight(NamedTuple):
@@ -66,6 +69,7 @@ class Seen(NamedTuple):
     base: Ints  # int64 [n, 3], 1/16 level
     cross: Ints  # int64 [n, 3]
     steps: Ints  # int64 [n, 3], of scales
+    slow: Ints  # int64 [n, 3], of trends; where there is no network
     shift: Ints  # int64 [n], of the means of the channel at hand
 
 
@@ -75,15 +79,17 @@ class Stack(NamedTuple):
     state: Ints  # as `Coder.opened` gives it, empty in an encoder
     words: Ints
     rows: Ints  # uint32 [n, 2]: what an encoder's values take, in coding order
+    toned: Ints  # uint32 [n, 2]: the same with `tones`, where it is tried
     done: Ints  # int64 [1]: rows that are written
-    halves: Ints  # room: int64 [n, 2]
     popped: Ints  # room: int64 [n]
+    one: Ints  # room: uint32 [2]
     raw: Ints  # room: int64 [3, mixtures]
 
 
 class Network(NamedTuple):
-    """The layers that are the same for all pixels."""
+    """What is the same for all pixels."""
 
+    table: Ints  # int8 [3, scale steps, CONTEXTS, 3 * mixtures] of the effort `fast`
     width: int
     trunk: Trunk
     embed: Trunk
@@ -96,6 +102,9 @@ class Plan(NamedTuple):
     first: int  # channels
     stop: int
     follows: int  # whether the base follows the image
+    tones: int  # whether values are coded with `tones`; an encoder tries it
+    fast: int  # whether mixtures are looked up in a table, and no network is asked
+    deep: int  # whether the trunk learns too
     run: int  # pixels from one step to the next, at least
     every: int  # one in so many runs is learnt from; 0: none
     runs: Ints  # int64 [1]: those behind
@@ -108,7 +117,7 @@ def sight(network: LocalNetwork, frame: Frame, size: int) -> Sight:
     return Sight(
         np.zeros(1, np.int64), np.empty((size, 3), np.int64), np.zeros((size, columns), np.uint8),
         np.empty((3, size, 3), np.int64), np.zeros((size, max(network.width, GROUP * network.embed.sizes[0, 2])), np.uint8),
-        np.empty((size, embedding), np.uint8), addresses(EMBEDDED_AT, frame.row), np.zeros((pixels, embedding), np.uint8),
+        np.empty((size, embedding), np.uint8), addresses(EMBEDDED, frame.row), np.zeros((pixels, embedding), np.uint8),
     )  # fmt: skip
 
 
@@ -119,14 +128,14 @@ def seen(network: LocalNetwork, diagonals: int, size: int) -> Seen:
     inputs[:, network.width] = ACTIVATION_MAX
     return Seen(
         np.zeros(2, np.int64), np.zeros(diagonals + 1, np.int64), np.empty((size, 3), np.int64), inputs,
-        *np.empty((3, size, 3), np.int64), np.empty(size, np.int64),
+        *np.empty((4, size, 3), np.int64), np.empty(size, np.int64),
     )  # fmt: skip
 
 
 @compiled
 def run(
     frame: Frame, known: Canvases, own: Local, network: Network, sight: Sight, tables: Tables, heads: Heads,
-    plan: Plan, seen: Seen, stack: Stack, first: int, last: int, stages: int,
+    deep: Deep, tones: Tones, plan: Plan, seen: Seen, stack: Stack, first: int, last: int, stages: int,
 ) -> None:  # fmt: skip
     """Some stages of diagonals first .. last - 1."""
     for number in range(first, last):
@@ -135,17 +144,21 @@ def run(
             if plan.follows:
                 advance(frame, known, own, number)
             _look(frame, known, plan, sight, seen, number)
-        if stages & TRUNK:
+        if stages & TRUNK and not plan.fast:
             rows = sight.count[0]
-            run_trunk(network.trunk, network.room, sight.features[:rows], sight.last)
-        if stages & GIVE:
+            start = seen.ends[seen.counts[0] - 1]
+            run_trunk(network.trunk, network.room, sight.features[:rows], sight.last, deep.kept, start)
+        if stages & GIVE and not plan.fast:
             _give(network, sight, seen)
         if stages & CODE:
-            _code(frame, known, tables, heads, plan, seen, stack)
+            _code(frame, known, network, tables, heads, tones, plan, seen, stack)
             pixels = seen.ends[seen.counts[1]]
             if pixels >= plan.run:
                 if plan.every and plan.runs[0] % plan.every == 0:
-                    learn(heads, tables, plan.first, plan.stop, seen.inputs, pixels)
+                    slopes(heads, tables, plan.first, plan.stop, pixels)
+                    if plan.deep:
+                        learn(deep, heads.head, heads.room.inner, plan.first, plan.stop, seen.inputs, pixels)
+                    step(heads, plan.first, plan.stop, seen.inputs, pixels)
                 plan.runs[0] += 1
                 seen.counts[:] = 0
 
@@ -184,6 +197,12 @@ def _look(frame: Frame, known: Canvases, plan: Plan, sight: Sight, seen: Seen, n
                 at = start + y * frame.row + x
                 if not plan.follows:
                     predict_at(frame, known, at)
+                if plan.fast:
+                    if not thumbnail:
+                        seen.at[to, 0], seen.at[to, 1], seen.at[to, 2] = at, y, x
+                        look_fast(frame, known, at, seen.base[to], seen.cross[to], seen.steps[to], seen.slow[to])
+                        to += 1
+                    continue
                 if thumbnail and not sight.made.shape[1]:
                     continue
                 base, cross, steps = sight.seen[0, row], sight.seen[1, row], sight.seen[2, row]
@@ -222,8 +241,23 @@ def _give(network: Network, sight: Sight, seen: Seen) -> None:
 
 
 @compiled
+def _context(channel: int, slow: int, told: Ints) -> int:
+    """The column of the table: for G of the trend, for others of the sizes of what the channels before added."""
+    if channel == 0:
+        return min(max((2 * slow + 21) // 6, 0), CONTEXTS - 1)
+    size = np.int64(told[1])
+    if channel == 2:
+        size = (size + 2 * np.int64(told[3])) // 3
+    context = 0
+    for bound in SIZES:
+        context += 1 if size > bound else 0
+    return context
+
+
+@compiled
 def _code(
-    frame: Frame, known: Canvases, tables: Tables, heads: Heads, plan: Plan, seen: Seen, stack: Stack
+    frame: Frame, known: Canvases, network: Network, tables: Tables, heads: Heads, tones: Tones, plan: Plan,
+    seen: Seen, stack: Stack,
 ) -> None:  # fmt: skip
     """The values of a diagonal's pixels, channel after channel: popped, or rows of them."""
     start, stop, decodes = seen.ends[seen.counts[1]], seen.ends[seen.counts[1] + 1], len(stack.state) > 0
@@ -241,23 +275,36 @@ def _code(
                     frame, channel, heads.values[row], seen.base[row], seen.cross[row], seen.steps[row], told
                 )
                 seen.shift[row] = shift
-        forward(heads, channel, seen.inputs, start, stop)
+        if not plan.fast:
+            forward(heads, channel, seen.inputs, start, stop)
         for row in range(start, stop):
             shift = seen.shift[row] if channel else 0
             raw = heads.raw[channel, row]
+            if plan.fast:
+                context = _context(channel, seen.slow[row, 0], seen.inputs[row, heads.head.columns[0] :])
+                own = network.table[channel, seen.steps[row, channel] - SCALE_STEPS, context]
+                for number in range(len(own)):
+                    raw[number] = own[number]
             relative(raw, seen.base[row, channel], seen.steps[row, channel], frame.scale, shift, stack.raw)
             prepare(tables, stack.raw, heads.parts[channel, row])
-        if decodes:
+        if decodes and not plan.tones:
             parts = heads.parts[channel, start:stop]
-            pop(tables, parts, stack.state, stack.words, stack.halves, stack.popped[:count])
+            pop(tables, parts, stack.state, stack.words, stack.popped[:count])
             for number in range(count):
                 heads.values[start + number, channel] = stack.popped[number]
-        else:
-            done = stack.done[0]
-            for number in range(count):
-                value, parts = heads.values[start + number, channel], heads.parts[channel, start + number]
-                interval(tables, parts, value, stack.rows[done + number], stack.rows[done + count + number])
-            stack.done[0] = done + 2 * count
+        for number in range(count):
+            row = start + number
+            values, parts, west = heads.values[row], heads.parts[channel, row], known.pixels[seen.at[row, 0] - 1, 0]
+            if not decodes:
+                interval(tables, parts, values[channel], stack.rows[stack.done[0] + number])
+            if plan.tones:
+                wanted = np.int64(stack.state[0] & np.uint64(TOTAL - 1)) if decodes else -1
+                target = stack.one if decodes else stack.toned[stack.done[0] + number]
+                value = walk(tables, tones, parts, channel, west, values, wanted, target)
+                if decodes:
+                    values[channel], low = value, np.int64(target[0])
+                    pop_inside(stack.state, stack.words, wanted, low, low + np.int64(target[1]))
+        stack.done[0] += count
     if decodes:
         for row in range(start, stop):
             values, one = heads.values[row], seen.at[row]

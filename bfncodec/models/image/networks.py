@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from bfncodec.errors import CorruptFile, UnsupportedFeature
 from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import LocalNetwork, Tensors
-from bfncodec.models.image import bias_changes, features
+from bfncodec.models.image import features
 from bfncodec.models.image.cosets import KINDS, KNOWN, Cosets
+from bfncodec.models.image.features import CONTEXTS
 
 
 @dataclass
@@ -20,24 +21,19 @@ class Networks:
     """Networks in one kernel's home, and the constants that come with them."""
 
     kernel: Kernel
-    tensors: Tensors  # of the wavefront network
     pixel: LocalNetwork
     cosets: dict[str, Cosets]  # by kind: T, D, H and V, or T alone in models without `lattice`
     deviations: list[int]  # noise of the thumbnail's steps, levels
     coefficients: NDArray[np.int64]  # the base's prior [74, 3]
+    table: NDArray[
+        np.int8
+    ]  # of the effort `fast` [3, SCALES, CONTEXTS, 3 * mixtures]; without entries if there is none
 
     def coset(self, kind: str) -> Cosets:
         """The predictor of a kind; UnsupportedFeature if the model has none."""
         if kind not in self.cosets:
             raise UnsupportedFeature("this model has no networks for the lattice schedule")
         return self.cosets[kind]
-
-    def changed(self, data: bytes) -> Networks:
-        """These networks with a file's changes of the wavefront network (`bias_changes.pack`)."""
-        if not data:
-            return self
-        tensors = bias_changes.applied(self.tensors, bias_changes.unpack(data, self.tensors))
-        return replace(self, pixel=LocalNetwork(self.kernel, tensors))
 
 
 def load(kernel: Kernel, tensors: Tensors) -> Networks:
@@ -53,7 +49,10 @@ def load(kernel: Kernel, tensors: Tensors) -> Networks:
         if f"{name}.inner.weight" in tensors
     }
     coefficients = pixel["coefficients"].astype(np.int64)
-    return Networks(kernel, pixel, LocalNetwork(kernel, pixel), cosets, deviations, coefficients)
+    table = tensors.get("fast.table", np.zeros((3, features.SCALES, CONTEXTS, 0), np.int8))
+    if table.shape[:3] != (3, features.SCALES, CONTEXTS) or table.shape[3] % 3:
+        raise CorruptFile("the model's table of mixtures has the wrong shape")
+    return Networks(kernel, LocalNetwork(kernel, pixel), cosets, deviations, coefficients, table)
 
 
 def _part(tensors: Tensors, name: str) -> dict[str, NDArray[Any]]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,10 @@ LEARN_FROM = 1 << 14  # pixels from which on an image's own statistics are worth
 
 # One pixel in so many may be an exception to a space: it costs about 40 bits, and every other pixel saves 2 to 3.
 EXCEPTIONS = 32
+
+
+BAND_PIXELS = 1 << 21  # a large picture is cut into bands of about so many, each coded by itself
+BAND_ROWS = 32  # bands but for the last have a multiple of it: of the thumbnail's rows, and of every second row
 
 
 class Schedule(IntEnum):
@@ -96,14 +101,24 @@ class Pass:
     constant: bytes | None = None  # one byte a channel where every pixel is the same; then nothing else is used
     silent: int = 0  # bit g: group g has no noisy steps
     pace: int = 0  # of the heads' learning, 0 to 2; 3: none
+    fast: bool = False  # whether mixtures are looked up in a table, and no network is asked
+    tones: bool = False  # whether decisions are corrected by what values the picture has
+    deep: bool = False  # whether the trunk learns as well as the heads
     base: Data = b""
-    changes: Data = b""
     stream: Data = b""
 
 
 def alone(planes: Pixels) -> bool:
     """Whether planes [N, H, W, C] are of one image that is worth learning from."""
     return len(planes) == 1 and planes[..., 0].size >= LEARN_FROM
+
+
+def bands(items: int, height: int, width: int) -> list[range]:
+    """Rows of the bands of a block's pictures, which are all of them but in a single large picture."""
+    count = -(-height * width // BAND_PIXELS) if items == 1 else 1
+    rows = -(-height // (count * BAND_ROWS)) * BAND_ROWS
+    firsts = range(0, max(height - BAND_ROWS + 1, 1), rows)  # what is left of less than BAND_ROWS is a part of the last
+    return [range(*ends) for ends in pairwise([*firsts, height])]
 
 
 def split(pixels: Pixels) -> list[Pixels]:

@@ -1,28 +1,23 @@
 """Planes of pictures <-> the passes that they are coded in."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.ledger import Ledger
 from bfncodec.errors import CorruptFile, LimitExceeded
 from bfncodec.exact import kernels
-from bfncodec.exact.layers import Tensors
 from bfncodec.models import zoo
-from bfncodec.models.image import bias_changes, coefficients, learning_heads
-from bfncodec.models.image.bias_changes import Changes
+from bfncodec.models.image import coefficients, learning_heads
 from bfncodec.models.image.lattice import Lattice, LatticeSource
 from bfncodec.models.image.networks import Networks, load
 from bfncodec.models.image.passes import Pass, Pixels, Schedule, alone, ordered
 from bfncodec.models.image.wavefront import Shape, Wavefront, WavefrontSink, WavefrontSource
 
-Fit = Callable[[Tensors, Pixels, NDArray[np.int64]], Changes]  # biases for planes under base coefficients
-
+DEEP_CHANNELS = 3  # the trunk learns in passes that code so many, if heads do
 RUN_LIMIT = 1 << 15  # pixels a diagonal at most: sums over one learning step stay exact
 
 
@@ -36,13 +31,13 @@ def encode_pass(
     nets: Networks,
     planes: Pixels,
     schedule: Schedule,
-    fit: Fit | None = None,
+    effort: str = "default",
     ledger: Ledger | None = None,
     known: int = 0,
 ) -> Pass:
     """The smallest pass for planes [N, H, W, channels], the first of which may be known to both sides.
 
-    fit: what else is tried on one image whose heads learn.
+    effort: fast asks no network; max learns all that can be learnt, at the pace that is better.
     """
     coded = planes[..., known:]
     colour = coded[0, 0, 0]
@@ -52,17 +47,20 @@ def encode_pass(
         return _pushed(LatticeSource(nets, planes), Pass(), ledger)
     fitted = coefficients.choose(planes, nets.coefficients)
     base = coefficients.pack(fitted, nets.coefficients)
+    if effort == "fast":
+        plan = Pass(base=base, pace=learning_heads.FIXED, fast=True)
+        return _pushed(WavefrontSource(nets, planes, fitted, plan.pace, known, fast=True), plan, ledger)
     learns = alone(planes) and min(planes.shape[1:3]) <= RUN_LIMIT
-    plans = [Pass(base=base, pace=1 if learns else learning_heads.FIXED)]
-    if fit is not None and learns:
-        changes = bias_changes.pack(fit(nets.tensors, planes, fitted), nets.tensors)
-        plans += [Pass(base=base, pace=2), Pass(base=base, pace=2, changes=changes)]
+    most = learns and effort == "max"
+    deep = most or learns and coded.shape[3] == DEEP_CHANNELS
+    paces = [1, 2] if most else [1 if learns else learning_heads.FIXED]
+    plans = [Pass(base=base, pace=pace, deep=deep) for pace in paces]
     tried = []
     for plan in plans:
         account = ledger.blank() if ledger is not None else None
-        model = WavefrontSource(nets.changed(bytes(plan.changes)), planes, fitted, plan.pace, known)
+        model = WavefrontSource(nets, planes, fitted, plan.pace, known, deep=plan.deep)
         tried.append((_pushed(model, plan, account), account))
-    best, account = min(tried, key=lambda one: len(one[0].stream) + len(one[0].changes))
+    best, account = min(tried, key=lambda one: len(one[0].stream))
     if ledger is not None and account is not None:
         ledger.extend(account)
     return best
@@ -72,7 +70,8 @@ def _pushed(model: WavefrontSource | LatticeSource, plan: Pass, ledger: Ledger |
     """The plan with all that its model's groups push."""
     coder = Coder()
     silent = sum(1 << group for group in protocol.encode(coder, model, ledger))
-    return replace(plan, silent=silent, stream=coder.data())
+    toned = isinstance(model, WavefrontSource) and model.toned
+    return replace(plan, silent=silent, tones=toned, stream=coder.data())
 
 
 def decode_pass(nets: Networks, part: Pass, shape: Shape, schedule: Schedule, given: Pixels | None = None) -> Pixels:
@@ -104,13 +103,19 @@ def _sink(
 ) -> WavefrontSink | Lattice:
     """What a pass is decoded by; CorruptFile if it has fields that it cannot have."""
     if schedule is Schedule.LATTICE:
-        if part.pace or part.base or part.changes:
+        if part.pace or part.tones or part.deep or part.fast or part.base:
             raise CorruptFile("a lattice pass has fields that it cannot have")
         return Lattice(nets, shape)
     if part.pace != learning_heads.FIXED and shape[0] * min(shape[1:3]) > RUN_LIMIT:
         raise LimitExceeded("the block is too large for heads that learn")
+    fixed = part.pace == learning_heads.FIXED
+    if part.fast and (not fixed or part.tones or not nets.table.size):
+        raise CorruptFile("a pass without a network has fields that it cannot have, or its model has no table")
+    if part.deep and fixed:
+        raise CorruptFile("a trunk learns only where heads do")
     fitted = coefficients.unpack(bytes(part.base), nets.coefficients)
-    return WavefrontSink(nets.changed(bytes(part.changes)), shape, fitted, part.pace, given)
+    how = {"tones": part.tones, "fast": part.fast, "deep": part.deep}
+    return WavefrontSink(nets, shape, fitted, part.pace, given, **how)
 
 
 def _silent(mask: int, model: Wavefront | Lattice) -> set[int]:

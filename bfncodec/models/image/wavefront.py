@@ -19,7 +19,8 @@ from bfncodec.exact import threads
 from bfncodec.exact.layers import INPUT_LIFT
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import AnyTheta
-from bfncodec.models.image import canvas, compiled_features, learning_heads, linear, local, loop
+from bfncodec.models.image import canvas, compiled_features, learning_heads, learning_trunk, linear, local, loop
+from bfncodec.models.image import tones as tones_image
 from bfncodec.models.image.canvas import RADIUS
 from bfncodec.models.image.diagonals import Diagonals
 from bfncodec.models.image.learning_heads import LEARN_ALL_BITS
@@ -32,6 +33,7 @@ from bfncodec.models.image.thumbnail import thumbnail_output, thumbnail_steps
 Pixels = NDArray[Any]
 Shape = tuple[int, int, int, int]
 _AHEAD_FROM = 32  # chunks; to begin and end with a second thread takes as long as some of them
+_TONES_PAY = 0.998  # of the cost without: they cost time
 _AT_ONCE = 256  # diagonals, between which Python looks around
 
 
@@ -41,11 +43,22 @@ class Wavefront:
     shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks
     as three equal channels); pixels: their canvas; coefficients: the base's [74, 3]; pace: of the heads' learning, see
     `learning_heads`; known: how many channels, the first, both sides have on their canvas from the start: they are seen,
-    but not coded.
+    but not coded; tones: whether values are coded with `tones`, which an encoder tries; fast: whether mixtures are looked
+    up in a table, and no network is asked; deep: whether the trunk learns too.
     """
 
     def __init__(
-        self, networks: Networks, shape: Shape, pixels: Pixels, coefficients: Pixels, pace: int, known: int = 0
+        self,
+        networks: Networks,
+        shape: Shape,
+        pixels: Pixels,
+        coefficients: Pixels,
+        pace: int,
+        known: int,
+        *,
+        tones: bool,
+        fast: bool,
+        deep: bool,
     ) -> None:
         self.networks = networks
         self.count, self.height, self.width, channels = shape
@@ -66,10 +79,16 @@ class Wavefront:
         self.frame = compiled_features.frame(shape[:3], coefficients)
         self.canvases = linear.flat(pixels, linear.blank_fields(shape[:3]))
         self.equations = local.equations(self.frame, channels)
-        self.heads = learning_heads.heads(networks.pixel, pace, self.most)
-        self.plan = Plan(known, channels, int(follows), run, every, np.zeros(1, np.int64))
+        self.heads = learning_heads.heads(networks.pixel, pace, self.most, deep=deep)
+        flags = int(follows), int(tones), int(fast), int(deep)
+        self.plan = Plan(known, channels, *flags, run, every, np.zeros(1, np.int64))
+        self.tones = tones_image.tones()
         pixel = networks.pixel
-        self.network = Network(pixel.width, pixel.numbers, pixel.embed, pixel.trunk_room())
+        if fast:
+            mixtures = networks.table.shape[3] // 3
+            self.heads = self.heads._replace(parts=np.empty((3, self.most, mixtures, 4), np.int32))
+        self.deep = learning_trunk.deep(pixel, pace, self.most + self.diagonals.longest, learns=deep)
+        self.network = Network(networks.table, pixel.width, self.deep.trunk, pixel.embed, pixel.trunk_room())
         self.sight = loop.sight(pixel, self.frame, self.diagonals.longest)
 
     def thumbnails(self) -> Pixels:
@@ -80,14 +99,14 @@ class Wavefront:
     def _seen(self) -> Seen:
         return loop.seen(self.networks.pixel, self.diagonals.count_all, self.most)
 
-    def _stack(self, state: Pixels, words: Pixels, rows: Pixels) -> Stack:
-        room = np.empty((self.most, 2), np.int64), np.empty(self.most, np.int64)
-        return Stack(state, words, rows, np.zeros(1, np.int64), *room, np.empty((3, self.heads.parts.shape[2]), np.int64))
+    def _stack(self, state: Pixels, words: Pixels, rows: Pixels, toned: Pixels) -> Stack:
+        room = np.empty(self.most, np.int64), np.empty(2, np.uint32), np.empty((3, self.heads.parts.shape[2]), np.int64)
+        return Stack(state, words, rows, toned, np.zeros(1, np.int64), *room)
 
     def _run(self, seen: Seen, stack: Stack, diagonals: range, stages: int = ALL) -> None:
         """Stages of diagonals."""
         network = self.networks.pixel
-        if network.kernel.name == "bytes":
+        if network.kernel.name == "bytes" or self.plan.deep:  # kernels know no trunk that changes
             for first in range(diagonals.start, diagonals.stop, _AT_ONCE):
                 self._loop(seen, stack, range(first, min(first + _AT_ONCE, diagonals.stop)), stages)
             return
@@ -111,15 +130,28 @@ class Wavefront:
         if stages:
             loop.run(
                 self.frame, self.canvases, self.equations, self.network, self.sight, known_tables(), self.heads,
-                self.plan, seen, stack, diagonals.start, diagonals.stop, stages,
+                self.deep, self.tones, self.plan, seen, stack, diagonals.start, diagonals.stop, stages,
             )  # fmt: skip
 
 
 class WavefrontSource(Wavefront):
     """Images to encode, uint8 [N, height, width, channels]: a `coding.protocol.Source`."""
 
-    def __init__(self, networks: Networks, images: Pixels, coefficients: Pixels, pace: int = 0, known: int = 0) -> None:
-        super().__init__(networks, images.shape, canvas.filled(images), coefficients, pace, known)
+    def __init__(
+        self,
+        networks: Networks,
+        images: Pixels,
+        coefficients: Pixels,
+        pace: int = 0,
+        known: int = 0,
+        *,
+        fast: bool = False,
+        deep: bool = False,
+    ) -> None:
+        how = {"tones": pace != learning_heads.FIXED, "fast": fast, "deep": deep}
+        super().__init__(networks, images.shape, canvas.filled(images), coefficients, pace, known, **how)
+        self._made: NDArray[np.uint32] | None = None
+        self.toned = False  # whether tones pay, known when the first output has been asked for
 
     def spans(self) -> Iterable[range]:
         return [range(0, 1), *self.chunks]
@@ -148,20 +180,30 @@ class WavefrontSource(Wavefront):
     @cached_property
     def _starts(self) -> list[int]:
         """Where the rows of every group begin, and where the last ones end."""
-        return [0, *accumulate((2 * group.size for group in self.groups[1:]), initial=0)]
+        return [0, *accumulate((group.size for group in self.groups[1:]), initial=0)]
 
-    @cached_property
+    @property
     def _rows(self) -> NDArray[np.uint32]:
-        """Rows (below, width) of all chunks: learning goes forward, and pushing backward.
+        """Rows (below, width) of all chunks: learning goes forward, and pushing backward."""
+        if self._made is None:  # `cached_property` lets one thread in at a time, whatever the instance
+            self._made = self._make()
+        return self._made
 
-        Looking does not wait for learning, so it goes on one chunk ahead.
-        """
+    def _make(self) -> NDArray[np.uint32]:
+        """`_rows`, with tones or without."""
         rows, nothing = np.empty((self._starts[-1], 2), np.uint32), np.empty(0, np.uint64)
-        stack = self._stack(nothing, nothing, rows)
+        toned = np.empty_like(rows) if self.plan.tones else rows
+        stack = self._stack(nothing, nothing, rows, toned)
+        self._code_all(stack)
+        self.toned = bool(self.plan.tones) and Rows(toned).cost(toned) < _TONES_PAY * Rows(rows).cost(rows)
+        return toned if self.toned else rows
+
+    def _code_all(self, stack: Stack) -> None:
+        """Rows of all diagonals. Looking does not wait for heads that learn, so it goes on one chunk ahead."""
         chunks = [self.diagonals.reach(chunk) for chunk in self.chunks]
-        if len(chunks) < _AHEAD_FROM or threads.count() == 1:
+        if len(chunks) < _AHEAD_FROM or threads.count() == 1 or self.plan.deep:
             self._run(self._seen(), stack, range(self.diagonals.count_all))
-            return rows
+            return
         both = [self._seen(), self._seen()]
 
         def looks() -> Iterator[tuple[range, Seen]]:
@@ -172,7 +214,6 @@ class WavefrontSource(Wavefront):
 
         for chunk, seen in threads.ahead(looks()):
             self._run(seen, stack, chunk, CODE)
-        return rows
 
 
 class WavefrontSink(Wavefront):
@@ -182,13 +223,23 @@ class WavefrontSink(Wavefront):
     """
 
     def __init__(
-        self, networks: Networks, shape: Shape, coefficients: Pixels, pace: int = 0, given: Pixels | None = None
+        self,
+        networks: Networks,
+        shape: Shape,
+        coefficients: Pixels,
+        pace: int = 0,
+        given: Pixels | None = None,
+        *,
+        tones: bool = False,
+        fast: bool = False,
+        deep: bool = False,
     ) -> None:
         area, known = shape[:3], 0 if given is None else given.shape[3]
         pixels = np.zeros(canvas.canvas_shape(area), np.int16)
         if given is not None:
             pixels[:, RADIUS:, RADIUS:-RADIUS, :known] = given
-        super().__init__(networks, shape, pixels, coefficients, pace, known)
+        how = {"tones": tones, "fast": fast, "deep": deep}
+        super().__init__(networks, shape, pixels, coefficients, pace, known, **how)
 
     def spans(self) -> Iterable[range]:
         rest = range(1, len(self.groups))
@@ -201,7 +252,8 @@ class WavefrontSink(Wavefront):
 
     def pop(self, coder: Coder) -> Pixels:
         """Pop all diagonals to their place; the values uint8 in the order of pixels."""
-        self._run(self._seen(), self._stack(*coder.opened(), np.empty((0, 2), np.uint32)), range(self.diagonals.count_all))
+        nothing = np.empty((0, 2), np.uint32)
+        self._run(self._seen(), self._stack(*coder.opened(), nothing, nothing), range(self.diagonals.count_all))
         return self.images().reshape(-1)
 
     def reveal(self, group: int, values: Pixels) -> None:

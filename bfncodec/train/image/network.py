@@ -13,10 +13,15 @@ from torch.nn import functional
 from bfncodec.exact import tables
 from bfncodec.exact.kernels import ACTIVATION_MAX
 from bfncodec.exact.layers import STREAM_BITS
+from bfncodec.models.image.features import EMBEDDED, OWN
 from bfncodec.train.freeze import WEIGHT_MAX, row_exponents
+from bfncodec.train.image import recurrence
+from bfncodec.train.image.pool import Batch
 
 INPUT_UNIT = 16.0  # integer steps of an input per float
+EMBED_HIDDEN = 64  # units between a pixel's activations and its embedding
 MEAN_STEPS = 64  # steps per local scale of mixture means
+_PEAK_ROWS = 8192
 OUTPUT_STEPS = [tables.LOGIT_STEPS, MEAN_STEPS, tables.OCTAVE_STEPS / math.log(2)]  # of logits, means and log-scales
 
 
@@ -52,20 +57,25 @@ class LocalTrainingNetwork(nn.Module):
         self.grids: dict[str, Tensor] | None = None
         self.peaks: dict[str, Tensor] | None = None  # how large activations get, channel by channel, when calibrating
 
-    def calibrate(self, batches: list[tuple[Tensor, Tensor | None]]) -> None:
-        """Choose the grid of every activation from float batches of (features, cross errors)."""
+    def calibrate(self, batches: list[Batch]) -> None:
+        """Choose the grid of every activation from float batches."""
         self.grids, self.peaks = None, {}
         with torch.no_grad():
-            for features, cross in batches:
-                self(features, cross)
+            for batch in batches:
+                self(batch)
         # A unit that is hardly ever active gets the grid of one that is.
         self.grids = {
             name: ACTIVATION_MAX / peak.clamp(min=float(peak.max()) / 32) for name, peak in self.peaks.items()
         }
         self.peaks = None
 
+    def matrices(self) -> list[Tensor]:
+        """Weights of all layers but the last ones."""
+        layers = ((name, module) for name, module in self.named_modules() if isinstance(module, nn.Linear))
+        return [layer.weight for name, layer in layers if not name.startswith("outs.")]
+
     def layer_names(self) -> list[str]:
-        """Names of all linear layers, as `layer` and `folded` take them."""
+        """Names of all integer layers, as `folded` takes them."""
         return [name for name, module in self.named_modules() if isinstance(module, nn.Linear)]
 
     def layer(self, name: str) -> nn.Linear:
@@ -96,47 +106,125 @@ class LocalTrainingNetwork(nn.Module):
         if self.grids is None:
             layer = self.layer(name)
             return functional.linear(values, layer.weight.bfloat16(), layer.bias.bfloat16())
+        weight, bias = self._rounded(name)
+        return round_through(functional.linear(values, weight).float() + bias)
+
+    def _rounded(self, name: str) -> tuple[Tensor, Tensor]:
+        """`folded`, with rounded weights."""
         weight, bias = self.folded(name)
         power = torch.exp2(row_exponents(weight.detach()))
         rounded = round_through((weight * power).clamp(-WEIGHT_MAX, WEIGHT_MAX)) / power
         # int8 weights times powers of two and activations up to 255 are exact in bfloat16.
-        return round_through(functional.linear(values, rounded.bfloat16()).float() + bias)
+        return rounded.bfloat16(), bias
 
     def _relu(self, name: str, values: Tensor) -> Tensor:
         if self.grids is None:
             values = functional.relu(values)
-            if self.peaks is not None:
-                peak = torch.quantile(values.detach().float()[:8192], 0.9998, dim=0).clamp(min=1e-3)
-                self.peaks[name] = torch.maximum(self.peaks.get(name, peak), peak)
+            self._peak(name, values)
             return values
         if name == "stream":
             values = round_through(values / (1 << STREAM_BITS))
         return values.clamp(0.0, ACTIVATION_MAX).bfloat16()
 
-    def forward(self, features: Tensor, cross: Tensor | None, channels: tuple[int, ...] = (0, 1, 2)) -> list[Tensor]:
-        """Mixtures of the channels: float [n, 3 (logit in nats, mean, log-scale), mixtures] each.
+    def _peak(self, name: str, values: Tensor) -> None:
+        if self.peaks is not None:
+            some = values[:: max(1, len(values) // _PEAK_ROWS)].detach().float()
+            peak = torch.quantile(some, 0.9998, dim=0).clamp(min=1e-3)
+            self.peaks[name] = torch.maximum(self.peaks.get(name, peak), peak)
 
-        features: int8-valued [n, features]; cross: int8-valued errors [n, 4] as (G, |G|, innovation of R,
-        |innovation of R|), or None. Means and scales are relative to the local scale.
+    @property
+    def unit(self) -> float:
+        """What inputs are multiplied by."""
+        return 1.0 if self.grids is not None else 1 / INPUT_UNIT
+
+    def forward(self, batch: Batch) -> list[Tensor]:
+        """Mixtures of the batch's channels: float [n, 3 (logit in nats, mean, log-scale), mixtures] each.
+
+        Means and scales are relative to the local scale.
         """
-        unit = 1.0 if self.grids is not None else 1 / INPUT_UNIT
-        stream = self._linear("inner", features.bfloat16() * unit)
-        for index in range(len(self.first)):
-            hidden = self._linear(f"first.{index}", self._relu("stream", stream))
-            stream = stream + self._linear(f"second.{index}", self._relu(f"first.{index}", hidden))
-        last = self._relu("stream", stream)
-        outputs = []
-        for index in channels:
+        last, unit, outputs = self._trunk(batch), self.unit, []
+        for index in batch.channels:
             seen = last
             if self.extra[index]:
-                assert cross is not None
-                seen = torch.cat([last, cross[:, : self.extra[index]].bfloat16() * unit], 1)
+                assert batch.cross is not None
+                seen = torch.cat([last, batch.cross[:, : self.extra[index]].bfloat16() * unit], 1)
             hidden = self._relu(f"heads.{index}", self._linear(f"heads.{index}", seen))
             out = self._linear(f"outs.{index}", hidden).float().view(-1, 3, self.mixtures)
             if self.grids is not None:
                 out = out / torch.tensor(OUTPUT_STEPS, device=out.device)[:, None]
             outputs.append(out)
         return outputs
+
+    def _trunk(self, batch: Batch) -> Tensor:
+        """The last activations [n, width]."""
+        stream = self._linear("inner", batch.features.bfloat16() * self.unit)
+        for index in range(len(self.first)):
+            hidden = self._linear(f"first.{index}", self._relu("stream", stream))
+            stream = stream + self._linear(f"second.{index}", self._relu(f"first.{index}", hidden))
+        return self._relu("stream", stream)
+
+
+class EmbeddingTrainingNetwork(LocalTrainingNetwork):
+    """The same, which sees embeddings of coded neighbours besides: of that many units each; see `recurrence`.
+
+    Exported, the columns of `near` stand behind those of `inner`. At the start they are zero.
+    """
+
+    def __init__(self, features: int, width: int, blocks: int, head: int, mixtures: int, embedding: int) -> None:
+        super().__init__(features, width, blocks, head, mixtures, cross=True)
+        self.near = nn.Linear(len(EMBEDDED) * embedding, width, bias=False)
+        self.embed = nn.ModuleList([nn.Linear(width + OWN, EMBED_HIDDEN), nn.Linear(EMBED_HIDDEN, embedding)])
+        with torch.no_grad():
+            self.near.weight.zero_()
+
+    def layer_names(self) -> list[str]:
+        return [name for name in super().layer_names() if name != "near"]
+
+    def folded(self, name: str) -> tuple[Tensor, Tensor]:
+        if name != "inner" and not name.startswith("embed."):
+            return super().folded(name)
+        assert self.grids is not None
+        layer, grids = self.layer(name), self.grids
+        seen, weight = grids["stream"], layer.weight
+        if name == "inner":
+            weight = torch.cat([weight, self.near.weight], 1)
+            embedded = grids["embed.1"].repeat(len(EMBEDDED))
+            scale_in = torch.cat([seen.new_full((layer.in_features,), INPUT_UNIT), embedded])
+            scale_out = seen * (1 << STREAM_BITS)
+        else:
+            own = torch.cat([seen, seen.new_full((OWN,), INPUT_UNIT)])
+            scale_in, scale_out = (own if name == "embed.0" else grids["embed.0"]), grids[name]
+        return weight * scale_out[:, None] / scale_in, layer.bias * scale_out
+
+    def _trunk(self, batch: Batch) -> Tensor:
+        """The last activations of windows' pixels, [P * B, width]."""
+        assert batch.own is not None and batch.area is not None
+        order = recurrence.order(*batch.area)
+        rounded = self.grids is not None
+        features, own = (part.bfloat16() * self.unit for part in (batch.features, batch.own))
+        pairs = [(self._layer(f"first.{i}"), self._layer(f"second.{i}")) for i in range(len(self.first))]
+        if rounded:
+            weight, bias = self._rounded("inner")
+            columns = features.shape[1]
+            stream, near = functional.linear(features, weight[:, :columns]).float() + bias, weight[:, columns:]
+        else:
+            stream, near = self._linear("inner", features), self.near.weight.bfloat16()
+        layers = recurrence.Layers(near.contiguous(), pairs, (self._layer("embed.0"), self._layer("embed.1")))
+        notes: list[recurrence.Seen] | None = None if self.peaks is None else []
+        last = recurrence.trunk(stream, own, order, layers, rounded, notes)
+        for note in notes or []:
+            named = [("stream", one) for one in note.stream]
+            named += [(f"first.{number}", one) for number, one in enumerate(note.first)]
+            named += [(f"embed.{number}", one) for number, one in enumerate(note.embed)]
+            for name, values in named:
+                self._peak(name, values.flatten(0, 1).relu())
+        return last
+
+    def _layer(self, name: str) -> recurrence.Layer:
+        if self.grids is None:
+            layer = self.layer(name)
+            return recurrence.Layer(layer.weight.bfloat16(), layer.bias.bfloat16())
+        return recurrence.Layer(*self._rounded(name))
 
 
 def mixture_bits(mixture: Tensor, mean: Tensor, scale: Tensor, values: Tensor) -> Tensor:

@@ -20,7 +20,10 @@ from bfncodec.train.image.pool import Pixels, Pool
 
 HELD_OUT = 16  # every 16th photograph is kept for validation
 SMALLEST = (1 << LEVELS - 1) + 1  # side of images that have cosets on every level of the lattice
-REGION = 608  # photographs are cut to at most this side before their base is fitted
+REGION = 448  # photographs are cut to at most this side before their base is fitted
+_RESIZED_FROM = 300  # the smaller side
+_RESIZING = Image.Resampling
+_FILTERS = [_RESIZING.LANCZOS, _RESIZING.BICUBIC, _RESIZING.BOX, _RESIZING.HAMMING]
 
 
 def load_folder(folder: Path, skip: frozenset[str]) -> list[Pixels]:
@@ -36,17 +39,29 @@ def load_folder(folder: Path, skip: frozenset[str]) -> list[Pixels]:
     return images
 
 
-def halves(image: Pixels, random: np.random.Generator) -> Pixels:
-    """Half of the time the image itself, else decimated or box-averaged by two."""
+def resized(image: Pixels, random: np.random.Generator) -> Pixels:
+    """An image as it is, halved, or of any smaller size, by one of several filters."""
     choice = random.random()
-    if choice >= 0.5 or min(image.shape[:2]) < 256:
+    smallest = min(image.shape[:2])
+    if choice < 0.5 or smallest < _RESIZED_FROM:
         return image
-    if choice < 0.25:
+    if choice < 0.6:
         y, x = random.integers(0, 2, 2)
         return image[y::2, x::2]
-    even = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2].astype(np.uint16)
-    total = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
-    return ((total + 2) // 4).astype(np.uint8)
+    factor = random.uniform(max(0.35, 256 / smallest), 0.95)
+    region = np.ascontiguousarray(cut(image, int(REGION / factor) + 1, random))
+    size = int(region.shape[1] * factor), int(region.shape[0] * factor)
+    return np.asarray(Image.fromarray(region).resize(size, _FILTERS[random.integers(len(_FILTERS))]))
+
+
+def toned(image: Pixels, random: np.random.Generator) -> Pixels:
+    """One image in seven gets other tones, half of them without gaps between."""
+    if random.random() >= 0.15:
+        return image
+    tones = 255 * (np.arange(256) / 255) ** random.uniform(0.6, 1.5)
+    if random.random() < 0.5:
+        return np.rint(tones).astype(np.uint8)[image]
+    return np.floor(tones[image] + random.random(image.shape)).clip(0, 255).astype(np.uint8)
 
 
 def turned(image: Pixels, random: np.random.Generator) -> Pixels:
@@ -107,7 +122,8 @@ class Photographs:
         """The `number`-th augmented photograph, and the random numbers to go on with."""
         random = np.random.default_rng([self.seed, number])
         image = self.images[random.integers(len(self.images))]
-        image = turned(smooth_colour(cut(halves(image, random), REGION, random), random), random)
+        image = turned(smooth_colour(cut(resized(image, random), REGION, random), random), random)
+        image = toned(image, random)
         return converted(image, np.random.default_rng([self.seed, number, 1])), random
 
     def prior(self) -> NDArray[np.int64]:

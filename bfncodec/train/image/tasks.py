@@ -23,6 +23,8 @@ from bfncodec.train.image.pool import Batch, Pixels, Pool
 ROWS = 1 << 18  # of the pool, and of what one fill brings an eighth of it
 FILLS = 32
 STEPS_PER_FILL = 12
+WINDOW = 32  # pixels a side
+HELD_OUT_PIXELS = 1 << 16  # at a time
 
 
 class CosetTask:
@@ -34,6 +36,7 @@ class CosetTask:
         self, data: Photographs | SmallImages, kind: str, deviations: list[int], pixels: int, seed: int, device: str
     ) -> None:
         self.data, self.kind, self.pixels, self.seed = data, cosets.KINDS[kind], pixels, seed
+        self.items = pixels
         self.features, self.kernel = self.kind.features, kernel(device)
         self.scales = Scales(self.kernel)
         self.steps, self.scale_steps = thumbnail_steps(deviations)
@@ -123,28 +126,33 @@ class CosetTask:
 
 
 class PixelTask:
-    """The task of `models.image.wavefront`: pixels from their causal neighbours."""
+    """The task of `models.image.wavefront`: windows of pixels, from their causal neighbours."""
 
     features = FEATURES
     cross = True
 
-    def __init__(self, data: Photographs | SmallImages, pixels: int, seed: int, device: str) -> None:
-        self.data, self.pixels, self.seed, self.device = data, pixels, seed, device
+    def __init__(
+        self, data: Photographs | SmallImages, pixels: int, seed: int, device: str, *, follows: bool = True
+    ) -> None:
+        self.data, self.seed, self.device, self.follows = data, seed, device, follows
+        side = min(WINDOW, data.side)
+        self.items = max(1, pixels // side**2)  # windows
+        self.pixels = self.items * side**2
         self.prior = data.prior()
         self.pool: Pool | None = None
         self.filled = 0
 
     def batch(self, step: int, draw: int, share: slice = ALL) -> Batch:
-        """Random pixels of the pool as it stands at that step."""
+        """Random windows of the pool as it stands at that step."""
         data = self.data
         whole = data.pool_tiles // data.tiles_per_fill
         upto = whole + step // data.steps_per_fill
         if self.pool is None:
-            self.pool = Pool(data.pool_tiles, data.side, data.side, self.device)
+            self.pool = Pool(data.pool_tiles, data.side, data.side, self.device, follows=self.follows)
         for number in range(max(self.filled, upto - whole), upto):
             data.fill(self.pool, number, self.prior)
         self.filled = upto
-        return self.pool.draw(self.pixels, np.random.default_rng([self.seed, 1, step, draw]), share)
+        return self.pool.draw(self.items, WINDOW, np.random.default_rng([self.seed, 1, step, draw]), share)
 
     def held_out(self) -> Iterator[Batch]:
         """All pixels of the held-out images."""
@@ -152,10 +160,10 @@ class PixelTask:
             height, width = images.shape[1:3]
             pool = Pool(len(images), height, width, self.device)
             pool.put_whole(images, coefficients, slice(0, len(images)))
-            for start in range(0, len(images) * height * width, 1 << 14):
-                index = np.arange(start, min(start + (1 << 14), len(images) * height * width))
-                tile, y, x = np.unravel_index(index, images.shape[:3])
-                yield pool.at(tile, y, x)
+            size = max(1, HELD_OUT_PIXELS // (height * width))
+            for start in range(0, len(images), size):
+                tile = np.arange(start, min(start + size, len(images)))
+                yield pool.windows(tile, 0 * tile, 0 * tile, height, width)
 
     def constants(self) -> dict[str, NDArray[Any]]:
         """The prior of the base."""

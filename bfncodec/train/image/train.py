@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from bfncodec.errors import BfnError
 from bfncodec.train import checkpoint, distributed
 from bfncodec.train.freeze import array, freeze
-from bfncodec.train.image.network import LocalTrainingNetwork, mixture_bits
+from bfncodec.train.image import table
+from bfncodec.train.image.network import EmbeddingTrainingNetwork, LocalTrainingNetwork, mixture_bits
 from bfncodec.train.image.photographs import Photographs, SmallImages
 from bfncodec.train.image.pool import Batch
 from bfncodec.train.image.tasks import CosetTask, PixelTask
@@ -27,6 +28,7 @@ class ImagePlan(Plan):
     mixtures: int = 4
     rounded: float = 0.15  # the last part of the steps, trained with integer rounding
     pixels: int = 8192  # a step
+    embedding: int = 32  # units, of the wavefront network
 
 
 DEVIATIONS = [60, 41, 28, 19, 13, 9, 6, 4]
@@ -55,9 +57,12 @@ class ImageTraining(Training[ImagePlan]):
         self.task, self.partial = task, not task.cross
         torch.manual_seed(plan.seed)
         sizes = plan.width, plan.blocks, plan.head, plan.mixtures
-        self.local = local = LocalTrainingNetwork(task.features, *sizes, task.cross).to(device)
-        matrices = [local.layer(name).weight for name in local.layer_names() if not name.startswith("outs.")]
-        super().__init__(local, matrices, plan, plan.pixels, log, weight_decay=0.01)
+        if isinstance(task, PixelTask):
+            local: LocalTrainingNetwork = EmbeddingTrainingNetwork(task.features, *sizes, plan.embedding)
+        else:
+            local = LocalTrainingNetwork(task.features, *sizes, task.cross)
+        self.local = local.to(device)
+        super().__init__(self.local, self.local.matrices(), plan, task.pixels, log, weight_decay=0.01)
 
     @property
     def rounded_from(self) -> int:
@@ -66,11 +71,11 @@ class ImageTraining(Training[ImagePlan]):
 
     def loss(self, network: nn.Module) -> Tensor:
         if self.step >= self.rounded_from and self.local.grids is None:
-            draws = [self.task.batch(self.step, draw) for draw in range(1, 25)]
-            self.local.calibrate([(batch.features, batch.cross) for batch in draws])
+            self.local.calibrate([self.task.batch(self.step, draw) for draw in range(1, 25)])
             self.log("calibrated; training goes on with integer rounding")
-        share = distributed.share(self.items)
-        return pixel_bits(network, self.task.batch(self.step, 0, share)).mean() * distributed.weight(self.items)
+        items = self.task.items
+        batch = self.task.batch(self.step, 0, distributed.share(items))
+        return pixel_bits(network, batch).mean() * distributed.weight(items)
 
     @torch.no_grad()
     def validate(self) -> float:
@@ -99,8 +104,7 @@ class ImageTraining(Training[ImagePlan]):
 
 def pixel_bits(network: nn.Module, batch: Batch) -> Tensor:
     """Bits of each pixel's predicted channels, [n, channels]."""
-    mixtures = network(batch.features, batch.cross, batch.channels)
-    pairs = zip(batch.channels, mixtures, strict=True)
+    pairs = zip(batch.channels, network(batch), strict=True)
     return torch.stack([mixture_bits(m, batch.means[:, i], batch.scale[:, i], batch.values[:, i]) for i, m in pairs], 1)
 
 
@@ -150,6 +154,10 @@ def train(
         log(f"{part}: {bits:.4f} bits per subpixel on held-out images")
         tensors |= {f"{part}.{name}": tensor for name, tensor in training.tensors().items()}
         card[part] = {"plan": asdict(training.plan), "held_out_bits": round(bits, 4)}
+    if isinstance(images, Photographs):
+        plan = plans.get("wavefront") or ImagePlan(**checkpoint.plan(paths["wavefront"]))
+        steps = table.default_steps(plan.steps)
+        tensors["fast.table"] = table.fitted(images, plan.pixels, steps, plan.seed, device)
     checkpoint.write_model(output, tensors, card)
 
 

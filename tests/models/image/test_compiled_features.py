@@ -69,7 +69,8 @@ def test_coding_sees_what_training_sees(shape: tuple[int, int, int], seed: int) 
         unknown = values.copy()
         unknown[:, channel:] = random.integers(0, 256, (len(index), 3 - channel))
         shift = [
-            compiled_features.cross_channel(frame, channel, *one) for one in zip(unknown, base, cross, steps, got, strict=True)
+            compiled_features.cross_channel(frame, channel, *one)
+            for one in zip(unknown, base, cross, steps, got, strict=True)
         ]
         assert np.array_equal(got - [INPUT_LIFT, 0], told[:, 2 * channel - 2 : 2 * channel])
         assert np.array_equal(shift, shifts[:, channel])
@@ -115,7 +116,10 @@ def test_diagonal_after_diagonal_fills_the_same_canvases(grey: bool) -> None:
     canvas_image.spread(canvas)
     got = linear.blank_fields(shape)
     known = linear.flat(canvas, got)
-    order = sorted(zip(*addresses(shape), pixels.reshape(-1, 3).astype(np.int64), strict=True), key=lambda one: one[2] + SLOPE * one[1])
+    order = sorted(
+        zip(*addresses(shape), pixels.reshape(-1, 3).astype(np.int64), strict=True),
+        key=lambda one: one[2] + SLOPE * one[1],
+    )
     for at, y, x, values in order:
         compiled_features.predict_at(frame, known, at)
         compiled_features.write(frame, known.pixels, at, y, x, values)

@@ -22,7 +22,7 @@ from bfncodec.train.image.photographs import Photographs, SmallImages
 from bfncodec.train.image.tasks import CosetTask, PixelTask
 from bfncodec.train.image.train import DEVIATIONS, ImagePlan, ImageTraining
 
-SIZES = {"width": 8, "blocks": 1, "head": 8, "mixtures": 2, "pixels": 64}
+SIZES = {"width": 8, "blocks": 1, "head": 8, "mixtures": 2, "embedding": 4, "pixels": 64}
 CHANGES = {**SIZES, "steps": 6, "rounded": 0.5}
 SIDE = 24  # of the smallest photographs
 PARTS = ("wavefront", "T", "D", "H", "V")
@@ -83,7 +83,7 @@ def test_few_small_images_fill_the_pools(tmp_path: Path, count: int) -> None:
     images = SmallImages(array(tmp_path, count, 9), 0)
     task = PixelTask(images, 50, 0, "cpu")
     batch = task.batch(0, 0)
-    assert batch.values.shape == (50, 3) and task.pool is not None
+    assert batch.values.shape == (81, 3) and task.pool is not None  # one window
     inner = task.pool.pixels[:, -9:, :, :3]
     shown = {
         tile[:, left : left + 9].astype(np.uint8).tobytes() for tile in inner for left in range(inner.shape[2] - 8)
