@@ -20,7 +20,7 @@ from bfncodec.spans import whole
 
 FORMAT = "BFN"
 MODES = ("L", "LA", "RGB", "RGBA")
-_EFFORTS = ("lattice", "default", "max")  # of images
+_EFFORTS = ("fast", "lattice", "default", "max")  # of images
 _SEEN = ("icc_profile", "exif", "dpi", "transparency")  # the last of them is refused
 _STRIDE = 16  # of the preview's pixels, in both directions
 

@@ -164,13 +164,13 @@ class Image(Form):
             raise LimitExceeded("there is not enough memory for what the file claims")
         bands = self.bands(items)
         count = len(self.passes) // len(bands)
-        whole = threads.each(
+        parts = threads.each(
             lambda one: self._band(
                 items, bands[one], self.passes[one * count : (one + 1) * count], device, small=small
             ),
             list(range(len(bands))),
         )
-        planes = [np.concatenate(parts, axis=1) for parts in zip(*whole, strict=True)]
+        planes = [np.concatenate(one, axis=1) for one in zip(*parts, strict=True)]
         if self.sampling:
             from bfncodec.models.image import sampling
 

@@ -65,7 +65,7 @@ def _path(name: str, kind: str) -> Path:
 
 
 def processor() -> tuple[str, str]:
-    """Name and features of the processor that code is made for, or those in NUMBA_CPU_NAME and NUMBA_CPU_FEATURES."""
+    """Name and features of the processor that code is made for; NUMBA_CPU_NAME, NUMBA_CPU_FEATURES choose another."""
     import llvmlite.binding as llvm
 
     name, features = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")

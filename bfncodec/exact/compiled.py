@@ -6,7 +6,8 @@ take to code. So that machine code stands alone, compiled functions allocate not
 their callers, and `room` gives small ones. Indices count from the start of an array; negative ones are not looked at.
 
 Arguments: arrays (numbers of any type; rows contiguous or not), whole numbers (int64), float64, and tuples of these,
-named or not. Results: None or one number. NUMBA_DISABLE_JIT=1 runs everything as plain Python: the same integers, slowly.
+named or not. Results: None or one number. NUMBA_DISABLE_JIT=1 runs everything as plain Python: the same integers,
+slowly.
 """
 
 import ctypes

@@ -17,7 +17,7 @@ from bfncodec.exact import code_cache, frontend
 from bfncodec.exact.code_cache import Code
 from bfncodec.exact.compiled import Compiled, Inline
 
-types: Any = _types
+types: Any = _types  # numba fills it when it is loaded
 _ENTRY = "entry"
 _LONG = 200  # lines of a function that stays one: LLVM is much slower with functions that have become parts of others
 _SPEED = 2  # of 3; like loops unrolled or woven together, the last costs much time, and code is no faster for it

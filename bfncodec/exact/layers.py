@@ -202,7 +202,7 @@ def activate(sums: Array, biases: Array, shifts: Array, start: int, count: int, 
 def run_trunk(trunk: Trunk, own: TrunkRoom, features: Array, out: Array, kept: Array, first: int) -> None:
     """Features uint8 [n, columns], INPUT_LIFT added, zeros behind them -> activations uint8 [n, width and more].
 
-    kept uint8 [layers but the first, rows, units and more]: takes all layers' inputs from row `first` on, if it is not empty.
+    kept uint8 [layers but the first, rows, units and more]: if not empty, it takes their inputs from row `first` on.
     """
     sums, stream, values = own.sums, own.stream, own.values
     width = stream.shape[1]

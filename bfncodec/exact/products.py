@@ -186,7 +186,7 @@ def side_by_side(inputs: Array, columns: int, count: int, words: Array) -> None:
 
 @compiled
 def _cut(factors: Array, count: int, planes: int, digits: Array) -> None:
-    """Signed bytes of factors [n, k], low to high, four rows a word, zeros behind the last row: uint32 [groups, planes * k]."""
+    """Signed bytes of factors [n, k], low to high, four rows a word, zeros behind them: uint32 [groups, planes * k]."""
     outputs, byte = factors.shape[1], np.uint32(255)
     signs = 0  # added and taken away bit by bit, this makes every byte of a number a signed one
     for plane in range(planes):

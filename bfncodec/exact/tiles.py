@@ -104,7 +104,8 @@ def _call(builder: Any, name: str, result: Any, *values: Any) -> Any:
 def tile(instructions: str, rows: int, vectors: int) -> Callable[..., Any]:
     """numba's name for code that writes sums of so many rows and vectors of outputs from given addresses.
 
-    From one row of values to the next there are `stride` bytes, from one group to the next `step`. Its first argument is an array of the weights' type: where they are bytes without a sign, values have one.
+    From one row of values to the next there are `stride` bytes, from one group to the next `step`. The first argument
+    is an array of the weights' type: where they are bytes without a sign, values have one.
     """
 
     @intrinsic  # type: ignore[untyped-decorator]

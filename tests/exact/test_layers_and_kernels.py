@@ -14,6 +14,7 @@ from bfncodec.exact.splitmix import stream
 from bfncodec.models import zoo
 from bfncodec.train.freeze import freeze
 from bfncodec.train.image import network as training_network
+from bfncodec.train.image.pool import Batch
 
 NAMES = [name for name in kernels.NAMES if name != "torch-cuda"]
 
@@ -230,6 +231,11 @@ def test_linear_takes_the_largest_shift() -> None:
 # Networks
 
 
+def batch(features: torch.Tensor, errors: torch.Tensor | None) -> Batch:
+    nothing = torch.zeros(len(features), 3)
+    return Batch(features, errors, nothing, nothing, nothing)
+
+
 def calibrated(
     cross: bool, seed: int = 0
 ) -> tuple[training_network.LocalTrainingNetwork, torch.Tensor, torch.Tensor | None]:
@@ -243,7 +249,7 @@ def calibrated(
             part.weight.normal_(0, 0.2)
     features = torch.randint(-INPUT_MAX, INPUT_MAX + 1, (600, 40)).float()
     errors = torch.randint(-INPUT_MAX, INPUT_MAX + 1, (600, 4)).float() if cross else None
-    network.calibrate([(features, errors)])
+    network.calibrate([batch(features, errors)])
     return network, features, errors
 
 
@@ -272,7 +278,7 @@ def float_outputs(
     """The network's outputs in the units of the integer network."""
     steps = torch.tensor([16, training_network.MEAN_STEPS, 16 / np.log(2)])[:, None]
     with torch.no_grad():
-        return [(out * steps).flatten(1).double().numpy() for out in network(features, errors)]
+        return [(out * steps).flatten(1).double().numpy() for out in network(batch(features, errors))]
 
 
 @pytest.mark.parametrize("cross", [True, False])

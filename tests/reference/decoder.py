@@ -793,7 +793,7 @@ class LearningBytes:
     def learn(self, data: Array, scales: Array, inputs: Array) -> None:
         """data, scales: gradients of outputs as bytes / 2^scale."""
         self.steps += 1
-        span, part = min(self.steps, self.memory), F32(1.0 / min(self.steps, 3))
+        span, part = min(self.steps, self.memory), F32(1.0 / min(self.steps, 2))
         slope = (data.T @ inputs).astype(F32) * (2.0**-scales).astype(F32)[:, None]
         square = slope * slope
         across, total = np.zeros(square.shape[1], F32), 0.0
@@ -815,7 +815,7 @@ class LearningBytes:
         self.fine = (self.fine - self.rate[:, None] * step).clip(F32(-127), F32(127))
         self.layer.weight = np.floor(self.fine + F32(0.5)).astype(np.int64)
         tilt = 51.0 * data.sum(axis=0) * 2.0**-scales
-        self.mean_bias = self.mean_bias + (tilt - self.mean_bias) / min(self.steps, 3)
+        self.mean_bias = self.mean_bias + (tilt - self.mean_bias) / min(self.steps, 2)
         self.square_bias = self.square_bias + (tilt * tilt - self.square_bias) / span
         step = (self.mean_bias / np.maximum(np.sqrt(self.square_bias), 2.0**-60)).clip(-4.0, 4.0)
         self.fine_bias = (self.fine_bias - self.rate * step).clip(-127.0, 127.0)

@@ -46,7 +46,7 @@ class Canvases(NamedTuple):
 class Frame(NamedTuple):
     """The geometry of canvases of N images of one size, and what a pass says of its base."""
 
-    count: int
+    images: int
     height: int
     width: int
     row: int  # pixels of a canvas's row
@@ -141,7 +141,7 @@ def look(
 
 @compiled
 def look_fast(frame: Frame, known: Canvases, at: int, base: Ints, cross: Ints, steps: Ints, slow: Ints) -> None:
-    """Base, cross-channel coefficients and scale steps as `look` gives them, and by how much trends differ from these."""
+    """Base, cross-channel coefficients and scale steps as `look` gives them, and how much trends differ from these."""
     for channel in range(3):
         base[channel] = known.bases[at, channel]
         cross[channel] = known.crosses[at, channel]
@@ -197,7 +197,7 @@ def decorrelate(cross: Ints, values: Ints) -> None:
 
 @compiled
 def settle(frame: Frame, known: Canvases, at: int, y: int, x: int) -> None:
-    """Write innovations and trends of the known pixel at an address, whose base and all of whose neighbours are known."""
+    """Write innovations and trends of a known pixel, whose base and all of whose neighbours are known."""
     added, trend, cross = room(3, np.int64), room(3, np.int64), room(3, np.int64)
     for channel in range(3):
         cross[channel] = known.crosses[at, channel]
@@ -221,8 +221,8 @@ def innovation_inputs(frame: Frame, known: Canvases, at: int, steps: Ints, input
 
 @compiled
 def settle_all(frame: Frame, known: Canvases, predicted: int) -> None:
-    """Settle all pixels of filled canvases, row by row, and unless bases are `predicted` already, predict them before."""
-    for image in range(frame.count):
+    """Settle all pixels of filled canvases, row by row; unless bases are `predicted` already, predict them before."""
+    for image in range(frame.images):
         for y in range(frame.height):
             start = (image * (frame.height + RADIUS) + y + RADIUS) * frame.row + RADIUS
             for x in range(frame.width):
@@ -249,8 +249,8 @@ def write(frame: Frame, canvas: Ints, at: int, y: int, x: int, values: Ints) -> 
 def cross_channel(frame: Frame, channel: int, values: Ints, base: Ints, cross: Ints, steps: Ints, inputs: Ints) -> int:
     """What the values of earlier channels tell of `channel`, R (1) or B (2): the shift of the mean, 1/1024 level.
 
-    values: [channels], those of `channel` and after are not used; base, cross and steps as `look` gives them. Writes two
-    head inputs, those that are new for this channel, to uint8 [2], the first with INPUT_LIFT added.
+    values: [channels], those of `channel` and after are not used; base, cross and steps as `look` gives them. Writes
+    two head inputs, those that are new for this channel, to uint8 [2], the first with INPUT_LIFT added.
     """
     error = room(3, np.int64)
     for one in range(3):

@@ -139,12 +139,12 @@ def heads(network: LocalNetwork, pace: int, size: int = 0, *, deep: bool = False
         np.empty((3, size, outputs), np.int64), np.empty((3, size, units), np.int64), np.empty(units),
         *np.empty((2, mixtures, 2), np.int64),
     )  # fmt: skip
+    blocks = max(head.weights.shape[1], out.weights.shape[1])
     return Heads(
         head, out, width + 1, np.repeat(np.array(_OUT_WEIGHTS, np.int64), mixtures),
         np.minimum(peaks[:, None] - shifts, _ALIGN_MAX), peaks - _INNER_BITS, MEMORY << pace, np.zeros(1, np.int64),
         hidden, np.empty((3, size, outputs), np.int64), np.empty((3, size, mixtures, 4), np.int32),
-        np.empty((size, 3), np.int64), np.empty((size, BLOCK * max(head.weights.shape[1], out.weights.shape[1])), np.int32),
-        room,
+        np.empty((size, 3), np.int64), np.empty((size, BLOCK * blocks), np.int32), room,
     )  # fmt: skip
 
 

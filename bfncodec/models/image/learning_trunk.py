@@ -1,11 +1,12 @@
 """A trunk that learns from the image while it is coded, beside the heads and after the same runs of pixels.
 
 Both layers of every residual block take steps of gradient descent. Gradients come from the heads of all coded channels
-to the trunk's last activations, and from there to every block through the skip connections alone, as if the blocks after
-it were not there. They are rounded to bytes, with a power of two for every unit, and so are the weights that they go
+to the trunk's last activations, and from there to every block through the skip connections alone, as if no other block
+came after it. They are rounded to bytes, with a power of two for every unit, and so are the weights that they go
 back through: products are those of bytes, and their sums whole numbers. A step divides averaged gradients by the root
 of their averaged squares, of which there is one number for every row and one for every column (Adafactor,
-arXiv 1804.04235). That is done in float32 and float64, one operation after another in a fixed order, the same everywhere.
+arXiv 1804.04235). That is done in float32 and float64, one operation after another in a fixed order: the same
+everywhere.
 
 Weights in use are bytes, as in the model; `fine` keeps what is learnt between them.
 """
@@ -27,7 +28,7 @@ Ints = NDArray[Any]
 RATE = 0.00135  # of weights of `first`, in activations per input, halved with every pace
 SECOND_RATE = 16 * RATE  # of `second`, in units of the stream
 CONSTANT = 51  # the input whose weight is the learnt part of a bias
-MOMENTUM = 3  # steps over which gradients are averaged
+MOMENTUM = 2  # steps over which gradients are averaged
 MEMORY = 100  # steps over which their squares are averaged, times 2**pace
 STEP_MAX = 4  # largest step, in rates
 WEIGHT_MAX = 127
@@ -91,7 +92,7 @@ class Deep(NamedTuple):
 
 def deep(network: LocalNetwork, pace: int, size: int, *, learns: bool) -> Deep:
     """A trunk that starts as the network's. size: pixels that are remembered; CorruptFile if it cannot learn."""
-    sizes, numbers = network.numbers.sizes, network.numbers
+    sizes, start = network.numbers.sizes, network.numbers
     linear = [layer for pair in zip(network.first, network.second, strict=True) for layer in pair] if learns else []
     units = len(network.heads[0].integers.bias)
     widest = max([network.width, 3 * units, *(sizes[:, 0])])
@@ -103,34 +104,33 @@ def deep(network: LocalNetwork, pace: int, size: int, *, learns: bool) -> Deep:
             raise CorruptFile("the model's biases are too large for learning")
     most = -(-widest // BLOCK) * BLOCK if learns else 0
     size = size if learns else 0
-    groups, shape = -(-size // GROUP), (len(linear), most, most)
-    moments = Moments(
-        np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape[:2]), np.zeros(shape[:2]),
-        *np.zeros((3, *shape[:2])), np.zeros(shape, np.int8), *np.zeros((2, *shape[:2]), np.int64),
-        np.zeros(shape[:2], np.float32),
-    )  # fmt: skip
+    shape = len(linear), most, most
+    fine, mean = np.zeros((2, *shape), np.float32)
+    rows, columns, fine_bias, mean_bias, square_bias = np.zeros((5, *shape[:2]))
+    bias, shift = np.zeros((2, *shape[:2]), np.int64)
+    rate, used = np.zeros(shape[:2], np.float32), np.zeros(shape, np.int8)
+    moments = Moments(fine, mean, rows, columns, fine_bias, mean_bias, square_bias, used, bias, shift, rate)
     for number, layer in enumerate(linear):
-        weight, bias, shift = layer.integers
-        outputs, inputs = weight.shape
-        moments.fine[number, :outputs, :inputs] = moments.used[number, :outputs, :inputs] = weight
-        moments.bias[number, :outputs], moments.shift[number, :outputs] = bias, shift
-        rate = (SECOND_RATE if number % 2 else RATE) / 2**pace
-        moments.rate[number, :outputs] = rate * 2.0**shift
-    slopes = [
-        Slopes(
-            np.zeros((size, most), np.uint8), np.zeros(groups * most, np.uint32), np.zeros(most, np.int64),
-            *np.zeros((3, most), np.float32),
-        )  # fmt: skip
-        for _ in range(2)
-    ]  # fmt: skip
+        numbers = layer.integers
+        outputs, inputs = numbers.weight.shape
+        fine[number, :outputs, :inputs] = used[number, :outputs, :inputs] = numbers.weight
+        bias[number, :outputs], shift[number, :outputs] = numbers.bias, numbers.shift
+        rate[number, :outputs] = (SECOND_RATE if number % 2 else RATE) / 2**pace * 2.0**numbers.shift
+    bytes_, words = max(size, most) * most, max(size, most) * most // GROUP + most
     room = Room(
-        *slopes, np.zeros(max(size, most) * most, np.int32), np.zeros(max(size, most) * most // GROUP + most, np.uint32),
+        _slopes(size, most), _slopes(size, most), np.zeros(bytes_, np.int32), np.zeros(words, np.uint32),
         np.zeros((most, most), np.int8), np.zeros(most, np.int32), np.zeros(most, np.float32),
         np.zeros(BLOCK, np.float32),
     )  # fmt: skip
-    trunk = Trunk(sizes, numbers.weights.copy(), numbers.biases.copy(), numbers.shifts) if learns else numbers
+    trunk = Trunk(sizes, start.weights.copy(), start.biases.copy(), start.shifts) if learns else start
     kept, memory = np.zeros((len(linear), size, most), np.uint8), MEMORY << (pace if learns else 0)
     return Deep(kept, trunk, moments, memory, np.zeros(1, np.int64), room)
+
+
+def _slopes(size: int, most: int) -> Slopes:
+    """Room for gradients of so many pixels and units."""
+    digits, units = np.zeros(-(-size // GROUP) * most, np.uint32), np.zeros((3, most), np.float32)
+    return Slopes(np.zeros((size, most), np.uint8), digits, np.zeros(most, np.int64), units[0], units[1], units[2])
 
 
 @compiled

@@ -105,7 +105,7 @@ def advance(frame: Frame, known: Canvases, own: Local, number: int) -> None:
             at = start + (row + lane) * (frame.row - SLOPE)
             for channel in range(3):
                 change = min(max(turned[inputs + channel % own.channels, lane], -256.0), 256.0)
-                wide = np.int64(own.wide[at, channel])
+                wide = int(own.wide[at, channel])
                 value = wide + int(np.floor(change * 16.0 + 0.5))
                 known.bases[at, channel] = wide + min(max(value, 0), 255 * 16) + 1 >> 1
             if own.channels == 1:

@@ -49,7 +49,7 @@ class Sight(NamedTuple):
     The thumbnail's pixels come last. They are seen only where there are embeddings.
     """
 
-    count: Ints  # int64 [1]: rows
+    rows: Ints  # int64 [1]: how many there are
     at: Ints  # int64 [n, 3]: address, row, column
     features: Ints  # uint8 [n, inputs and more], INPUT_LIFT added to features, embeddings behind them
     seen: Ints  # int64 [3, n, 3]: base, cross, scale steps
@@ -113,10 +113,11 @@ class Plan(NamedTuple):
 def sight(network: LocalNetwork, frame: Frame, size: int) -> Sight:
     """Room for diagonals of so many pixels."""
     embedding, columns = network.embedding, GROUP * network.numbers.sizes[0, 2]
-    pixels = frame.count * (frame.height + RADIUS) * frame.row if embedding else 0
+    last = max(network.width, GROUP * network.embed.sizes[0, 2])
+    pixels = frame.images * (frame.height + RADIUS) * frame.row if embedding else 0
     return Sight(
         np.zeros(1, np.int64), np.empty((size, 3), np.int64), np.zeros((size, columns), np.uint8),
-        np.empty((3, size, 3), np.int64), np.zeros((size, max(network.width, GROUP * network.embed.sizes[0, 2])), np.uint8),
+        np.empty((3, size, 3), np.int64), np.zeros((size, last), np.uint8),
         np.empty((size, embedding), np.uint8), addresses(EMBEDDED, frame.row), np.zeros((pixels, embedding), np.uint8),
     )  # fmt: skip
 
@@ -126,9 +127,10 @@ def seen(network: LocalNetwork, diagonals: int, size: int) -> Seen:
     columns = network.width + 1 + max(network.extra)
     inputs = np.zeros((size, -(-columns // GROUP) * GROUP), np.uint8)
     inputs[:, network.width] = ACTIVATION_MAX
+    base, cross, steps, slow = (np.empty((size, 3), np.int64) for _ in range(4))
     return Seen(
         np.zeros(2, np.int64), np.zeros(diagonals + 1, np.int64), np.empty((size, 3), np.int64), inputs,
-        *np.empty((4, size, 3), np.int64), np.empty(size, np.int64),
+        base, cross, steps, slow, np.empty(size, np.int64),
     )  # fmt: skip
 
 
@@ -145,7 +147,7 @@ def run(
                 advance(frame, known, own, number)
             _look(frame, known, plan, sight, seen, number)
         if stages & TRUNK and not plan.fast:
-            rows = sight.count[0]
+            rows = sight.rows[0]
             start = seen.ends[seen.counts[0] - 1]
             run_trunk(network.trunk, network.room, sight.features[:rows], sight.last, deep.kept, start)
         if stages & GIVE and not plan.fast:
@@ -165,14 +167,14 @@ def run(
 
 @compiled
 def _settle(frame: Frame, known: Canvases, network: Network, sight: Sight, number: int) -> None:
-    """Settle a diagonal, which is known by now, and make its pixels' embeddings, of which `sight` still holds the rest."""
-    for image in range(frame.count):
+    """Settle a diagonal, which is known by now, and make its pixels' embeddings of what `sight` still holds."""
+    for image in range(frame.images):
         start = (image * (frame.height + RADIUS) + RADIUS) * frame.row + RADIUS
         for y in range(max(0, -((frame.width - 1 - number) // SLOPE)), min(frame.height, number // SLOPE + 1)):
             x = number - SLOPE * y
             settle(frame, known, start + y * frame.row + x, y, x)
     if sight.made.shape[1]:
-        rows, width = sight.count[0], network.width
+        rows, width = sight.rows[0], network.width
         for row in range(rows):
             innovation_inputs(frame, known, sight.at[row, 0], sight.seen[2, row], sight.last[row, width:])
         run_layers(network.embed, network.room, sight.last[:rows], sight.made)
@@ -188,7 +190,7 @@ def _look(frame: Frame, known: Canvases, plan: Plan, sight: Sight, seen: Seen, n
     for thumbnail in range(2):
         if thumbnail and number % STRIDE:
             break
-        for image in range(frame.count):
+        for image in range(frame.images):
             start = (image * (frame.height + RADIUS) + RADIUS) * frame.row + RADIUS
             for y in range(max(0, -((frame.width - 1 - number) // SLOPE)), min(frame.height, number // SLOPE + 1)):
                 if thumbnail != (1 if number % STRIDE == 0 and y % STRIDE == 0 else 0):
@@ -215,7 +217,7 @@ def _look(frame: Frame, known: Canvases, plan: Plan, sight: Sight, seen: Seen, n
                         seen.cross[to, part], seen.steps[to, part] = cross[part], steps[part]
                     to += 1
                 row += 1
-    sight.count[0] = row
+    sight.rows[0] = row
     seen.counts[0] += 1
     seen.ends[seen.counts[0]] = to
 

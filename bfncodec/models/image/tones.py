@@ -1,9 +1,10 @@
-"""Values that an image has more often than its neighbours, as after a curve of tones or a change of contrast.
+"""Values that an image has more often than their neighbours, as after a curve of tones or a change of contrast.
 
-A mixture of logistics is smooth, but histograms can be combs, and channels can be tied to each other. Where it pays, the
-decisions of the bisection among the values 0 .. 255 are corrected by biases that are learnt while an image is coded, in
-three tables: by the decision itself, by its distance to green and the difference of red and green, and by its distance to
-the channel before and that channel's value. Log-odds are in 1/256 nat, chances in 1 / 2**16, biases in 2**-16 nat.
+A mixture of logistics is smooth, but histograms can be combs, and channels can be tied to each other. Where it pays,
+the decisions of the bisection among the values 0 .. 255 are corrected by biases that are learnt while an image is
+coded, in three tables: by the decision itself, by its distance to green and the difference of red and green, and by its
+distance to the channel before and that channel's value. Log-odds are in 1/256 nat, chances in 1 / 2**16, biases in
+2**-16 nat.
 """
 
 from typing import Any, NamedTuple
@@ -75,7 +76,7 @@ def walk(known: Tables, own: Tones, parts: Ints, channel: int, west: int, values
         odds = 0
         cut = low + width * (middle - lowest) // (highest - lowest)
         if corrected:
-            odds = np.int64(own.stretch[chance >> 2])
+            odds = int(own.stretch[chance >> 2])
             context[0] = (LEVELS + first) >> (bit + 1)
             context[1] = (
                 _SECOND
@@ -91,9 +92,8 @@ def walk(known: Tables, own: Tones, parts: Ints, channel: int, west: int, values
             for table in range(used):
                 bias[table] = biases[context[table]]
                 total += bias[table] * weights[bit, table]
-            chance = np.int64(own.squash[min(max(odds + (total >> 24), -LOGIT_MAX), LOGIT_MAX) + LOGIT_MAX])
-            kept = min(max(chance, _LEAST), CHANCE_ONE - _LEAST)
-            cut = low + width - (width * kept >> CHANCE_BITS)
+            chance = int(own.squash[min(max(odds + (total >> 24), -LOGIT_MAX), LOGIT_MAX) + LOGIT_MAX])
+            cut = low + width - (width * min(max(chance, _LEAST), CHANCE_ONE - _LEAST) >> CHANCE_BITS)
         cut = min(max(cut, low + (1 << bit)), low + width - (1 << bit))
         one = 1 if (wanted >= cut if wanted >= 0 else values[channel] >= point) else 0
         if corrected:

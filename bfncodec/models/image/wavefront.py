@@ -42,9 +42,9 @@ class Wavefront:
 
     shape: (N, height, width, channels), channels 3 (G, R, B) or 1 (grey, seen by the networks
     as three equal channels); pixels: their canvas; coefficients: the base's [74, 3]; pace: of the heads' learning, see
-    `learning_heads`; known: how many channels, the first, both sides have on their canvas from the start: they are seen,
-    but not coded; tones: whether values are coded with `tones`, which an encoder tries; fast: whether mixtures are looked
-    up in a table, and no network is asked; deep: whether the trunk learns too.
+    `learning_heads`; known: how many channels, the first, both sides have on their canvas from the start: they are
+    seen, but not coded; tones: whether values are coded with `tones`, which an encoder tries; fast: whether mixtures
+    are looked up in a table, and no network is asked; deep: whether the trunk learns too.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Wavefront:
     def _run_trunk(self) -> None:
         """The trunk where it is not compiled."""
         network, sight = self.networks.pixel, self.sight
-        rows = int(sight.count[0])
+        rows = int(sight.rows[0])
         if rows:
             values = sight.features[:rows, : network.inputs].astype(np.int32)
             values[:, : network.features] -= INPUT_LIFT

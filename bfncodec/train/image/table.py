@@ -36,7 +36,7 @@ def fitted(data: Photographs, pixels: int, steps: int, seed: int, device: str) -
             for i in range(3)
         ]
         optimiser.zero_grad()
-        torch.stack(bits).mean().backward()
+        torch.stack(bits).mean().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     with torch.no_grad():
         table[..., 0, :] -= table[..., 0, :].amax(-1, keepdim=True)
