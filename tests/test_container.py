@@ -456,8 +456,8 @@ def images(draw: st.DrawFn) -> Image:
         draw(st.sampled_from(Origin)),
         layout,
         draw(st.sampled_from(Schedule)),
-        draw(st.integers(1, 2**20)),
-        draw(st.integers(1, 2**20)),
+        draw(st.integers(1, 2**10)),
+        draw(st.integers(1, 2**11)),  # no more than one band
         draw(st.binary(min_size=4, max_size=4)),
         draw(_bytes),
     )
@@ -471,7 +471,8 @@ def images(draw: st.DrawFn) -> Image:
             image.passes.append(Pass(constant=draw(st.binary(min_size=channels, max_size=channels))))
         else:
             pace = draw(st.integers(0, 3))
-            image.passes.append(Pass(None, draw(_numbers), pace, draw(_bytes), draw(_bytes), draw(_bytes)))
+            flags = [draw(st.booleans()) for _ in range(3)]
+            image.passes.append(Pass(None, draw(_numbers), pace, *flags, draw(_bytes), draw(_bytes)))
     return image
 
 

@@ -92,7 +92,7 @@ def test_the_folder_is_what_the_manifest_lists() -> None:
 
 def test_every_feature_of_the_format_is_in_a_golden() -> None:
     passes = [one for entry in GOOD.values() for one in entry.get("passes", [])]
-    for feature in ("pace 0", "pace 1", "pace 2", "no learning", "constant", "silent", "base", "changes"):
+    for feature in ("pace 0", "pace 1", "pace 2", "no learning", "constant", "silent", "base", "deep", "tones", "fast"):
         assert any(feature in one for one in passes)
     assert {entry["mode"] for entry in GOOD.values()} == {"STORED", "LZMA", "IMAGE", "TEXT", "SINGLE"}
     single = [entry for entry in GOOD.values() if entry["mode"] == "SINGLE"]

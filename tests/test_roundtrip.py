@@ -80,8 +80,8 @@ def test_arrays_are_no_larger_than_lzma_of_them(levels: int, count: int, side: i
 @pytest.mark.parametrize(
     "wrong, known",
     [
-        ({"effort": "fastest"}, "lattice, blocks, default, max"),
-        ({"effort": None}, "lattice"),
+        ({"effort": "fastest"}, "fast, lattice, blocks, default, max"),
+        ({"effort": None}, "fast"),
         ({"media": "imgae"}, "auto, image, text, bytes"),
         ({"device": "cdua"}, "auto, cpu, cuda"),
     ],

@@ -51,7 +51,7 @@ def trainings(folder: Path) -> dict[str, Callable[[], Training]]:
         return PaperTraining(SPEC, Items(folder / "binary.npy", SPEC), PAPER, quiet)
 
     return {
-        "wavefront": lambda: of_task(PixelTask(images, IMAGES.pixels, 0, "cpu")),
+        "wavefront": lambda: of_task(PixelTask(images, 7 * images.side**2, 0, "cpu")),
         "coset": lambda: of_task(CosetTask(images, "D", DEVIATIONS, IMAGES.pixels, 0, "cpu")),
         "paper": of_paper,
         "resumed": of_paper,

@@ -182,6 +182,8 @@ def inputs() -> dict[str, tuple[Input, str]]:
         "bmp": (bmp(picture(20, 21, 3, 7)), "default"),
         "constant": (array(np.full((20, 24, 3), [9, 8, 7], np.uint8)), "default"),
         "silent": (array(picture(3, 2, 3, 9)), "default"),
+        "fast": (array(picture(19, 36, 3, 26)), "fast"),
+        "fast-grey": (array(picture(18, 20, 1, 27)), "fast"),
         "lattice": (array(picture(20, 24, 3, 10)), "lattice"),
         "lattice-la": (png(with_alpha(picture(21, 17, 1, 11))), "lattice"),
         "lattice-row": (array(picture(1, 24, 3, 12)), "lattice"),

@@ -8,7 +8,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
+from bfncodec.models.image import features
 from bfncodec.train.image import train
 
 DATA = Path(__file__).parents[1] / "data"
@@ -32,8 +35,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         array = Path(folder) / "pictures.npy"
         np.save(array, pictures(3000, 32))
-        changes = {"width": 16, "head": 16, "blocks": 1, "steps": 300, "pixels": 2048, "mixtures": 2}
-        train.train(array, DATA / "tiny.safetensors", Path(folder) / "work", changes=changes)
+        changes = {"width": 16, "head": 16, "blocks": 1, "steps": 300, "pixels": 2048, "mixtures": 2, "embedding": 4}
+        output = DATA / "tiny.safetensors"
+        train.train(array, output, Path(folder) / "work", changes=changes)
+    add_table(output)
+
+
+def add_table(path: Path) -> None:
+    """A table for `--effort fast`, of numbers that are good for nothing but tests."""
+    with safe_open(path, "np") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    shape = (3, features.SCALES, features.CONTEXTS, 6)
+    tensors["fast.table"] = (np.arange(int(np.prod(shape))) * 7 % 31 - 15).astype(np.int8).reshape(shape)
+    save_file(tensors, path, metadata)
 
 
 if __name__ == "__main__":
