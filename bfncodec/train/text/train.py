@@ -66,7 +66,7 @@ class TextTrainingNetwork(nn.Module):
 
 
 @compiled
-def _adagrad(table: Any, squares: Any, rows: Any, gradient: Any, rate: Any) -> None:
+def _adagrad(table: Any, squares: Any, rows: Any, gradient: Any, rate: float) -> None:
     """Row-wise Adagrad, one use of a row after the other."""
     width = table.shape[1]
     for index in range(len(rows)):
@@ -75,7 +75,7 @@ def _adagrad(table: Any, squares: Any, rows: Any, gradient: Any, rate: Any) -> N
         for column in range(width):
             square += gradient[index, column] * gradient[index, column]
         squares[row] += square / width
-        factor = rate[0] / np.sqrt(squares[row])
+        factor = np.float32(rate) / np.sqrt(squares[row])
         for column in range(width):
             table[row, column] -= factor * gradient[index, column]
 
@@ -123,8 +123,7 @@ class TextTraining(Training[TextPlan]):
         gradient = distributed.whole(gradient.view(mine, -1), plan.windows).view(-1, plan.dimensions)
         rate = plan.table_rate * factor
         if self.device == "cpu":
-            numbers = (self.table.numpy(), self.squares.numpy(), rows.numpy(), gradient.numpy())
-            _adagrad(*numbers, np.array([rate], np.float32))
+            _adagrad(self.table.numpy(), self.squares.numpy(), rows.numpy(), gradient.numpy(), rate)
             return
         self.squares.index_add_(0, rows, gradient.square().mean(1))
         self.table.index_add_(0, rows, gradient * (-rate * self.squares.index_select(0, rows).rsqrt())[:, None])
