@@ -9,7 +9,9 @@ from bfncodec.exact import code_cache, language
 from bfncodec.exact.code_cache import Code
 from bfncodec.exact.language import ENTRY, Program
 
-_LONG = 200  # lines of a function that stays one: LLVM is much slower with functions that have become parts of others
+_LONG = (
+    50  # instructions of a function that stays one: LLVM is much slower with functions that have become parts of others
+)
 _SPEED = 2  # of 3; like loops unrolled or woven together, the last costs much time, and code is no faster for it
 _RESULTS = {None: "", language.INT: "i", language.UINT: "i", language.BOOL: "b", language.DOUBLE: "f"}
 
