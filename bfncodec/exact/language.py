@@ -839,9 +839,10 @@ class _Function:
     def _divided(self, kind: Number, one: Value, other: Value, *, rest: bool) -> Value:
         """Quotient, rounded down, or rest."""
         if kind == UINT:
-            if not other.known:
-                raise Unsupported("a divisor, uint64, that is not known beforehand")
-            return Value(kind, self.op(f"{'urem' if rest else 'udiv'} i64 {one.text}, {other.text}"))
+            zero = self._compared(ast.Eq(), other, _number(UINT, 0))
+            divisor = self._chosen(zero, _number(UINT, 1), other)
+            found = Value(kind, self.op(f"{'urem' if rest else 'udiv'} i64 {one.text}, {divisor.text}"))
+            return self._chosen(zero, _number(UINT, 0), found)
         divisor, small = other.text, None
         if other.known is None:  # the processor stops at quotients by zero, and where one is too large
             small = self.op(f"icmp ult i64 {self.op(f'add i64 {divisor}, 1')}, 2")
@@ -862,6 +863,13 @@ class _Function:
             turned = self.op(f"mul i64 {one.text}, {other.text}")
             quotient = self.op(f"select i1 {small}, i64 {turned}, i64 {quotient}")
         return Value(kind, quotient)
+
+    def _chosen(self, condition: Value, one: Value, other: Value) -> Value:
+        """One number or the other, of one type."""
+        if condition.known is not None:
+            return one if condition.known else other
+        llvm = one.kind.llvm
+        return Value(one.kind, self.op(f"select i1 {condition.text}, {llvm} {one.text}, {llvm} {other.text}"))
 
     def _compared(self, operation: ast.cmpop, one: Any, other: Any) -> Value:
         if isinstance(operation, ast.In):
