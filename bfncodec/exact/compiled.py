@@ -134,9 +134,9 @@ def _loaded(code: Code) -> Any:
 
 def _made(name: str) -> Callable[[], Any]:
     def make() -> Any:
-        from bfncodec.exact import language
+        from bfncodec.exact import places
 
-        return getattr(language, name)
+        return getattr(places, name)
 
     return make
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from bfncodec.exact import code_cache, language
+from bfncodec.exact import code_cache, kinds
 from bfncodec.exact.code_cache import Code
 from bfncodec.exact.language import ENTRY, Program
 
@@ -13,15 +13,15 @@ _LONG = (
     50  # instructions of a function that stays one: LLVM is much slower with functions that have become parts of others
 )
 _SPEED = 2  # of 3; like loops unrolled or woven together, the last costs much time, and code is no faster for it
-_RESULTS = {None: "", language.INT: "i", language.UINT: "i", language.BOOL: "b", language.DOUBLE: "f"}
+_RESULTS = {None: "", kinds.INT: "i", kinds.UINT: "i", kinds.BOOL: "b", kinds.DOUBLE: "f"}
 
 
 def code(function: FunctionType, arguments: tuple[Any, ...]) -> Code:
     """Machine code of a function for arguments of these types."""
     program = Program()
-    result = program.entry(function, tuple(map(language.kind_of, arguments)))
+    result = program.entry(function, tuple(map(kinds.kind_of, arguments)))
     if result not in _RESULTS:
-        raise language.Unsupported(f"compiled code cannot give Python a {result}")
+        raise kinds.Unsupported(f"compiled code cannot give Python a {result}")
     module, machine = _module(program), _machine()
     options = llvm.create_pipeline_tuning_options(_SPEED)
     options.loop_vectorization, options.loop_unrolling, options.loop_interleaving = True, False, False

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from bfncodec.exact.language import Value, View
+from bfncodec.exact.kinds import Value, View
 from bfncodec.exact.products import BLOCK, GROUP, LANES
 
 _BYTE, _SHORT, _INT, _WORD = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bfncodec.cli import files
-from bfncodec.exact import code_cache, compiled, language, notice
+from bfncodec.exact import code_cache, compiled, kinds, notice
 
 pytestmark = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
 
@@ -168,7 +168,7 @@ def test_old_states_are_removed_when_a_new_one_comes(tmp_path: Path, monkeypatch
 def test_compiling_that_fails_ends_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(code_cache, "_folder", lambda: str(tmp_path))
     told: list[bool] = []
-    with notice.listening(told.append), pytest.raises(language.Unsupported, match=r"test_compiled\.py:\d+: \.nothing"):
+    with notice.listening(told.append), pytest.raises(kinds.Unsupported, match=r"test_compiled\.py:\d+: \.nothing"):
         compiled.compiled(nothing)(21)
     assert told == [True, False] and not list(tmp_path.iterdir())
 

@@ -13,7 +13,7 @@ import pytest
 
 from bfncodec.exact import code_cache
 from bfncodec.exact.compiled import compiled, room, shaped
-from bfncodec.exact.language import Unsupported
+from bfncodec.exact.kinds import Unsupported
 
 pytestmark = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
 
@@ -217,8 +217,8 @@ def without_end(x: Any) -> Any:
 
 endless_compiled = compiled(endless)
 WRONG: dict[Callable[..., Any], tuple[Any, str]] = {
-    two_types: (1, "another type"),
-    not_always_given: (1, "several types"),
+    two_types: (1, "float64 as int64"),
+    not_always_given: (1, "not everywhere"),
     mixed: (1, "uint64 with int64"),
     endless: (1, "calls itself"),
     backwards: (np.zeros(2), "from the end"),
