@@ -9,9 +9,7 @@ from bfncodec.exact import code_cache, kinds
 from bfncodec.exact.code_cache import Code
 from bfncodec.exact.language import ENTRY, Program
 
-_LONG = (
-    50  # instructions of a function that stays one: LLVM is much slower with functions that have become parts of others
-)
+_LONG = 25  # instructions; longer functions stay functions: parts of others cost LLVM much time, and gain nothing
 _SPEED = 2  # of 3; like loops unrolled or woven together, the last costs much time, and code is no faster for it
 _RESULTS = {None: "", kinds.INT: "i", kinds.UINT: "i", kinds.BOOL: "b", kinds.DOUBLE: "f"}
 

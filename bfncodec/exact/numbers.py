@@ -228,15 +228,14 @@ class Numbers:
             few = Value(BOOL, self.op(f"icmp ult i64 {more.text}, {most}"))
         divisor = self.chosen(few, number(kind, 1), other).text
         left = self.op(f"{sign}rem i64 {one.text}, {divisor}")
-        quotient = left if rest else self.op(f"{sign}div i64 {one.text}, {divisor}")
+        text = left if rest else self.op(f"{sign}div i64 {one.text}, {divisor}")
         if kind == INT:
             differs = self.op(f"icmp slt i64 {self.op(f'xor i64 {left}, {divisor}')}, 0")
             down = self.op(f"and i1 {differs}, {self.op(f'icmp ne i64 {left}, 0')}")
-            more = self.op(f"select i1 {down}, i64 {divisor if rest else -1}, i64 0")
-            quotient = self.op(f"add i64 {quotient}, {more}")
+            text = self.op(f"add i64 {text}, {self.op(f'select i1 {down}, i64 {divisor if rest else -1}, i64 0')}")
         if rest or few.known is False:
-            return Value(kind, quotient)
-        return self.chosen(few, self.binary(ast.Mult, one, other), Value(kind, quotient))  # by 0 or -1: times that
+            return Value(kind, text)
+        return self.chosen(few, self.binary(ast.Mult, one, other), Value(kind, text))  # by 0 or -1: times that
 
     def chosen(self, condition: Value, one: Value, other: Value) -> Value:
         """One number or the other, of one type."""

@@ -34,6 +34,8 @@ from bfncodec.exact.numbers import CHECKED, Numbers
 class Places(Numbers):
     """A function that is being written."""
 
+    program: Any  # `language.Program`
+
     def __init__(self, declared: set[str]) -> None:
         super().__init__(declared)
         self._early: dict[tuple[str, int, str], str] = {}  # what the head has read
@@ -102,7 +104,7 @@ class Places(Numbers):
         """A part of a tuple; nobody knows beforehand, which one."""
         known = [getattr(part, "known", None) for part in self.parts(value)] if isinstance(value, Near) else [None]
         if None not in known:
-            return self.read(self.at(self.table(np.array(known, np.int64)), [index]))
+            return self.read(self.at(self.program.table(np.array(known, np.int64)), [index]))
         kinds = set(value.kind.parts)
         if len(kinds) != 1:
             raise Unsupported("an index, not known beforehand, of parts of several types")
@@ -110,10 +112,6 @@ class Places(Numbers):
         place = self.product(index.text, str(words(kind)))
         address = self.op(f"getelementptr i64, ptr {self._address(value)}, i64 {place}")
         return self._behind(Far(value.kind, address, False), 0, kind)
-
-    def table(self, values: Any) -> View:
-        """Whole numbers that are a part of the code."""
-        raise NotImplementedError
 
     def _behind(self, value: Far, place: int, kind: Kind) -> Any:
         """What stands so many words behind a tuple's beginning."""

@@ -83,6 +83,43 @@ def test_fractions() -> None:
         assert compiled(fractions)(x, y) == fractions(x, y)
 
 
+def unsigned(x: Any, y: Any) -> Any:
+    """Of numbers without a sign, and their quotients by what is not known beforehand."""
+    one, other = np.uint64(x), np.uint64(y)
+    small = one // other + one % other + (one >> np.uint64(3)) + one * np.uint64(5)
+    return np.int64(small + max(one, other) if one >= other else small - np.uint64(7) // np.uint64(2))
+
+
+def test_numbers_without_a_sign() -> None:
+    values = np.array([1, 7, 1 << 33, (1 << 63) + 5, (1 << 64) - 1], np.uint64).view(np.int64).tolist()
+    with np.errstate(over="ignore"):
+        for x, y in product(values, values):
+            wanted = unsigned(np.array(x).view(np.uint64), np.array(y).view(np.uint64))
+            assert compiled(unsigned)(x, y) == wanted, (x, y)
+    assert compiled(unsigned)(8, 0) == 8 * 5 + 1 + 8, "0 for a quotient by zero, and for its rest"
+
+
+def small(x: Any) -> Any:
+    """Conversions, and what is known beforehand."""
+    known = np.uint8(300) + np.int8(-129) + 7 // 2 * 3 % 5 - (-7) // 2 + (1 << 4) + int(True)
+    found = np.int16(x) + 2 * np.uint8(x) + int(np.float32(x) / np.float32(4)) + (x > 3)
+    if LONG:
+        known += 1 if x else x * 0
+    else:
+        known = x.nothing
+    return known + found + max(1.5, float(x)) * (x != 2)
+
+
+LONG = True
+
+
+def test_conversions_and_what_is_known_beforehand() -> None:
+    for x in (-70000, -3, 0, 2, 100, 40000):
+        known = 44 + 127 + 9 % 5 + 4 + 16 + 1 + bool(x)
+        found = int(np.array(x).astype(np.int16)) + 2 * (x & 255) + int(x / 4) + (x > 3)
+        assert compiled(small)(x) == known + found + max(1.5, x) * (x != 2), x
+
+
 class Inner(NamedTuple):
     table: Any
     place: int
@@ -179,60 +216,117 @@ def _by_hand(own: Outer, count: int) -> int:
     return total + 255 * 1000 + 1 + own.inner.table.reshape(-1).tolist()[4] + some[1] * 5 - some[0]
 
 
-def two_types(x: Any) -> Any:
-    value = 1
-    if x > 2:
-        value = 0.5
-    return value
+@compiled
+def _both(pair: Any, out: Any) -> None:
+    inner, (low, high) = pair
+    if low > high:
+        return
+    out[0, :] = inner.table[inner.place, 1:][0]
+    out[1, 0] += low - high
 
 
-def not_always_given(x: Any) -> Any:
+def hands_on(own: Outer, x: int) -> int:
+    """Tuples that are made here go to other functions; names have other types in other blocks; choices of arrays."""
+    _both((own.inner, (x, 9)), own.out)
     if x > 2:
-        inside = 1
+        first = own.inner.table[0]
+        total = first[0] + first[1]
     else:
-        inside = 0.5
-    return inside
+        first = x * 2
+        total = first
+    for kept in (own.inner.table[1], own.inner.table[2]):
+        low, high, _ = kept
+        total += low * high
+    while x < 9 and not x == 7:
+        x += 1
+        for step in (1, 5, 9):
+            if step == 5:
+                break
+            total += step * len(own.rows)
+    which = own.rows[0] if x > 7 else own.rows[1]
+    return total + which[2] + own.out.shape[1] * own.out.strides[1]
 
 
-def mixed(x: Any) -> Any:
-    return np.uint64(x) + x
+def test_tuples_and_types_by_block() -> None:
+    for x, wanted in ((1, 2), (3, 201)):
+        own, out = arguments()
+        total = wanted + 3 * 4 + 6 * 3 + (7 - x) * 2 - 2 + 3 * 8
+        assert compiled(hands_on)(own, x) == total
+        assert out[:, ::2].tolist() == [[4, 4, 4], [x - 9, 0, 0], [0, 0, 0]]
+    own, out = arguments()
+    assert compiled(hands_on)(own, 10) == 201 + 30 + 2 + 24
+    assert not out.any()
 
 
 def endless(x: Any) -> Any:
     return endless_compiled(x)
 
 
-def backwards(x: Any) -> Any:
-    return x[-1]
-
-
-def comprehension(x: Any) -> Any:
-    return [one for one in x]
-
-
-def without_end(x: Any) -> Any:
-    if x > 2:
-        return 1
-
-
 endless_compiled = compiled(endless)
-WRONG: dict[Callable[..., Any], tuple[Any, str]] = {
-    two_types: (1, "float64 as int64"),
-    not_always_given: (1, "not everywhere"),
-    mixed: (1, "uint64 with int64"),
-    endless: (1, "calls itself"),
-    backwards: (np.zeros(2), "from the end"),
-    comprehension: (np.zeros(2), "ListComp"),
-    without_end: (1, "without a result"),
+LINES: dict[str, tuple[Any, str]] = {
+    "x[-1]": (np.zeros(2), "from the end"),
+    "x[-1:]": (np.zeros(2), "from the end"),
+    "x[::2]": (np.zeros(2), "a step"),
+    "x[0, 0]": (np.zeros(2), "so many indices"),
+    "x[0][0]": (np.zeros(2), "such an index"),
+    "x + 1": (np.zeros(2), "no number"),
+    "(x, 1.5)[x]": (1, "several types"),
+    "x.nothing": (1, "nothing"),
+    "x.shape": (1, "shape"),
+    "nothing": (1, "not known"),
+    "x @ x": (1, "such an operator"),
+    "1.5 % x": (1, "such an operator"),
+    "+x": (1, "such an operator"),
+    "x is x": (1, "such a comparison"),
+    "float(x) if x else np.uint64(x)": (1, "float64 with uint64"),
+    "max(x, key=1)": (1, "with names"),
+    "print(x)": (1, "calls of print"),
+    "room(x, np.uint8)": (1, "not known beforehand"),
+    "np.arange(3)": (1, "calls of arange"),
+    "[one for one in x]": (1, "ListComp"),
+    "OF_FRACTIONS[0]": (1, "of fractions"),
+    "x, (1, 2)": (1, "no number"),
 }
+OF_FRACTIONS = np.zeros(3)
+BLOCKS: dict[str, tuple[Any, str]] = {
+    "x[0] = 0.5": (np.zeros(2, np.int32), "a fraction among"),
+    "a, b = x, x, x": (1, "so many parts"),
+    "a, b = x": (1, "parts of what has none"),
+    "x.a = 1": (1, "such a target"),
+    "a = x, x\na = x, x": (1, "given twice"),
+    "for one in range(0, 9, x):\n  x = 2": (1, "not known beforehand"),
+    "for one in range(x):\n  x = 2\nelse:\n  x = 1": (1, "else"),
+    "with x:\n  x = 1": (1, "With"),
+    "if x:\n  return 1\nreturn 0.5, 1": (1, "no number"),
+    "if x:\n  return\nreturn 1": (1, "several types"),
+    "if x:\n  return 1": (1, "without a result"),
+    "if x:\n  a = 1\nreturn a": (1, "not everywhere"),
+    "if x:\n  a = 1\nelse:\n  a = 0.5\nreturn a": (1, "not everywhere"),
+    "a = 1\nif x:\n  a = 0.5\nreturn a": (1, "float64 as int64"),
+    "return np.uint64(x) + x": (1, "uint64 with int64"),
+    "return endless_compiled(x)": (1, "calls itself"),
+    "return x": (np.zeros(2, np.float16), "arrays of float16"),
+}
+WRONG = {f"return {line}": value for line, value in LINES.items()} | BLOCKS
 
 
-@pytest.mark.parametrize("function", WRONG, ids=lambda function: function.__name__)
-def test_what_cannot_be_compiled_is_told_with_its_line(function: Callable[..., Any]) -> None:
-    argument, words = WRONG[function]
+@pytest.mark.parametrize("text", WRONG)
+def test_what_cannot_be_compiled_is_told_with_its_line(text: str, tmp_path: Path) -> None:
+    argument, words = WRONG[text]
+    path = tmp_path / "program.py"
+    path.write_text("def wrong(x):\n  " + text.replace("\n", "\n  "))
+    names = dict(globals())
+    exec(compile(path.read_text(), str(path), "exec", dont_inherit=True), names)
     with pytest.raises(Unsupported, match=words) as caught:
-        compiled(function)(argument)
-    assert "test_language.py:" in str(caught.value) or function is without_end
+        compiled(names["wrong"])(argument)
+    assert ".py:" in str(caught.value) or "float16" in words
+
+
+def test_a_function_without_source_is_not_compiled() -> None:
+    names: dict[str, Any] = {}
+    exec("def one(x):\n  return x", names)
+    with pytest.raises(Unsupported, match="no source of one"):
+        compiled(names["one"])(1)
 
 
 def test_indices_can_be_checked(tmp_path: Path) -> None:
