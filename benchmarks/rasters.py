@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from PIL import Image
+
+from bfncodec.exact.compiled import compiled
 
 _MAGIC = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -139,11 +140,16 @@ def _unpacked(rows: NDArray[np.uint8], depth: int, shape: tuple[int, ...]) -> ND
     return samples[:, : width * channels].reshape(shape)
 
 
-@njit
 def _unfiltered(rows: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
     """Rows without PNG's filters; step: bytes of a pixel, at least one."""
+    out = np.zeros((rows.shape[0] + 1, rows.shape[1] - 1 + step), np.uint8)  # a row above, a pixel to the left
+    _unfilter(rows, step, out)
+    return out[1:, step:].copy()
+
+
+@compiled
+def _unfilter(rows: NDArray[np.uint8], step: int, out: NDArray[np.uint8]) -> None:
     height, length = rows.shape[0], rows.shape[1] - 1
-    out = np.zeros((height + 1, length + step), np.uint8)  # a row above, a pixel to the left
     for y in range(height):
         for x in range(length):
             left, above = np.int64(out[y + 1, x]), np.int64(out[y, x + step])
@@ -162,5 +168,4 @@ def _unfiltered(rows: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
                     guess = left
                 else:
                     guess = above if to_above <= to_corner else corner
-            out[y + 1, x + step] = np.uint8((np.int64(rows[y, x + 1]) + guess) & 255)
-    return out[1:, step:].copy()
+            out[y + 1, x + step] = (np.int64(rows[y, x + 1]) + guess) & 255

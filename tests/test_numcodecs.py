@@ -188,11 +188,11 @@ def test_threads_of_a_new_process_make_the_same_bytes(small: np.ndarray, tmp_pat
     np.save(tmp_path / "small.npy", small)
     code = (
         "import sys, numpy as np; from concurrent.futures import ThreadPoolExecutor; "
-        "from bfncodec.numcodecs import BfnCodec; import numba; before = numba.config.CACHE_DIR; "
+        "from bfncodec.numcodecs import BfnCodec; "
         "small, codec = np.load('small.npy'), BfnCodec(model='tiny'); "
         f"chunks = [small, {TEXT!r}, small[::-1].copy()] * 2; "
         "pool = ThreadPoolExecutor(6); made = list(pool.map(codec.encode, chunks)); "
-        "assert numba.config.CACHE_DIR == before; print(made == [codec.encode(chunk) for chunk in chunks])"
+        "print(made == [codec.encode(chunk) for chunk in chunks])"
     )
     child = subprocess.run(
         [sys.executable, "-c", code],

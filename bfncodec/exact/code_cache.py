@@ -12,9 +12,10 @@ import tempfile
 import time
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 _PACKAGE = Path(__file__).parents[1]
 _PREFIX = "compiled-"
@@ -26,7 +27,7 @@ class Code(NamedTuple):
     """Machine code of a function."""
 
     symbol: str  # its name there
-    result: str  # i: int64, b: bool, f: float64, else nothing
+    result: str  # i: int64, b: bool, else nothing
     machine: bytes  # an object file
 
 
@@ -76,8 +77,9 @@ def processor() -> tuple[str, str]:
 
 def _state() -> str:
     """A name for all sources of the package, the versions of what compiles them, and the processor."""
-    versions = [version("numba"), version("llvmlite"), version("numpy"), sys.version, processor()]
-    known = hashlib.sha256(repr(versions).encode())
+    import llvmlite
+
+    known = hashlib.sha256(repr((llvmlite.__version__, np.__version__, sys.version, processor())).encode())
     for path in sorted(_PACKAGE.rglob("*.py")):
         known.update(os.fsencode(path.relative_to(_PACKAGE)) + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return known.hexdigest()[:16]

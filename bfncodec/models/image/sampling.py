@@ -106,7 +106,9 @@ def _tables(space: Space) -> _Tables:
 @compiled
 def _first(sampling: int) -> tuple[int, int]:
     """As `Sampling.first`."""
-    return (0, 0) if sampling == TRIANGLES else ((sampling - 1) >> 1, (sampling - 1) & 1)
+    if sampling == TRIANGLES:
+        return 0, 0
+    return (sampling - 1) >> 1, (sampling - 1) & 1
 
 
 @compiled
