@@ -1,6 +1,8 @@
 """Pictures: pixels, and what else is needed to make the file again that they came from."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -23,6 +25,7 @@ class Origin(IntEnum):
     PILLOW = 4
     NPY = 5
     TIFF = 6
+    GIF = 7
 
     @property
     def exact(self) -> bool:
@@ -51,6 +54,7 @@ class Kind(NamedTuple):
     layout: Layout
     depth: int = 8  # bits of a value, 1 to 16
     signed: bool = False  # whether 0 stands for the least signed number of so many bits; for 16 bits only
+    frames: int = 1  # below each other, of one height
 
     @property
     def dtype(self) -> np.dtype[np.uint8 | np.uint16]:
@@ -68,10 +72,15 @@ class Picture:
     metadata: bytes = b""
     depth: int = 8
     signed: bool = False
+    frames: int = 1  # below each other, of one height
 
     @property
     def kind(self) -> Kind:
-        return Kind(self.origin, self.layout, self.depth, self.signed)
+        return Kind(self.origin, self.layout, self.depth, self.signed, self.frames)
+
+    def first(self) -> Picture:
+        """The first frame as a picture, which is no file's."""
+        return replace(self, pixels=self.pixels[: len(self.pixels) // self.frames], frames=1)
 
     def values(self) -> NDArray[Any]:
         """The pixels as the numbers that they stand for, little-endian."""

@@ -25,7 +25,10 @@ _STRIDE = 16  # of the preview's pixels, in both directions
 
 
 class BfnImageFile(ImageFile.ImageFile):
-    """One image in a .bfn file. `info` has the same entries as for the PNG or BMP file that was encoded."""
+    """One image in a .bfn file, of several frames the first.
+
+    `info` has the same entries as for the PNG or BMP file that was encoded.
+    """
 
     format = FORMAT
     format_description = "bfncodec lossless image"
@@ -38,7 +41,7 @@ class BfnImageFile(ImageFile.ImageFile):
             image = decoding.single_image(self._file)
             if image is None:
                 raise SyntaxError("this .bfn file is not a single image")
-            self._mode, self._size = convert.mode(image.layout, image.depth), (image.width, image.height)
+            self._mode, size = convert.mode(image.layout, image.depth), (image.width, image.height // image.frames)
             (metadata,) = unpack_metadata(image.metadata, 1, METADATA_LIMIT + 16)
             self.info = convert.info(image.origin, metadata, self.mode)
             if image.layout is Layout.P:
@@ -46,7 +49,7 @@ class BfnImageFile(ImageFile.ImageFile):
         except (BfnError, OSError, ValueError, struct.error) as error:
             raise SyntaxError(str(error)) from error
         self._preview = False
-        self._expect(self._size)
+        self._expect(size)
 
     def _expect(self, size: tuple[int, int]) -> None:
         self._size = size

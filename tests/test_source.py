@@ -216,7 +216,7 @@ LAYERS: dict[str, set[str]] = {
     "encoding": {"blocks", "coding", "container", "errors", "media", "picture", "presets", "spans"},
     "decoding": {"blocks", "container", "errors", "media", "picture", "spans"},
     "blocks": {"coding", "container", "errors", "exact", "models", "picture", "presets", "spans"},
-    "media": {"errors", "picture", "spans"},
+    "media": {"container", "errors", "exact", "picture", "spans"},
     "train": {"errors", "exact", "flow", "models"},
     "models": {"coding", "errors", "exact", "flow", "spans"},
     "coding": {"errors", "exact", "flow"},

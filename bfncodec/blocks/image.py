@@ -55,19 +55,20 @@ class Image(Form):
     depth: int = 8  # bits of a value, as in `picture.Kind`; other than 8 for exact colours only
     signed: bool = False
     exact: list[Data] = field(default_factory=list)  # streams of exact colours: a band each, neither passes nor a space
+    frames: int = 1  # of each picture, below each other; exact colours only
 
     mode, name, many, pictorial = 2, "image", True, True
 
     @property
     def kind(self) -> Kind:
-        return Kind(self.origin, self.layout, self.depth, self.signed)
+        return Kind(self.origin, self.layout, self.depth, self.signed, self.frames)
 
     def write(self, header: bytearray) -> list[Data]:
         header += bytes([self.origin << 4 | self.layout, self.space << 4 | self.schedule])
         header += varint(self.width) + varint(self.height)
         payload = [self.metadata]
         if self.model is None:
-            header += varint(self.depth << 1 | self.signed)
+            header += varint(self.depth << 1 | self.signed) + varint(self.frames)
             header += varint(len(self.metadata)) + b"".join(varint(len(stream)) for stream in self.exact)
             return [*payload, *self.exact]
         header += self.model + varint(len(self.metadata))
@@ -97,13 +98,15 @@ class Image(Form):
         if limits.pixels is not None and pixels > limits.pixels:
             raise LimitExceeded(f"the image claims {pixels} pixels; the limit is {limits.pixels} (--max-pixels)")
         if schedule is Schedule.EXACT:
-            kind = _deep(kind, header.varint())
-        origin, layout, depth, signed = kind
+            kind = _deep(kind, header.varint())._replace(frames=header.varint())
+        origin, layout, depth, signed, frames = kind
         if not items or not pixels or size != items * pixels * channels * kind.dtype.itemsize:
             raise CorruptFile("the image's sizes contradict each other")
+        if not frames or height % frames:
+            raise CorruptFile("the image's frames contradict its height")
         if schedule is Schedule.EXACT:
             image = cls(origin, layout, schedule, width, height, None, payload.skip(header.varint()))
-            image.depth, image.signed = depth, signed
+            image.depth, image.signed, image.frames = depth, signed, frames
             image.exact = [payload.skip(header.varint()) for _ in image.bands(items)]
             if way >> 4:
                 raise CorruptFile("exact colours have no colour space")
@@ -141,7 +144,7 @@ class Image(Form):
 
     def bands(self, items: int) -> list[range]:
         """Rows of the bands that a block of so many pictures is coded in."""
-        if self.schedule is Schedule.LATTICE:
+        if self.schedule is Schedule.LATTICE or self.frames > 1:
             return [range(self.height)]
         return passes.bands(items, self.height, self.width)
 
@@ -153,10 +156,12 @@ class Image(Form):
         sampling = {"sampling": self.sampling.name.lower()} if self.sampling else {}
         space = {"space": SPACE_NAMES[self.space], **sampling, "exceptions": self.exceptions} if self.space else {}
         depth = {"depth": self.depth, "signed": self.signed} if self.schedule is Schedule.EXACT else {}
+        frames = {"frames": self.frames} if self.frames > 1 or self.origin is Origin.GIF else {}
         model = {"model": self.model.hex()} if self.model is not None else {}
         return {
             "width": self.width,
-            "height": self.height,
+            "height": self.height // self.frames,
+            **frames,
             "layout": self.layout.name,
             **depth,
             "source": self.origin.name.lower(),
@@ -171,13 +176,13 @@ class Image(Form):
         pixels = self._decoded(block.items, device, small=False)
         metadata = unpack_metadata(self.metadata, block.items)
         found = zip(pixels, metadata, strict=True)
-        pictures = [Picture(self.origin, self.layout, p, m, self.depth, self.signed) for p, m in found]
+        pictures = [Picture(self.origin, self.layout, p, m, self.depth, self.signed, self.frames) for p, m in found]
         if digest(pictures) != block.digest:
             raise CorruptFile("the decoded pixels do not match their checksum")
         yield from pictures
 
     def thumbnail(self, device: str) -> Picture:
-        """The thumbnail of a block's only picture, unchecked; from its first group alone, if there are any."""
+        """The thumbnail of a block's only picture, unchecked; from its first group or frame alone, if there are any."""
         pixels = self._decoded(1, device, small=True)[0]
         return Picture(Origin.ARRAY, self.layout, pixels, depth=self.depth)
 
@@ -186,7 +191,8 @@ class Image(Form):
         if items * self.height * self.width > LARGEST:
             raise LimitExceeded("there is not enough memory for what the file claims")
         if self.model is None:
-            return self._planes(items)[:, :: STRIDE if small else 1, :: STRIDE if small else 1]
+            whole = self._planes(items)
+            return whole[:, : self.height // self.frames : STRIDE, ::STRIDE] if small else whole
         bands = self.bands(items)
         every = list(range(len(bands)))
         parts = threads.each(lambda number: self._band(items, bands, number, device, small=small), every)
@@ -217,7 +223,8 @@ class Image(Form):
 
         def one(job: tuple[range, Data]) -> AnyPixels:
             rows, stream = job
-            return streams.decode_planes(stream, (items, len(rows), self.width, self.layout.channels), self.depth)
+            shape = items * self.frames, len(rows) // self.frames, self.width, self.layout.channels
+            return streams.decode_planes(stream, shape, self.depth).reshape(items, len(rows), *shape[2:])
 
         bands = threads.each(one, list(zip(self.bands(items), self.exact, strict=True)))
         planes = np.concatenate(bands, axis=1)

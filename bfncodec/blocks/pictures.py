@@ -126,10 +126,12 @@ def _exact(pictures: list[Picture], choices: Choices, ledger: Ledger | None) -> 
     _, height, width, _ = pixels.shape
     kind = pictures[0].kind
     form = Image(kind.origin, kind.layout, Schedule.EXACT, width, height, None, pack_metadata(pictures))
-    form.depth, form.signed = kind.depth, kind.signed
+    form.depth, form.signed, form.frames = kind.depth, kind.signed, kind.frames
 
     def one(rows: range) -> bytes:
-        return streams.encode_planes(pixels[:, rows.start : rows.stop], kind.depth, ledger)
+        planes = pixels[:, rows.start : rows.stop]
+        frames = planes.reshape(-1, len(rows) // kind.frames, *planes.shape[2:])
+        return streams.encode_planes(frames, kind.depth, ledger)
 
     bands = form.bands(len(pictures))
     form.exact += threads.each(one, bands) if ledger is None else map(one, bands)

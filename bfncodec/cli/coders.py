@@ -201,7 +201,8 @@ class Decoder:
         """What the output does not have though somebody may think so."""
         if left_out:
             self.messages.note(f"{files.printable(target)}: warning: written without {', '.join(left_out)}")
-        if form.pictorial and self.suffix in NOT_MADE:
+        own = isinstance(form, Image) and not self.preview and self.suffix in media.suffixes(form.origin)
+        if form.pictorial and self.suffix in NOT_MADE and not own:
             what = f"no {self.suffix} is made; the image keeps its own format"
             self.messages.note(f"{files.printable(target)}: warning: {what}")
 

@@ -33,7 +33,7 @@ def _table(name: str, facts: dict[str, Any], details: bool) -> str:
     shown = facts["blocks"] if details else facts["blocks"][:8]
     for block in shown:
         if "width" in block:
-            size = f"{block['width']}x{block['height']} {block['layout']}" + _bits(block)
+            size = f"{block['width']}x{block['height']} {block['layout']}" + _bits(block) + _frames(block)
             rate = f"{block['bits_per_subpixel']:.3f} bits per subpixel"
             space = ""
             if "space" in block:
@@ -61,3 +61,7 @@ def _bits(block: dict[str, Any]) -> str:
     if "depth" not in block:
         return ""
     return f", {'signed ' if block['signed'] else ''}{block['depth']} bit{'s' * (block['depth'] > 1)}"
+
+
+def _frames(block: dict[str, Any]) -> str:
+    return f", {block['frames']} frame{'s' * (block['frames'] > 1)}" if "frames" in block else ""

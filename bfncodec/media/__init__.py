@@ -3,12 +3,12 @@
 PNG files come back to the last pixel and chunk, the others to the last byte; all else is left to be coded as bytes.
 """
 
-from bfncodec.media import bmp, npy, png, pnm, tiff
+from bfncodec.media import bmp, gif, npy, png, pnm, tiff
 from bfncodec.media.medium import HEAD, METADATA_LIMIT, Chunk, Medium, check_size, joined
 from bfncodec.picture import Origin, Picture
 from bfncodec.spans import Data, cut
 
-MEDIA: tuple[Medium, ...] = (png, pnm, bmp, npy, tiff)
+MEDIA: tuple[Medium, ...] = (png, pnm, bmp, npy, tiff, gif)
 
 LARGE = 1 << 26  # bytes from which on a file is read only if its head says that it may be an image
 

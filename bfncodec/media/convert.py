@@ -72,10 +72,11 @@ def mode(layout: Layout, depth: int) -> str:
 
 
 def shown(picture: Picture) -> Image:
-    """The pixels as Pillow's image, as it reads them from a PNG: 16 bits of colour or alpha are reduced to 8."""
+    """The first frame as Pillow's image, as it reads it from a PNG: 16 bits of colour or alpha are reduced to 8."""
     from PIL import Image
     from PIL.PngImagePlugin import PngImageFile
 
+    picture = picture.first()
     layout, depth = picture.layout, picture.depth
     if depth == 8 and layout is not Layout.P:
         pixels = picture.pixels[..., 0] if layout is Layout.L else picture.pixels
@@ -99,7 +100,9 @@ def colours(origin: Origin, metadata: bytes) -> bytes:
 
 
 def check(kind: Kind, width: int, height: int, suffix: str) -> None:
-    """UnsupportedFeature if the format that a suffix names cannot hold such pixels."""
+    """UnsupportedFeature if the format that a suffix names cannot hold such pixels, or they are several frames."""
+    if kind.frames > 1:
+        raise UnsupportedFeature(f"the image has {kind.frames} frames; as {suffix} only one could be written")
     if kind.depth > _MOST[suffix].get(kind.layout, 0) or kind.signed:
         what = f"mode {kind.layout.name}" + (f" and {kind.depth} bits" if kind.depth != 8 else "")
         raise UnsupportedFeature(f"{suffix} cannot hold an image of {what}" + (", signed" if kind.signed else ""))

@@ -13,10 +13,10 @@ from bfncodec import media
 from bfncodec.errors import LimitExceeded
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "GIF", "WEBP", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF"])
 def test_other_formats_are_coded_as_bytes(kind: str, photo: np.ndarray) -> None:
     buffer = io.BytesIO()
-    Image.fromarray(photo).save(buffer, kind, **({"compression": "tiff_lzw"} if kind == "TIFF" else {}))
+    Image.fromarray(photo).save(buffer, kind, **({"compression": "packbits"} if kind == "TIFF" else {}))
     file = buffer.getvalue()
     encoded = bfncodec.encode(file)
     assert bfncodec.info(encoded)["blocks"][0]["lossless"] == "bytes"
@@ -30,7 +30,7 @@ def test_animations_come_back_with_all_frames(kind: str, photo: np.ndarray) -> N
     frames = [Image.fromarray(photo), Image.fromarray(photo[::-1].copy())]
     frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
     file = buffer.getvalue()
-    assert media.parse(file, LIMIT) is None
+    assert (media.parse(file, LIMIT) is None) == (kind != "GIF")
     assert bfncodec.decode(bfncodec.encode(file)) == file
 
 
