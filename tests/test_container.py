@@ -48,10 +48,10 @@ def image_header(
 
 
 def exact_header(
-    kind: int = 4, schedule: int = 2, depth: int = 8, signed: int = 0, size: int = 4, rest: bytes = b"\0\3"
+    kind: int = 4, schedule: int = 2, depth: int = 8, signed: int = 0, size: int = 4, frames: int = 1
 ) -> bytes:
-    """The header of a block of exact colours, 2 x 2 pixels of a palette; `rest` follows the depth."""
-    return b"\2" + bytes([size]) + bytes(8) + bytes([kind, schedule, 2, 2, 2 * depth + signed]) + rest
+    """The header of a block of exact colours, 2 x 2 pixels of a palette."""
+    return b"\2" + bytes([size]) + bytes(8) + bytes([kind, schedule, 2, 2, 2 * depth + signed, frames, 0, 3])
 
 
 def text_header(size: int = 9, schedule: int = 0, lanes: int = 1, rest: bytes = b"\1\3") -> bytes:
@@ -179,8 +179,10 @@ def test_unknown_values(header: bytes) -> None:
 
 def test_the_plain_header_of_exact_colours_is_good() -> None:
     for depth, kind, signed, size in ((8, 4, 0, 4), (1, 4, 0, 4), (16, 0, 1, 8), (9, 2, 0, 24), (16, 0, 0, 8)):
-        image = decoding.read(sealed(exact_header(kind, 2, depth, signed, size), b"abc")).blocks[0].form
-        assert isinstance(image, Image) and (image.depth, image.signed, image.exact) == (depth, signed, b"abc")
+        for frames in (1, 2):
+            image = decoding.read(sealed(exact_header(kind, 2, depth, signed, size, frames), b"abc")).blocks[0].form
+            assert isinstance(image, Image) and list(map(bytes, image.exact)) == [b"abc"]
+            assert (image.depth, image.signed, image.frames) == (depth, signed, frames)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +196,8 @@ def test_the_plain_header_of_exact_colours_is_good() -> None:
         {"schedule": 1 << 4 | 2, "kind": 2, "size": 12},
         {"size": 8},
         {"depth": 16, "kind": 0},
+        {"frames": 0},
+        {"frames": 3},
     ],
     ids=str,
 )
@@ -493,7 +497,9 @@ def exact_images(draw: st.DrawFn) -> Image:
     sides = draw(st.integers(1, 2**10)), draw(st.integers(1, 2**11))
     image = Image(draw(st.sampled_from(Origin)), layout, Schedule.EXACT, *sides, None, draw(_bytes))
     image.depth = draw(st.integers(1, 8 if layout is Layout.P else 16))
-    image.signed, image.exact = image.depth == 16 and draw(st.booleans()), draw(_bytes)
+    image.signed = image.depth == 16 and draw(st.booleans())
+    image.frames = draw(st.sampled_from([count for count in range(1, 5) if image.height % count == 0]))
+    image.exact = [draw(_bytes) for _ in image.bands(1)]
     return image
 
 

@@ -88,6 +88,7 @@ class Block:
     width: int = 0
     height: int = 0
     depth: int = 8
+    frames: int = 1
     signed: int = 0
     model: bytes = b""
     metadata: bytes = b""
@@ -156,12 +157,14 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     kind = fields.byte()
     block.source, block.layout = kind >> 4, kind & 15
     block.space, block.schedule = divmod(fields.byte(), 16)
-    require(block.source < 7 and block.layout < 5 and block.schedule < 3)
+    require(block.source < 8 and block.layout < 5 and block.schedule < 3)
     require(block.space < (12 if block.layout in (2, 3) and block.schedule < 2 else 1))
     block.width, block.height = fields.varint(), fields.varint()
     if block.schedule == 2:
         block.depth, block.signed = divmod(fields.varint(), 2)
         require(1 <= block.depth <= (8 if block.layout == 4 else 16) and (not block.signed or block.depth == 16))
+        block.frames = fields.varint()
+        require(block.frames and block.height % block.frames == 0)
     words = 1 if block.depth <= 8 else 2
     require(block.size == items * block.width * block.height * CHANNELS[block.layout] * words > 0)
     if block.schedule == 2:
@@ -197,7 +200,7 @@ BAND_PIXELS = 2**21
 def bands(block: Block) -> list[tuple[int, int]]:
     """Section 2.3: first rows and ends of the bands."""
     count = 1
-    if block.schedule in (0, 2) and block.items == 1:
+    if block.schedule in (0, 2) and block.items * block.frames == 1:
         count = -(-block.height * block.width // BAND_PIXELS)
     rows = -(-block.height // (32 * count)) * 32
     firsts = [0, *(first for first in range(rows, block.height, rows) if block.height - first >= 32)]
@@ -1331,8 +1334,9 @@ def decode_exact(block: Block) -> list[Item]:
     """Section 18, band after band."""
     parts = []
     for (first, end), stream in zip(bands(block), block.streams, strict=True):
-        shape = block.items, end - first, block.width, CHANNELS[block.layout]
-        parts.append(reference_graphics.decode(stream, shape, block.depth))
+        shape = block.items * block.frames, (end - first) // block.frames, block.width, CHANNELS[block.layout]
+        values = reference_graphics.decode(stream, shape, block.depth)
+        parts.append(values.reshape(block.items, end - first, *shape[2:]))
     pixels = np.concatenate(parts, axis=1).astype(np.uint8 if block.depth <= 8 else "<u2")
     require(pixels.max() < 1 << block.depth)
     metadata = read_metadata(block.metadata, block.items)
