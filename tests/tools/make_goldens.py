@@ -248,7 +248,7 @@ def exact_inputs() -> dict[str, Input]:
         "exact-rgba": png(drawn(21, 25, 4, 9), [(b"tEXt", b"Title\0drawn")]),
         "exact-grey": array(drawn(20, 33, 1, 3)),
         "exact-palette": png(drawn(25, 31, 1, 12) % 12, palette, depth=4, palette=True),
-        "exact-bits": pnm(drawn(40, 70, 1, 4) >> 7, b"P4 70 40\n", b""),
+        "exact-bits": pnm(drawn(40, 50, 1, 4) >> 7, b"P4 50 40\n", b""),
         "exact-one-bit": png(drawn(9, 20, 1, 3) >> 7, depth=1),
         "exact-levels": pnm(slope // 16 * 16, b"P5 13 9 65535\n", b"."),
         "exact-words": png(np.uint16(picture(4, 5, 4, 31)) * 251 + 9, depth=16),
