@@ -76,10 +76,11 @@ def processor() -> tuple[str, str]:
 
 
 def _state() -> str:
-    """A name for all sources of the package, the versions of what compiles them, and the processor."""
+    """A name for all sources of the package, the versions of what compiles them, the processor, and checks."""
     import llvmlite
 
-    known = hashlib.sha256(repr((llvmlite.__version__, np.__version__, sys.version, processor())).encode())
+    checks = os.environ.get("NUMBA_BOUNDSCHECK", "0")
+    known = hashlib.sha256(repr((llvmlite.__version__, np.__version__, sys.version, processor(), checks)).encode())
     for path in sorted(_PACKAGE.rglob("*.py")):
         known.update(os.fsencode(path.relative_to(_PACKAGE)) + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return known.hexdigest()[:16]

@@ -141,6 +141,8 @@ def test_every_source_and_its_place_are_a_part_of_the_state(tmp_path: Path, monk
     states.append(code_cache._state())
     monkeypatch.setenv("NUMBA_CPU_NAME", "other")
     states.append(code_cache._state())
+    monkeypatch.setenv("NUMBA_BOUNDSCHECK", "1")
+    states.append(code_cache._state())
     assert states[3] == states[4]
     assert len(set(states)) == len(states) - 1
 
