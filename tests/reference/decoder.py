@@ -2,7 +2,7 @@
 
 Numbers of sections are those of docs/format.md. Nothing here comes from bfncodec, and the
 weights are read by safetensors' documented layout. NumPy holds pixels and multiplies matrices.
-Texts are in text.py, single blocks in paper.py, the stack and what else all need in stack.py.
+Texts are in text.py, single blocks in paper.py, LZW files in lzw.py, the stack and what else all need in stack.py.
 """
 
 import bisect
@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from reference import lzw as reference_lzw
 from reference import paper as reference_paper
 from reference import text as reference_text
 from reference.stack import FormatError, Stack, clip, exp_negative, nearest, normalise, require, running_sums
@@ -88,6 +89,7 @@ class Block:
     height: int = 0
     depth: int = 8
     signed: int = 0
+    frames: int = 1
     model: bytes = b""
     metadata: bytes = b""
     space: int = 0
@@ -155,12 +157,14 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     kind = fields.byte()
     block.source, block.layout = kind >> 4, kind & 15
     block.space, block.schedule = divmod(fields.byte(), 16)
-    require(block.source < 7 and block.layout < 5 and block.schedule < 3)
+    require(block.source < 8 and block.layout < 5 and block.schedule < 3)
     require(block.space < (12 if block.layout in (2, 3) and block.schedule < 2 else 1))
     block.width, block.height = fields.varint(), fields.varint()
     if block.schedule == 2:
         block.depth, block.signed = divmod(fields.varint(), 2)
         require(1 <= block.depth <= (8 if block.layout == 4 else 16) and (not block.signed or block.depth == 16))
+        block.frames = fields.varint()
+        require(block.frames > 0 and block.height % block.frames == 0)
     words = 1 if block.depth <= 8 else 2
     require(block.size == items * block.width * block.height * CHANNELS[block.layout] * words > 0)
     if block.schedule == 2:
@@ -1246,14 +1250,20 @@ class Item:
     pixels: Array | None = None
     metadata: bytes = b""
     signed: bool = False
+    frames: int = 1
 
     def file(self) -> bytes:
-        """Section 4: the item's own bytes (stored, LZMA, text, PNM, BMP, NPY, TIFF)."""
+        """Section 4: the item's own bytes (stored, LZMA, text, PNM, BMP, NPY, TIFF, GIF)."""
         if self.pixels is None:
             return self.content
-        require(self.source in (1, 2, 5, 6))
+        require(self.source in (1, 2, 5, 6, 7))
         before, after = struct.unpack_from("<II", self.metadata)
         pixels, head = self.pixels, self.metadata[8 : 8 + before]
+        require(len(self.metadata) == 8 + before + after)
+        if self.source == 7:
+            return reference_lzw.gif_file(pixels[..., 0], self.frames, head, self.metadata[8 + before :])
+        if self.source == 6 and head[:3] == b"LZW":
+            return reference_lzw.tiff_file(pixels, self.signed, head[3:], self.metadata[8 + before :])
         if pixels.dtype != np.uint8:
             big = self.source == 1 or (b"'>" in head if self.source == 5 else head[:1] == b"M")
             pixels = (pixels ^ (0x8000 if self.signed else 0)).astype(">u2" if big else "<u2")
@@ -1264,7 +1274,6 @@ class Item:
             body = b"".join(row[:, ::-1].tobytes() + padding for row in pixels[::-1])
         else:
             body = pixels.tobytes()
-        require(len(self.metadata) == 8 + before + after)
         return self.metadata[8 : 8 + before] + body + self.metadata[8 + before :]
 
 
@@ -1336,7 +1345,7 @@ def decode_exact(block: Block) -> list[Item]:
     require(pixels.max() < 1 << block.depth)
     metadata = read_metadata(block.metadata, block.items)
     check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))
-    how = {"source": block.source, "signed": bool(block.signed)}
+    how = {"source": block.source, "signed": bool(block.signed), "frames": block.frames}
     return [Item(pixels=one, metadata=more, **how) for one, more in zip(pixels, metadata, strict=True)]
 
 
