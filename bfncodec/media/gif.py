@@ -109,7 +109,7 @@ def build(picture: Picture) -> bytes:
     notes = Notes(noted)
     period, largest = notes.number(), _LARGEST - notes.number()
     width, planes = picture.pixels.shape[1], picture.pixels.reshape(picture.frames, -1, picture.pixels.shape[1])
-    frames = list(islice(_frames(rest, packed=False), picture.frames))
+    frames = list(islice(_frames(rest, packed=False), min(picture.frames, _FRAME_LIMIT)))
     if len(frames) < picture.frames or largest < 1:
         raise CorruptFile("the image's metadata is damaged")
     out, done = [], 0

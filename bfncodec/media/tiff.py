@@ -172,7 +172,7 @@ def _build_strips(picture: Picture, before: bytes, after: bytes) -> bytes:
     notes = Notes(outer.take(outer.number()))
     start = before[outer.position :]
     rows, period, differences, *places = (notes.number() for _ in range(7))
-    if not start.startswith(MAGIC) or not rows:
+    if not start.startswith(MAGIC) or not rows or -(-len(picture.pixels) // rows) > _LZW_STRIP_LIMIT:
         raise CorruptFile("the image's metadata is damaged")
     values = picture.values()
     if differences:

@@ -278,6 +278,29 @@ def test_any_other_suffix_gives_the_file_as_it_was(folder: Path, output: str, mo
     assert "made" not in good("decode", "-q", "a.bfn", "-f", "-o", output).err
 
 
+@pytest.mark.parametrize("frames", [1, 3])
+def test_animations_stay_gif(folder: Path, frames: int) -> None:
+    """One frame can be converted, several cannot; a preview is of the first."""
+    images = [Image.fromarray(np.roll(pixels(), 7 * number, 0)).quantize(8) for number in range(frames)]
+    images[0].save(folder / "a.gif", save_all=True, append_images=images[1:])
+    good("encode", "a.gif")
+    assert f"{frames} frame{'s' * (frames > 1)} (gif)" in good("info", "a.gif.bfn").out.decode()
+    assert not good("decode", "a.gif.bfn", "-o", "b.gif").err
+    assert (folder / "b.gif").read_bytes() == (folder / "a.gif").read_bytes()
+    wanted = np.asarray(images[0].convert("RGB"))
+    good("decode", "--preview", "a.gif.bfn", "-o", "small.png")
+    with Image.open("small.png") as image:
+        assert np.array_equal(np.asarray(image.convert("RGB")), wanted[::STRIDE, ::STRIDE])
+    if frames == 1:
+        good("decode", "a.gif.bfn", "-o", "b.png")
+        with Image.open("b.png") as image:
+            assert np.array_equal(np.asarray(image.convert("RGB")), wanted)
+    else:
+        refused = call("decode", "a.gif.bfn", "-o", "b.png")
+        assert refused.code == 1 and "3 frames" in refused.err
+        assert not (folder / "b.png").exists()
+
+
 def test_items_and_previews_under_any_other_suffix(folder: Path, inputs: dict[str, bytes]) -> None:
     good("encode", "-m", "tiny", *inputs, "-o", "set.bfn")
     good("decode", "set.bfn", "--item", "a.png", "-o", "out.1")

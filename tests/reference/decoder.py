@@ -2,7 +2,8 @@
 
 Numbers of sections are those of docs/format.md. Nothing here comes from bfncodec, and the
 weights are read by safetensors' documented layout. NumPy holds pixels and multiplies matrices.
-Exact colours are in graphics.py, texts in text.py, single blocks in paper.py, what all need in stack.py.
+Exact colours are in graphics.py, texts in text.py, LZW files in lzw.py, single blocks in paper.py, what all need
+in stack.py.
 """
 
 import bisect
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from reference import graphics as reference_graphics
+from reference import lzw as reference_lzw
 from reference import paper as reference_paper
 from reference import text as reference_text
 from reference.stack import FormatError, Stack, clip, exp_negative, nearest, normalise, require, running_sums
@@ -88,8 +90,8 @@ class Block:
     width: int = 0
     height: int = 0
     depth: int = 8
-    frames: int = 1
     signed: int = 0
+    frames: int = 1
     model: bytes = b""
     metadata: bytes = b""
     space: int = 0
@@ -164,7 +166,7 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
         block.depth, block.signed = divmod(fields.varint(), 2)
         require(1 <= block.depth <= (8 if block.layout == 4 else 16) and (not block.signed or block.depth == 16))
         block.frames = fields.varint()
-        require(block.frames and block.height % block.frames == 0)
+        require(block.frames > 0 and block.height % block.frames == 0)
     words = 1 if block.depth <= 8 else 2
     require(block.size == items * block.width * block.height * CHANNELS[block.layout] * words > 0)
     if block.schedule == 2:
@@ -1251,14 +1253,20 @@ class Item:
     signed: bool = False
     layout: int = 0
     depth: int = 8
+    frames: int = 1
 
     def file(self) -> bytes:
-        """Section 4: the item's own bytes (stored, LZMA, text, PNM, BMP, NPY, TIFF)."""
+        """Section 4: the item's own bytes (stored, LZMA, text, PNM, BMP, NPY, TIFF, GIF)."""
         if self.pixels is None:
             return self.content
-        require(self.source in (1, 2, 5, 6))
+        require(self.source in (1, 2, 5, 6, 7))
         before, after = struct.unpack_from("<II", self.metadata)
         pixels, head = self.pixels, self.metadata[8 : 8 + before]
+        require(len(self.metadata) == 8 + before + after)
+        if self.source == 7:
+            return reference_lzw.gif_file(pixels[..., 0], self.frames, head, self.metadata[8 + before :])
+        if self.source == 6 and head[:3] == b"LZW":
+            return reference_lzw.tiff_file(pixels, self.signed, head[3:], self.metadata[8 + before :])
         if pixels.dtype != np.uint8:
             big = self.source == 1 or (b"'>" in head if self.source == 5 else head[:1] == b"M")
             pixels = (pixels ^ (0x8000 if self.signed else 0)).astype(">u2" if big else "<u2")
@@ -1269,7 +1277,6 @@ class Item:
             body = b"".join(row[:, ::-1].tobytes() + padding for row in pixels[::-1])
         else:
             body = pixels.tobytes()
-        require(len(self.metadata) == 8 + before + after)
         return self.metadata[8 : 8 + before] + body + self.metadata[8 + before :]
 
 
@@ -1342,6 +1349,7 @@ def decode_exact(block: Block) -> list[Item]:
     metadata = read_metadata(block.metadata, block.items)
     check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))
     how = {"source": block.source, "signed": bool(block.signed), "layout": block.layout, "depth": block.depth}
+    how["frames"] = block.frames
     return [Item(pixels=one, metadata=more, **how) for one, more in zip(pixels, metadata, strict=True)]
 
 

@@ -81,6 +81,14 @@ def exact_files(pixels: np.ndarray) -> Iterator[tuple[str, bytes]]:
     Image_.fromarray(pixels[..., 0].astype(np.uint16)).save(buffer, "TIFF")
     yield "tiff", buffer.getvalue()
     buffer = io.BytesIO()
+    deep = Image_.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+    deep.save(buffer, "TIFF", compression="tiff_lzw", tiffinfo={278: 4, 317: 2})
+    yield "lzw tiff", buffer.getvalue()
+    buffer = io.BytesIO()
+    frames = [Image_.fromarray(np.roll(pixels, turn, 0)).quantize(6) for turn in range(2)]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    yield "gif", buffer.getvalue()
+    buffer = io.BytesIO()
     np.save(buffer, pixels.astype(">i2"))
     yield "npy", buffer.getvalue()
 
