@@ -69,7 +69,7 @@ class Bits(NamedTuple):
     mixing: Mixing
     corrections: Ints  # int32 [2, contexts, KNOTS + 1]
     knots: Ints  # int64 [2, 2]
-    stretches: Ints  # uint32 [_FAMILIES, 2, 32]: slots of decisions about stretches
+    stretches: Ints  # uint32 [_FAMILIES, 2, 64]: slots of decisions about stretches
 
 
 def fresh(height: int, width: int) -> Bits:
