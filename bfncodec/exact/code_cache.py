@@ -66,10 +66,10 @@ def _path(name: str, kind: str) -> Path:
 
 
 def processor() -> tuple[str, str]:
-    """Name and features of the processor that code is made for; NUMBA_CPU_NAME, NUMBA_CPU_FEATURES choose another."""
+    """Name and features of the processor that code is made for; BFNCODEC_CPU_NAME, BFNCODEC_CPU_FEATURES choose another."""
     import llvmlite.binding as llvm
 
-    name, features = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")
+    name, features = os.environ.get("BFNCODEC_CPU_NAME"), os.environ.get("BFNCODEC_CPU_FEATURES")
     if name is None and features is None:
         return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     return name or "", features or ""
@@ -79,7 +79,7 @@ def _state() -> str:
     """A name for all sources of the package, the versions of what compiles them, the processor, and checks."""
     import llvmlite
 
-    checks = os.environ.get("NUMBA_BOUNDSCHECK", "0")
+    checks = os.environ.get("BFNCODEC_CHECKED", "0")
     known = hashlib.sha256(repr((llvmlite.__version__, np.__version__, sys.version, processor(), checks)).encode())
     for path in sorted(_PACKAGE.rglob("*.py")):
         known.update(os.fsencode(path.relative_to(_PACKAGE)) + b"\0" + hashlib.sha256(path.read_bytes()).digest())
@@ -89,7 +89,7 @@ def _state() -> str:
 @cache
 def _folder() -> str | None:
     """Where compiled code is kept; None if nothing can be written there."""
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    chosen = os.environ.get("BFNCODEC_CACHE_DIR")
     try:
         home = Path(chosen or os.environ.get("XDG_CACHE_HOME") or Path.home().joinpath(".cache"))
         folder = home.joinpath("" if chosen else "bfncodec", _PREFIX + _state())

@@ -6,8 +6,8 @@ compiled functions allocate nothing and keep nothing: arrays come from their cal
 Indices count from the start of an array; negative ones are not looked at.
 
 Arguments: arrays (numbers of any type; rows contiguous or not), whole numbers (int64), float64, and tuples of these,
-named or not. Results: None or one number. NUMBA_DISABLE_JIT=1 runs everything as plain Python: the same integers,
-slowly. (The variables have the names that they had when numba did this.)
+named or not. Results: None or one number. BFNCODEC_PLAIN=1 runs everything as plain Python: the same integers,
+slowly.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from bfncodec.exact import code_cache, notice
 from bfncodec.exact.code_cache import Code
 
-DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+DISABLED = os.environ.get("BFNCODEC_PLAIN", "0") not in ("", "0")
 _LOCK = Lock()
 _RESULTS: dict[str, Any] = {"i": ctypes.c_int64, "b": ctypes.c_bool, "f": ctypes.c_double}
 _engines: list[Any] = []  # of LLVM: code lives as long as they do

@@ -8,7 +8,7 @@ seen only in the block where that happens. uint64 and float32 do not mix with in
 is an error when a function is compiled: `Unsupported`, with its line.
 
 A function is written down for every combination of types that it is called with. Indices count from the start, and
-nobody looks whether they do; with NUMBA_BOUNDSCHECK=1 one that is outside its array ends the function with an error.
+nobody looks whether they do; with BFNCODEC_CHECKED=1 one that is outside its array ends the function with an error.
 """
 
 import ast

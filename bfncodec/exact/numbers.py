@@ -11,7 +11,7 @@ import numpy as np
 
 from bfncodec.exact.kinds import BOOL, DOUBLE, FLOAT, INT, UINT, Number, Unsupported, Value, element, number, whole
 
-CHECKED = os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0")
+CHECKED = os.environ.get("BFNCODEC_CHECKED", "0") not in ("", "0")
 _FRACTIONS = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
 _WHOLE: dict[Any, tuple[str, Callable[[Any, Any], Any]]] = {
     ast.Add: ("add", operator.add), ast.Sub: ("sub", operator.sub), ast.Mult: ("mul", operator.mul),

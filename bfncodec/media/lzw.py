@@ -167,14 +167,14 @@ def _decode(
     clear = 1 << bits
     first = clear + 2
     at, have, filled, codes, count = 0, 0, 0, 0, 0
-    held: Any = 0
+    held = 0
     start, length = 0, 0  # of the string before
     while filled < len(values):
         width = _width(bits, early, codes)
         while have < width:
             if at == len(data):
                 return False
-            byte: Any = np.int64(data[at])
+            byte = int(data[at])
             held = held << 8 | byte if high else held | byte << have
             at, have = at + 1, have + 8
         have -= width
@@ -214,11 +214,11 @@ def _put(out: Ints, high: int, bit: int, code: int, width: int) -> int:
     """Write a code at a bit of `out`, whose later bytes are anything; returns the bit after it."""
     at, inside = bit >> 3, bit & 7
     if high:
-        word = (np.int64(out[at]) >> (8 - inside) << (8 - inside) if inside else 0) << 16
+        word = (int(out[at]) >> (8 - inside) << (8 - inside) if inside else 0) << 16
         word |= code << (24 - inside - width)
         out[at], out[at + 1], out[at + 2] = word >> 16, word >> 8 & 255, word & 255
     else:
-        word = np.int64(out[at]) & ((1 << inside) - 1) | code << inside
+        word = int(out[at]) & ((1 << inside) - 1) | code << inside
         out[at], out[at + 1], out[at + 2] = word & 255, word >> 8 & 255, word >> 16
     return bit + width
 
@@ -232,7 +232,7 @@ def _encode(
     clear = 1 << bits
     first = clear + 2
     bit, codes, at, number, generation = 0, 0, 0, 0, 0
-    left = runs[0] if len(runs) else 0
+    left = int(runs[0]) if len(runs) else 0
     if clear_first:
         bit = _put(out, high, bit, clear, bits + 1)
     while at < len(values):
@@ -249,17 +249,17 @@ def _encode(
                 else:
                     number += 1
                     left = runs[number] if number < len(others) else 0
-        code: Any = np.int64(values[at])
+        code = int(values[at])
         at += 1
-        key = slot = 0
+        key, slot = 0, 0
         while at < len(values):
-            key = (generation << 12 | code) << 8 | np.int64(values[at])
+            key = (generation << 12 | code) << 8 | int(values[at])
             slot = ((key & 0xFFFFF) * 40503 >> 4) & (_SLOTS - 1)
             while room.keys[slot] != key and room.keys[slot] >> 20 == generation:
                 slot = (slot + 1) & (_SLOTS - 1)
             if room.keys[slot] != key:
                 break
-            code = np.int64(room.codes[slot])
+            code = int(room.codes[slot])
             at += 1
         bit = _put(out, high, bit, code, _width(bits, early, codes))
         codes += 1

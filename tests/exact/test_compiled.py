@@ -17,7 +17,7 @@ import pytest
 from bfncodec.cli import files
 from bfncodec.exact import code_cache, compiled, kinds, notice
 
-pytestmark = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
+pytestmark = pytest.mark.skipif(os.environ.get("BFNCODEC_PLAIN") == "1", reason="nothing is compiled")
 
 
 def twice(x: Any) -> Any:
@@ -114,7 +114,7 @@ def test_nothing_is_kept_where_there_is_no_folder(monkeypatch: pytest.MonkeyPatc
 
 def place(monkeypatch: pytest.MonkeyPatch, home: Path, variable: str = "XDG_CACHE_HOME") -> str | None:
     """The folder that is chosen where a variable says so."""
-    for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR"):
+    for name in ("XDG_CACHE_HOME", "BFNCODEC_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, str(home))
     return code_cache._folder.__wrapped__()
@@ -123,7 +123,7 @@ def place(monkeypatch: pytest.MonkeyPatch, home: Path, variable: str = "XDG_CACH
 def test_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = "compiled-" + code_cache._state()
     assert place(monkeypatch, tmp_path) == str(tmp_path / "bfncodec" / state)
-    assert place(monkeypatch, tmp_path, "NUMBA_CACHE_DIR") == str(tmp_path / state)
+    assert place(monkeypatch, tmp_path, "BFNCODEC_CACHE_DIR") == str(tmp_path / state)
     (tmp_path / "file").write_text("no folder")
     assert place(monkeypatch, tmp_path / "file") is None
     (tmp_path / "closed").mkdir(mode=0o500)
@@ -139,9 +139,9 @@ def test_every_source_and_its_place_are_a_part_of_the_state(tmp_path: Path, monk
         states.append(code_cache._state())
     (tmp_path / "cli.py").rename(tmp_path / "deep" / "cli.py")
     states.append(code_cache._state())
-    monkeypatch.setenv("NUMBA_CPU_NAME", "other")
+    monkeypatch.setenv("BFNCODEC_CPU_NAME", "other")
     states.append(code_cache._state())
-    monkeypatch.setenv("NUMBA_BOUNDSCHECK", "1")
+    monkeypatch.setenv("BFNCODEC_CHECKED", "1")
     states.append(code_cache._state())
     assert states[3] == states[4]
     assert len(set(states)) == len(states) - 1

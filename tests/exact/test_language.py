@@ -15,7 +15,7 @@ from bfncodec.exact import code_cache
 from bfncodec.exact.compiled import compiled, room, shaped
 from bfncodec.exact.kinds import Unsupported
 
-pytestmark = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
+pytestmark = pytest.mark.skipif(os.environ.get("BFNCODEC_PLAIN") == "1", reason="nothing is compiled")
 
 EDGES = [0, 1, -1, 2, -2, 7, -7, 255, -256, 1 << 40, -(1 << 40), (1 << 63) - 1, -(1 << 63)]
 TABLE = np.arange(12, dtype=np.int16).reshape(3, 4)
@@ -350,7 +350,7 @@ def test_indices_can_be_checked(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, str(path)],
-        env=os.environ | {"NUMBA_BOUNDSCHECK": "1", "XDG_CACHE_HOME": str(tmp_path)},
+        env=os.environ | {"BFNCODEC_CHECKED": "1", "XDG_CACHE_HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         check=True,

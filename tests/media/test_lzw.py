@@ -188,7 +188,7 @@ for variant in (lzw.TIFF, lzw.gif(3)):
 def test_plain_python_does_the_same() -> None:
     said = []
     for disabled in ("0", "1"):
-        environment = os.environ | {"NUMBA_DISABLE_JIT": disabled}
+        environment = os.environ | {"BFNCODEC_PLAIN": disabled}
         child = subprocess.run(
             [sys.executable, "-W", "error", "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120
         )

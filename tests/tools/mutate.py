@@ -170,8 +170,8 @@ def tested(copy: Path, module: str, report: Path) -> int:
 
     os.setsid()
     os.chdir(copy)
-    os.environ.update(PYTHONPATH=f"{copy}:{copy / 'tests'}", NUMBA_CACHE_DIR=str(copy / "compiled"))
-    os.environ["NUMBA_DISABLE_JIT"] = str(int(module in PLAIN))
+    os.environ.update(PYTHONPATH=f"{copy}:{copy / 'tests'}", BFNCODEC_CACHE_DIR=str(copy / "compiled"))
+    os.environ["BFNCODEC_PLAIN"] = str(int(module in PLAIN))
     sys.path[:0] = [str(copy), str(copy / "tests")]
     sys.dont_write_bytecode = True
     options = ["-q", "-x", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no"]

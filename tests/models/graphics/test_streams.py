@@ -122,7 +122,7 @@ def test_plain_python_makes_the_same_streams() -> None:
     script = "import sys; from models.graphics.test_streams import some_streams; sys.stdout.write(some_streams())"
     done = subprocess.run(
         [sys.executable, "-W", "error::RuntimeWarning", "-c", script],
-        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join([".", "tests"])},
+        env=os.environ | {"BFNCODEC_PLAIN": "1", "PYTHONPATH": os.pathsep.join([".", "tests"])},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]

@@ -406,7 +406,7 @@ def test_fresh_processes_write_and_read_the_same_bytes(tiny_text: Path, tmp_path
         Path(names[-1]).write_bytes(file_of(encoded(data, tiny_text, lanes)))
     child = subprocess.run(
         [sys.executable, "-W", "error", "-c", CHILD, str(tmp_path / "data"), str(tiny_text), *names],
-        env=os.environ | ({"NUMBA_DISABLE_JIT": "1"} if plain else {}),
+        env=os.environ | ({"BFNCODEC_PLAIN": "1"} if plain else {}),
         capture_output=True,
         text=True,
         timeout=120,
