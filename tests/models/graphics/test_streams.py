@@ -7,7 +7,10 @@ import sys
 import numpy as np
 import pytest
 
+from bfncodec.coding import protocol
+from bfncodec.coding.ans import Coder
 from bfncodec.coding.ledger import Ledger
+from bfncodec.coding.outcomes import OutcomeSink, OutcomeSource
 from bfncodec.errors import BfnError, CorruptFile
 from bfncodec.models.graphics.pixels import Pixels
 from bfncodec.models.graphics.streams import decode_planes, encode_planes
@@ -111,10 +114,23 @@ def test_streams_of_other_pictures_are_refused() -> None:
 
 
 def some_streams() -> str:
-    """A few small streams in hexadecimal digits."""
-    cases = [(drawing(8, 17, 3), 8), (waves(16, 1, 4)[:, :3], 16), (waves(12, 4)[:, :1], 16)]
+    """A few small streams, which come back, in hexadecimal digits."""
+    cases = [(drawing(8, 17, 3), 8), (waves(16, 1, 4)[:, :3], 16), (waves(12, 4)[:, :1], 12)]
     cases += [(drawing(9, 40, 1) & 1, 1), (np.concatenate([drawing(9, 12, 1)] * 2), 8)]
-    return " ".join(encode_planes(*case).hex() for case in cases)
+    streams = [encode_planes(*case) for case in cases]
+    for stream, (planes, depth) in zip(streams, cases, strict=True):
+        assert np.array_equal(decode_planes(stream, planes.shape, depth), planes)
+    return " ".join(stream.hex() for stream in [*streams, long_words()])
+
+
+def long_words() -> bytes:
+    """A stream of pixels whose words take all 64 bits, without maps."""
+    planes, coder = np.random.default_rng(3).integers(1 << 15, 1 << 16, (1, 2, 3, 4), np.uint16), Coder()
+    protocol.encode(coder, OutcomeSource([Pixels(planes.shape, 16, planes)]), None)
+    stream, pixels = coder.data(), Pixels(planes.shape, 16)
+    protocol.decode(Coder(stream), OutcomeSink([pixels]))
+    assert np.array_equal(pixels.images(), planes)
+    return stream
 
 
 def test_plain_python_makes_the_same_streams() -> None:
