@@ -66,7 +66,7 @@ def _path(name: str, kind: str) -> Path:
 
 
 def processor() -> tuple[str, str]:
-    """Name and features of the processor that code is made for; BFNCODEC_CPU_NAME, BFNCODEC_CPU_FEATURES choose another."""
+    """Name and features of the processor that code is made for; BFNCODEC_CPU_NAME and _FEATURES choose another."""
     import llvmlite.binding as llvm
 
     name, features = os.environ.get("BFNCODEC_CPU_NAME"), os.environ.get("BFNCODEC_CPU_FEATURES")
