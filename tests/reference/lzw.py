@@ -2,7 +2,7 @@
 
 import struct
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice, repeat
 
 import numpy as np
 from reference.stack import require
@@ -12,14 +12,17 @@ Array = np.ndarray
 
 @dataclass
 class Notes:
-    """Numbers and bytes in order; zeros after the end."""
+    """Numbers and bytes in order."""
 
     data: bytes
     position: int = 0
 
     def number(self) -> int:
-        if self.position == len(self.data):
-            return 0
+        """0 after the end."""
+        return self.there() if self.position < len(self.data) else 0
+
+    def there(self) -> int:
+        """A number that has to be there."""
         value = shift = 0
         while True:
             (byte,) = self.take(1)
@@ -53,13 +56,10 @@ class Bits:
 def stream(values: bytes, bits: int, tiff: bool, period: int, notes: Notes) -> bytes:
     """4.1: the stream of values, and the next notes with it."""
     head = notes.number()
-    exceptions = [(notes.number(), notes.number()) for _ in range(head >> 2)]
-    end = notes.take(notes.number()) if head & 1 else None
-    distances = iter(())
-    if period:
-        distances = (one for run, other in exceptions for one in [*[period] * run, other])
-    else:
-        distances = (other for _, other in exceptions)
+    exceptions = [(notes.there(), notes.there()) for _ in range(head >> 2)]
+    end = notes.take(notes.there()) if head & 1 else None
+    runs = (chain(repeat(period, run if period else 0), [other]) for run, other in exceptions)
+    distances = chain.from_iterable(runs)
     require(all(value < 1 << bits for value in values))
     clear = 1 << bits
     out, codes, at = Bits(tiff), 0, 0
