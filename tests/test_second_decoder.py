@@ -351,6 +351,25 @@ def test_mixers_of_exact_colours(data: st.DataObject) -> None:
         assert ours.last[0].tolist() == theirs.last[0]
 
 
+def speckled(planes: np.ndarray, share: float) -> np.ndarray:
+    """Planes uint8 [N, H, W, C], of which some pixels are noise."""
+    random = np.random.default_rng(1)
+    planes, where = planes.copy(), random.random(planes.shape[:3]) < share
+    planes[where] = random.integers(0, 256, (where.sum(), planes.shape[3]))
+    return planes
+
+
+def shapes(height: int, width: int, channels: int) -> np.ndarray:
+    """Three shapes of five colours over and over: uint8 [1, H, W, C]."""
+    random = np.random.default_rng(4)
+    planes = np.full((1, height, width, channels), 250, np.uint8)
+    kinds, colours = random.integers(0, 5, (3, 5, 4)), random.integers(0, 256, (5, channels), np.uint8)
+    for _ in range(height * width // 45):
+        y, x = random.integers(0, (height - 5, width - 4))
+        planes[0, y : y + 5, x : x + 4] = colours[kinds[random.integers(3)]]
+    return planes
+
+
 CASES = {
     "grey": (drawing(9, 20, 1), 8),
     "grey and alpha": (drawing(9, 14, 2), 8),
@@ -359,10 +378,14 @@ CASES = {
     "images of one size": (np.concatenate([drawing(6, 14, 3), drawing(6, 14, 3)[:, ::-1]] * 2), 8),
     "few bits": (drawing(20, 33, 1) & 7, 3),
     "noise": (np.random.default_rng(0).integers(0, 256, (1, 5, 9, 3), np.uint8), 8),
-    "noise of 16 bits": (np.random.default_rng(0).integers(0, 1 << 16, (1, 3, 5, 4), np.uint16), 16),
+    "more than 304 pixels": (np.random.default_rng(0).integers(90, 122, (1, 18, 20, 1), np.uint8), 8),
+    "noise of 16 bits": (np.random.default_rng(0).integers(0, 1 << 16, (1, 4, 5, 2), np.uint16), 16),
+    "shapes": (shapes(24, 40, 3), 8),
+    "grey shapes": (shapes(24, 40, 1), 8),
+    "speckled": (speckled(np.concatenate([drawing(7, 12, 4)] * 2), 0.08), 8),
     "levels of 16 bits": (waves(16, 1, 16)[:, :3], 16),
     "three levels": (drawing(9, 20, 1) // 90 * 90, 8),
-    "12 of 16 bits": (waves(12, 2)[:, :2], 16),
+    "12 of 14 bits": (waves(12, 2)[:, :2], 14),
     "a column": (waves(12, 3)[:, :, :1], 12),
     "two colours": (lines(50, 130)[None, ..., None], 1),
     "a halftone": (halftone(20, 50)[None, ..., None] * 255, 8),
