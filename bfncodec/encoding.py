@@ -62,6 +62,8 @@ def encode_pictures(pictures: list[Picture], choices: Choices, names: list[str] 
     """Pictures of one shape and kind that are no files: as images whatever it costs."""
     if single.model(choices) is not None:
         raise UnsupportedFeature("a model of the paper's kind codes files (arrays as .npy): give their bytes")
+    for picture in pictures:
+        media.look_up(picture)
     parts = picture_blocks.cuts(pictures, pictures[0].pixels.shape)
     return File([picture_blocks.encode(part, choices) for part in parts], names)
 

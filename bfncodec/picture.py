@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -73,6 +73,7 @@ class Picture:
     depth: int = 8
     signed: bool = False
     frames: int = 1  # below each other, of one height
+    palette: bytes = field(default=b"", compare=False)  # R, G, B of its colours, for those who encode it; maybe unknown
 
     @property
     def kind(self) -> Kind:

@@ -51,7 +51,8 @@ def exact_header(
     kind: int = 4, schedule: int = 2, depth: int = 8, signed: int = 0, size: int = 4, frames: int = 1
 ) -> bytes:
     """The header of a block of exact colours, 2 x 2 pixels of a palette."""
-    return b"\2" + bytes([size]) + bytes(8) + bytes([kind, schedule, 2, 2, 2 * depth + signed, frames, 0, 3])
+    lengths = [0, 0, 3] if kind & 15 == 4 else [0, 3]
+    return b"\2" + bytes([size]) + bytes(8) + bytes([kind, schedule, 2, 2, 2 * depth + signed, frames, *lengths])
 
 
 def text_header(size: int = 9, schedule: int = 0, lanes: int = 1, rest: bytes = b"\1\3") -> bytes:
@@ -500,6 +501,7 @@ def exact_images(draw: st.DrawFn) -> Image:
     image.signed = image.depth == 16 and draw(st.booleans())
     image.frames = draw(st.sampled_from([count for count in range(1, 5) if image.height % count == 0]))
     image.exact = [draw(_bytes) for _ in image.bands(1)]
+    image.order = draw(_bytes)[: 1 << image.depth] if layout is Layout.P else b""
     return image
 
 

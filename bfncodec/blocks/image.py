@@ -56,6 +56,7 @@ class Image(Form):
     signed: bool = False
     exact: list[Data] = field(default_factory=list)  # streams of exact colours: a band each, neither passes nor a space
     frames: int = 1  # of each picture, below each other; exact colours only
+    order: Data = b""  # of a palette: what the numbers that are coded stand for; empty: for themselves
 
     mode, name, many, pictorial = 2, "image", True, True
 
@@ -69,8 +70,9 @@ class Image(Form):
         payload = [self.metadata]
         if self.model is None:
             header += varint(self.depth << 1 | self.signed) + varint(self.frames)
-            header += varint(len(self.metadata)) + b"".join(varint(len(stream)) for stream in self.exact)
-            return [*payload, *self.exact]
+            payload += [*([self.order] if self.layout is Layout.P else []), *self.exact]
+            header += b"".join(varint(len(piece)) for piece in payload)
+            return payload
         header += self.model + varint(len(self.metadata))
         if self.space:
             header += bytes([self.sampling]) + varint(self.exceptions) + varint(len(self.listed))
@@ -107,7 +109,10 @@ class Image(Form):
         if schedule is Schedule.EXACT:
             image = cls(origin, layout, schedule, width, height, None, payload.skip(header.varint()))
             image.depth, image.signed, image.frames = depth, signed, frames
+            image.order = payload.skip(header.varint()) if layout is Layout.P else b""
             image.exact = [payload.skip(header.varint()) for _ in image.bands(items)]
+            if len(image.order) > 1 << depth:
+                raise CorruptFile("the image's palette contradicts its depth")
             if way >> 4:
                 raise CorruptFile("exact colours have no colour space")
             return image
@@ -228,6 +233,11 @@ class Image(Form):
 
         bands = threads.each(one, list(zip(self.bands(items), self.exact, strict=True)))
         planes = np.concatenate(bands, axis=1)
+        if self.order:
+            order = np.frombuffer(bytes(self.order), np.uint8)
+            if planes.max() >= len(order):
+                raise CorruptFile("the payload is damaged: a colour is not in the palette's order")
+            planes = order[planes]
         if planes.max() >> self.depth:
             raise CorruptFile("the payload is damaged: a value has too many bits")
         return planes

@@ -58,10 +58,10 @@ def _ways(pictures: list[Picture], choices: Choices) -> list[Way]:
     return [_network if blocks[0].payload_bytes < blocks[1].payload_bytes else _exact]
 
 
-def _stripes(pixels: Pixels) -> Pixels:
-    """About SAMPLE pixels of a large picture [height, width, channels], in stripes from top to bottom."""
+def _stripes(pixels: Pixels, count: int = SAMPLE) -> Pixels:
+    """About so many pixels of a larger picture [height, width, channels], in stripes from top to bottom."""
     height, width, _ = pixels.shape
-    rows = max(min(SAMPLE // (width * STRIPES), height // STRIPES), 1)
+    rows = max(min(count // (width * STRIPES), height // STRIPES), 1)
     firsts = [(2 * stripe + 1) * height // (2 * STRIPES) - rows // 2 for stripe in range(STRIPES)]
     return np.concatenate([pixels[first : first + rows] for first in firsts])
 
@@ -126,7 +126,9 @@ def _exact(pictures: list[Picture], choices: Choices, ledger: Ledger | None) -> 
     _, height, width, _ = pixels.shape
     kind = pictures[0].kind
     form = Image(kind.origin, kind.layout, Schedule.EXACT, width, height, None, pack_metadata(pictures))
-    form.depth, form.signed, form.frames = kind.depth, kind.signed, kind.frames
+    form.depth, form.signed, form.frames, form.order = kind.depth, kind.signed, kind.frames, _order(pictures)
+    if form.order:
+        pixels = _numbered(pixels, form.order)
 
     def one(rows: range) -> bytes:
         planes = pixels[:, rows.start : rows.stop]
@@ -136,6 +138,31 @@ def _exact(pictures: list[Picture], choices: Choices, ledger: Ledger | None) -> 
     bands = form.bands(len(pictures))
     form.exact += threads.each(one, bands) if ledger is None else map(one, bands)
     return Block(len(pictures), pixels.nbytes, digest(pictures), form)
+
+
+def _order(pictures: list[Picture]) -> bytes:
+    """The colours of a palette by luminance, if a sample of the first picture gets smaller by more than that costs."""
+    from bfncodec.models.graphics import streams
+
+    first = pictures[0]
+    colours = np.zeros((256, 3), np.int64)
+    known = np.frombuffer(first.palette[: colours.size], np.uint8).reshape(-1, 3)
+    if first.layout is not Layout.P or not len(known) or any(one.palette != first.palette for one in pictures):
+        return b""
+    colours[: len(known)] = known
+    count = max(int(picture.pixels.max()) for picture in pictures) + 1
+    order = np.argsort(colours[:count] @ [299, 587, 114], kind="stable").astype(np.uint8).tobytes()
+    size = first.pixels.size
+    sample = _stripes(first.pixels, SAMPLE // 4)[None] if size > SAMPLE // 4 else first.pixels[None]
+    lengths = [len(streams.encode_planes(one, first.depth)) for one in (sample, _numbered(sample, order))]
+    return order if (lengths[0] - lengths[1]) * size > len(order) * sample.size else b""
+
+
+def _numbered(pixels: Pixels, order: bytes) -> Pixels:
+    """Places of the numbers of colours in an order."""
+    places = np.zeros(256, np.uint8)
+    places[np.frombuffer(order, np.uint8)] = np.arange(len(order))
+    return places[pixels]
 
 
 def cuts(items: list[T], shape: tuple[int, ...] | None) -> Iterator[list[T]]:

@@ -5,7 +5,7 @@ PNG files come back to the last pixel and chunk, the others to the last byte; al
 
 from bfncodec.media import bmp, gif, npy, png, pnm, tiff
 from bfncodec.media.medium import HEAD, METADATA_LIMIT, Chunk, Medium, check_size, joined
-from bfncodec.picture import Origin, Picture
+from bfncodec.picture import Layout, Origin, Picture
 from bfncodec.spans import Data, cut
 
 MEDIA: tuple[Medium, ...] = (png, pnm, bmp, npy, tiff, gif)
@@ -23,6 +23,8 @@ def parse(data: Data, max_pixels: int | None) -> Picture | None:
     if len(data) > LARGE:
         check_size(head, max_pixels)
     picture = medium.parse(bytes(data), head, max_pixels)
+    if picture is not None:
+        look_up(picture)
     return picture if picture is not None and len(picture.metadata) <= METADATA_LIMIT else None
 
 
@@ -40,6 +42,13 @@ def palette(origin: Origin, metadata: bytes) -> bytes:
     """Metadata of a PNG that has a picture's palette, and its transparent colours."""
     chunks = [chunk for chunk in metadata_chunks(origin, metadata) if chunk[0] in (b"PLTE", b"tRNS")]
     return joined(png.packed(chunks), b"")
+
+
+def look_up(picture: Picture) -> None:
+    """Give a picture its palette, if its metadata have one."""
+    if picture.layout is Layout.P:
+        found = dict(metadata_chunks(picture.origin, picture.metadata))
+        picture.palette = found.get(b"PLTE", b"")
 
 
 def suffixes(origin: Origin) -> tuple[str, ...]:

@@ -92,6 +92,7 @@ class Block:
     depth: int = 8
     signed: int = 0
     frames: int = 1
+    order: bytes = b""
     model: bytes = b""
     metadata: bytes = b""
     space: int = 0
@@ -171,6 +172,8 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     require(block.size == items * block.width * block.height * CHANNELS[block.layout] * words > 0)
     if block.schedule == 2:
         block.metadata = payload.take(fields.varint())
+        block.order = payload.take(fields.varint()) if block.layout == 4 else b""
+        require(len(block.order) <= 2**block.depth)
         block.streams = [payload.take(fields.varint()) for _ in bands(block)]
         return block
     require(block.layout < 4)
@@ -1344,7 +1347,11 @@ def decode_exact(block: Block) -> list[Item]:
         shape = block.items * block.frames, (end - first) // block.frames, block.width, CHANNELS[block.layout]
         values = reference_graphics.decode(stream, shape, block.depth)
         parts.append(values.reshape(block.items, end - first, *shape[2:]))
-    pixels = np.concatenate(parts, axis=1).astype(np.uint8 if block.depth <= 8 else "<u2")
+    pixels = np.concatenate(parts, axis=1)
+    if block.order:
+        require(pixels.max() < len(block.order))
+        pixels = np.frombuffer(block.order, np.uint8)[pixels]
+    pixels = pixels.astype(np.uint8 if block.depth <= 8 else "<u2")
     require(pixels.max() < 1 << block.depth)
     metadata = read_metadata(block.metadata, block.items)
     check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))

@@ -239,6 +239,18 @@ def inputs() -> dict[str, tuple[Input, str]]:
     }
 
 
+def slope_palette() -> bytes:
+    """64 greys in a disorder."""
+    return bytes(value for number in range(64) for value in [number * 45 % 64] * 3)
+
+
+def slope_numbers() -> Pixels:
+    """A slope of these greys, with noise: uint8 [36, 40, 1]."""
+    y, x = np.indices((36, 40))
+    greys = (3 * y + 2 * x) // 4 + picture(36, 40, 1, 33)[..., 0] % 5
+    return (np.argsort(np.arange(64) * 45 % 64)[greys]).astype(np.uint8)[..., None]
+
+
 def exact_inputs() -> dict[str, Input]:
     """Inputs that `bfncodec.encode` codes as exact colours."""
     palette = [(b"PLTE", hashlib.shake_256(b"palette").digest(36)), (b"tRNS", b"\xff\0\x80")]
@@ -253,6 +265,7 @@ def exact_inputs() -> dict[str, Input]:
         "exact-levels": pnm(slope // 16 * 16, b"P5 13 9 65535\n", b"."),
         "exact-words": png(np.uint16(picture(4, 5, 4, 31)) * 251 + 9, depth=16),
         "exact-signed": npy((np.int16(picture(7, 8, 1, 32)[..., 0]) - 128) * 3),
+        "exact-order": png(slope_numbers(), [(b"PLTE", slope_palette())], palette=True),
         "exact-pixel": array(np.full((1, 1, 2), 65535, np.uint16)),
     }
 
@@ -584,6 +597,8 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "exact-other-depth": (edited(good["exact-levels"], depth=lambda old: 12), "CorruptFile"),
         "exact-too-deep": (edited(good["exact-levels"], depth=lambda old: 17), "CorruptFile"),
         "exact-wide-palette": (edited(good["exact-palette"], depth=lambda old: 9), "CorruptFile"),
+        "exact-short-order": (edited(good["exact-order"], order=lambda old: old[:9]), "CorruptFile"),
+        "exact-long-order": (edited(good["exact-palette"], order=lambda old: bytes(17)), "CorruptFile"),
         "exact-no-map": (
             edited(good["exact-levels"], exact=lambda old: [bytes([old[0][0] & 240]) + old[0][1:]]),
             "CorruptFile",
