@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bfncodec.blocks import image
+from bfncodec.blocks import pictures as picture_blocks
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.flow.theta import Theta
@@ -33,7 +34,7 @@ class Watched:
     """A decoding, and what was seen on the way."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
-        form = image.encode([Picture(Origin.ARRAY, Layout.RGB, pixels)], Choices("cpu")).form
+        form = picture_blocks.encode([Picture(Origin.ARRAY, Layout.RGB, pixels)], Choices("cpu")).form
         assert isinstance(form, image.Image)
         part = form.passes[0]
         nets = streams.networks(zoo.find_hash(form.model), "bytes")

@@ -18,10 +18,11 @@ _CHILD = Path(__file__).with_name("child.py")
 
 @dataclass(frozen=True)
 class Run:
-    """Wall-clock seconds of a process, start-up included, and its peak resident memory in bytes."""
+    """Wall-clock seconds of a process, start-up included, its peak resident memory in bytes, and seconds of CPU."""
 
     seconds: float
     peak: int
+    cpu: float
 
 
 def run(command: list[str]) -> Run:
@@ -34,7 +35,7 @@ def run(command: list[str]) -> Run:
     told = json.loads(done.stdout)
     if told["code"]:
         raise RuntimeError(f"{' '.join(command)[:300]} ended with {told['code']}: {done.stderr.strip()}")
-    return Run(told["seconds"], told["peak"])
+    return Run(told["seconds"], told["peak"], told["cpu"])
 
 
 def median(command: list[str], target: Path | None, repeats: int) -> float:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from benchmarks import measure as machine
 from benchmarks.tables import table
-from bfncodec.blocks import image, text
+from bfncodec.blocks import pictures as picture_blocks
+from bfncodec.blocks import text
 from bfncodec.coding.channels import channel
 from bfncodec.flow.schedule import Step
 from bfncodec.flow.theta import Theta, VectorTheta, prior
@@ -162,7 +163,7 @@ def codecs(data: Path, count: int) -> dict[str, float]:
     pictures = [Picture(Origin.ARRAY, Layout.RGB, one) for one in pixels]
     for effort in ("default", "lattice"):
         made[f"cifar10 {effort}"] = (
-            8 * image.encode(pictures, Choices("cpu", effort=effort)).form.coded_bytes / pixels.size
+            8 * picture_blocks.encode(pictures, Choices("cpu", effort=effort)).form.coded_bytes / pixels.size
         )
     letters = items("text8", data, count).tobytes()
     for effort in ("default", "blocks"):

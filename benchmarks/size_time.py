@@ -25,7 +25,7 @@ from benchmarks.tables import Part
 KODAK = ("kodim05.png", "kodim13.png", "kodim23.png")
 ENWIK_BYTES = 200_000
 WARM_UP = 128, 1000  # pixels of a side (smaller images do not learn), bytes
-EFFORTS = ("lattice", "default", "max")  # of bfncodec, for images
+EFFORTS = ("lattice", "fast", "default", "max")  # of bfncodec, for images
 IMAGE_PEERS = {
     "cjxl": tuple(map(peers.cjxl, (1, 3, 5, 7, 9))),
     "cwebp": tuple(map(peers.cwebp, (0, 6, 9))),

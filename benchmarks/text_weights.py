@@ -244,7 +244,7 @@ def main(data: Path, skip: Path, work: Path, seconds: float, pieces: int, out: P
         if not (work / f"shift{number}.json").exists():
             command = [sys.executable, "-m", "benchmarks.text_weights", "--data", data, "--skip", skip, "--work", work]
             command += ["--seconds", seconds, "--pieces", pieces, "--shift", number]
-            environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(work / "compiled")}
+            environment = os.environ | {"OMP_NUM_THREADS": "1", "BFNCODEC_CACHE_DIR": str(work / "compiled")}
             subprocess.run(list(map(str, command)), cwd=home(work, number), env=environment, check=True)
     rows = [json.loads((work / f"shift{number}.json").read_text()) for number in SHIFTS]
     rows.append(json.loads((work / "packaged.json").read_text()))

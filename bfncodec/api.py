@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +11,14 @@ import numpy as np
 from bfncodec import container, decoding, encoding, media
 from bfncodec.errors import UnsupportedFeature
 from bfncodec.media import convert
-from bfncodec.picture import Layout, Origin, Picture
+from bfncodec.picture import DTYPES, Origin, Picture, of_values
 from bfncodec.presets import MAX_OUTPUT, MAX_PIXELS, Choices
 from bfncodec.spans import Data
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+MODES = ("1", "L", "I;16", "P", "LA", "RGB", "RGBA")  # of Pillow's images
 
 
 def encode(
@@ -29,9 +32,8 @@ def encode(
 ) -> bytes:
     """Encode one item as a .bfn file.
 
-    item: a file's bytes; or pixels uint8 [height, width] or [height, width, 1 to 4] (grey,
-    grey and alpha, RGB, RGBA); or a Pillow image of mode L, LA, RGB or RGBA without a transparent
-    colour.
+    item: a file's bytes; or pixels uint8, uint16 or int16 [height, width] or [height, width, 1 to 4] (grey,
+    grey and alpha, RGB, RGBA); or a Pillow image of mode 1, L, I;16, P, LA, RGB or RGBA.
     effort, media: see `presets`. model: a name or a .safetensors path, used for what it models.
     Raises ValueError for unknown choices, UnsupportedFeature for other items, MissingModel, LimitExceeded.
     """
@@ -43,7 +45,7 @@ def encode(
 
 
 def decode(data: bytes, *, device: str = "auto") -> Any:
-    """What `encode` was given: bytes, an array uint8 [height, width, channels] or a Pillow image.
+    """What `encode` was given: bytes, an array [height, width, channels] or a Pillow image.
 
     A PNG file comes back as a PNG of the same pixels and chunks, all else byte for byte. Archives: `decode_items`.
     """
@@ -52,10 +54,10 @@ def decode(data: bytes, *, device: str = "auto") -> Any:
         raise UnsupportedFeature("this is an archive of several items: use bfncodec.decode_items")
     (content,) = decoding.contents(file, device)
     if isinstance(content, Picture) and content.origin is Origin.ARRAY:
-        return content.pixels
+        return content.values()
     if isinstance(content, Picture) and content.origin is Origin.PILLOW:
-        image = content.shown()
-        image.info = convert.info(content.origin, content.metadata)
+        image = convert.shown(content)
+        image.info = convert.info(content.origin, content.metadata, image.mode)
         return image
     return decoding.file_bytes(content)
 
@@ -86,29 +88,44 @@ def info(data: Data) -> dict[str, Any]:
 
 
 def from_array(array: np.ndarray[Any, Any]) -> Picture:
-    """Pixels uint8 [height, width] or [height, width, 1 to 4] as a picture; UnsupportedFeature for others."""
+    """Pixels [height, width] or [height, width, 1 to 4] as a picture; UnsupportedFeature for others."""
     if array.ndim == 2:
         array = array[:, :, None]
-    if array.ndim != 3 or array.dtype != np.uint8 or array.shape[2] not in (1, 2, 3, 4) or not array.size:
+    if (
+        array.ndim != 3
+        or array.dtype.newbyteorder("=") not in DTYPES
+        or array.shape[2] not in (1, 2, 3, 4)
+        or not array.size
+    ):
         raise UnsupportedFeature(
-            f"cannot encode an array of {array.dtype} {array.shape}; pixels are uint8 [height, width, 1 to 4]"
+            f"cannot encode an array of {array.dtype} {array.shape}; pixels are uint8, uint16 or int16 "
+            "[height, width, 1 to 4]"
         )
-    return Picture(Origin.ARRAY, Layout(array.shape[2] - 1), np.ascontiguousarray(array))
+    return of_values(Origin.ARRAY, array)
 
 
 def from_pillow(image: Image, max_pixels: int) -> Picture:
-    """A Pillow image of mode L, LA, RGB or RGBA as a picture; UnsupportedFeature for others."""
-    if getattr(image, "mode", None) not in ("L", "LA", "RGB", "RGBA"):
-        raise UnsupportedFeature("cannot encode this item; images must be of mode L, LA, RGB or RGBA")
-    if image.mode in ("L", "RGB") and image.info.get("transparency") is not None:
-        raise UnsupportedFeature(
-            "cannot encode an image with a transparent colour; convert it to mode RGBA, or delete info['transparency']"
-        )
+    """A Pillow image of one of MODES as a picture; UnsupportedFeature for others."""
+    if getattr(image, "mode", None) not in MODES:
+        raise UnsupportedFeature(f"cannot encode this item; images must be of mode {', '.join(MODES)}")
     buffer = io.BytesIO()
     options: dict[str, Any] = {"icc_profile": None} | convert.png_options(image.info)
-    image.save(buffer, "PNG", compress_level=1, **options)
+    if image.mode == "P" and image.palette:
+        order, colours = image.palette.getdata()
+        if max(image.tobytes(), default=0) >= len(colours) // len(order):  # Pillow would write fewer bits
+            image = image.copy()
+            image.putpalette(colours.ljust(256 * len(order), b"\0"), order)
+    try:
+        image.save(buffer, "PNG", compress_level=1, **options)
+    except (TypeError, ValueError, IndexError, struct.error) as error:
+        raise UnsupportedFeature(f"cannot encode an image with such a transparent colour: {error}") from error
     picture = media.parse(buffer.getvalue(), max_pixels)
     if picture is None:
         raise UnsupportedFeature("cannot encode this image: its PNG form is not modelled")
     picture.origin = Origin.PILLOW
+    told = image.info.get("transparency")
+    if told is not None and image.mode in ("1", "L", "I;16", "RGB"):
+        kept = convert.info(picture.origin, picture.metadata, image.mode).get("transparency")
+        if kept != (tuple(told) if isinstance(told, list) else told):  # Pillow brings it into its range
+            raise UnsupportedFeature(f"cannot encode an image with such a transparent colour: {told!r}")
     return picture

@@ -7,10 +7,10 @@ import numpy as np
 
 from bfncodec import container, media
 from bfncodec.blocks import MODES
-from bfncodec.blocks.image import Image
+from bfncodec.blocks.image import Image, unpack_metadata
 from bfncodec.container import Block, Content, File, Limits
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
-from bfncodec.picture import Picture
+from bfncodec.picture import Layout, Picture
 from bfncodec.spans import Data, cut
 
 
@@ -56,12 +56,16 @@ def single_image(file: File) -> Image | None:
 
 
 def preview(file: File, device: str) -> Picture:
-    """The thumbnail of a file's only image, from its first group."""
+    """The thumbnail of a file's only image, from its first group if it has any; with the palette, if there is one."""
     image = single_image(file)
     if image is None:
         raise UnsupportedFeature("there is no preview: this is not a single image")
     try:
-        return image.thumbnail(device)
+        picture = image.thumbnail(device)
+        if image.layout is Layout.P:
+            (metadata,) = unpack_metadata(image.metadata, 1)
+            picture.metadata = media.palette(image.origin, metadata)
+        return picture
     except MemoryError as error:
         raise LimitExceeded("there is not enough memory for what the file claims") from error
 
@@ -109,7 +113,7 @@ def _matches(content: Content, original: Data) -> bool:
         wanted = media.parse(original, None)
         return (
             wanted is not None
-            and (content.origin, content.layout, content.metadata) == (wanted.origin, wanted.layout, wanted.metadata)
+            and (content.kind, content.metadata) == (wanted.kind, wanted.metadata)
             and np.array_equal(content.pixels, wanted.pixels)
         )
     position = 0

@@ -6,7 +6,8 @@ import io
 from typing import IO, TYPE_CHECKING, Any
 
 from bfncodec import media
-from bfncodec.blocks import image, single, smallest
+from bfncodec.blocks import pictures as picture_blocks
+from bfncodec.blocks import single, smallest
 from bfncodec.container import Block, File
 from bfncodec.errors import UnsupportedFeature
 from bfncodec.picture import Picture
@@ -40,28 +41,31 @@ def encode_bytes(data: bytes, choices: Choices, ledger: Ledger | None = None) ->
 
 
 def encode_archive(items: list[tuple[str, bytes]], choices: Choices) -> File:
-    """Named files as one archive; images of one size, layout and origin share blocks."""
+    """Named files as one archive; images of one size and kind share blocks."""
     if single.model(choices) is not None:
         return File([single.encode(data, choices) for _, data in items], [name for name, _ in items])
     groups: dict[Any, list[tuple[str, bytes, Picture | None]]] = {}
     for number, (name, data) in enumerate(items):
         picture = parsed(data, choices)
         alone = picture is None or len(picture.metadata) > SHARED_METADATA
-        key = number if alone or picture is None else (picture.origin, picture.layout, picture.pixels.shape)
+        key = number if alone or picture is None else (picture.kind, picture.pixels.shape)
         groups.setdefault(key, []).append((name, data, picture))
     blocks, names = [], []
     for group in groups.values():
-        for part in image.cuts(group, None if group[0][2] is None else group[0][2].pixels.shape):
+        for part in picture_blocks.cuts(group, None if group[0][2] is None else group[0][2].pixels.shape):
             blocks += _blocks([(data, picture) for _, data, picture in part], choices)
             names += [name for name, _, _ in part]
     return File(blocks, names)
 
 
 def encode_pictures(pictures: list[Picture], choices: Choices, names: list[str] | None = None) -> File:
-    """Pictures of one shape, layout and origin that are no files: as images whatever it costs."""
+    """Pictures of one shape and kind that are no files: as images whatever it costs."""
     if single.model(choices) is not None:
         raise UnsupportedFeature("a model of the paper's kind codes files (arrays as .npy): give their bytes")
-    return File([image.encode(part, choices) for part in image.cuts(pictures, pictures[0].pixels.shape)], names)
+    for picture in pictures:
+        media.look_up(picture)
+    parts = picture_blocks.cuts(pictures, pictures[0].pixels.shape)
+    return File([picture_blocks.encode(part, choices) for part in parts], names)
 
 
 def parsed(data: Data, choices: Choices) -> Picture | None:

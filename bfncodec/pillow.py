@@ -8,25 +8,27 @@ import io
 import struct
 from typing import IO, Any
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImagePalette
 
 from bfncodec import api, container, decoding
 from bfncodec.blocks.image import unpack_metadata
 from bfncodec.errors import BfnError
 from bfncodec.media import convert
 from bfncodec.media.medium import METADATA_LIMIT
-from bfncodec.picture import Picture
+from bfncodec.picture import Layout, Picture
 from bfncodec.spans import whole
 
 FORMAT = "BFN"
-MODES = ("L", "LA", "RGB", "RGBA")
 _EFFORTS = ("fast", "lattice", "default", "max")  # of images
-_SEEN = ("icc_profile", "exif", "dpi", "transparency")  # the last of them is refused
+_SEEN = ("icc_profile", "exif", "dpi", "transparency")
 _STRIDE = 16  # of the preview's pixels, in both directions
 
 
 class BfnImageFile(ImageFile.ImageFile):
-    """One image in a .bfn file. `info` has the same entries as for the PNG or BMP file that was encoded."""
+    """One image in a .bfn file, of several frames the first.
+
+    `info` has the same entries as for the PNG or BMP file that was encoded.
+    """
 
     format = FORMAT
     format_description = "bfncodec lossless image"
@@ -39,13 +41,15 @@ class BfnImageFile(ImageFile.ImageFile):
             image = decoding.single_image(self._file)
             if image is None:
                 raise SyntaxError("this .bfn file is not a single image")
-            self._mode, self._size = image.layout.name, (image.width, image.height)
+            self._mode, size = convert.mode(image.layout, image.depth), (image.width, image.height // image.frames)
             (metadata,) = unpack_metadata(image.metadata, 1, METADATA_LIMIT + 16)
-            self.info = convert.info(image.origin, metadata)
+            self.info = convert.info(image.origin, metadata, self.mode)
+            if image.layout is Layout.P:
+                self.palette = ImagePalette.raw("RGB", convert.colours(image.origin, metadata))
         except (BfnError, OSError, ValueError, struct.error) as error:
             raise SyntaxError(str(error)) from error
         self._preview = False
-        self._expect(self._size)
+        self._expect(size)
 
     def _expect(self, size: tuple[int, int]) -> None:
         self._size = size
@@ -91,12 +95,12 @@ class BfnImageFile(ImageFile.ImageFile):
     def _decoded(self, preview: bool) -> bytes:
         try:
             if preview:
-                return decoding.preview(self._file, "auto").pixels.tobytes()
+                return convert.shown(decoding.preview(self._file, "auto")).tobytes()
             (picture,) = decoding.contents(self._file, "auto")
         except BfnError as error:
             raise OSError(str(error)) from error
         assert isinstance(picture, Picture)
-        return picture.pixels.tobytes()
+        return convert.shown(picture).tobytes()
 
 
 class _Raw(io.BytesIO):
@@ -106,12 +110,12 @@ class _Raw(io.BytesIO):
 def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     """`Image.save`; options: effort, model, and icc_profile, exif, dpi in place of those of `image.info`.
 
-    ValueError for an unknown effort; OSError for other modes than MODES, and for a transparent colour in L and RGB.
+    ValueError for an unknown effort; OSError for other modes than `api.MODES`, and a transparent colour that is none.
     """
     options = image.encoderinfo
     effort = options.get("effort", "default")
-    if image.mode not in MODES:
-        raise OSError(f"cannot write mode {image.mode} as {FORMAT}; there are {', '.join(MODES)}")
+    if image.mode not in api.MODES:
+        raise OSError(f"cannot write mode {image.mode} as {FORMAT}; there are {', '.join(api.MODES)}")
     if effort not in _EFFORTS:
         raise ValueError(f"no effort is called {effort!r}; there are {', '.join(_EFFORTS)}")
     shown = image.copy()

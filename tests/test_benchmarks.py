@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from benchmarks import size_time
+import bfncodec
+from benchmarks import size_time, theory
 from benchmarks.command import command
 
 
@@ -95,3 +97,19 @@ def test_settings_have_names_of_their_own() -> None:
         names = [codec.name for family in families.values() for codec in family]
         assert len(set(names)) == len(names)
         assert len(families) < len(size_time.MARKERS)
+
+
+@pytest.mark.parametrize("colour", [1, 2])
+def test_payload_beside_theory(photo: np.ndarray, tmp_path: Path, colour: int) -> None:
+    """What every group takes off the stack is its path loss, also where colour has a pass of its own."""
+    jpeg, path = tmp_path / "photo.jpg", tmp_path / "photo.png"
+    noise = np.random.default_rng(1).integers(0, 9, (192, 224, 1), np.uint8)
+    Image.fromarray(np.tile(photo, (4, 4, 1)) // 2 + noise).save(jpeg, quality=95, subsampling=2 if colour == 2 else 0)
+    with Image.open(jpeg) as image:
+        image.save(path)
+    (block,) = bfncodec.info(bfncodec.encode(path.read_bytes()))["blocks"]
+    assert ("sampling" in block) == (colour == 2)
+    sums = theory.compare([path], "default")
+    for kind, bits in sums.items():
+        assert bits["payload"] == pytest.approx(bits["path_loss"], abs=72 * colour), kind
+    assert sums["exact"]["payload"] > 1000 and sums["noisy"]["payload"] > 0

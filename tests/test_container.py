@@ -47,6 +47,14 @@ def image_header(
     return b"\2" + container.varint(size) + bytes(8) + bytes([kind, schedule]) + sizes + b"hash" + rest
 
 
+def exact_header(
+    kind: int = 4, schedule: int = 2, depth: int = 8, signed: int = 0, size: int = 4, frames: int = 1
+) -> bytes:
+    """The header of a block of exact colours, 2 x 2 pixels of a palette."""
+    lengths = [0, 0, 3] if kind & 15 == 4 else [0, 3]
+    return b"\2" + bytes([size]) + bytes(8) + bytes([kind, schedule, 2, 2, 2 * depth + signed, frames, *lengths])
+
+
 def text_header(size: int = 9, schedule: int = 0, lanes: int = 1, rest: bytes = b"\1\3") -> bytes:
     """The header of a text block of one stream of three bytes; `rest` follows the lanes."""
     return b"\3" + container.varint(size) + bytes(8) + bytes([schedule]) + b"hash" + container.varint(lanes) + rest
@@ -168,6 +176,41 @@ def test_a_text_has_a_stream_for_every_mebibyte_at_most(count: int) -> None:
 def test_unknown_values(header: bytes) -> None:
     with pytest.raises(UnsupportedFeature, match="not supported"):
         decoding.read(sealed(header))
+
+
+def test_the_plain_header_of_exact_colours_is_good() -> None:
+    for depth, kind, signed, size in ((8, 4, 0, 4), (1, 4, 0, 4), (16, 0, 1, 8), (9, 2, 0, 24), (16, 0, 0, 8)):
+        for frames in (1, 2):
+            image = decoding.read(sealed(exact_header(kind, 2, depth, signed, size, frames), b"abc")).blocks[0].form
+            assert isinstance(image, Image) and list(map(bytes, image.exact)) == [b"abc"]
+            assert (image.depth, image.signed, image.frames) == (depth, signed, frames)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"depth": 0},
+        {"depth": 17, "kind": 0, "size": 8},
+        {"depth": 9, "size": 8},
+        {"signed": 1},
+        {"depth": 8, "kind": 0, "signed": 1},
+        {"schedule": 1 << 4 | 2, "kind": 2, "size": 12},
+        {"size": 8},
+        {"depth": 16, "kind": 0},
+        {"frames": 0},
+        {"frames": 3},
+    ],
+    ids=str,
+)
+def test_headers_of_exact_colours_that_contradict_themselves(fields: dict[str, int]) -> None:
+    with pytest.raises(CorruptFile, match="contradict|no colour space"):
+        decoding.read(sealed(exact_header(**fields), b"abc"))
+
+
+@pytest.mark.parametrize("schedule", [0, 1])
+def test_a_palette_has_exact_colours(schedule: int) -> None:
+    with pytest.raises(CorruptFile, match="palette"):
+        decoding.read(sealed(image_header(4, schedule, size=4, rest=b"\0\1a")))
 
 
 # Row 22: header check, varints, lengths
@@ -449,13 +492,30 @@ _name = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 
 
 @st.composite
+def exact_images(draw: st.DrawFn) -> Image:
+    """Any image header of exact colours."""
+    layout = draw(st.sampled_from(Layout))
+    sides = draw(st.integers(1, 2**10)), draw(st.integers(1, 2**11))
+    image = Image(draw(st.sampled_from(Origin)), layout, Schedule.EXACT, *sides, None, draw(_bytes))
+    image.depth = draw(st.integers(1, 8 if layout is Layout.P else 16))
+    image.signed = image.depth == 16 and draw(st.booleans())
+    image.frames = draw(st.sampled_from([count for count in range(1, 5) if image.height % count == 0]))
+    image.exact = [draw(_bytes) for _ in image.bands(1)]
+    image.order = draw(_bytes)[: 1 << image.depth] if layout is Layout.P else b""
+    return image
+
+
+@st.composite
 def images(draw: st.DrawFn) -> Image:
     """Any image header that `read` takes."""
-    layout = draw(st.sampled_from(Layout))
+    schedule = draw(st.sampled_from(Schedule))
+    if schedule is Schedule.EXACT:
+        return draw(exact_images())
+    layout = draw(st.sampled_from([one for one in Layout if one is not Layout.P]))
     image = Image(
         draw(st.sampled_from(Origin)),
         layout,
-        draw(st.sampled_from(Schedule)),
+        schedule,
         draw(st.integers(1, 2**10)),
         draw(st.integers(1, 2**11)),  # no more than one band
         draw(st.binary(min_size=4, max_size=4)),
@@ -521,7 +581,7 @@ def files(draw: st.DrawFn) -> File:
         if form is Image:
             image = draw(images())
             items = draw(st.integers(1, 20)) if archive else 1
-            size = items * image.width * image.height * image.layout.channels
+            size = items * image.width * image.height * image.layout.channels * (1 if image.depth <= 8 else 2)
             blocks.append(Block(items, size, own, image))
         elif form is Text:
             blocks.append(draw(texts()))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bfncodec import container
-from bfncodec.blocks import image
+from bfncodec.blocks import pictures as picture_blocks
 from bfncodec.container import Block, File
 from bfncodec.errors import CorruptFile
 from bfncodec.exact import kernels
@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from bfncodec import container
-from bfncodec.blocks import image
+from bfncodec.blocks import pictures as picture_blocks
 from bfncodec.container import File
 from bfncodec.picture import Layout, Origin, Picture
 from bfncodec.presets import Choices
@@ -37,7 +37,7 @@ pictures = [Picture(Origin.ARRAY, Layout.RGBA, part) for part in pixels]
 for kernel in sys.argv[4:]:
     choices = Choices(model=sys.argv[3])
     object.__setattr__(choices, "device", kernel)
-    block = image.encode(pictures, choices)
+    block = picture_blocks.encode(pictures, choices)
     data = container.write(File([block], [str(number) for number in range(block.items)]))
     assert data == wanted, f"{kernel} encodes other bytes"
     decoded = [picture.pixels for picture in block.form.decode(block, kernel)]
@@ -62,7 +62,7 @@ def encoded(pixels: np.ndarray, kernel: str, model: Path) -> Block:
     pictures = [Picture(Origin.ARRAY, Layout.RGBA, part) for part in pixels]
     choices = Choices(model=str(model))
     object.__setattr__(choices, "device", kernel)  # no kernel but those of devices can be chosen
-    return image.encode(pictures, choices)
+    return picture_blocks.encode(pictures, choices)
 
 
 def file_bytes(block: Block) -> bytes:

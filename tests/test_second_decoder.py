@@ -8,12 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models.graphics.test_bits import lines
+from models.graphics.test_bits import waves as halftone
+from models.graphics.test_streams import drawing, waves
+from reference import decoder
+from reference import graphics as reference_graphics
 from reference import paper as reference_paper
 from reference import text as reference_text
-from tools import make_goldens, make_tiny_paper, make_tiny_text
+from tools import fuzz_mutants, make_goldens, make_tiny_paper, make_tiny_text
 
+from bfncodec import api, media
 from bfncodec.blocks import single
 from bfncodec.blocks import text as text_blocks
+from bfncodec.coding import decisions
 from bfncodec.exact import tables
 from bfncodec.exact.pmf import normalise
 from bfncodec.exact.splitmix import stream
@@ -21,6 +28,10 @@ from bfncodec.exact.tables import exp_negative, log_ratio
 from bfncodec.flow.schedule import Dither, Draw, Vector
 from bfncodec.flow.sender import sender
 from bfncodec.flow.theta import LOG_STEPS, ClassTheta
+from bfncodec.models.graphics import bits as bilevel
+from bfncodec.models.graphics import candidates, escapes, predictors, regression
+from bfncodec.models.graphics import streams as graphics_streams
+from bfncodec.models.graphics.pixels import Pixels
 from bfncodec.models.paper import streams as paper_streams
 from bfncodec.models.text import blockwise, bytewise, contexts, histories, memory, network
 from bfncodec.models.text import streams as text_streams
@@ -235,3 +246,167 @@ def test_limits_of_data_items_are_those_of_the_page() -> None:
     ):
         assert text in PAPER and 1 << int(text.split("2^")[1].split()[0]) == limit
     assert paper_streams.SEED_LIMIT == single.SEED_LIMIT
+
+
+# Section 18
+
+EXACT = " ".join(PAGE.split("## 18. Exact colours")[1].split())
+
+
+def test_numbers_of_exact_colours() -> None:
+    """Constants of the page, and what is there before the first pixel."""
+    for text in (
+        f"below {candidates._OPEN}, no candidate",
+        f"{escapes._RATE} + {escapes._EARLY} · {escapes._SOON} // ({escapes._SOON} + m)",
+        f"weights {bilevel.FIRST}, rate {bilevel.RATE};",
+        f"the last {bilevel.CLEAR} pixels or more",
+        f"If n ≥ {bilevel.SHORTEST}, a stretch",
+        f"2 · min(number, {bilevel.LONGEST}) + v",
+        f"curves of {bilevel.KNOTS + 1} points",
+        f"(t / n + {regression.QUIET})",
+        f"({regression.RIDGE} if i < n, else 2^-20)",
+    ):
+        assert text in EXACT, text
+    assert regression.LEAST == 2**-20 and candidates.ASKED == 5 and "first five different words" in EXACT
+    plain = EXACT.replace("−", "-")
+    for name, start in (("NEAREST", "neighbours are, as (rows, columns), "), ("FURTHER", "two channels also ")):
+        wanted = getattr(regression, name)
+        assert start + ", ".join(map(str, wanted)) in plain and wanted == getattr(reference_graphics, name)
+    assert {count: list(order) for count, order in escapes.ORDERS.items()} == reference_graphics.ORDERS
+    assert "0; 1, 0; 2, 1, 0; or 3, 1, 0, 2," in EXACT
+    softplus = predictors.predictors(1, 6).softplus
+    assert reference_graphics.softplus() == softplus.tolist()
+    numbers = [*range(5000), *(1 << n for n in range(13, 27)), *((1 << n) - 1 for n in range(13, 27))]
+    assert [*map(reference_graphics.octave, numbers)] == [int(predictors.octave(n)) for n in numbers]
+    knots = [reference_text.squash(knot) << 6 for knot in reference_graphics.KNOTS]
+    assert knots == bilevel.fresh(1, 1).corrections[1, -1].tolist()
+
+
+@pytest.mark.parametrize("shape, depth", [((1, 1, 1, 2), 8), ((2, 30, 60, 3), 12), ((1, 520, 520, 1), 8)])
+def test_what_exact_colours_begin_with(shape: tuple[int, int, int, int], depth: int) -> None:
+    ours, theirs = Pixels(shape, depth), reference_graphics.Picture(reference_graphics.Stack(b""), shape, depth)
+    likely, rest, spelling = ours._candidates, ours._escapes, theirs.spelling
+    assert likely.recent.shape == (4, theirs.neighbourhoods)
+    for slots, found in ((likely.slots, theirs.slots), (rest.slots, spelling.slots)):
+        assert len(slots) == found.last + 1 and {*slots.tolist()} == {1 << 31}
+    for mixing, mixers in ((likely.mixing, theirs.mixers), (rest.mixing, spelling.mixers)):
+        assert np.array_equal(mixing.weights, np.tile(np.int32(mixers.first), (len(mixing.weights), 1)))
+        assert {*mixing.last.reshape(-1).tolist()} == {reference_graphics.ONE // mixers.count}
+    assert likely.mixing.ends[2] == theirs.mixers.rate and {*likely.gates.tolist()} == {62000}
+    views, scales = spelling.views, rest.predictors.scales
+    assert [views.scales[shape[3] - 1, 10, octave, 7][0] for octave in range(96)] == scales[-1, 10, :, 7, 0].tolist()
+    assert len(views.ring) == len(rest.predictors.errors) and not scales[..., 1].any()
+    assert rest.exact == spelling.exact and rest.quick.inputs == spelling.squares[0].inputs
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (100, 90), (900, 900)])
+def test_what_two_colours_begin_with(height: int, width: int) -> None:
+    ours, theirs = bilevel.fresh(height, width), reference_graphics.Page(reference_graphics.Stack(b""), height, width)
+    assert ours.tables.shape == (len(theirs.tables), theirs.tables[0].last + 1) and ours.matches.shape[1] == theirs.most
+    assert {*ours.mixing.weights.reshape(-1).tolist()} == {*theirs.mixers.first}
+    assert ours.mixing.weights.shape[1] == len(theirs.mixers.first) and ours.mixing.ends[2] == theirs.mixers.rate
+    assert ours.sure.shape == (2, len(theirs.sure[0]))
+
+
+@given(st.integers(-(1 << 34), 1 << 34), st.integers(0, (1 << 32) - 1))
+def test_hashes_of_exact_colours(more: int, value: int) -> None:
+    assert reference_graphics.fold(value, more) == decisions.hashed(value, more)
+
+
+def test_slots_of_exact_colours() -> None:
+    """All counts, with chances all over."""
+    mixing = decisions.mixing(2, (1,), 1, 20, 250, 0)
+    for met in range(256):
+        for chance in [*range(16, 1 << 16, 8209), (1 << 16) - 16]:
+            for bit in range(2):
+                slot = reference_graphics.Slot()
+                slot.chance, slot.check, slot.met = chance, 77, met
+                table = np.array([chance << 16 | 77 << 8 | met], np.uint32)
+                decisions.opine(mixing, 0, table, 0)
+                assert mixing.inputs.tolist() == slot.inputs()
+                decisions.learn(mixing.curves, table, 0, bit)
+                slot.learn(bit)
+                assert table[0] == slot.chance << 16 | 77 << 8 | slot.met
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_mixers_of_exact_colours(data: st.DataObject) -> None:
+    """Weights up to their bounds, and decisions that are too sure to learn from."""
+    count, rate = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 38))
+    inputs = data.draw(st.lists(st.integers(-2815, 2815), min_size=3, max_size=3))
+    weight = st.integers(-(1 << 20), 1 << 20) | st.sampled_from([-(1 << 20), 1 << 20, 0])
+    rows = data.draw(st.lists(st.lists(weight, min_size=3, max_size=3), min_size=count, max_size=count))
+    last = data.draw(st.lists(weight, min_size=count, max_size=count))
+    ours = decisions.mixing(3, (1,) * count, 1, rate, 250, 0)
+    theirs = reference_graphics.Mixers(count, [0] * 3, rate)
+    ours.inputs[:], ours.weights[:], ours.last[0], ours.chosen[:] = inputs, rows, last, range(count)
+    theirs.weights = {(number, 0): list(row) for number, row in enumerate(rows)}
+    theirs.last = {0: list(last)}
+    for bit in data.draw(st.lists(st.integers(0, 1), min_size=1, max_size=4)):
+        assert decisions.mix(ours) == theirs.chance(inputs, [0] * count, 0)
+        decisions.adapt(ours, bit)
+        theirs.learn(bit)
+        assert ours.weights.tolist() == [theirs.weights[number, 0] for number in range(count)]
+        assert ours.last[0].tolist() == theirs.last[0]
+
+
+def speckled(planes: np.ndarray, share: float) -> np.ndarray:
+    """Planes uint8 [N, H, W, C], of which some pixels are noise."""
+    random = np.random.default_rng(1)
+    planes, where = planes.copy(), random.random(planes.shape[:3]) < share
+    planes[where] = random.integers(0, 256, (where.sum(), planes.shape[3]))
+    return planes
+
+
+def shapes(height: int, width: int, channels: int) -> np.ndarray:
+    """Three shapes of five colours over and over: uint8 [1, H, W, C]."""
+    random = np.random.default_rng(4)
+    planes = np.full((1, height, width, channels), 250, np.uint8)
+    kinds, colours = random.integers(0, 5, (3, 5, 4)), random.integers(0, 256, (5, channels), np.uint8)
+    for _ in range(height * width // 45):
+        y, x = random.integers(0, (height - 5, width - 4))
+        planes[0, y : y + 5, x : x + 4] = colours[kinds[random.integers(3)]]
+    return planes
+
+
+CASES = {
+    "grey": (drawing(9, 20, 1), 8),
+    "grey and alpha": (drawing(9, 14, 2), 8),
+    "rgb": (drawing(8, 40, 3), 8),
+    "rgba": (drawing(9, 14, 4), 8),
+    "images of one size": (np.concatenate([drawing(6, 14, 3), drawing(6, 14, 3)[:, ::-1]] * 2), 8),
+    "few bits": (drawing(20, 33, 1) & 7, 3),
+    "noise": (np.random.default_rng(0).integers(0, 256, (1, 5, 9, 3), np.uint8), 8),
+    "more than 304 pixels": (np.random.default_rng(0).integers(90, 122, (1, 18, 20, 1), np.uint8), 8),
+    "noise of 16 bits": (np.random.default_rng(0).integers(0, 1 << 16, (1, 4, 5, 2), np.uint16), 16),
+    "shapes": (shapes(24, 40, 3), 8),
+    "grey shapes": (shapes(24, 40, 1), 8),
+    "speckled": (speckled(np.concatenate([drawing(7, 12, 4)] * 2), 0.08), 8),
+    "levels of 16 bits": (waves(16, 1, 16)[:, :3], 16),
+    "three levels": (drawing(9, 20, 1) // 90 * 90, 8),
+    "12 of 14 bits": (waves(12, 2)[:, :2], 14),
+    "a column": (waves(12, 3)[:, :, :1], 12),
+    "two colours": (lines(50, 130)[None, ..., None], 1),
+    "a halftone": (halftone(20, 50)[None, ..., None] * 255, 8),
+    "pages": (np.stack([lines(9, 40), 1 - lines(9, 40)])[..., None], 1),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_exact_colours(name: str) -> None:
+    planes, depth = CASES[name]
+    found = reference_graphics.decode(graphics_streams.encode_planes(planes, depth), planes.shape, depth)
+    assert np.array_equal(found, planes)
+
+
+def test_exact_colours_of_every_medium() -> None:
+    """Bits, palettes and words: the same pixels in both decoders, and the same files."""
+    wave = (128 + 60 * np.sin(np.mgrid[:17, :19][1] / 5)).astype(np.uint8)
+    for name, data in fuzz_mutants.exact_files(np.stack([wave, wave.T[:17].repeat(2, 1)[:, :19], 255 - wave], 2)):
+        (item,) = decoder.decode(api.encode(data, media="image"))
+        picture = media.parse(data, None)
+        assert picture is not None and item.source == picture.origin and item.metadata == picture.metadata
+        assert np.array_equal(item.pixels, picture.pixels), name
+        if picture.origin.exact:
+            assert item.file() == data

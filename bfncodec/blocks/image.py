@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from bfncodec.models import zoo
 from bfncodec.models.image import passes
 from bfncodec.models.image.passes import (
     EXCEPTIONS,
-    LEARN_FROM,
     SPACE_NAMES,
     STRIDE,
     Pass,
@@ -26,20 +25,15 @@ from bfncodec.models.image.passes import (
     Schedule,
     Space,
 )
-from bfncodec.picture import Layout, Origin, Picture
-from bfncodec.presets import Choices
+from bfncodec.picture import Kind, Layout, Origin, Picture
+from bfncodec.picture import Pixels as AnyPixels
 from bfncodec.spans import Data
 
 if TYPE_CHECKING:  # the models are imported where they are used: compiled code takes its time
-    from bfncodec.coding.ledger import Ledger
+    pass
 
-FILE_BLOCK_PIXELS = 1 << 17  # of small images that share a block
-FILE_BLOCK_ITEMS = 256
-SMALL_SIDE = 64  # images up to this size use the model for small ones
 METADATA_LIMIT = 1 << 28
 LARGEST = 1 << 40  # pixels of a block, whatever limits a caller sets: arrays of more cannot be made
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -51,20 +45,35 @@ class Image(Form):
     schedule: Schedule
     width: int
     height: int
-    model: bytes
+    model: bytes | None  # None in the schedule of exact colours
     metadata: Data = b""  # LZMA of the pictures' metadata; empty if there is none
     passes: list[Pass] = field(default_factory=list)
     space: Space = Space.RGB  # whose integers the last pass holds, or the last two
     sampling: Sampling = Sampling.FULL  # of the colour differences; if not full, they have a pass of their own
     exceptions: int = 0  # pixels that no integers give
     listed: Data = b""  # the exceptions, packed
+    depth: int = 8  # bits of a value, as in `picture.Kind`; other than 8 for exact colours only
+    signed: bool = False
+    exact: list[Data] = field(default_factory=list)  # streams of exact colours: a band each, neither passes nor a space
+    frames: int = 1  # of each picture, below each other; exact colours only
+    order: Data = b""  # of a palette: what the numbers that are coded stand for; empty: for themselves
 
     mode, name, many, pictorial = 2, "image", True, True
 
+    @property
+    def kind(self) -> Kind:
+        return Kind(self.origin, self.layout, self.depth, self.signed, self.frames)
+
     def write(self, header: bytearray) -> list[Data]:
         header += bytes([self.origin << 4 | self.layout, self.space << 4 | self.schedule])
-        header += varint(self.width) + varint(self.height) + self.model + varint(len(self.metadata))
+        header += varint(self.width) + varint(self.height)
         payload = [self.metadata]
+        if self.model is None:
+            header += varint(self.depth << 1 | self.signed) + varint(self.frames)
+            payload += [*([self.order] if self.layout is Layout.P else []), *self.exact]
+            header += b"".join(varint(len(piece)) for piece in payload)
+            return payload
+        header += self.model + varint(len(self.metadata))
         if self.space:
             header += bytes([self.sampling]) + varint(self.exceptions) + varint(len(self.listed))
             payload.append(self.listed)
@@ -81,13 +90,35 @@ class Image(Form):
 
     @classmethod
     def read(cls, header: Reader, payload: Reader, items: int, size: int, limits: Limits) -> Image:
-        kind, way = header.byte(), header.byte()
-        known = kind >> 4 in list(Origin) and kind & 15 in list(Layout)
+        what, way = header.byte(), header.byte()
+        known = what >> 4 in list(Origin) and what & 15 in list(Layout)
         if not known or way & 15 not in list(Schedule) or way >> 4 not in list(Space):
-            raise UnsupportedFeature(f"image kind {kind:#04x}, schedule {way:#04x} is not supported by this version")
-        layout = Layout(kind & 15)
+            raise UnsupportedFeature(f"image kind {what:#04x}, schedule {way:#04x} is not supported by this version")
+        kind, schedule = Kind(Origin(what >> 4), Layout(what & 15)), Schedule(way & 15)
         width, height = header.varint(), header.varint()
-        image = cls(Origin(kind >> 4), layout, Schedule(way & 15), width, height, header.take(MODEL_BYTES))
+        pixels, channels = width * height, kind.layout.channels
+        if limits.pixels is not None and pixels > limits.pixels:
+            raise LimitExceeded(f"the image claims {pixels} pixels; the limit is {limits.pixels} (--max-pixels)")
+        if schedule is Schedule.EXACT:
+            kind = _deep(kind, header.varint())._replace(frames=header.varint())
+        origin, layout, depth, signed, frames = kind
+        if not items or not pixels or size != items * pixels * channels * kind.dtype.itemsize:
+            raise CorruptFile("the image's sizes contradict each other")
+        if not frames or height % frames:
+            raise CorruptFile("the image's frames contradict its height")
+        if schedule is Schedule.EXACT:
+            image = cls(origin, layout, schedule, width, height, None, payload.skip(header.varint()))
+            image.depth, image.signed, image.frames = depth, signed, frames
+            image.order = payload.skip(header.varint()) if layout is Layout.P else b""
+            image.exact = [payload.skip(header.varint()) for _ in image.bands(items)]
+            if len(image.order) > 1 << depth:
+                raise CorruptFile("the image's palette contradicts its depth")
+            if way >> 4:
+                raise CorruptFile("exact colours have no colour space")
+            return image
+        if layout is Layout.P:
+            raise CorruptFile("a palette contradicts the image's schedule")
+        image = cls(origin, layout, schedule, width, height, header.take(MODEL_BYTES))
         image.metadata = payload.skip(header.varint())
         image.space = Space(way >> 4)
         if image.space:
@@ -96,16 +127,11 @@ class Image(Form):
                 raise UnsupportedFeature(f"sampling {sampling} is not supported by this version")
             image.sampling, image.exceptions = Sampling(sampling), header.varint()
             image.listed = payload.skip(header.varint())
-        pixels = width * height
-        if limits.pixels is not None and pixels > limits.pixels:
-            raise LimitExceeded(f"the image claims {pixels} pixels; the limit is {limits.pixels} (--max-pixels)")
-        if not items or not pixels or size != items * pixels * layout.channels:
-            raise CorruptFile("the image's sizes contradict each other")
         bands = len(image.bands(items))
-        for channels in passes.pass_channels(layout.channels, image.sampling) * bands:
+        for coded in passes.pass_channels(channels, image.sampling) * bands:
             flag = header.byte()
             if flag == 1:
-                image.passes.append(Pass(constant=header.take(channels)))
+                image.passes.append(Pass(constant=header.take(coded)))
             elif flag < 64 and not flag & 1:
                 silent = header.varint()
                 lengths = [header.varint() for _ in range(2)]
@@ -114,7 +140,7 @@ class Image(Form):
                 image.passes.append(Pass(None, silent, flag >> 1 & 3, fast, tones, deep, *pieces))
             else:
                 raise UnsupportedFeature(f"pass kind {flag} is not supported by this version")
-        if image.space and layout not in (Layout.RGB, Layout.RGBA) or image.exceptions > items * pixels // EXCEPTIONS:
+        if image.space and channels < 3 or image.exceptions > items * pixels // EXCEPTIONS:
             raise CorruptFile("the image's colour space contradicts its other fields")
         sampled = image.schedule is Schedule.WAVEFRONT and min(image.sampling.shape(height, width)) > 0
         if image.sampling and not sampled:
@@ -123,53 +149,58 @@ class Image(Form):
 
     def bands(self, items: int) -> list[range]:
         """Rows of the bands that a block of so many pictures is coded in."""
-        if self.schedule is Schedule.LATTICE:
+        if self.schedule is Schedule.LATTICE or self.frames > 1:
             return [range(self.height)]
         return passes.bands(items, self.height, self.width)
 
     @property
     def coded_bytes(self) -> int:
-        return sum(len(part.stream) for part in self.passes)
+        return sum(len(part.stream) for part in self.passes) + sum(map(len, self.exact))
 
     def describe(self, block: Block) -> dict[str, Any]:
         sampling = {"sampling": self.sampling.name.lower()} if self.sampling else {}
         space = {"space": SPACE_NAMES[self.space], **sampling, "exceptions": self.exceptions} if self.space else {}
+        depth = {"depth": self.depth, "signed": self.signed} if self.schedule is Schedule.EXACT else {}
+        frames = {"frames": self.frames} if self.frames > 1 or self.origin is Origin.GIF else {}
+        model = {"model": self.model.hex()} if self.model is not None else {}
         return {
             "width": self.width,
-            "height": self.height,
+            "height": self.height // self.frames,
+            **frames,
             "layout": self.layout.name,
+            **depth,
             "source": self.origin.name.lower(),
             "schedule": self.schedule.name.lower(),
             **space,
-            "model": self.model.hex(),
+            **model,
             "lossless": "bytes" if self.origin.exact else "pixels and metadata",
-            "bits_per_subpixel": round(8 * block.payload_bytes / block.size, 4),
+            "bits_per_subpixel": round(8 * block.payload_bytes * self.kind.dtype.itemsize / block.size, 4),
         }
 
     def decode(self, block: Block, device: str) -> Iterator[Content]:
         pixels = self._decoded(block.items, device, small=False)
         metadata = unpack_metadata(self.metadata, block.items)
-        pictures = [Picture(self.origin, self.layout, p, m) for p, m in zip(pixels, metadata, strict=True)]
-        if _digest(pictures) != block.digest:
+        found = zip(pixels, metadata, strict=True)
+        pictures = [Picture(self.origin, self.layout, p, m, self.depth, self.signed, self.frames) for p, m in found]
+        if digest(pictures) != block.digest:
             raise CorruptFile("the decoded pixels do not match their checksum")
         yield from pictures
 
     def thumbnail(self, device: str) -> Picture:
-        """The thumbnail of a block's only picture, from its first group alone, unchecked."""
-        return Picture(Origin.ARRAY, self.layout, self._decoded(1, device, small=True)[0])
+        """The thumbnail of a block's only picture, unchecked; from its first group or frame alone, if there are any."""
+        pixels = self._decoded(1, device, small=True)[0]
+        return Picture(Origin.ARRAY, self.layout, pixels, depth=self.depth)
 
-    def _decoded(self, items: int, device: str, *, small: bool) -> Pixels:
-        """Pixels uint8 [N, height, width, channels] of so many pictures, or of their thumbnails."""
+    def _decoded(self, items: int, device: str, *, small: bool) -> AnyPixels:
+        """Pixels [N, height, width, channels] of so many pictures, or of their thumbnails."""
         if items * self.height * self.width > LARGEST:
             raise LimitExceeded("there is not enough memory for what the file claims")
+        if self.model is None:
+            whole = self._planes(items)
+            return whole[:, : self.height // self.frames : STRIDE, ::STRIDE] if small else whole
         bands = self.bands(items)
-        count = len(self.passes) // len(bands)
-        parts = threads.each(
-            lambda one: self._band(
-                items, bands[one], self.passes[one * count : (one + 1) * count], device, small=small
-            ),
-            list(range(len(bands))),
-        )
+        every = list(range(len(bands)))
+        parts = threads.each(lambda number: self._band(items, bands, number, device, small=small), every)
         planes = [np.concatenate(one, axis=1) for one in zip(*parts, strict=True)]
         if self.sampling:
             from bfncodec.models.image import sampling
@@ -192,8 +223,29 @@ class Image(Form):
             planes[-1][n, y, x] = passes.ordered(colours)
         return passes.merge(planes)
 
-    def _band(self, items: int, rows: range, parts: list[Pass], device: str, *, small: bool) -> list[Pixels]:
-        """Planes of the rows of a band, a pass each, or of their thumbnails."""
+    def _planes(self, items: int) -> AnyPixels:
+        from bfncodec.models.graphics import streams
+
+        def one(job: tuple[range, Data]) -> AnyPixels:
+            rows, stream = job
+            shape = items * self.frames, len(rows) // self.frames, self.width, self.layout.channels
+            return streams.decode_planes(stream, shape, self.depth).reshape(items, len(rows), *shape[2:])
+
+        bands = threads.each(one, list(zip(self.bands(items), self.exact, strict=True)))
+        planes = np.concatenate(bands, axis=1)
+        if self.order:
+            order = np.frombuffer(bytes(self.order), np.uint8)
+            if planes.max() >= len(order):
+                raise CorruptFile("the payload is damaged: a colour is not in the palette's order")
+            planes = order[planes]
+        if planes.max() >> self.depth:
+            raise CorruptFile("the payload is damaged: a value has too many bits")
+        return planes
+
+    def _band(self, items: int, bands: list[range], number: int, device: str, *, small: bool) -> list[Pixels]:
+        """Planes of the rows of one of the bands, a pass each, or of their thumbnails."""
+        rows, count = bands[number], len(self.passes) // len(bands)
+        parts = self.passes[number * count : (number + 1) * count]
         planes: list[Pixels] = []
         for part, channels in zip(parts, passes.pass_channels(self.layout.channels, self.sampling), strict=True):
             known = int(channels == 2)  # luma, before its differences
@@ -204,76 +256,36 @@ class Image(Form):
                 continue
             from bfncodec.models.image import streams
 
+            assert self.model is not None
             nets = streams.networks(zoo.find_hash(self.model), device)
             shape = items, height, width, channels + known
             if small:
                 planes.append(streams.decode_thumbnails(nets, part, shape, self.schedule, known))
             else:
                 given = self.sampling.of(planes[-1]) if known else None
-                planes.append(streams.decode_pass(nets, part, shape, self.schedule, given))
+                planes.append(streams.decode_pass(nets, part, shape, self.schedule, given, len(bands)))
         return planes
 
 
-def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = None) -> Block:
-    """Pictures of one size, layout and origin as one block."""
-    from bfncodec.models.image import sampling, spaces, streams
-
-    first = pictures[0]
-    height, width, _ = first.pixels.shape
-    packaged = "small" if max(width, height) <= SMALL_SIDE else "photo"
-    path = zoo.chosen(choices.model, "images") or zoo.find(packaged)
-    nets = streams.networks(path, choices.device)
-    effort = "default" if choices.effort == "fast" and not nets.table.size else choices.effort
-    schedule = Schedule.LATTICE if choices.effort == "lattice" else Schedule.WAVEFRONT
-    pixels = np.stack([picture.pixels for picture in pictures])
-    form = Image(first.origin, first.layout, schedule, width, height, zoo.digest(path), _pack_metadata(pictures))
-    parts = passes.split(pixels)
-    if parts[-1].shape[3] == 3:
-        colours = parts[-1].reshape(-1, 3)
-        form.space, integers, numbers = spaces.find(parts[-1])
-        halves = None
-        if form.space and schedule is Schedule.WAVEFRONT:
-            halves = sampling.find(parts[-1], integers, form.space)
-        if halves is None:
-            parts[-1] = integers
-        else:
-            form.sampling, luma, differences, numbers = halves
-            parts[-1:] = [luma, np.concatenate([form.sampling.of(luma), differences], axis=3)]
-        form.exceptions, form.listed = len(numbers), pack_exceptions(numbers, passes.ordered(colours[numbers]))
-
-    def one(job: tuple[range, Pixels, int]) -> Pass:
-        rows, planes, channels = job
-        known = planes.shape[3] - channels
-        half = slice(rows.start // 2, None if rows.stop == height else rows.stop // 2)
-        own = planes[:, half if known else slice(rows.start, rows.stop)]
-        return streams.encode_pass(nets, own, schedule, effort, ledger, known)
-
-    coded = passes.pass_channels(first.layout.channels, form.sampling)
-    bands = form.bands(len(pictures))
-    jobs = [(rows, *part) for rows in bands for part in zip(parts, coded, strict=True)]
-    form.passes += threads.each(one, jobs) if ledger is None else map(one, jobs)
-    return Block(len(pictures), pixels.size, _digest(pictures), form)
+def _deep(kind: Kind, depth: int) -> Kind:
+    """A kind with the depth and sign that a header tells; CorruptFile if there is none such."""
+    kind = kind._replace(depth=depth >> 1, signed=bool(depth & 1))
+    if not 1 <= kind.depth <= 16 or (kind.signed and kind.depth < 16) or (kind.layout is Layout.P and kind.depth > 8):
+        raise CorruptFile("the image's depth contradicts its other fields")
+    return kind
 
 
-def cuts(items: list[T], shape: tuple[int, ...] | None) -> Iterator[list[T]]:
-    """Items whose pictures have one shape [height, width, channels] (None: no pictures), in runs that share a block.
-
-    One by one if they are no pictures, or if their heads can learn.
-    """
-    pixels = shape[0] * shape[1] if shape is not None else LEARN_FROM
-    count = 1 if pixels >= LEARN_FROM else min(FILE_BLOCK_ITEMS, FILE_BLOCK_PIXELS // pixels)
-    return (items[start : start + count] for start in range(0, len(items), count))
-
-
-def _digest(pictures: list[Picture]) -> bytes:
-    digest = hasher()
+def digest(pictures: list[Picture]) -> bytes:
+    """Of pictures' pixels and metadata, see `docs/format.md`."""
+    found = hasher()
     for picture in pictures:
-        digest.update(picture.pixels.tobytes())
-        digest.update(picture.metadata)
-    return digest.digest()
+        found.update(picture.pixels.astype(picture.kind.dtype, copy=False).tobytes())
+        found.update(picture.metadata)
+    return found.digest()
 
 
-def _pack_metadata(pictures: list[Picture]) -> bytes:
+def pack_metadata(pictures: list[Picture]) -> bytes:
+    """The pictures' metadata, packed; nothing if there is none."""
     if not any(picture.metadata for picture in pictures):
         return b""
     return plain.pack(b"".join(varint(len(picture.metadata)) + picture.metadata for picture in pictures))

@@ -12,9 +12,11 @@ from bfncodec.presets import Choices
 from bfncodec.spans import Data
 
 if TYPE_CHECKING:  # compiled code takes its time
+    from bfncodec.coding.ledger import Ledger
     from bfncodec.jpeg import Frame
 
 IMAGE_LIMIT = 64  # in a file
+SEGMENT_LIMIT = 256  # of an image
 _FEWEST_BITS = 40  # that a block can cost, 2**-16
 _GAP = 1 << 16  # bytes between two images of a file, at most
 
@@ -26,7 +28,12 @@ class Part:
     size: int  # bytes of the file that are its own
     blocks: int
     rest: Data  # see `jpeg.packed`
-    stream: Data
+    rows: list[int]  # of units, by segment
+    streams: list[Data]  # of coefficients, by segment
+
+    @property
+    def coded_bytes(self) -> int:
+        return sum(map(len, self.streams))
 
 
 @dataclass
@@ -45,8 +52,10 @@ class Jpeg(Form):
         payload: list[Data] = []
         for part, gap in zip(self.parts, self.gaps, strict=True):
             header += varint(part.size) + varint(part.blocks)
-            header += varint(len(part.rest)) + varint(len(part.stream)) + varint(len(gap))
-            payload += [part.rest, part.stream, gap]
+            header += varint(len(part.rest)) + varint(len(gap)) + varint(len(part.streams))
+            for rows, stream in zip(part.rows, part.streams, strict=True):
+                header += varint(rows) + varint(len(stream))
+            payload += [part.rest, *part.streams, gap]
         return payload
 
     @classmethod
@@ -56,8 +65,13 @@ class Jpeg(Form):
         if not 0 < count <= IMAGE_LIMIT:
             raise CorruptFile("a JPEG file's number of images is damaged")
         for _ in range(count):
-            own, blocks, rest, stream, gap = (header.varint() for _ in range(5))
-            jpeg.parts.append(Part(own, blocks, payload.skip(rest), payload.skip(stream)))
+            own, blocks, rest, gap, segments = (header.varint() for _ in range(5))
+            if not 0 < segments <= SEGMENT_LIMIT:
+                raise CorruptFile("a JPEG image's number of segments is damaged")
+            rows = [(header.varint(), header.varint()) for _ in range(segments)]
+            part = Part(own, blocks, payload.skip(rest), [number for number, _ in rows], [])
+            part.streams += [payload.skip(length) for _, length in rows]
+            jpeg.parts.append(part)
             jpeg.gaps.append(payload.skip(gap))
         if size != sum(part.size for part in jpeg.parts) + sum(map(len, jpeg.gaps)) or not jpeg.holds():
             raise CorruptFile("a JPEG file's size and images contradict each other")
@@ -67,7 +81,7 @@ class Jpeg(Form):
 
     def holds(self) -> bool:
         """True if the streams can hold the images: a small file cannot ask for hours of decoding."""
-        return all(part.blocks * _FEWEST_BITS <= (8 * len(part.stream) + 64) << 16 for part in self.parts)
+        return all(part.blocks * _FEWEST_BITS <= (8 * part.coded_bytes + 64 * len(part.rows)) << 16 for part in self.parts)
 
     def describe(self, block: Block) -> dict[str, Any]:
         return {"lossless": "bytes", "source": "JPEG", "images": len(self.parts)}
@@ -80,9 +94,10 @@ class Jpeg(Form):
         for part, gap in zip(self.parts, self.gaps, strict=True):
             image = jpeg.unpacked(bytes(part.rest), part.size)
             frame = image.frame() if image is not None else None
-            if image is None or frame is None or _blocks(frame) != part.blocks:
+            fits = frame is not None and (_blocks(frame), frame.units_down) == (part.blocks, sum(part.rows))
+            if image is None or frame is None or not fits or not all(part.rows):
                 raise CorruptFile("the head of a JPEG image is damaged")
-            image.coefficients = streams.decode(frame, image.quantisers(), bytes(part.stream))
+            image.coefficients = streams.decode(frame, image.quantisers(), part.rows, part.streams)
             built = jpeg.build(image)
             if built is None or len(built) != part.size:
                 raise CorruptFile("the coefficients do not fit the head of a JPEG image")
@@ -94,7 +109,7 @@ def _blocks(frame: Frame) -> int:
     return frame.coefficients // 64
 
 
-def encode(data: bytes, choices: Choices) -> Block | None:
+def encode(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block | None:
     """One item, None if it is not a JPEG file that comes back to the last byte."""
     from bfncodec import jpeg
     from bfncodec.models.jpeg import streams
@@ -111,10 +126,11 @@ def encode(data: bytes, choices: Choices) -> Block | None:
         assert frame is not None
         if 64 * _blocks(frame) > 4 * choices.max_pixels:
             break
-        stream = streams.encode(frame, image.quantisers(), image.coefficients)
+        rows = streams.cuts(frame, end, image.coefficients)
+        coded = streams.encode(frame, image.quantisers(), image.coefficients, rows, ledger)
         if not form.parts:
             form.width, form.height = frame.width, frame.height
-        form.parts.append(Part(end, _blocks(frame), jpeg.packed(image), stream))
+        form.parts.append(Part(end, _blocks(frame), jpeg.packed(image), rows, list(coded)))
         start += end
         following = data.find(jpeg.MAGIC, start, start + _GAP)
         gap = following if following >= 0 else len(data)

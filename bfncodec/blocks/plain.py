@@ -12,6 +12,8 @@ from bfncodec.errors import CorruptFile
 from bfncodec.spans import PIECE, Data, Span, pieces
 
 _FILTERS: list[dict[str, int]] = [{"id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME}]
+# For what is packed already: repeats are found, and little time is lost on the rest. A decoder sees no difference.
+_QUICK = {"mode": lzma.MODE_FAST, "mf": lzma.MF_HC4, "depth": 4}
 _SMALL = 1 << 20
 
 
@@ -75,11 +77,11 @@ class Lzma(Plain):
         return unpack(self.data, size)
 
 
-def pack(data: bytes) -> bytes:
-    """LZMA without a container of its own."""
+def pack(data: bytes, quick: bool = False) -> bytes:
+    """LZMA without a container of its own; quick: for data of which not much more than repeats can be saved."""
     # The coder makes room for its whole dictionary, which takes longer than coding a few kilobytes.
     small = {"dict_size": _SMALL} if len(data) <= _SMALL else {}
-    return lzma.compress(data, lzma.FORMAT_RAW, filters=[_FILTERS[0] | small])
+    return lzma.compress(data, lzma.FORMAT_RAW, filters=[_FILTERS[0] | small | (_QUICK if quick else {})])
 
 
 def unpack(data: Data, limit: int) -> Iterator[bytes]:
@@ -100,9 +102,9 @@ def unpack(data: Data, limit: int) -> Iterator[bytes]:
         raise CorruptFile("the LZMA data does not end where it should")
 
 
-def encode(data: bytes) -> Block:
-    """One item as LZMA, or stored if that is no larger."""
-    packed = pack(data)
+def encode(data: bytes, quick: bool = False) -> Block:
+    """One item as LZMA, or stored if that is no larger; quick: see `pack`."""
+    packed = pack(data, quick)
     form = Lzma(packed) if len(packed) < len(data) else Stored(data)
     return Block(1, len(data), hasher(data).digest(), form)
 
@@ -115,13 +117,13 @@ def stored(item: Data) -> Block:
     return Block(1, len(item), digest.digest(), Stored(item))
 
 
-def encode_into(spool: IO[bytes], parts: list[Span]) -> tuple[Block, list[int]]:
+def encode_into(spool: IO[bytes], parts: list[Span], quick: bool = False) -> tuple[Block, list[int]]:
     """Parts that follow each other in a file as one block, and the bytes that LZMA has for each.
 
     The block is LZMA at the end of `spool`, or stored if that is no larger, and stays where it is. Of a part's bytes
-    some thousand are counted with the next one. Memory: 0.7 GB, whatever the size.
+    some thousand are counted with the next one. Memory: 0.7 GB, whatever the size. quick: see `pack`.
     """
-    compressor = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=_FILTERS)
+    compressor = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=[_FILTERS[0] | (_QUICK if quick else {})])
     digest = hasher()
     start = spool.seek(0, io.SEEK_END)
     size, shares = 0, []

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING
 
-from bfncodec.blocks import image, jpeg, plain, text
+from bfncodec.blocks import jpeg, outlook, pictures, plain, text
+from bfncodec.blocks.choice import Candidate, smallest, tried
 from bfncodec.blocks.text import TEXT_LIMIT, Text
 from bfncodec.container import Block
 from bfncodec.picture import Picture
@@ -23,35 +23,17 @@ PROBE_BYTES = 1 << 15  # of the sample
 SAMPLES = 4  # places that it is taken from
 
 
-class Candidate(NamedTuple):
-    """Blocks that could be written, and what they cost in theory if somebody wants to know."""
-
-    blocks: list[Block]
-    account: Ledger | None = None
-
-
-def smallest(candidates: list[Candidate], ledger: Ledger | None = None) -> list[Block]:
-    """The blocks that take the fewest bytes in a file, headers included, the first of equals; `ledger` gets them."""
-    best = min(candidates, key=lambda candidate: sum(block.file_bytes for block in candidate.blocks))
-    if ledger is not None and best.account is not None:
-        ledger.extend(best.account)
-    return best.blocks
-
-
-def tried(encode: Callable[[Ledger | None], Block], ledger: Ledger | None) -> Candidate:
-    """What an encoding gives, with an account of its own if there is a ledger."""
-    account = ledger.blank() if ledger is not None else None
-    return Candidate([encode(account)], account)
-
-
-def of_pictures(pictures: list[Picture], files: list[bytes], choices: Choices, ledger: Ledger | None) -> list[Block]:
-    """Blocks of pictures of one shape, layout and origin, which came from files."""
-    candidates = [tried(lambda account: image.encode(pictures, choices, account), ledger)]
+def of_pictures(found: list[Picture], files: list[bytes], choices: Choices, ledger: Ledger | None) -> list[Block]:
+    """Blocks of pictures of one shape and kind, which came from files."""
+    candidates = [tried(lambda account: pictures.encode(found, choices, account), ledger)]
+    if choices.media == "image":
+        return smallest(candidates, ledger)
     # What is far below a deflated file is below LZMA of it; plain pixels LZMA may make tiny.
-    size, plain_size = sum(map(len, files)), sum(picture.pixels.size for picture in pictures)
-    clear = size < plain_size and candidates[0].blocks[0].payload_bytes < size // 2
-    if choices.media != "image" and not clear:
-        candidates.append(Candidate([plain.encode(file) for file in files]))
+    size, plain_size = sum(map(len, files)), sum(picture.pixels.nbytes for picture in found)
+    looks = [outlook.look(file) for file in files]
+    most = size * 9 // 10 if all(look.quick and look.unrepeated for look in looks) else size // 2
+    if size >= plain_size or candidates[0].blocks[0].payload_bytes >= most:
+        candidates.append(Candidate([_plain(file, look) for file, look in zip(files, looks, strict=True)]))
     return smallest(candidates, ledger)
 
 
@@ -60,17 +42,18 @@ def of_bytes(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Blo
 
     With the text medium it is text or stored.
     """
-    coefficients = jpeg.encode(data, choices) if choices.media in ("auto", "bytes") else None
+    coefficients = jpeg.encode(data, choices, ledger) if choices.media in ("auto", "bytes") else None
     if coefficients is not None and coefficients.payload_bytes < len(data):
         return coefficients
     forced = choices.media == "text"
-    other = plain.stored(data) if forced else plain.encode(data)
+    look = outlook.look(data)
+    other = plain.stored(data) if forced else _plain(data, look)
     candidates = [Candidate([other])]
-    if data and len(data) <= TEXT_LIMIT:
+    if data and len(data) <= TEXT_LIMIT and (forced or not look.packed):
         if forced or len(data) <= PROBE_FROM or is_hopeful(data, other.payload_bytes, choices):
             candidates += _as_text(data, choices, ledger)
     (best,) = smallest(candidates, ledger)
-    return plain.encode(data) if forced and best is other else best
+    return _plain(data, look) if forced and best is other else best
 
 
 def in_parts(item: Span, spool: IO[bytes], part: int, choices: Choices) -> list[Block]:
@@ -83,14 +66,22 @@ def in_parts(item: Span, spool: IO[bytes], part: int, choices: Choices) -> list[
     cuts = [Span(item.file, item.start + at, min(part, len(item) - at)) for at in range(0, len(item), part)]
     if choices.media == "text":
         return [_text_part(one, spool, choices) for one in cuts]
-    whole, shares = plain.encode_into(spool, cuts)
-    hopeful = [is_hopeful(one, share, choices) for one, share in zip(cuts, shares, strict=True)]
+    looks, all_of_it = [outlook.look(one) for one in cuts], outlook.Outlook()
+    for look in looks:
+        all_of_it.join(look)
+    if all_of_it.noise:
+        return [plain.stored(item)]
+    whole, shares = plain.encode_into(spool, cuts, all_of_it.quick)
+    hopeful = [
+        not look.packed and is_hopeful(one, share, choices)
+        for one, look, share in zip(cuts, looks, shares, strict=True)
+    ]
     promised = sum(min(len(one), share) for one, share in zip(cuts, shares, strict=True))
     if not any(hopeful) and promised >= whole.payload_bytes:
         return [whole]
     blocks = []
-    for one, share, promising in zip(cuts, shares, hopeful, strict=True):
-        block = plain.encode_into(spool, [one])[0] if share < len(one) else plain.stored(one)
+    for one, look, share, promising in zip(cuts, looks, shares, hopeful, strict=True):
+        block = plain.encode_into(spool, [one], look.quick)[0] if share < len(one) else plain.stored(one)
         candidates = [Candidate([block])]
         if promising:
             candidates += _as_text(bytes(one), choices, None)
@@ -108,10 +99,29 @@ def is_hopeful(data: Data, packed: int, choices: Choices) -> bool:
     size = len(data)
     if packed * 50 < size:
         return False
-    step = max(size // SAMPLES, PROBE_BYTES // SAMPLES)
-    starts = range(0, size, step)[:SAMPLES]
-    sample = b"".join(bytes(cut(data, at, min(PROBE_BYTES // SAMPLES, size - at))) for at in starts)
+    sample = _sample(data, PROBE_BYTES)
     return streams.bits_a_byte(text.model(choices), sample) * size / 8 <= min(1.25 * packed, 0.985 * size)
+
+
+def _sample(data: Data, count: int) -> bytes:
+    """About `count` bytes of an item, from SAMPLES places."""
+    size = len(data)
+    step = max(size // SAMPLES, count // SAMPLES)
+    starts = range(0, size, step)[:SAMPLES]
+    return b"".join(bytes(cut(data, at, min(count // SAMPLES, size - at))) for at in starts)
+
+
+def _plain(data: bytes, look: outlook.Outlook) -> Block:
+    """One item as LZMA, or stored, with no more time than it looks worth."""
+    if look.noise or (look.quick and look.unrepeated and _gains_nothing(data)):
+        return plain.stored(data)
+    return plain.encode(data, look.quick)
+
+
+def _gains_nothing(data: bytes) -> bool:
+    """True if LZMA does nothing for a sample of an item that is worth one."""
+    sample = _sample(data, PROBE_FROM)
+    return len(data) > 4 * len(sample) and len(plain.pack(sample, quick=True)) > len(sample)
 
 
 def _as_text(data: bytes, choices: Choices, ledger: Ledger | None) -> list[Candidate]:

@@ -195,13 +195,14 @@ class Decoder:
     def _refuse(self, form: Form) -> None:
         """Refuse what -o's suffix cannot hold, before it is decoded."""
         if isinstance(form, Image) and not self.preview and convert.changes(form.origin, self.suffix):
-            convert.check(form.layout, form.width, form.height, self.suffix)
+            convert.check(form.kind, form.width, form.height, self.suffix)
 
     def _warn(self, target: str, form: Form, left_out: list[str]) -> None:
         """What the output does not have though somebody may think so."""
         if left_out:
             self.messages.note(f"{files.printable(target)}: warning: written without {', '.join(left_out)}")
-        if form.pictorial and self.suffix in NOT_MADE:
+        own = isinstance(form, Image) and not self.preview and self.suffix in media.suffixes(form.origin)
+        if form.pictorial and self.suffix in NOT_MADE and not own:
             what = f"no {self.suffix} is made; the image keeps its own format"
             self.messages.note(f"{files.printable(target)}: warning: {what}")
 

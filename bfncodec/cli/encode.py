@@ -26,8 +26,8 @@ def encode(
 ) -> None:
     """Encode each FILE as FILE.bfn. With no FILE, or '-', read standard input.
 
-    PNG, PNM and BMP images (8 bits a channel) are coded as pixels and metadata, all else
-    byte for byte. Several FILEs with -o make one archive.
+    PNG, PNM, BMP, GIF, .npy and plain or LZW TIFF images are coded as pixels and
+    metadata, all else byte for byte. Several FILEs with -o make one archive.
 
     \b
     Efforts for images (Kodak's size against cjxl -e 9, seconds for 768x512):

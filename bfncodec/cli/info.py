@@ -33,7 +33,7 @@ def _table(name: str, facts: dict[str, Any], details: bool) -> str:
     shown = facts["blocks"] if details else facts["blocks"][:8]
     for block in shown:
         if "width" in block:
-            size = f"{block['width']}x{block['height']} {block['layout']}"
+            size = f"{block['width']}x{block['height']} {block['layout']}" + _bits(block) + _frames(block)
             rate = f"{block['bits_per_subpixel']:.3f} bits per subpixel"
             space = ""
             if "space" in block:
@@ -41,7 +41,8 @@ def _table(name: str, facts: dict[str, Any], details: bool) -> str:
                 half = ", colour at half size" if "sampling" in block else ""
                 space = f", {block['space']}{half}, {count} exception{'s' * (count != 1)}"
             lines.append(f"  {block['items']} x {size} ({block['source']}), {block['schedule']}{space}, {rate}")
-            lines.append(f"    model {block['model']}; lossless: {block['lossless']}")
+            model = f"model {block['model']}; " if "model" in block else ""
+            lines.append(f"    {model}lossless: {block['lossless']}")
         else:
             rate = f", {block['schedule']}, {block['bits_per_byte']:.3f} bits per byte" if "schedule" in block else ""
             lines.append(f"  {block['content_bytes']} bytes, {block['mode']}{rate}")
@@ -53,3 +54,14 @@ def _table(name: str, facts: dict[str, Any], details: bool) -> str:
     if details and facts["names"]:
         lines += [f"  {number}: {files.printable(item)}" for number, item in enumerate(facts["names"])]
     return "\n".join(lines)
+
+
+def _bits(block: dict[str, Any]) -> str:
+    """Bits of a value where they are named."""
+    if "depth" not in block:
+        return ""
+    return f", {'signed ' if block['signed'] else ''}{block['depth']} bit{'s' * (block['depth'] > 1)}"
+
+
+def _frames(block: dict[str, Any]) -> str:
+    return f", {block['frames']} frame{'s' * (block['frames'] > 1)}" if "frames" in block else ""

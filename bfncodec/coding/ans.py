@@ -21,6 +21,8 @@ _LOW = np.uint64(1 << 32)
 _MASK = np.uint64(TOTAL - 1)
 _SHIFT = np.uint64(TOTAL_BITS)
 _WORD = np.uint64(32)
+_WORD_MASK = np.uint64((1 << 32) - 1)
+_FULL = np.uint64(64 - TOTAL_BITS)
 _ONE = np.uint64(1)
 _UP = np.uint64(TOTAL_BITS - CHANCE_BITS)
 _TOTAL = np.uint64(TOTAL)
@@ -63,10 +65,10 @@ class Coder:
         words: bytes = self._closed().get_compressed().astype("<u4").tobytes()
         return words.rstrip(b"\0")
 
-    def opened(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    def opened(self, more: int = 0) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """The stack as arrays that compiled code pops from: (state and words left, uint64 [2]; words uint64 [n]).
 
-        They are the coder's stack until one of its other methods is used.
+        They are the coder's stack until one of its other methods is used, and have room for so many more words.
         """
         if self._opened is None:
             words = self._closed().get_compressed().astype(np.uint64)
@@ -75,6 +77,10 @@ class Coder:
                 stack[1] -= np.uint64(1)
                 stack[0] = stack[0] << np.uint64(32) | words[int(stack[1])]
             self._opened = stack, words
+        stack, words = self._opened
+        used = int(stack[1])
+        if used + more > len(words):
+            self._opened = stack, np.concatenate([words[:used], np.empty(used + more, np.uint64)])
         return self._opened
 
     def _closed(self) -> Any:
@@ -102,9 +108,21 @@ def _checked(weights: Ints) -> NDArray[np.float64]:
 
 
 def push_intervals(coder: Coder, intervals: Ints) -> None:
-    """Push symbols of which only (what lies below, weight) [n, 2] is known, neither end of the range among them."""
-    below, width = intervals.astype(np.int64).T
-    coder.push(np.ones(len(below), np.int32), np.stack([below, width, TOTAL - below - width], axis=1))
+    """Push symbols of which only (what lies below, weight) [n, 2] is known."""
+    _push_all(*coder.opened(len(intervals)), intervals)
+
+
+@compiled
+def _push_all(stack: Ints, words: Ints, intervals: Ints) -> None:
+    """The inverse of `pop_between`, from the last to the first."""
+    state, count = stack[0], stack[1]
+    for index in range(len(intervals) - 1, -1, -1):
+        below, width = np.uint64(intervals[index, 0]), np.uint64(intervals[index, 1])
+        if state >> _FULL >= width:
+            words[count] = state & _WORD_MASK
+            state, count = state >> _WORD, count + _ONE
+        state = (state // width << _SHIFT) + state % width + below
+    stack[0], stack[1] = state, count
 
 
 @compiled
@@ -146,7 +164,7 @@ def push_bits(coder: Coder, bits: Ints, probabilities: Ints) -> None:
         coder.push(bits[part], np.stack([TOTAL - ones, ones], axis=1))
 
 
-def cost_of_bits(bits: Ints, probabilities: Ints) -> float:
-    """-log2 of the probabilities of bits, summed."""
+def costs_of_bits(bits: Ints, probabilities: Ints) -> NDArray[Any]:
+    """-log2 of the probability of each bit, float64."""
     chosen = np.where(bits == 1, probabilities, (1 << CHANCE_BITS) - probabilities.astype(np.int64))
-    return float((CHANCE_BITS - np.log2(chosen)).sum())
+    return CHANCE_BITS - np.log2(chosen)

@@ -69,9 +69,7 @@ def curves(limit: int) -> Curves:
     shares = (2 * CHANCE_ONE) // (2 * np.minimum(met, limit) + 3)
     trusts = np.where(met == 0, 0, 64 + 192 * np.minimum(met, _SURE) // _SURE)
     stretch = tables.stretch_table()[8::16].astype(np.int16)
-    return Curves(
-        tables.squash_table().astype(np.int32), stretch, shares.astype(np.int32), trusts.astype(np.int32)
-    )
+    return Curves(tables.squash_table().astype(np.int32), stretch, shares.astype(np.int32), trusts.astype(np.int32))
 
 
 def mixing(inputs: int, sets: tuple[int, ...], last: int, rate: int, limit: int, first: int) -> Mixing:
@@ -101,9 +99,10 @@ def opened(coder: Coder) -> Wire:
 
 
 class Decided:
-    """Decisions that an encoder has made: an output distribution of a known outcome."""
+    """Decisions that an encoder has made: an output distribution of a known outcome. kinds: what they may be about."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: tuple[str, ...]) -> None:
+        self._kinds = kinds
         self._bits: list[NDArray[np.uint8]] = []
         self._chances: list[NDArray[np.uint16]] = []
 
@@ -123,15 +122,16 @@ class Decided:
         """Bits."""
         return sum(self.costs().values())
 
-    def costs(self) -> dict[int, float]:
-        """Bits by what they were about."""
-        found: dict[int, float] = {}
-        for bits, chances in zip(self._bits, self._chances, strict=True):
-            for about in np.unique(bits >> 1):
-                own = bits >> 1 == about
-                cost = ans.cost_of_bits(bits[own] & 1, chances[own])
-                found[int(about)] = found.get(int(about), 0.0) + cost
-        return found
+    def costs(self) -> dict[str, float]:
+        """Bits by kind."""
+        kinds = np.concatenate([bits >> 1 for bits in self._bits])
+        totals = np.bincount(kinds, self.each(), len(self._kinds))
+        return dict(zip(self._kinds, totals.tolist(), strict=True))
+
+    def each(self) -> NDArray[Any]:
+        """Bits of every decision, float64 [n]."""
+        parts = zip(self._bits, self._chances, strict=True)
+        return np.concatenate([ans.costs_of_bits(bits & 1, chances) for bits, chances in parts])
 
 
 @compiled
@@ -187,10 +187,10 @@ def mix(mixing: Mixing) -> int:
         weights = mixing.weights[mixing.chosen[mixer]]
         dot = 0
         for index in range(len(inputs)):
-            dot += np.int64(inputs[index]) * np.int64(weights[index])
+            dot += int(np.int64(inputs[index]) * np.int64(weights[index]))
         said = min(max(dot >> 16, -LOGIT_MAX), LOGIT_MAX)
         mixing.outputs[mixer] = said
-        total += said * np.int64(last[mixer])
+        total += int(said * np.int64(last[mixer]))
     total = min(max(total >> 16, -LOGIT_MAX), LOGIT_MAX)
     mixing.ends[1] = total
     return min(max(int(mixing.curves.squash[total + LOGIT_MAX]), _LEAST), CHANCE_ONE - _LEAST)

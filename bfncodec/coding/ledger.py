@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.channels import noise_bits
+from bfncodec.coding.decisions import Decided
 from bfncodec.coding.protocol import Observer, Pushable, Source, Values, View, draw
 from bfncodec.exact.splitmix import stream
 from bfncodec.flow.schedule import AnyStep
@@ -27,6 +28,7 @@ class GroupLoss:
     spent: list[int] = field(default_factory=list)  # what the stack grew by: pushes less pops
     reconstruction: float = 0.0
     reconstruction_spent: int = 0
+    parts: dict[str, float] = field(default_factory=dict)  # of the reconstruction, by what was decided
 
     @property
     def n_step_loss(self) -> float:
@@ -64,6 +66,8 @@ class Ledger(Observer):
     def pushed(self, coder: Coder, output: Pushable, x: Values) -> None:
         entry = self.groups[self._first]
         entry.reconstruction, entry.reconstruction_spent = output.cost(x), self._grown(coder)
+        if isinstance(output, Decided):
+            entry.parts = output.costs()
 
     def sent(self, coder: Coder, step: int) -> None:
         self.groups[self._first].spent[step] += self._grown(coder)

@@ -99,9 +99,9 @@ class Mixtures:
 
     def weights(self) -> NDArray[np.int64]:
         """The whole pmf, int64 [n, 256], sum 2**24 (the free units go to the end levels)."""
-        bounds = self.below(np.arange(LEVELS + 1)[None])
-        bounds[:, 0], bounds[:, -1] = 0, TOTAL
-        return np.diff(bounds, axis=1)
+        weights = np.empty((len(self), LEVELS), np.int64)
+        _weights(known_tables(), self.parts, weights, np.empty(LEVELS + 1, np.int64))
+        return weights
 
     def intervals(self, values: Ints) -> NDArray[np.int64]:
         """What lies below values int [n], and their weights: int64 [n, 2]."""
@@ -161,6 +161,13 @@ def _argument(part: Ints, point: int) -> int:
 
 
 @compiled
+def _bound(total: int, point: int) -> int:
+    """Cumulative weight below an inner level, of shares times values of the logistic function."""
+    total >>= _DROP
+    return total - (total >> 15) + point + 1
+
+
+@compiled
 def below(known: Tables, parts: Ints, point: int) -> int:
     """Cumulative weight below a level, under the mixture of parts [k, 4]."""
     if point == 0:
@@ -170,8 +177,7 @@ def below(known: Tables, parts: Ints, point: int) -> int:
     total = 0
     for j in range(len(parts)):
         total += parts[j, 0] * known.logistic[_argument(parts[j], point)]
-    total >>= _DROP
-    return total - (total >> 15) + point + 1
+    return _bound(total, point)
 
 
 @compiled
@@ -179,6 +185,32 @@ def _bounds(known: Tables, parts: Ints, points: Ints, out: Ints) -> None:
     for index in range(out.shape[0]):
         for at in range(out.shape[1]):
             out[index, at] = below(known, parts[index], points[index, at])
+
+
+@compiled
+def _weights(known: Tables, parts: Ints, out: Ints, total: Ints) -> None:
+    """`Mixtures.weights`; total: room int64 [257]. Most levels are where a logistic has come to its end."""
+    for index in range(len(out)):
+        for point in range(LEVELS + 1):
+            total[point] = 0
+        for j in range(parts.shape[1]):
+            part = parts[index, j]
+            share = np.int64(part[0])
+            first = min(max((part[1] - part[2] >> MEAN_BITS) - 1, 0), LEVELS + 1)
+            last = min(max((part[1] + part[2] >> MEAN_BITS) + 3, first), LEVELS + 1)
+            left = share * known.logistic[_argument(part, -LEVELS)]
+            right = share * known.logistic[_argument(part, 2 * LEVELS)]
+            for point in range(first):
+                total[point] += left
+            for point in range(first, last):
+                total[point] += share * known.logistic[_argument(part, point)]
+            for point in range(last, LEVELS + 1):
+                total[point] += right
+        before = 0
+        for point in range(1, LEVELS + 1):
+            bound = _bound(total[point], point) if point < LEVELS else TOTAL
+            out[index, point - 1] = bound - before
+            before = bound
 
 
 @compiled
@@ -202,13 +234,21 @@ def pop(known: Tables, parts: Ints, stack: Ints, words: Ints, out: Ints) -> None
         one = parts[index]
         first, last = 0, LEVELS
         low, high = 1, TOTAL - 1
+        # Most values are near the mean of one of the logistics: from there outwards, then in halves.
+        middle, step = min(max(one[0, 1] >> MEAN_BITS, 1), LEVELS - 1), (one[0, 2] >> MEAN_BITS + 4) + 1
         while last - first > 1:
-            middle = (first + last) // 2
             bound = below(known, one, middle)
             if bound <= wanted:
                 first, low = middle, bound
             else:
                 last, high = middle, bound
+            if step and (first == 0 or last == LEVELS):
+                middle = min(max(first + step if last == LEVELS else last - step, 1), LEVELS - 1)
+                step *= 2
+                if first < middle < last:
+                    continue
+            step = 0
+            middle = (first + last) // 2
         out[index] = first
         pop_inside(stack, words, wanted, low, high)
 

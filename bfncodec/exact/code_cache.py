@@ -12,9 +12,10 @@ import tempfile
 import time
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 _PACKAGE = Path(__file__).parents[1]
 _PREFIX = "compiled-"
@@ -26,7 +27,7 @@ class Code(NamedTuple):
     """Machine code of a function."""
 
     symbol: str  # its name there
-    result: str  # i: int64, b: bool, f: float64, else nothing
+    result: str  # i: int64, b: bool, else nothing
     machine: bytes  # an object file
 
 
@@ -65,19 +66,21 @@ def _path(name: str, kind: str) -> Path:
 
 
 def processor() -> tuple[str, str]:
-    """Name and features of the processor that code is made for; NUMBA_CPU_NAME, NUMBA_CPU_FEATURES choose another."""
+    """Name and features of the processor that code is made for; BFNCODEC_CPU_NAME and _FEATURES choose another."""
     import llvmlite.binding as llvm
 
-    name, features = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")
+    name, features = os.environ.get("BFNCODEC_CPU_NAME"), os.environ.get("BFNCODEC_CPU_FEATURES")
     if name is None and features is None:
         return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     return name or "", features or ""
 
 
 def _state() -> str:
-    """A name for all sources of the package, the versions of what compiles them, and the processor."""
-    versions = [version("numba"), version("llvmlite"), version("numpy"), sys.version, processor()]
-    known = hashlib.sha256(repr(versions).encode())
+    """A name for all sources of the package, the versions of what compiles them, the processor, and checks."""
+    import llvmlite
+
+    checks = os.environ.get("BFNCODEC_CHECKED", "0")
+    known = hashlib.sha256(repr((llvmlite.__version__, np.__version__, sys.version, processor(), checks)).encode())
     for path in sorted(_PACKAGE.rglob("*.py")):
         known.update(os.fsencode(path.relative_to(_PACKAGE)) + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return known.hexdigest()[:16]
@@ -86,7 +89,7 @@ def _state() -> str:
 @cache
 def _folder() -> str | None:
     """Where compiled code is kept; None if nothing can be written there."""
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    chosen = os.environ.get("BFNCODEC_CACHE_DIR")
     try:
         home = Path(chosen or os.environ.get("XDG_CACHE_HOME") or Path.home().joinpath(".cache"))
         folder = home.joinpath("" if chosen else "bfncodec", _PREFIX + _state())

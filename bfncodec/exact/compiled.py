@@ -1,12 +1,12 @@
-"""Compiling inner loops: numba makes machine code of a function once, and later processes load it without numba.
+"""Compiling inner loops: a function becomes machine code once, and later processes load it.
 
-A function is compiled when it is first called with arguments of some types, and with it all that it calls. The
-machine code is kept (`code_cache`) and loaded by LLVM alone, in milliseconds: numba itself takes longer to start than
-most images take to code. So that machine code stands alone, compiled functions allocate nothing and keep nothing:
-arrays come from their callers, and `room` gives small ones.
+A function is compiled when it is first called with arguments of some types, with all that it calls. What it may be made
+of, `language` says. The machine code is kept (`code_cache`) and loaded in milliseconds. So that it stands alone,
+compiled functions allocate nothing and keep nothing: arrays come from their callers, and `room` gives small ones.
+Indices count from the start of an array; negative ones are not looked at.
 
 Arguments: arrays (numbers of any type; rows contiguous or not), whole numbers (int64), float64, and tuples of these,
-named or not. Results: None or one number. NUMBA_DISABLE_JIT=1 runs everything as plain Python: the same integers,
+named or not. Results: None or one number. BFNCODEC_PLAIN=1 runs everything as plain Python: the same integers,
 slowly.
 """
 
@@ -25,15 +25,14 @@ from numpy.typing import NDArray
 from bfncodec.exact import code_cache, notice
 from bfncodec.exact.code_cache import Code
 
-DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+DISABLED = os.environ.get("BFNCODEC_PLAIN", "0") not in ("", "0")
 _LOCK = Lock()
-_NO_RESULT = -2  # numba's status of a function that returns None
 _RESULTS: dict[str, Any] = {"i": ctypes.c_int64, "b": ctypes.c_bool, "f": ctypes.c_double}
 _engines: list[Any] = []  # of LLVM: code lives as long as they do
 
 
 class Inline:
-    """What only numba can say: `make` gives its name there, `plain` does the same in Python."""
+    """What Python has no words for: `make` gives what writes it into compiled functions, `plain` does it in Python."""
 
     def __init__(self, make: Callable[[], Any], plain: Callable[..., Any] | None = None) -> None:
         self._make, self._plain, self._made = make, plain, None
@@ -43,7 +42,7 @@ class Inline:
         return self._plain(*arguments)
 
     def inner(self) -> Any:
-        """What numba calls."""
+        """What is called with the function that is being written, and with values there."""
         if self._made is None:
             self._made = self._make()
         return self._made
@@ -54,7 +53,7 @@ class Compiled:
 
     def __init__(self, function: FunctionType) -> None:
         update_wrapper(self, function)
-        self._function, self._inner = function, None
+        self.function = function
         self._ready: dict[str, Callable[[list[Any]], Any]] = {}
 
     def __call__(self, *arguments: Any) -> Any:
@@ -68,28 +67,20 @@ class Compiled:
                 ready = self._ready.get(kind) or self._prepare(kind, arguments, flat)
         return ready(flat)
 
-    def inner(self) -> Any:
-        """What numba calls: the function, with all that it calls compiled too."""
-        if self._inner is None:
-            from bfncodec.exact import compiler
-
-            self._inner = compiler.inner(self._function)
-        return self._inner
-
     def _prepare(self, kind: str, arguments: tuple[Any, ...], flat: list[Any]) -> Callable[[list[Any]], Any]:
-        name = f"{self._function.__module__}.{self._function.__qualname__}"
+        name = f"{self.function.__module__}.{self.function.__qualname__}"
         code = code_cache.read(name, kind)
         if code is None:
             notice.tell(True)
             try:
                 from bfncodec.exact import compiler
 
-                code = compiler.code(self.inner(), arguments)
+                code = compiler.code(self.function, arguments)
             finally:
                 notice.tell(False)
             code_cache.write(name, kind, code)
         function = _loaded(code)
-        function.argtypes = [ctypes.c_ssize_t, ctypes.c_ssize_t, ctypes.c_char_p]
+        function.argtypes = [ctypes.c_ssize_t, ctypes.c_char_p]
         layout = Struct("".join("d" if isinstance(one, float) else "q" for one in flat))
         self._ready[kind] = partial(_call, function, layout, code.result, name)
         return self._ready[kind]
@@ -102,11 +93,11 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _flatten(values: Any, kinds: list[str], flat: list[Any]) -> None:
-    """Types of arguments, in words, and the numbers that machine code takes for them, as numba does."""
+    """Types of arguments, in words, and the numbers that stand for them in memory, eight bytes each."""
     for value in values:
         if isinstance(value, np.ndarray):
             kinds.append(f"{value.dtype.str}{value.ndim}{'C' if value.flags.c_contiguous else 'A'}")
-            flat += (0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides)
+            flat += (value.ctypes.data, *value.shape, *value.strides)
         elif isinstance(value, tuple):
             kinds.append(f"{type(value).__name__}(")
             _flatten(value, kinds, flat)
@@ -120,9 +111,9 @@ def _flatten(values: Any, kinds: list[str], flat: list[Any]) -> None:
 
 
 def _call(function: Any, layout: Struct, result: str, name: str, flat: list[Any]) -> Any:
-    value, error = _RESULTS.get(result, ctypes.c_int64)(), ctypes.c_void_p()
-    status = function(ctypes.addressof(value), ctypes.addressof(error), layout.pack(*flat))
-    if status not in (0, _NO_RESULT):
+    value = _RESULTS.get(result, ctypes.c_int64)()
+    status = function(ctypes.addressof(value), layout.pack(*flat))
+    if status:
         raise RuntimeError(f"{name} failed in compiled code")
     return value.value if result in _RESULTS else None
 
@@ -143,9 +134,9 @@ def _loaded(code: Code) -> Any:
 
 def _made(name: str) -> Callable[[], Any]:
     def make() -> Any:
-        from bfncodec.exact import compiler
+        from bfncodec.exact import places
 
-        return getattr(compiler, name)()
+        return getattr(places, name)
 
     return make
 

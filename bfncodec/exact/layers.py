@@ -129,7 +129,7 @@ class LocalNetwork:
         most = np.concatenate([self.numbers.sizes, self.embed.sizes]).max(axis=0)
         return TrunkRoom(
             np.empty((_ROWS, most[1] * BLOCK), np.int32),
-            np.empty((_ROWS, self.width), np.int64),
+            np.empty((_ROWS, self.width), np.int32),
             np.empty((_ROWS, max(self.width, most[2] * GROUP)), np.uint8),
         )
 
@@ -156,8 +156,8 @@ def _numbers(layers: list[Linear], lifted: slice) -> Trunk:
     return Trunk(
         np.array([[len(bias), *table.shape[:2]] for bias, table in zip(biases, tables, strict=True)]),
         np.concatenate([table.reshape(-1) for table in tables]),
-        np.concatenate(biases),
-        np.concatenate([layer.integers.shift for layer in layers]),
+        np.concatenate(biases).astype(np.int32),
+        np.concatenate([layer.integers.shift for layer in layers]).astype(np.int32),
     )
 
 
@@ -168,7 +168,7 @@ def _embedding(kernel: Kernel, tensors: Tensors, width: int) -> Trunk:
     return _numbers([first, second], slice(width, None))
 
 
-_NOTHING = Trunk(np.zeros((2, 3), np.int64), np.zeros(0, np.int8), np.zeros(0, np.int64), np.zeros(0, np.int64))
+_NOTHING = Trunk(np.zeros((2, 3), np.int64), np.zeros(0, np.int8), *np.zeros((2, 0), np.int32))
 
 
 @compiled
@@ -205,7 +205,7 @@ def run_trunk(trunk: Trunk, own: TrunkRoom, features: Array, out: Array, kept: A
     kept uint8 [layers but the first, rows, units and more]: if not empty, it takes their inputs from row `first` on.
     """
     sums, stream, values = own.sums, own.stream, own.values
-    width = stream.shape[1]
+    width, zero, most = stream.shape[1], np.int32(0), np.int32(ACTIVATION_MAX)
     for start in range(0, len(features), _ROWS):
         rows, at, to = min(_ROWS, len(features) - start), 0, 0
         stream[:] = 0
@@ -218,11 +218,12 @@ def run_trunk(trunk: Trunk, own: TrunkRoom, features: Array, out: Array, kept: A
             values[:] = 0
             for row in range(rows):
                 for unit in range(outputs):
-                    value = sums[row, unit] + bias[unit] >> shift[unit]
+                    value = np.int32(np.int32(sums[row, unit] + bias[unit]) >> (shift[unit] & 31))
                     if number % 2 == 0:  # not the first layer of a block
-                        stream[row, unit] += value
-                        value = stream[row, unit] + (1 << STREAM_BITS - 1) >> STREAM_BITS
-                    values[row, unit] = min(max(value, 0), ACTIVATION_MAX)
+                        value = np.int32(stream[row, unit] + value)
+                        stream[row, unit] = value
+                        value = np.int32(np.int32(value + (1 << STREAM_BITS - 1)) >> STREAM_BITS)
+                    values[row, unit] = min(max(value, zero), most)
             if number < len(kept):
                 for row in range(rows):
                     for unit in range(outputs):

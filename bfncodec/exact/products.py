@@ -2,7 +2,7 @@
 
 AVX-512 VNNI multiplies and adds four bytes at once, without saturation (`vpdpbusd`); AVX2 pairs of
 int16 (`vpmaddwd`); elsewhere plain vectors do. All give the same sums, which must lie within int32.
-NUMBA_CPU_NAME and NUMBA_CPU_FEATURES choose another processor's instructions.
+BFNCODEC_CPU_NAME and BFNCODEC_CPU_FEATURES choose another processor's instructions.
 
 Weights are packed so that a tile reads them in order: int8 [blocks, groups, BLOCK, GROUP],
 blocks of outputs, and within a block four inputs of each of its outputs side by side.

@@ -63,7 +63,8 @@ def octaves(first: int, last: int, steps: int, fraction: int) -> Ints:
     """round(2**(i / steps + fraction)) for i = first .. last - 1."""
     with localcontext(_CONTEXT):
         two = Decimal(2)
-        values = [int((two ** (Decimal(i) / steps + fraction)).to_integral_value()) for i in range(first, last)]
+        octave = [two ** (Decimal(step) / steps + fraction) for step in range(steps)]
+        values = [int((octave[i % steps] * two ** (i // steps)).to_integral_value()) for i in range(first, last)]
     return np.array(values, np.int64)
 
 

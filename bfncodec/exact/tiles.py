@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
+from bfncodec.exact.kinds import Value, View
 from bfncodec.exact.products import BLOCK, GROUP, LANES
 
-_BYTE, _SHORT, _INT = ir.IntType(8), ir.IntType(16), ir.IntType(32)
+_BYTE, _SHORT, _INT, _WORD = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _SUMS = ir.VectorType(_INT, LANES)
 
 
@@ -97,57 +97,70 @@ def _joined(builder: Any, low: Any, high: Any) -> Any:
 
 
 def _call(builder: Any, name: str, result: Any, *values: Any) -> Any:
+    known = builder.module.globals
     kind = ir.FunctionType(result, [value.type for value in values])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
+    return builder.call(known[name] if name in known else ir.Function(builder.module, kind, name), values)
 
 
 def tile(instructions: str, rows: int, vectors: int) -> Callable[..., Any]:
-    """numba's name for code that writes sums of so many rows and vectors of outputs from given addresses.
+    """What writes sums of so many rows and vectors of outputs from given addresses into a function that is compiled.
 
     From one row of values to the next there are `stride` bytes, from one group to the next `step`. The first argument
     is an array of the weights' type: where they are bytes without a sign, values have one.
     """
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def tile(
-        typing: Any, like: Any, values: Any, stride: Any, step: Any, weights: Any, groups: Any, sums: Any, width: Any
-    ) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            _, values, stride, step, weights, groups, sums, width = arguments
-            kind = _KINDS[instructions](like.dtype == types.uint8)
-            values, weights, sums = (builder.inttoptr(one, _BYTE.as_pointer()) for one in (values, weights, sums))
-            totals = [
-                [
-                    [cgutils.alloca_once_value(builder, ir.Constant(one, None)) for one in kind.sums]
-                    for _ in range(vectors)
-                ]
-                for _ in range(rows)
-            ]
-            size = groups.type
-            with cgutils.for_range(builder, groups) as loop:
-                start = builder.gep(weights, [builder.mul(loop.index, size(BLOCK * GROUP))])
-                own = []
-                for vector in range(vectors):
-                    address = builder.gep(start, [size(vector * LANES * GROUP)])
-                    whole = ir.VectorType(_BYTE, LANES * GROUP)
-                    own.append(builder.load(builder.bitcast(address, whole.as_pointer()), align=1))
-                for row in range(rows):
-                    place = builder.add(builder.mul(size(row), stride), builder.mul(loop.index, step))
-                    address = builder.bitcast(builder.gep(values, [place]), _INT.as_pointer())
-                    spread = kind.spread(builder, builder.load(address, align=1))
-                    for vector in range(vectors):
-                        slots = totals[row][vector]
-                        added = kind.add(builder, [builder.load(one) for one in slots], spread, own[vector])
-                        for slot, total in zip(slots, added, strict=True):
-                            builder.store(total, slot)
-            for row in range(rows):
-                for vector in range(vectors):
-                    total = kind.end(builder, [builder.load(one) for one in totals[row][vector]])
-                    place = builder.add(builder.mul(size(row), width), size(4 * vector * LANES))
-                    address = builder.bitcast(builder.gep(sums, [place]), _SUMS.as_pointer())
-                    builder.store(total, address, align=4)
-            return context.get_dummy_value()
-
-        return types.void(like, *[types.intp] * 7), generate
+    def tile(into: Any, like: View, *arguments: Value) -> Any:
+        signed = like.kind.dtype == np.uint8
+        name = f"tile_{instructions}_{rows}_{vectors}_{'signed' if signed else 'unsigned'}"
+        if name not in into.program.others:
+            into.program.others[name] = _text(name, _KINDS[instructions](signed), rows, vectors)
+        into.program.declared.add(f"declare void @{name}({', '.join(['i64'] * len(arguments))})")
+        return into.call(None, f"@{name}", [f"i64 {one.text}" for one in arguments])
 
     return tile
+
+
+def _text(name: str, kind: _Plain, rows: int, vectors: int) -> str:
+    """The function: addresses of values, stride, step, address of weights, groups, address of sums, their stride."""
+    module = ir.Module(name)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_WORD] * 7), name)
+    builder = ir.IRBuilder(function.append_basic_block("start"))
+    values, stride, step, weights, groups, sums, width = function.args
+    values, weights, sums = (builder.inttoptr(one, _BYTE.as_pointer()) for one in (values, weights, sums))
+    totals = [[[builder.alloca(one) for one in kind.sums] for _ in range(vectors)] for _ in range(rows)]
+    for slot in (one for row in totals for vector in row for one in vector):
+        builder.store(ir.Constant(slot.type.pointee, None), slot)
+    counter = builder.alloca(_WORD)
+    builder.store(_WORD(0), counter)
+    test, body, end = (function.append_basic_block(one) for one in ("test", "body", "end"))
+    builder.branch(test)
+    builder.position_at_end(test)
+    index = builder.load(counter)
+    builder.cbranch(builder.icmp_signed("<", index, groups), body, end)
+    builder.position_at_end(body)
+    start = builder.gep(weights, [builder.mul(index, _WORD(BLOCK * GROUP))])
+    own = []
+    for vector in range(vectors):
+        address = builder.gep(start, [_WORD(vector * LANES * GROUP)])
+        whole = ir.VectorType(_BYTE, LANES * GROUP)
+        own.append(builder.load(builder.bitcast(address, whole.as_pointer()), align=1))
+    for row in range(rows):
+        place = builder.add(builder.mul(_WORD(row), stride), builder.mul(index, step))
+        address = builder.bitcast(builder.gep(values, [place]), _INT.as_pointer())
+        spread = kind.spread(builder, builder.load(address, align=1))
+        for vector in range(vectors):
+            slots = totals[row][vector]
+            added = kind.add(builder, [builder.load(one) for one in slots], spread, own[vector])
+            for slot, total in zip(slots, added, strict=True):
+                builder.store(total, slot)
+    builder.store(builder.add(index, _WORD(1)), counter)
+    builder.branch(test)
+    builder.position_at_end(end)
+    for row in range(rows):
+        for vector in range(vectors):
+            total = kind.end(builder, [builder.load(one) for one in totals[row][vector]])
+            place = builder.add(builder.mul(_WORD(row), width), _WORD(4 * vector * LANES))
+            address = builder.bitcast(builder.gep(sums, [place]), _SUMS.as_pointer())
+            builder.store(total, address, align=4)
+    builder.ret_void()
+    return str(module)

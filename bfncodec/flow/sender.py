@@ -11,7 +11,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.exact.pmf import TOTAL, TOTAL_BITS, normalise
+from bfncodec.exact.pmf import TOTAL, TOTAL_BITS, normalise, normalise_masses
 from bfncodec.exact.splitmix import stream
 from bfncodec.exact.tables import exp_negative
 from bfncodec.flow.schedule import AnyStep, Dither, Draw, Step, Vector
@@ -81,7 +81,7 @@ class GaussianSender:
         for start in range(0, len(output), _CHUNK):
             part = slice(start, start + _CHUNK)
             mixed = (output[part].astype(np.float64) @ matrix).astype(np.int64)
-            rows[part] = normalise(mixed.cumsum(axis=1), 2 * TOTAL_BITS)
+            normalise_masses(mixed, 2 * TOTAL_BITS, rows[part])
         return rows
 
 

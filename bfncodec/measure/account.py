@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from bfncodec import container, decoding, encoding
 from bfncodec.blocks.single import Single
 from bfncodec.coding.ans import Coder
+from bfncodec.coding.decisions import Decided
 from bfncodec.coding.ledger import GroupLoss, Ledger
-from bfncodec.coding.protocol import Source
+from bfncodec.coding.outcomes import Outcome, OutcomeSource
+from bfncodec.coding.protocol import Pushable, Source
 from bfncodec.container import Block
 from bfncodec.errors import LimitExceeded
 from bfncodec.flow.schedule import AnyStep
 from bfncodec.models import zoo
+from bfncodec.models.graphics.pixels import Pixels
 from bfncodec.models.image.passes import STRIDE
 from bfncodec.models.image.wavefront import WavefrontSource
 from bfncodec.presets import Choices
@@ -31,6 +34,8 @@ class PixelLedger(Ledger):
     """A ledger that knows where an image's bits went."""
 
     images: list[WavefrontSource] = field(default_factory=list, compare=False)
+    exact: list[NDArray[Any]] = field(default_factory=list, compare=False)  # bits [N, H, W] of exact colours
+    _outcome: Outcome | None = field(default=None, init=False, repr=False, compare=False)  # that is encoded
 
     @classmethod
     def of(cls, paths: int) -> Self:
@@ -41,18 +46,27 @@ class PixelLedger(Ledger):
         super().extend(other)
         if isinstance(other, PixelLedger):
             self.images += other.images
+            self.exact += other.exact
 
     def group(self, coder: Coder, model: Source, span: range, x: NDArray[Any], steps: tuple[AnyStep, ...]) -> None:
         """The thumbnail comes last: the image's other rows are there by then."""
         super().group(coder, model, span, x, steps)
         if isinstance(model, WavefrontSource) and span[0] == 0:
             self.images.append(model)
+        self._outcome = model.outcomes[span[0]] if isinstance(model, OutcomeSource) else None
+
+    def pushed(self, coder: Coder, output: Pushable, x: NDArray[Any]) -> None:
+        super().pushed(coder, output, x)
+        if isinstance(output, Decided) and isinstance(self._outcome, Pixels):
+            self.exact.append(self._outcome.bits(output))
 
     def image_map(self) -> NDArray[np.float64] | None:
-        """Bits of every pixel [height, width] of one image in wavefront order; None for whatever else.
+        """Bits of every pixel [height, width] of one image in wavefront order or of exact colours; None for all else.
 
         Pixels of the thumbnail get equal shares of its cost, noisy steps included.
         """
+        if len(self.exact) == 1 and len(self.exact[0]) == 1 and not self.images:
+            return self.exact[0][0]
         if len(self.images) != 1 or self.images[0].count != 1:
             return None
         bits = self.images[0].pixel_bits()
@@ -130,4 +144,5 @@ def _group(group: GroupLoss) -> Report:
         "steps": steps,
         "reconstruction_bits": round(group.reconstruction, 3),
         "reconstruction_spent_bits": group.reconstruction_spent,
+        **({"parts": {name: round(bits, 3) for name, bits in group.parts.items()}} if group.parts else {}),
     }

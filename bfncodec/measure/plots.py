@@ -9,6 +9,14 @@ from numpy.typing import NDArray
 from bfncodec.errors import BfnError
 
 THEORY, REAL, EXTRA = "#8da0cb", "#fc8d62", "#999999"
+# Of what is decided of exact colours.
+PARTS = {
+    "candidates": "#a6d854",
+    "samples": "#e5c494",
+    "pixels": "#e5c494",
+    "stretches": "#a6d854",
+    "levels": "#ffd92f",
+}
 
 
 def need() -> Any:
@@ -41,16 +49,22 @@ def draw(file: IO[bytes], form: str, account: dict[str, Any], bits: NDArray[np.f
 def _bars(axes: Any, account: dict[str, Any]) -> None:
     groups = account["groups"]
     steps = [step for group in groups for step in group["steps"]]
+    shares: dict[str, float] = {}
+    for group in groups:
+        for name, bits in group.get("parts", {}).items():
+            shares[name] = shares.get(name, 0.0) + bits
+    whole = _sum(groups, "reconstruction_bits") - sum(shares.values())
     parts = [
         ("noisy views", "#66c2a5", _sum(steps, "theory_bits"), _sum(steps, "spent_bits")),
-        ("the data itself", THEORY, _sum(groups, "reconstruction_bits"), _sum(groups, "reconstruction_spent_bits")),
+        *((name, PARTS.get(name, EXTRA), bits, 0.0) for name, bits in shares.items()),
+        ("the data itself", THEORY, whole, _sum(groups, "reconstruction_spent_bits")),
         ("all of it, without a model", THEORY, 0, 0 if groups else account["payload_bits"]),
         ("seed for the first noise", "#e78ac3", 0, account["seed_bits"]),
         ("header, checksum, coefficients", EXTRA, 0, 8 * (account["header_bytes"] + account["side_bytes"])),
     ]
     bottom = [0.0, 0.0]
     for label, colour, theory, real in parts:
-        if theory or real:
+        if theory > 0 or real > 0:
             axes.bar(["theory", "file"], [theory / 8, real / 8], bottom=bottom, color=colour, label=label, width=0.6)
             bottom = [bottom[0] + theory / 8, bottom[1] + real / 8]
     axes.set_ylabel("bytes")

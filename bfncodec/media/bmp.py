@@ -6,6 +6,7 @@ import numpy as np
 
 from bfncodec.media.medium import REST, Chunk, Head, check_size, halves, joined
 from bfncodec.picture import Layout, Origin, Picture
+from bfncodec.spans import Data
 
 MAGIC: tuple[bytes, ...] = (b"BM",)
 ORIGINS: tuple[Origin, ...] = (Origin.BMP,)
@@ -19,7 +20,7 @@ def _stride(width: int) -> int:
     return -(-3 * width // 4) * 4
 
 
-def head(start: bytes) -> Head | None:
+def head(start: bytes, data: Data) -> Head | None:
     if len(start) < _FIRST:
         return None
     offset, header, width, height, planes, depth, compression = _FIELDS.unpack_from(start, 10)

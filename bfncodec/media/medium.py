@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from bfncodec.errors import CorruptFile, LimitExceeded
 from bfncodec.picture import Origin, Picture
+from bfncodec.spans import Data
 
 METADATA_LIMIT = 1 << 26  # of one picture; files with more are coded as bytes
 HEAD = 1 << 16  # bytes at a file's start that tell what it is
@@ -31,8 +32,8 @@ class Medium(Protocol):
     ORIGINS: tuple[Origin, ...]  # of the pictures that it makes files of
     SUFFIXES: tuple[str, ...]  # of its files
 
-    def head(self, start: bytes) -> Head | None:
-        """What the first HEAD bytes say; None if the file has to be coded as bytes."""
+    def head(self, start: bytes, data: Data) -> Head | None:
+        """What the first HEAD bytes say, or few others; None if the file has to be coded as bytes."""
 
     def parse(self, data: bytes, head: Head, max_pixels: int | None) -> Picture | None:
         """The picture, or None if `build` could not make the file again. LimitExceeded by `check_size`."""

@@ -22,6 +22,8 @@ Log = Callable[[str], None]
 
 REPORT = 30.0  # seconds between two lines of the log
 _LATEST = 500  # steps whose mean loss is reported
+_JUDGED = 50  # steps whose mean loss tells whether training diverges
+_RISE = 1.5  # times the lowest such mean so far: no way back
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Training(ABC, Generic[P]):
         """Train to the plan's end; write a checkpoint every `every` seconds and at the end."""
         plan = self.plan
         saved = reported = started = time.monotonic()
-        first = self.step
+        first, lowest = self.step, math.inf
         network = distributed.parallel(self.network, self.step, partial=self.partial)
         while self.step < plan.steps:
             factor = rate_factor(self.step, plan.steps, plan.decay)
@@ -96,8 +98,11 @@ class Training(ABC, Generic[P]):
             for optimiser in self.optimisers:
                 optimiser.step()
             self.losses.append(distributed.mean(loss) / self.scale)
-            if not math.isfinite(self.losses[-1]):
-                raise BfnError(f"training diverged at step {self.step}: the loss is not finite")
+            level = float(np.mean(self.losses[-_JUDGED:]))
+            if not level < _RISE * lowest:
+                raise BfnError(f"training diverged at step {self.step}; try a lower rate from the last checkpoint")
+            if len(self.losses) >= _JUDGED:
+                lowest = min(lowest, level)
             self.step += 1
             now = time.monotonic()
             if now - reported > REPORT:

@@ -207,7 +207,11 @@ def error_of(data: bytes, **choices: Any) -> BaseException:
         b"P5 99999 99999 255\n",
         b"P6",
         b"\x89PNG\r\n\x1a\n",
-        image("PNG")[:24] + b"\x10" + image("PNG")[25:100],
+        image("PNG")[:24] + b"\x20" + image("PNG")[25:100],
+        b"P4 10 10\n",
+        b"\x93NUMPY\1\0",
+        b"II*\0\x08\0\0\0\xff\xff",
+        b"MM\0*\xff\xff\xff\xff",
     ],
 )
 def test_what_only_begins_like_an_image_is_not_read_whole(

@@ -147,7 +147,9 @@ def test_light_commands_need_no_model_and_no_torch(
         line.split("|")[2].strip(): int(line.split("|")[1]) for line in result.err.splitlines() if "us]" not in line
     }
     assert "bfncodec.cli.main" in times
-    heavy = {name for name in times if re.match(r"(torch|numba|constriction|safetensors|PIL|bfncodec\.models)\b", name)}
+    heavy = {
+        name for name in times if re.match(r"(torch|llvmlite|constriction|safetensors|PIL|bfncodec\.models)\b", name)
+    }
     assert heavy <= (LIGHT if "info" in options else set())
 
 

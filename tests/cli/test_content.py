@@ -278,6 +278,29 @@ def test_any_other_suffix_gives_the_file_as_it_was(folder: Path, output: str, mo
     assert "made" not in good("decode", "-q", "a.bfn", "-f", "-o", output).err
 
 
+@pytest.mark.parametrize("frames", [1, 3])
+def test_animations_stay_gif(folder: Path, frames: int) -> None:
+    """One frame can be converted, several cannot; a preview is of the first."""
+    images = [Image.fromarray(np.roll(pixels(), 7 * number, 0)).quantize(8) for number in range(frames)]
+    images[0].save(folder / "a.gif", save_all=True, append_images=images[1:])
+    good("encode", "a.gif")
+    assert f"{frames} frame{'s' * (frames > 1)} (gif)" in good("info", "a.gif.bfn").out.decode()
+    assert not good("decode", "a.gif.bfn", "-o", "b.gif").err
+    assert (folder / "b.gif").read_bytes() == (folder / "a.gif").read_bytes()
+    wanted = np.asarray(images[0].convert("RGB"))
+    good("decode", "--preview", "a.gif.bfn", "-o", "small.png")
+    with Image.open("small.png") as image:
+        assert np.array_equal(np.asarray(image.convert("RGB")), wanted[::STRIDE, ::STRIDE])
+    if frames == 1:
+        good("decode", "a.gif.bfn", "-o", "b.png")
+        with Image.open("b.png") as image:
+            assert np.array_equal(np.asarray(image.convert("RGB")), wanted)
+    else:
+        refused = call("decode", "a.gif.bfn", "-o", "b.png")
+        assert refused.code == 1 and "3 frames" in refused.err
+        assert not (folder / "b.png").exists()
+
+
 def test_items_and_previews_under_any_other_suffix(folder: Path, inputs: dict[str, bytes]) -> None:
     good("encode", "-m", "tiny", *inputs, "-o", "set.bfn")
     good("decode", "set.bfn", "--item", "a.png", "-o", "out.1")
@@ -344,3 +367,27 @@ def test_bytes_come_back_as_bytes(folder: Path) -> None:
         good("encode", "-m", "tiny", name, *(["--bytes"] if name == "a.png" else []))
         assert (mode_of(name + ".bfn") == "image") == (name != "a.png")
         assert good("decode", "-c", name + ".bfn").out == content
+
+
+def test_palettes_and_words_are_told_of_and_seen(folder: Path) -> None:
+    """`info`, `--preview`, `measure`, and `-o` of other formats."""
+    values = np.arange(40 * 50).reshape(40, 50)
+    Image.fromarray((values % 13 * 19).astype(np.uint8)).convert("RGB").quantize(8).save("p.png", bits=4)
+    Image.fromarray((values * 30).astype(np.uint16)).save("w.tif")
+    np.save("s.npy", (values * 30 - 9000).astype(np.int16))
+    told = {"p.png": "P, 4 bits (png)", "w.tif": "L, 16 bits (tiff)", "s.npy": "L, signed 16 bits (npy)"}
+    for name, kind in told.items():
+        original = Path(name).read_bytes()
+        good("encode", "--media", "image", name)
+        assert f"50x40 {kind}, exact" in good("info", f"{name}.bfn").out.decode()
+        good("decode", "-f", f"{name}.bfn")
+        assert Path(name).read_bytes() == original or name == "p.png"
+        good("decode", "--preview", f"{name}.bfn", "-o", "small.png", "-f")
+        with Image.open("small.png") as small:
+            assert (small.size, small.mode) == ((4, 3), "P" if name == "p.png" else "I;16")
+        good("measure", name)
+    good("decode", "w.tif.bfn", "-o", "w.png")
+    with Image.open("w.png") as image:
+        assert np.array_equal(np.asarray(image), values * 30)
+    refused = call("decode", "s.npy.bfn", "-o", "s.png")
+    assert refused.code == 1 and "signed" in refused.err

@@ -424,14 +424,14 @@ def test_info_of_a_text_needs_no_model_and_no_compiler(folder: Path, monkeypatch
     result = spawn("info", "book.txt.bfn")
     assert result.code == 0 and b"text" in result.out
     names = {line.split("|")[2].strip().split(".")[0] for line in result.err.splitlines() if line.count("|") == 2}
-    assert "bfncodec" in names and not names & {"numba", "llvmlite", "torch", "constriction", "safetensors"}
+    assert "bfncodec" in names and not names & {"llvmlite", "torch", "constriction", "safetensors"}
 
 
 def test_only_models_need_the_compiler(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of neither images nor texts decode without numba, which takes its time to start."""
+    """Files of neither images nor texts decode without LLVM, which takes its time to start."""
     (folder / "file.bfn").write_bytes(container.write(File([plain.encode(BOOK)])))
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     result = spawn("test", "-q", "file.bfn")
     assert result.code == 0 and "bfncodec.blocks.plain" in result.err
     names = {line.split("|")[2].strip().split(".")[0] for line in result.err.splitlines() if line.count("|") == 2}
-    assert "bfncodec" in names and "numba" not in names
+    assert "bfncodec" in names and "llvmlite" not in names

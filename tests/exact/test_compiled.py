@@ -15,13 +15,17 @@ from typing import Any
 import pytest
 
 from bfncodec.cli import files
-from bfncodec.exact import code_cache, compiled, notice
+from bfncodec.exact import code_cache, compiled, kinds, notice
 
-pytestmark = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
+pytestmark = pytest.mark.skipif(os.environ.get("BFNCODEC_PLAIN") == "1", reason="nothing is compiled")
 
 
 def twice(x: Any) -> Any:
     return x + x
+
+
+def nothing(x: Any) -> Any:
+    return x.nothing
 
 
 def made(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: Any) -> int:
@@ -110,7 +114,7 @@ def test_nothing_is_kept_where_there_is_no_folder(monkeypatch: pytest.MonkeyPatc
 
 def place(monkeypatch: pytest.MonkeyPatch, home: Path, variable: str = "XDG_CACHE_HOME") -> str | None:
     """The folder that is chosen where a variable says so."""
-    for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR"):
+    for name in ("XDG_CACHE_HOME", "BFNCODEC_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, str(home))
     return code_cache._folder.__wrapped__()
@@ -119,7 +123,7 @@ def place(monkeypatch: pytest.MonkeyPatch, home: Path, variable: str = "XDG_CACH
 def test_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = "compiled-" + code_cache._state()
     assert place(monkeypatch, tmp_path) == str(tmp_path / "bfncodec" / state)
-    assert place(monkeypatch, tmp_path, "NUMBA_CACHE_DIR") == str(tmp_path / state)
+    assert place(monkeypatch, tmp_path, "BFNCODEC_CACHE_DIR") == str(tmp_path / state)
     (tmp_path / "file").write_text("no folder")
     assert place(monkeypatch, tmp_path / "file") is None
     (tmp_path / "closed").mkdir(mode=0o500)
@@ -135,7 +139,9 @@ def test_every_source_and_its_place_are_a_part_of_the_state(tmp_path: Path, monk
         states.append(code_cache._state())
     (tmp_path / "cli.py").rename(tmp_path / "deep" / "cli.py")
     states.append(code_cache._state())
-    monkeypatch.setenv("NUMBA_CPU_NAME", "other")
+    monkeypatch.setenv("BFNCODEC_CPU_NAME", "other")
+    states.append(code_cache._state())
+    monkeypatch.setenv("BFNCODEC_CHECKED", "1")
     states.append(code_cache._state())
     assert states[3] == states[4]
     assert len(set(states)) == len(states) - 1
@@ -164,17 +170,17 @@ def test_old_states_are_removed_when_a_new_one_comes(tmp_path: Path, monkeypatch
 def test_compiling_that_fails_ends_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(code_cache, "_folder", lambda: str(tmp_path))
     told: list[bool] = []
-    with notice.listening(told.append), pytest.raises(Exception, match="nopython"):
-        compiled.compiled(lambda x: x.nothing)(21)
+    with notice.listening(told.append), pytest.raises(kinds.Unsupported, match=r"test_compiled\.py:\d+: \.nothing"):
+        compiled.compiled(nothing)(21)
     assert told == [True, False] and not list(tmp_path.iterdir())
 
 
-def test_what_is_kept_needs_no_numba(tmp_path: Path) -> None:
+def test_what_is_kept_needs_no_compiler(tmp_path: Path) -> None:
     """A second process loads machine code by LLVM alone."""
     program = (
         "import sys, numpy as np; from bfncodec import api; "
         "image = np.arange(20 * 20 * 3, dtype=np.uint8).reshape(20, 20, 3); "
-        "assert np.array_equal(api.decode(api.encode(image)), image); print('numba' in sys.modules)"
+        "assert np.array_equal(api.decode(api.encode(image)), image); print('bfncodec.exact.compiler' in sys.modules)"
     )
     told = []
     for _ in range(2):

@@ -48,15 +48,15 @@ def test_with_pairs_of_int16() -> None:
     if "avx2" not in HOST:
         pytest.skip("this processor has no AVX2")
     features = ",".join("+" + name for name in HOST if not name.startswith("avx512"))
-    child("avx2", NUMBA_CPU_NAME="haswell", NUMBA_CPU_FEATURES=features)
+    child("avx2", BFNCODEC_CPU_NAME="haswell", BFNCODEC_CPU_FEATURES=features)
 
 
 def test_with_plain_vectors() -> None:
-    child("plain", NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")
+    child("plain", BFNCODEC_CPU_NAME="generic", BFNCODEC_CPU_FEATURES="")
 
 
 def test_without_a_compiler() -> None:
-    child("none", NUMBA_DISABLE_JIT="1")
+    child("none", BFNCODEC_PLAIN="1")
 
 
 @pytest.mark.parametrize(("rows", "count", "columns", "planes"), [(1, 1, 1, 1), (76, 1000, 76, 2), (260, 1023, 64, 3)])

@@ -12,7 +12,7 @@ from tools import make_goldens, make_goldens_paper, make_tiny_paper
 from tools.command import Result, call, encoded_png, good, pixels, png, spawn
 
 from bfncodec import container
-from bfncodec.blocks import image as image_blocks
+from bfncodec.blocks import pictures as image_blocks
 from bfncodec.blocks.single import Sender, Single
 from bfncodec.container import Block
 from bfncodec.errors import CorruptFile

@@ -11,9 +11,12 @@ from PIL.TiffImagePlugin import TiffImageFile
 from tools.image_files import LIMIT, METADATA, MODELLED, PNMS, PROFILE, Chunk, bmp, exif, pixels_of, png
 
 from bfncodec import media
-from bfncodec.errors import UnsupportedFeature
+from bfncodec.errors import CorruptFile, UnsupportedFeature
 from bfncodec.media import convert
-from bfncodec.picture import Layout, Origin, Picture
+from bfncodec.media import png as png_medium
+from bfncodec.media.medium import joined
+from bfncodec.media.png import packed
+from bfncodec.picture import Layout, Origin, Picture, of_values
 
 
 def converted(file: bytes, suffix: str) -> bytes:
@@ -28,10 +31,12 @@ def converted(file: bytes, suffix: str) -> bytes:
 def test_convert(layout: Layout, suffix: str) -> None:
     """The same pixels, or a refusal where the format cannot hold them."""
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, layout.channels), np.uint8)
-    file = media.build(Picture(Origin.ARRAY, layout, pixels))
+    colours = joined(packed([(b"PLTE", np.random.default_rng(1).bytes(768))]), b"") if layout is Layout.P else b""
+    file = media.build(Picture(Origin.ARRAY, layout, pixels, colours))
     able = {
         ".pgm": {Layout.L},
-        **dict.fromkeys((".ppm", ".pnm", ".bmp"), {Layout.L, Layout.RGB}),
+        **dict.fromkeys((".ppm", ".pnm"), {Layout.L, Layout.RGB}),
+        ".bmp": {Layout.L, Layout.RGB, Layout.P},
     }.get(suffix, set(Layout))
     if layout not in able:
         with pytest.raises(UnsupportedFeature, match="cannot hold"):
@@ -198,3 +203,82 @@ def test_convert_is_not_stopped_by_pillows_own_limit(monkeypatch: pytest.MonkeyP
     assert media.parse(png(), LIMIT) is not None
     assert np.array_equal(media.parse(converted(png(), ".bmp"), LIMIT).pixels, media.parse(png(), LIMIT).pixels)
     assert Image.MAX_IMAGE_PIXELS == 2
+
+
+DEEP = [(layout, depth) for layout in Layout for depth in (1, 2, 4, 7, 10, 16) if layout is not Layout.P or depth < 7]
+
+
+@pytest.mark.parametrize(("layout", "depth"), DEEP)
+@pytest.mark.parametrize("suffix", [".png", ".ppm", ".pbm", ".pgm", ".bmp", ".tif", ".webp"])
+def test_convert_of_other_depths(layout: Layout, depth: int, suffix: str) -> None:
+    """Bits are not lost: what is read again, scaled back, is what it was; or a refusal."""
+    pixels = np.random.default_rng(0).integers(0, 1 << depth, (5, 7, layout.channels))
+    stored = pixels.astype(np.uint8 if depth <= 8 else np.uint16)
+    colours = (
+        joined(packed([(b"PLTE", np.random.default_rng(1).bytes(3 << depth))]), b"") if layout is Layout.P else b""
+    )
+    picture = Picture(Origin.ARRAY, layout, stored, colours, depth)
+    grey = layout is Layout.L
+    able = {
+        ".png": True,
+        ".pbm": grey and depth == 1,
+        ".pgm": grey,
+        ".ppm": grey or layout is Layout.RGB,
+        ".bmp": depth <= 8 and layout in (Layout.L, Layout.RGB, Layout.P),
+        ".tif": depth <= 8 or grey,
+        ".webp": depth <= 8,
+    }[suffix]
+    if not able:
+        with pytest.raises(UnsupportedFeature, match=f"cannot hold an image of mode {layout.name} and {depth} bit"):
+            convert.convert(picture, suffix)
+        return
+    made, _ = convert.convert(picture, suffix)
+    if suffix in (".bmp", ".tif", ".webp"):
+        with Image.open(io.BytesIO(made)) as opened:
+            wanted = convert.shown(picture)
+            assert np.array_equal(np.asarray(opened.convert(wanted.mode)), np.asarray(wanted)) or layout is Layout.P
+            assert np.array_equal(np.asarray(opened.convert("RGBA")), np.asarray(wanted.convert("RGBA")))
+        return
+    again = media.parse(made, LIMIT)
+    assert again is not None and again.layout is layout and again.depth >= depth
+    top = (1 << again.depth) - 1 if layout is not Layout.P else (1 << depth) - 1
+    assert np.array_equal(-(-again.pixels.astype(np.int64) * ((1 << depth) - 1) // top), pixels)
+
+
+def test_a_converted_picture_of_16_bits_keeps_its_metadata() -> None:
+    known = dict(METADATA)
+    chunks = tuple((kind, known[kind]) for kind in (b"iCCP", b"pHYs", b"eXIf"))
+    picture = media.parse(png(3, 2, 2, 16, before=chunks), LIMIT)
+    assert picture is not None
+    picture.origin = Origin.ARRAY
+    made, lost = convert.convert(picture, ".png")
+    assert not lost
+    with Image.open(io.BytesIO(made)) as opened:
+        assert opened.info["icc_profile"] == b"profile" * 50 and opened.info["dpi"] and opened.getexif()[0x0112] == 6
+    again = media.parse(made, LIMIT)
+    assert again is not None and again.depth == 16 and np.array_equal(again.pixels, picture.pixels)
+
+
+def test_transparent_colours_are_kept_or_named() -> None:
+    known = png_medium._chunks(png(3, 2, 3)) or []
+    file = png_medium._png([*known[:2], (b"tRNS", b"\0\x80"), *known[2:-1]])
+    assert left_out(file, ".webp") == []
+    assert left_out(file, ".tif") == left_out(file, ".bmp") == ["other metadata"]
+    with Image.open(io.BytesIO(converted(file, ".webp"))) as opened, Image.open(io.BytesIO(file)) as wanted:
+        alpha = np.asarray(wanted.convert("RGBA"))[..., 3]
+        assert np.array_equal(np.asarray(opened.convert("RGBA"))[..., 3], alpha) and alpha.min() == 0
+
+
+def test_signed_values_are_no_pixels_of_other_formats() -> None:
+    picture = of_values(Origin.ARRAY, np.zeros((2, 2, 1), np.int16))
+    with pytest.raises(UnsupportedFeature, match="signed"):
+        convert.convert(picture, ".tif")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\1\2"])
+def test_a_palette_that_is_none_is_an_error(content: bytes | None) -> None:
+    metadata = joined(packed([(b"PLTE", content)]), b"") if content is not None else b""
+    with pytest.raises(CorruptFile, match="palette"):
+        convert.shown(Picture(Origin.PNG, Layout.P, np.zeros((2, 2, 1), np.uint8), metadata))
+    with pytest.raises(CorruptFile, match="palette"):
+        convert.colours(Origin.PNG, metadata)

@@ -2,7 +2,8 @@
 
 Numbers of sections are those of docs/format.md. Nothing here comes from bfncodec, and the
 weights are read by safetensors' documented layout. NumPy holds pixels and multiplies matrices.
-Texts are in text.py, single blocks in paper.py, the stack and what else all need in stack.py.
+Exact colours are in graphics.py, texts in text.py, LZW files in lzw.py, single blocks in paper.py, what all need
+in stack.py.
 """
 
 import bisect
@@ -19,6 +20,8 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from reference import graphics as reference_graphics
+from reference import lzw as reference_lzw
 from reference import paper as reference_paper
 from reference import text as reference_text
 from reference.stack import FormatError, Stack, clip, exp_negative, nearest, normalise, require, running_sums
@@ -86,6 +89,10 @@ class Block:
     schedule: int = 0
     width: int = 0
     height: int = 0
+    depth: int = 8
+    signed: int = 0
+    frames: int = 1
+    order: bytes = b""
     model: bytes = b""
     metadata: bytes = b""
     space: int = 0
@@ -124,6 +131,9 @@ def read_file(data: bytes) -> tuple[list[bytes] | None, list[Block]]:
     return names, blocks
 
 
+CHANNELS = [1, 2, 3, 4, 1]
+
+
 def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     mode = fields.byte()
     items = fields.varint() if archive else 1
@@ -150,10 +160,24 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     kind = fields.byte()
     block.source, block.layout = kind >> 4, kind & 15
     block.space, block.schedule = divmod(fields.byte(), 16)
-    require(block.source < 5 and block.layout < 4 and block.schedule < 2)
-    require(block.space < (12 if block.layout >= 2 else 1))
-    block.width, block.height, block.model = fields.varint(), fields.varint(), fields.take(4)
-    require(block.size == items * block.width * block.height * (block.layout + 1) > 0)
+    require(block.source < 8 and block.layout < 5 and block.schedule < 3)
+    require(block.space < (12 if block.layout in (2, 3) and block.schedule < 2 else 1))
+    block.width, block.height = fields.varint(), fields.varint()
+    if block.schedule == 2:
+        block.depth, block.signed = divmod(fields.varint(), 2)
+        require(1 <= block.depth <= (8 if block.layout == 4 else 16) and (not block.signed or block.depth == 16))
+        block.frames = fields.varint()
+        require(block.frames > 0 and block.height % block.frames == 0)
+    words = 1 if block.depth <= 8 else 2
+    require(block.size == items * block.width * block.height * CHANNELS[block.layout] * words > 0)
+    if block.schedule == 2:
+        block.metadata = payload.take(fields.varint())
+        block.order = payload.take(fields.varint()) if block.layout == 4 else b""
+        require(len(block.order) <= 2**block.depth)
+        block.streams = [payload.take(fields.varint()) for _ in bands(block)]
+        return block
+    require(block.layout < 4)
+    block.model = fields.take(4)
     block.metadata = payload.take(fields.varint())
     if block.space:
         block.sampling, block.exceptions = fields.byte(), fields.varint()
@@ -181,7 +205,7 @@ BAND_PIXELS = 2**21
 def bands(block: Block) -> list[tuple[int, int]]:
     """Section 2.3: first rows and ends of the bands."""
     count = 1
-    if block.schedule == 0 and block.items == 1:
+    if block.schedule in (0, 2) and block.items * block.frames == 1:
         count = -(-block.height * block.width // BAND_PIXELS)
     rows = -(-block.height // (32 * count)) * 32
     firsts = [0, *(first for first in range(rows, block.height, rows) if block.height - first >= 32)]
@@ -916,8 +940,11 @@ class LocalBase:
 class Wavefront:
     """One pass in schedule 0."""
 
-    def __init__(self, tensors: Tensors, given: Pass, shape: tuple[int, int, int], luma: Array | None) -> None:
+    def __init__(
+        self, tensors: Tensors, given: Pass, shape: tuple[int, int, int], luma: Array | None, count: int
+    ) -> None:
         self.items, self.height, self.width = shape
+        self.every = min(count, 16)
         self.silent, self.tensors = given.silent, tensors
         self.coded = [1, 2] if given.channels == 2 else list(range(given.channels))
         self.stack = Stack(given.stream)
@@ -941,7 +968,8 @@ class Wavefront:
         self.wide = np.zeros(shape, np.int64)
         channels = 1 if given.channels == 1 else 3
         self.nearest = NEAREST[: 10 if channels == 1 else 6]
-        self.local = LocalBase(self.height, self.width, channels) if self.learns and self.items == 1 else None
+        follows = self.learns and self.items == 1 and count <= 4
+        self.local = LocalBase(self.height, self.width, channels) if follows else None
         self.embeddings = np.zeros((*shape[:3], self.net.embedding), np.int64)
 
     def inside(self, y: int, x: int) -> tuple[int, int] | None:
@@ -1123,7 +1151,7 @@ class Wavefront:
                     self.embed(place, *seen[place][1:])
             pixels += len(coded)
             if pixels >= self.run_pixels:
-                learning = self.learns and runs % max(1, self.height * self.width >> 21) == 0
+                learning = self.learns and runs % self.every == 0
                 heads = list(self.heads.values()) if self.learns else []
                 slopes = [head.slopes() for head in heads if learning]
                 if self.trunk and learning:
@@ -1225,20 +1253,33 @@ class Item:
     content: bytes = b""
     pixels: Array | None = None
     metadata: bytes = b""
+    signed: bool = False
+    layout: int = 0
+    depth: int = 8
+    frames: int = 1
 
     def file(self) -> bytes:
-        """Section 4: the item's own bytes (stored, LZMA, text, PNM, BMP)."""
+        """Section 4: the item's own bytes (stored, LZMA, text, PNM, BMP, NPY, TIFF, GIF)."""
         if self.pixels is None:
             return self.content
-        require(self.source in (1, 2))
+        require(self.source in (1, 2, 5, 6, 7))
         before, after = struct.unpack_from("<II", self.metadata)
-        pixels = self.pixels
-        if self.source == 2:
+        pixels, head = self.pixels, self.metadata[8 : 8 + before]
+        require(len(self.metadata) == 8 + before + after)
+        if self.source == 7:
+            return reference_lzw.gif_file(pixels[..., 0], self.frames, head, self.metadata[8 + before :])
+        if self.source == 6 and head[:3] == b"LZW":
+            return reference_lzw.tiff_file(pixels, self.signed, head[3:], self.metadata[8 + before :])
+        if pixels.dtype != np.uint8:
+            big = self.source == 1 or (b"'>" in head if self.source == 5 else head[:1] == b"M")
+            pixels = (pixels ^ (0x8000 if self.signed else 0)).astype(">u2" if big else "<u2")
+        if self.source == 1 and head[:2] == b"P4":
+            body = np.packbits(pixels[..., 0] ^ 1, axis=1).tobytes()
+        elif self.source == 2:
             padding = bytes(-3 * pixels.shape[1] % 4)
             body = b"".join(row[:, ::-1].tobytes() + padding for row in pixels[::-1])
         else:
             body = pixels.tobytes()
-        require(len(self.metadata) == 8 + before + after)
         return self.metadata[8 : 8 + before] + body + self.metadata[8 + before :]
 
 
@@ -1259,6 +1300,8 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
         require(len(content) == block.size)
         check_digest(block, content)
         return [Item(content=content)]
+    if block.schedule == 2 and block.mode == 2:
+        return decode_exact(block)
     files = [path.read_bytes() for path in models]
     weights = next((file for file in files if hashlib.sha256(file).digest()[:4] == block.model), b"")
     require(weights)
@@ -1278,10 +1321,11 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
         return [Item(content=content)]
     tensors = read_weights(weights)
     parts: list[list[Array]] = []
-    for number, (first, end) in enumerate(bands(block)):
-        count = len(block.passes) // len(bands(block))
+    ends = bands(block)
+    count = len(block.passes) // len(ends)
+    for number, (first, end) in enumerate(ends):
         own = replace(block, height=end - first, passes=block.passes[number * count : (number + 1) * count])
-        parts.append(decode_band(own, tensors))
+        parts.append(decode_band(own, tensors, len(ends)))
     planes = [np.concatenate(own, axis=1) for own in zip(*parts, strict=True)]
     if block.sampling:
         differences = interpolated(block, planes.pop())
@@ -1293,11 +1337,31 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
     metadata = read_metadata(block.metadata, block.items)
     check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))
     pairs = zip(pixels, metadata, strict=True)
-    return [Item(source=block.source, pixels=one, metadata=more) for one, more in pairs]
+    return [Item(source=block.source, pixels=one, metadata=more, layout=block.layout) for one, more in pairs]
 
 
-def decode_band(block: Block, tensors: Tensors) -> list[Array]:
-    """Planes of a block of one band, a pass each."""
+def decode_exact(block: Block) -> list[Item]:
+    """Section 18, band after band."""
+    parts = []
+    for (first, end), stream in zip(bands(block), block.streams, strict=True):
+        shape = block.items * block.frames, (end - first) // block.frames, block.width, CHANNELS[block.layout]
+        values = reference_graphics.decode(stream, shape, block.depth)
+        parts.append(values.reshape(block.items, end - first, *shape[2:]))
+    pixels = np.concatenate(parts, axis=1)
+    if block.order:
+        require(pixels.max() < len(block.order))
+        pixels = np.frombuffer(block.order, np.uint8)[pixels]
+    pixels = pixels.astype(np.uint8 if block.depth <= 8 else "<u2")
+    require(pixels.max() < 1 << block.depth)
+    metadata = read_metadata(block.metadata, block.items)
+    check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))
+    how = {"source": block.source, "signed": bool(block.signed), "layout": block.layout, "depth": block.depth}
+    how["frames"] = block.frames
+    return [Item(pixels=one, metadata=more, **how) for one, more in zip(pixels, metadata, strict=True)]
+
+
+def decode_band(block: Block, tensors: Tensors, count: int) -> list[Array]:
+    """Planes of one of so many bands, a pass each."""
     planes: list[Array] = []
     for given in block.passes:
         shape, luma = (block.items, block.height, block.width), None
@@ -1312,7 +1376,7 @@ def decode_band(block: Block, tensors: Tensors) -> list[Array]:
             require(not given.tones and not given.fast)
             decoded = lattice(tensors, block, given)
         else:
-            decoded = Wavefront(tensors, given, shape, luma).decode()
+            decoded = Wavefront(tensors, given, shape, luma, count).decode()
         planes.append(decoded[..., {1: [0], 2: [1, 2], 3: [1, 0, 2]}[given.channels]])
     return planes
 

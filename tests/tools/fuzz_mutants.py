@@ -11,6 +11,7 @@ not what kind of file pixels are turned back into).
 import argparse
 import copy
 import hashlib
+import io
 import os
 import random
 import resource
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image as Image_
 
 from bfncodec import api, container, decoding, encoding
 from bfncodec.blocks import plain, text
@@ -66,6 +68,31 @@ def single_model(folder: Path) -> Path:
     return path
 
 
+def exact_files(pixels: np.ndarray) -> Iterator[tuple[str, bytes]]:
+    """Files whose pixels are exact colours, and media of their own."""
+    image, small = Image_.fromarray(pixels), Image_.fromarray(pixels[..., 0])
+    for name, one, kind in (("palette", image.quantize(5), "PNG"), ("bits", small.convert("1"), "PNG")):
+        buffer = io.BytesIO()
+        one.save(buffer, kind)
+        yield name, buffer.getvalue()
+    yield "pbm", b"P4 19 17\n" + np.packbits(pixels[..., 0] > 128, axis=1).tobytes()
+    yield "pgm", b"P5 19 17 4095\n" + (pixels[..., 0].astype(np.uint16) << 4).astype(">u2").tobytes()
+    buffer = io.BytesIO()
+    Image_.fromarray(pixels[..., 0].astype(np.uint16)).save(buffer, "TIFF")
+    yield "tiff", buffer.getvalue()
+    buffer = io.BytesIO()
+    deep = Image_.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+    deep.save(buffer, "TIFF", compression="tiff_lzw", tiffinfo={278: 4, 317: 2})
+    yield "lzw tiff", buffer.getvalue()
+    buffer = io.BytesIO()
+    frames = [Image_.fromarray(np.roll(pixels, turn, 0)).quantize(6) for turn in range(2)]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    yield "gif", buffer.getvalue()
+    buffer = io.BytesIO()
+    np.save(buffer, pixels.astype(">i2"))
+    yield "npy", buffer.getvalue()
+
+
 def fresh(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Encodings that no golden file has."""
     y, x = np.mgrid[:17, :19]
@@ -74,6 +101,13 @@ def fresh(folder: Path) -> Iterator[tuple[str, bytes]]:
     pixels = wave[..., None] + noise
     yield "fresh image", api.encode(pixels, model="tiny")
     yield "fresh lattice", api.encode(pixels[..., :2], model="tiny", effort="lattice")
+    deep = [np.uint16(257) * pixels, (pixels[..., 0].astype(np.int16) - 128)]
+    yield "fresh words", api.encode(deep[0])
+    yield "fresh signed", api.encode(deep[1])
+    items = [(f"{name}.bin", data) for name, data in exact_files(pixels)]
+    for name, data in items:
+        yield f"fresh {name}", api.encode(data, media="image")
+    yield "fresh exact archive", container.write(encoding.encode_archive([*items, ("b", items[0][1])], Choices()))
     yield "fresh text", api.encode(b"ein Text, der sich wiederholt, der sich wiederholt", media="text")
     yield "fresh lzma", container.write(File([plain.encode(b"words, words, " * 40)]))
     yield "fresh stored", container.write(File([plain.encode(bytes(range(64)))]))
@@ -247,9 +281,9 @@ def change(source: random.Random, block: Block, other: Block) -> None:
     """One field of a block, or of what a block of its mode has, becomes another."""
     inner: Any = block.form
     theirs: Any = other.form
-    if isinstance(inner, Image) and source.random() < 0.5:
+    if isinstance(inner, Image) and inner.passes and source.random() < 0.5:
         inner = source.choice(inner.passes)
-        theirs = source.choice(theirs.passes) if isinstance(theirs, Image) else inner
+        theirs = source.choice(theirs.passes) if isinstance(theirs, Image) and theirs.passes else inner
     if source.random() < (0.8 if isinstance(inner, Plain) else 0.2):
         inner, theirs = block, other
     name = source.choice([one.name for one in fields(inner)])

@@ -14,7 +14,8 @@ from bfncodec.picture import Layout
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 LIMIT = 1 << 20
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-MODELLED = {0: Layout.L, 4: Layout.LA, 2: Layout.RGB, 6: Layout.RGBA}
+LAYOUTS = {0: Layout.L, 4: Layout.LA, 2: Layout.RGB, 6: Layout.RGBA, 3: Layout.P}
+MODELLED = {colour: layout for colour, layout in LAYOUTS.items() if colour != 3}  # without a palette of their own
 Chunk = tuple[bytes, bytes]
 PROFILE = np.random.default_rng(0).bytes(1 << 21)  # more than Pillow unpacks from a PNG
 
@@ -63,7 +64,8 @@ def back(file: bytes) -> bytes:
     """The file after `parse` and `build`; it must be modelled."""
     picture = media.parse(file, LIMIT)
     assert picture is not None
-    assert picture.pixels.dtype == np.uint8 and picture.pixels.shape[2] == picture.layout.channels
+    assert picture.pixels.dtype == (np.uint8 if picture.depth <= 8 else np.uint16)
+    assert picture.pixels.shape[2] == picture.layout.channels and not picture.pixels.max() >> picture.depth
     return media.build(picture)
 
 

@@ -48,6 +48,7 @@ GOLDEN = DATA / "golden"
 MODEL = "tiny"
 OPTIONS: dict[str, Any] = {"model": MODEL, "device": "cpu"}
 TEXT_MODEL = "tiny-text"
+EXACT_OPTIONS: dict[str, Any] = {"device": "cpu", "media": "image"}
 TEXT_OPTIONS: dict[str, Any] = {"model": TEXT_MODEL, "device": "cpu", "media": "text"}
 Pixels = np.ndarray
 Chunks = list[tuple[bytes, bytes]]
@@ -138,13 +139,25 @@ def array(pixels: Pixels) -> Input:
     return Input("raw", pixels.tobytes(), Origin.ARRAY, pixels)
 
 
-def png(pixels: Pixels, before: Chunks | None = None, after: Chunks | None = None) -> Input:
+def drawn(height: int, width: int, channels: int, colours: int) -> Pixels:
+    """Rectangles of few colours that come again, with letters of a kind: uint8 [height, width, channels]."""
+    table = np.frombuffer(hashlib.shake_256(b"colours").digest(colours * channels), np.uint8).reshape(colours, channels)
+    out = np.zeros((height, width, channels), np.uint8)
+    for y, x in np.ndindex(height, width):
+        letter = (y % 7 in (1, 5) and x % 6 < 4) or (x % 6 in (0, 3) and 0 < y % 7 < 6)
+        out[y, x] = table[(x // 11 + y // 9) % (colours - 1) + (letter and (x // 6 + y // 7) % 3 == 0)]
+    return out
+
+
+def png(
+    pixels: Pixels, before: Chunks | None = None, after: Chunks | None = None, depth: int = 8, palette: bool = False
+) -> Input:
     height, width, channels = pixels.shape
-    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    rows = b"".join(b"\0" + packed_row(row, depth) for row in pixels)
     # zlib's own output depends on its version: one stored block.
     packed = b"\x78\x01\x01" + struct.pack("<HH", len(rows), len(rows) ^ 0xFFFF) + rows
     body = packed + zlib.adler32(rows).to_bytes(4, "big")
-    head = struct.pack(">IIBBBBB", width, height, 8, (0, 4, 2, 6)[channels - 1], 0, 0, 0)
+    head = struct.pack(">IIBBBBB", width, height, depth, 3 if palette else (0, 4, 2, 6)[channels - 1], 0, 0, 0)
     before, after = before or [], after or []
     file = b"\x89PNG\r\n\x1a\n"
     for kind, content in [(b"IHDR", head), *before, (b"IDAT", body), *after, (b"IEND", b"")]:
@@ -156,9 +169,34 @@ def png(pixels: Pixels, before: Chunks | None = None, after: Chunks | None = Non
     return Input("png", file, Origin.PNG, pixels, metadata(kept(before), kept(after)))
 
 
+def packed_row(row: Pixels, depth: int) -> bytes:
+    """A row of a PNG: samples of 16 bits, the high byte first, or several to a byte, the first one highest."""
+    if depth == 16:
+        return row.astype(">u2").tobytes()
+    bits = np.unpackbits(row.reshape(-1, 1), axis=1)[:, 8 - depth :]
+    return np.packbits(bits).tobytes()
+
+
 def pnm(pixels: Pixels, head: bytes, tail: bytes) -> Input:
+    if head.startswith(b"P4"):
+        return Input(
+            "pbm",
+            head + np.packbits(pixels[..., 0] ^ 1, axis=1).tobytes() + tail,
+            Origin.PNM,
+            pixels,
+            metadata(head, tail),
+        )
     suffix = "ppm" if pixels.shape[2] == 3 else "pgm"
-    return Input(suffix, head + pixels.tobytes() + tail, Origin.PNM, pixels, metadata(head, tail))
+    body = pixels.astype(pixels.dtype.newbyteorder(">")).tobytes()
+    return Input(suffix, head + body + tail, Origin.PNM, pixels, metadata(head, tail))
+
+
+def npy(values: Pixels) -> Input:
+    """int16 [height, width]."""
+    text = f"{{'descr': '<i2', 'fortran_order': False, 'shape': {values.shape}, }}".encode()
+    head = b"\x93NUMPY\1\0" + struct.pack("<H", 118) + text.ljust(117) + b"\n"
+    pixels = (values.view(np.uint16) ^ np.uint16(1 << 15))[..., None]
+    return Input("npy", head + values.astype("<i2").tobytes(), Origin.NPY, pixels, metadata(head, b""))
 
 
 def bmp(pixels: Pixels) -> Input:
@@ -198,6 +236,37 @@ def inputs() -> dict[str, tuple[Input, str]]:
         "random": (Input("bin", random_bytes(100)), "default"),
         # An image that is not worth modelling: a text model has no say.
         "repeats": (Input("pgm", b"P5 30 40 255\n" + random_bytes(300) * 4), "default"),
+    }
+
+
+def slope_palette() -> bytes:
+    """64 greys in a disorder."""
+    return bytes(value for number in range(64) for value in [number * 45 % 64] * 3)
+
+
+def slope_numbers() -> Pixels:
+    """A slope of these greys, with noise: uint8 [36, 40, 1]."""
+    y, x = np.indices((36, 40))
+    greys = (3 * y + 2 * x) // 4 + picture(36, 40, 1, 33)[..., 0] % 5
+    return (np.argsort(np.arange(64) * 45 % 64)[greys]).astype(np.uint8)[..., None]
+
+
+def exact_inputs() -> dict[str, Input]:
+    """Inputs that `bfncodec.encode` codes as exact colours."""
+    palette = [(b"PLTE", hashlib.shake_256(b"palette").digest(36)), (b"tRNS", b"\xff\0\x80")]
+    slope = np.uint16(picture(9, 13, 1, 30)) * 7
+    return {
+        "exact": array(drawn(30, 40, 3, 5)),
+        "exact-rgba": png(drawn(21, 25, 4, 9), [(b"tEXt", b"Title\0drawn")]),
+        "exact-grey": array(drawn(20, 33, 1, 3)),
+        "exact-palette": png(drawn(25, 31, 1, 12) % 12, palette, depth=4, palette=True),
+        "exact-bits": pnm(drawn(40, 50, 1, 4) >> 7, b"P4 50 40\n", b""),
+        "exact-one-bit": png(drawn(9, 20, 1, 3) >> 7, depth=1),
+        "exact-levels": pnm(slope // 16 * 16, b"P5 13 9 65535\n", b"."),
+        "exact-words": png(np.uint16(picture(4, 5, 4, 31)) * 251 + 9, depth=16),
+        "exact-signed": npy((np.int16(picture(7, 8, 1, 32)[..., 0]) - 128) * 3),
+        "exact-order": png(slope_numbers(), [(b"PLTE", slope_palette())], palette=True),
+        "exact-pixel": array(np.full((1, 1, 2), 65535, np.uint16)),
     }
 
 
@@ -261,11 +330,13 @@ def texts() -> dict[str, tuple[Input, str]]:
 
 
 def archive_inputs() -> dict[str, Input]:
-    """Two pictures that share a block, one of another size, bytes; a name that is no UTF-8."""
+    """Two pictures that share a block, one of another size, two of exact colours, bytes; a name that is no UTF-8."""
     return {
         "a.png": png(picture(16, 20, 3, 14)),
         "folder/b.png": png(picture(16, 20, 3, 15), [(b"tEXt", b"Title\0second")]),
         "c.pgm": pnm(picture(20, 16, 1, 16), b"P5 16 20 255\n", b""),
+        "d.png": png(drawn(12, 14, 1, 4) % 4, [(b"PLTE", bytes(range(12)))], depth=2, palette=True),
+        "e.png": png(drawn(14, 14, 1, 4)[2:] % 4, [(b"PLTE", bytes(range(40, 52)))], depth=2, palette=True),
         "caf\udce9.txt": Input("txt", b"some text, some text, some text, some text, some text"),
     }
 
@@ -495,7 +566,7 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "text-blocks-no-stream": (retold(blocks, streams=lambda old: []), "CorruptFile"),
         "text-blocks-two-streams": (retold(blocks, streams=lambda old: [*old, b""]), "CorruptFile"),
         "text-blocks-too-many-lanes": (small(text(2, 1, b"\3\0\0\1\3")), "CorruptFile"),
-        "schedule": (small(image[:11] + b"\x02" + image[12:]), "UnsupportedFeature"),
+        "schedule": (small(image[:11] + b"\x03" + image[12:]), "UnsupportedFeature"),
         "space": (small(image[:11] + b"\xc0" + image[12:]), "UnsupportedFeature"),
         "space-grey": (small(image[:11] + b"\x10" + image[12:-1] + b"\0\0\0\1\7"), "CorruptFile"),
         "space-more": (edited(good["space"], exceptions=lambda old: old + 1), "CorruptFile"),
@@ -519,6 +590,19 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "wrong-pace": (edited(paced, pace=lambda old: 1), "CorruptFile"),
         "wrong-silent": (edited(grey, silent=lambda old: 1), "CorruptFile"),
         "cut-base": (edited(made, base=lambda old: old[:-2]), "CorruptFile"),
+        "exact-payload": (flipped(good["exact"], len(good["exact"]) - 20), "CorruptFile"),
+        "exact-first-byte": (edited(good["exact"], exact=lambda old: [b"\x0f" + old[0][1:]]), "CorruptFile"),
+        "exact-mapped": (edited(good["exact"], exact=lambda old: [b"\x78" + old[0][1:]]), "CorruptFile"),
+        "exact-no-stream": (edited(good["exact"], exact=lambda old: [b""]), "CorruptFile"),
+        "exact-other-depth": (edited(good["exact-levels"], depth=lambda old: 12), "CorruptFile"),
+        "exact-too-deep": (edited(good["exact-levels"], depth=lambda old: 17), "CorruptFile"),
+        "exact-wide-palette": (edited(good["exact-palette"], depth=lambda old: 9), "CorruptFile"),
+        "exact-short-order": (edited(good["exact-order"], order=lambda old: old[:9]), "CorruptFile"),
+        "exact-long-order": (edited(good["exact-palette"], order=lambda old: bytes(17)), "CorruptFile"),
+        "exact-no-map": (
+            edited(good["exact-levels"], exact=lambda old: [bytes([old[0][0] & 240]) + old[0][1:]]),
+            "CorruptFile",
+        ),
         "no-model": (edited(grey, model=lambda old: bytes(4)), "MissingModel"),
     }
 
@@ -541,6 +625,8 @@ def make(folder: Path) -> None:
         entry |= plan or {}
         if isinstance(form, Image):
             entry["schedule"] = form.schedule.name
+            if form.schedule is Schedule.EXACT:
+                entry |= {"layout": form.layout.name, "depth": form.depth, "signed": form.signed}
             entry["passes"] = [shown(one) for one in form.passes]
             if form.space:
                 entry |= {"space": form.space.name, "exceptions": form.exceptions}
@@ -561,6 +647,10 @@ def make(folder: Path) -> None:
         item = given.pixels if given.origin is Origin.ARRAY else given.file
         assert item is not None
         put(name, given, api.encode(item, effort=effort, **OPTIONS), effort)
+    for name, given in exact_inputs().items():
+        item = given.pixels if given.origin is Origin.ARRAY else given.file
+        assert item is not None
+        put(name, given, api.encode(item, **EXACT_OPTIONS), "default")
     for name, (given, effort) in texts().items():
         put(name, given, api.encode(given.file, effort=effort, **TEXT_OPTIONS), effort)
     for name, (given, data) in by_hand().items():
@@ -577,7 +667,7 @@ def make(folder: Path) -> None:
         manifest["bad"][name] = error
     manifest["info"] = {
         name: api.info((folder / f"{name}.bfn").read_bytes())
-        for name in ("rgb", "space", "half", "lzma", "archive", "parts-mixed", "single-values")
+        for name in ("rgb", "space", "half", "exact-palette", "lzma", "archive", "parts-mixed", "single-values")
     }
     (folder / "manifest.json").write_text(lines(manifest) + "\n")
 

@@ -166,15 +166,14 @@ def mutated(mutant: Mutant) -> str:
 
 def tested(copy: Path, module: str, report: Path) -> int:
     """Run pytest in this process, whose output goes to `report`: the exit code."""
-    import numba
     import pytest
 
     os.setsid()
     os.chdir(copy)
-    os.environ.update(PYTHONPATH=f"{copy}:{copy / 'tests'}", NUMBA_CACHE_DIR=str(copy / "compiled"))
+    os.environ.update(PYTHONPATH=f"{copy}:{copy / 'tests'}", BFNCODEC_CACHE_DIR=str(copy / "compiled"))
+    os.environ["BFNCODEC_PLAIN"] = str(int(module in PLAIN))
     sys.path[:0] = [str(copy), str(copy / "tests")]
     sys.dont_write_bytecode = True
-    numba.config.DISABLE_JIT = module in PLAIN  # type: ignore[attr-defined]
     options = ["-q", "-x", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     chosen = [f"tests/{one}" if one.endswith(".py") else one for one in TESTS[module]]
@@ -234,7 +233,7 @@ def main() -> None:
     if given.list:
         return print(*(f"{mutant.line:4} {mutant.name}" for mutant in waiting), sep="\n")
     for name in (
-        "numba",
+        "llvmlite.binding",
         "torch",
         "pytest",
         "hypothesis.extra.numpy",

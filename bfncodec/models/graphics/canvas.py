@@ -18,35 +18,38 @@ class Canvas(NamedTuple):
     height: int
     width: int
     row: int  # addresses from one row to the next
+    image: int  # and from one image to the next
+    most: int  # the largest sample
     samples: Ints  # int32 [pixels, channels]
     words: Ints  # int64 [pixels]: all channels of a pixel as one number
     ranks: Ints  # uint8 [pixels]: which candidate a pixel was, see `candidates`
+    counts: Ints  # uint8 [pixels]: decisions that an encoder noted of it
 
 
-def blank(shape: tuple[int, ...]) -> Canvas:
-    """A canvas for planes [N, H, W, C]."""
+def blank(shape: tuple[int, ...], depth: int) -> Canvas:
+    """A canvas for planes [N, H, W, C] of samples of `depth` bits."""
     count, height, width, channels = shape
     row = LEFT + width + RIGHT
     size = count * (ABOVE + height) * row + RIGHT
     return Canvas(
-        height, width, row, np.zeros((size, channels), np.int32), np.zeros(size, np.int64), np.zeros(size, np.uint8)
-    )
+        height, width, row, (ABOVE + height) * row, (1 << depth) - 1,
+        np.zeros((size, channels), np.int32), np.zeros(size, np.int64), np.zeros(size, np.uint8),
+        np.zeros(size, np.uint8),
+    )  # fmt: skip
 
 
-def inner(canvas: Canvas, count: int) -> Ints:
-    """The samples of its images, int32 [N, H, W, C], to be read or written."""
-    whole = canvas.samples[: count * (ABOVE + canvas.height) * canvas.row]
-    rows = whole.reshape(count, ABOVE + canvas.height, canvas.row, -1)
+def inner(canvas: Canvas, pixels: Ints, count: int) -> Ints:
+    """What its fields say of the pixels of its images, [N, H, W, ...], to be read or written."""
+    whole = pixels[: count * (ABOVE + canvas.height) * canvas.row]
+    rows = whole.reshape(count, ABOVE + canvas.height, canvas.row, *pixels.shape[1:])
     return rows[:, ABOVE:, LEFT : LEFT + canvas.width]
 
 
-def filled(planes: Ints) -> Canvas:
-    """The canvas of planes uint8 or uint16 [N, H, W, C]."""
-    canvas = blank(planes.shape)
-    inner(canvas, len(planes))[:] = planes
+def fill(canvas: Canvas, planes: Ints) -> None:
+    """Put planes uint8 or uint16 [N, H, W, C] on it."""
+    inner(canvas, canvas.samples, len(planes))[:] = planes
     for channel in range(planes.shape[3]):
         canvas.words[:] |= canvas.samples[:, channel].astype(np.int64) << 16 * channel
-    return canvas
 
 
 @compiled

@@ -94,7 +94,8 @@ def look(
     """
     neighbours, near, weights = frame.neighbours, frame.near, frame.weights
     step, reciprocal = frame.step, frame.reciprocal
-    around, sizes, scale = room(3, np.int64), room(_PAST, np.int64), room(3, np.int64)
+    green, red, blue = room(_NEIGHBOURS, np.int64), room(_NEIGHBOURS, np.int64), room(_NEIGHBOURS, np.int64)
+    sizes, scale = room(_PAST, np.int64), room(3, np.int64)
     for channel in range(3):
         base[channel] = known.bases[at, channel]
         cross[channel] = known.crosses[at, channel]
@@ -105,11 +106,21 @@ def look(
         scale[channel] = reciprocal[steps[channel]]
     for place in range(_NEIGHBOURS):
         where = at + neighbours[place]
-        for channel in range(3):
-            around[channel] = (np.int64(known.pixels[where, channel]) << 4) - base[channel]
-        decorrelate(cross, around)
-        for channel in range(3):
-            inputs[channel * _NEIGHBOURS + place] = _lifted(_scaled(around[channel], scale[channel]))
+        green[place] = (np.int64(known.pixels[where, 0]) << 4) - base[0]
+        red[place] = (np.int64(known.pixels[where, 1]) << 4) - base[1]
+        blue[place] = (np.int64(known.pixels[where, 2]) << 4) - base[2]
+    first, second, third = cross[0], cross[1], cross[2]
+    for place in range(_NEIGHBOURS):  # `decorrelate`, place by place: as vectors
+        g = _limited(green[place], DIFFERENCE_LIMIT)
+        r = _limited(red[place] - _told(g, first), DIFFERENCE_LIMIT)
+        b = _limited(blue[place] - _told(g, second) - _told(r, third), DIFFERENCE_LIMIT)
+        green[place] = _lifted(_scaled(g, scale[0]))
+        red[place] = _lifted(_scaled(r, scale[1]))
+        blue[place] = _lifted(_scaled(b, scale[2]))
+    for place in range(_NEIGHBOURS):
+        inputs[place] = green[place]
+        inputs[_NEIGHBOURS + place] = red[place]
+        inputs[2 * _NEIGHBOURS + place] = blue[place]
     column = 3 * _NEIGHBOURS
     for place in range(_PAST):
         sizes[place] = 0
@@ -187,11 +198,17 @@ def predict_at(frame: Frame, known: Canvases, at: int) -> None:
 
 
 @compiled
+def _told(error: int, cross: int) -> int:
+    """What an error of one channel tells of another's, by a coefficient in 2**-12."""
+    return error * cross + (1 << 11) >> 12
+
+
+@compiled
 def decorrelate(cross: Ints, values: Ints) -> None:
     """Errors [3] become what each channel adds to those before it, as `features.decorrelated`."""
     values[0] = _limited(values[0], DIFFERENCE_LIMIT)
-    values[1] = _limited(values[1] - (values[0] * cross[0] + (1 << 11) >> 12), DIFFERENCE_LIMIT)
-    predicted = (values[0] * cross[1] + (1 << 11) >> 12) + (values[1] * cross[2] + (1 << 11) >> 12)
+    values[1] = _limited(values[1] - _told(values[0], cross[0]), DIFFERENCE_LIMIT)
+    predicted = _told(values[0], cross[1]) + _told(values[1], cross[2])
     values[2] = _limited(values[2] - predicted, DIFFERENCE_LIMIT)
 
 

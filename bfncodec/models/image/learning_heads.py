@@ -2,7 +2,7 @@
 
 The last two layers of the wavefront network start from the model's weights and take one
 step of gradient descent after every LEARN_PIXELS pixels (2**pace times as often), on the
-cost of the pixels just coded; beyond four megapixels after some of these runs only.
+cost of the pixels just coded; in a picture of two bands after every second of these runs only, and so on.
 Gradients are averaged and divided by their root mean square. Weights are kept with FINE
 extra bits. Products are those of `exact.products`, of bytes: a weight is two, a gradient too.
 
@@ -24,7 +24,7 @@ from bfncodec.exact.products import BLOCK, GROUP, SumRoom, packed, product, put_
 Ints = NDArray[Any]
 
 LEARN_PIXELS = 1024
-LEARN_ALL_BITS = 21  # images of 2**22 pixels and more learn from every second chunk, and so on
+EVERY_MOST = 16  # runs: bands of a picture of so many or more learn from one in so many
 WIDE = 6  # bits that adapted weights have beyond int8
 WIDE_MAX = (1 << 15) - 1
 FINE = 12  # bits that the learnt weights have beyond those used

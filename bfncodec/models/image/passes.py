@@ -29,6 +29,7 @@ class Schedule(IntEnum):
 
     WAVEFRONT = 0
     LATTICE = 1
+    EXACT = 2  # one stream; see models/graphics
 
 
 class Space(IntEnum):

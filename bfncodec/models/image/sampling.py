@@ -71,10 +71,10 @@ def find(planes: Pixels, integers: Pixels, space: Space) -> Halves | None:
     if found is None:
         return None
     sampling, halves = found
-    wrong = [pixels]
+    wrong, right = [pixels], np.zeros(halves.shape[:2], np.uint8)
     for sweep, heat in enumerate([0, 0, *[HEAT] * SWEEPS, 0, 0]):
         if not heat or min(wrong[-PATIENCE:]) < min(wrong[:-PATIENCE], default=pixels + 1):
-            wrong.append(_repair(planes, halves, int(sampling), _tables(space), heat, sweep))
+            wrong.append(_repair(planes, halves, int(sampling), _tables(space), right, heat, sweep))
         if sweep and min(wrong) > pixels // HOPELESS:
             return None
     luma, missing = np.empty((*planes.shape[:3], 1), np.uint8), np.empty(pixels // MISFITS, np.int64)
@@ -106,7 +106,9 @@ def _tables(space: Space) -> _Tables:
 @compiled
 def _first(sampling: int) -> tuple[int, int]:
     """As `Sampling.first`."""
-    return (0, 0) if sampling == TRIANGLES else ((sampling - 1) >> 1, (sampling - 1) & 1)
+    if sampling == TRIANGLES:
+        return 0, 0
+    return (sampling - 1) >> 1, (sampling - 1) & 1
 
 
 @compiled
@@ -189,11 +191,14 @@ def _wrong(
 
 
 @compiled
-def _repair(planes: Pixels, halves: Pixels, sampling: int, tables: _Tables, heat: int, sweep: int) -> int:
+def _repair(
+    planes: Pixels, halves: Pixels, sampling: int, tables: _Tables, right: Pixels, heat: int, sweep: int
+) -> int:
     """Better samples for those that were clipped; how many pixels around them were wrong.
 
     Fewer wrong pixels are better, and nearness to the samples around. Without heat all are looked at. With it, those
     with wrong pixels, and by lot it can be another that is taken: a later sweep finds its way on from there.
+    right: rows [n, h] of samples that such a sweep need not look at again.
     """
     total, lot = 0, sweep
     top, left = _first(sampling)
@@ -202,6 +207,9 @@ def _repair(planes: Pixels, halves: Pixels, sampling: int, tables: _Tables, heat
     rows, columns = halves.shape[1] - 1, halves.shape[2] - 1
     for n in range(halves.shape[0]):
         for row in range(rows + 1):
+            if heat and right[n, row]:
+                continue
+            right[n, row] = 1
             for column in range(columns + 1):
                 pixel = planes[n, 2 * row + top, 2 * column + left]
                 clipped = _clipped(pixel) and not between
@@ -211,6 +219,8 @@ def _repair(planes: Pixels, halves: Pixels, sampling: int, tables: _Tables, heat
                 if wrong < (1 if between or clipped and heat else 0 if clipped else EDITED):
                     continue
                 total += wrong
+                for near_row in range(max(row - 2, 0), min(row + 3, rows + 1)):
+                    right[n, near_row] = 0
                 sample = halves[n, row, column]
                 red, blue = int(sample[0]), int(sample[1])
                 sum_red, sum_blue = 0, 0

@@ -132,15 +132,9 @@ def _inverse(planes: Pixels, space: Space, limit: int) -> tuple[Pixels, NDArray[
     of = tables(space)
     integers = np.empty_like(planes)
     missing = np.empty(limit, np.int64)
-    count = _nearest(planes, *_firsts_of(space), of.luma, of.green_r, of.green_b, of.shift, integers, missing)
+    firsts = np.empty((2, 256, 257), np.int16)
+    count = _nearest(planes, of, firsts, integers, missing)
     return None if count > limit else (integers, missing[:count])
-
-
-@cache
-def _firsts_of(space: Space) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """Of the red difference and the blue."""
-    of = tables(space)
-    return firsts(of.luma, of.red, of.shift), firsts(of.luma, of.blue, of.shift)
 
 
 def firsts(luma: Table, difference: Table, shift: int) -> NDArray[np.int16]:
@@ -148,36 +142,42 @@ def firsts(luma: Table, difference: Table, shift: int) -> NDArray[np.int16]:
 
     The other way round, too: [difference, value], the first luma.
     """
-    values = ((luma[:, None] + difference) >> shift).clip(0, 255)  # they rise
-    counts = np.bincount((values + 256 * _ALL[:, None]).reshape(-1), minlength=1 << 16).reshape(256, 256)
-    found = np.zeros((256, 257), np.int16)
-    counts.cumsum(axis=1, out=found[:, 1:])
+    found = np.empty((256, 257), np.int16)
+    _firsts(luma, difference, shift, found)
     return found
 
 
 @compiled
+def _firsts(luma: Table, difference: Table, shift: int, out: NDArray[np.int16]) -> None:
+    for y in range(256):
+        value = 0
+        for d in range(256):
+            while value <= min(max((luma[y] + difference[d]) >> shift, 0), 255):
+                out[y, value] = d
+                value += 1
+        out[y, value:] = 256
+
+
+@compiled
 def _nearest(
-    planes: Pixels,
-    reds: NDArray[np.int16],
-    blues: NDArray[np.int16],
-    luma: Table,
-    green_r: Table,
-    green_b: Table,
-    shift: int,
-    integers: Pixels,
-    missing: NDArray[np.int64],
+    planes: Pixels, of: Tables, firsts: NDArray[np.int16], integers: Pixels, missing: NDArray[np.int64]
 ) -> int:
     """Fill in integers for G, R, B, and the numbers of pixels that have none; returns how many those are.
+
+    firsts: room for those of the red difference and the blue.
 
     Where several integers give a pixel, as clipping makes them, those nearest to the left and upper neighbours' mean
     are taken: any would do, and these cost little. Gives up at more pixels without than `missing` has room for.
     """
+    luma, green_r, green_b, shift, reds, blues = of.luma, of.green_r, of.green_b, of.shift, firsts[0], firsts[1]
+    _firsts(luma, of.red, shift, reds)
+    _firsts(luma, of.blue, shift, blues)
     count = 0
     items, height, width, _ = planes.shape
     for n in range(items):
         for y in range(height):
             for x in range(width):
-                left = integers[n, y, x - 1] if x else integers[n, y - 1, x]
+                left = integers[n, y, x - 1] if x else integers[n, max(y - 1, 0), x]
                 above = integers[n, y - 1, x] if y else left
                 mean_y, mean_r, mean_b = 128, 128, 128
                 if x or y:

@@ -34,9 +34,11 @@ def encode_pass(
     effort: str = "default",
     ledger: Ledger | None = None,
     known: int = 0,
+    bands: int = 1,
 ) -> Pass:
     """The smallest pass for planes [N, H, W, channels], the first of which may be known to both sides.
 
+    bands: how many the picture has of which they are one; the trunk learns in small pictures only.
     effort: fast asks no network; max learns all that can be learnt, at the pace that is better.
     """
     coded = planes[..., known:]
@@ -52,13 +54,13 @@ def encode_pass(
         return _pushed(WavefrontSource(nets, planes, fitted, plan.pace, known, fast=True), plan, ledger)
     learns = alone(planes) and min(planes.shape[1:3]) <= RUN_LIMIT
     most = learns and effort == "max"
-    deep = most or learns and coded.shape[3] == DEEP_CHANNELS
+    deep = most or learns and coded.shape[3] == DEEP_CHANNELS and bands == 1
     paces = [1, 2] if most else [1 if learns else learning_heads.FIXED]
     plans = [Pass(base=base, pace=pace, deep=deep) for pace in paces]
     tried = []
     for plan in plans:
         account = ledger.blank() if ledger is not None else None
-        model = WavefrontSource(nets, planes, fitted, plan.pace, known, deep=plan.deep)
+        model = WavefrontSource(nets, planes, fitted, plan.pace, known, deep=plan.deep, bands=bands)
         tried.append((_pushed(model, plan, account), account))
     best, account = min(tried, key=lambda one: len(one[0].stream))
     if ledger is not None and account is not None:
@@ -74,12 +76,14 @@ def _pushed(model: WavefrontSource | LatticeSource, plan: Pass, ledger: Ledger |
     return replace(plan, silent=silent, tones=toned, stream=coder.data())
 
 
-def decode_pass(nets: Networks, part: Pass, shape: Shape, schedule: Schedule, given: Pixels | None = None) -> Pixels:
+def decode_pass(
+    nets: Networks, part: Pass, shape: Shape, schedule: Schedule, given: Pixels | None = None, bands: int = 1
+) -> Pixels:
     """The planes uint8 [N, H, W, coded] of a pass of many colours; CorruptFile if it is damaged.
 
-    shape: with all channels, those included that are `given`, uint8 [N, H, W, known].
+    shape: with all channels, those included that are `given`, uint8 [N, H, W, known]; bands: of the picture.
     """
-    model = _sink(nets, part, shape, schedule, given)
+    model = _sink(nets, part, shape, schedule, given, bands)
     coder = Coder(bytes(part.stream))
     protocol.decode(coder, model, _silent(part.silent, model))
     if not coder.empty:
@@ -99,7 +103,7 @@ def decode_thumbnails(nets: Networks, part: Pass, shape: Shape, schedule: Schedu
 
 
 def _sink(
-    nets: Networks, part: Pass, shape: Shape, schedule: Schedule, given: Pixels | None
+    nets: Networks, part: Pass, shape: Shape, schedule: Schedule, given: Pixels | None, bands: int = 1
 ) -> WavefrontSink | Lattice:
     """What a pass is decoded by; CorruptFile if it has fields that it cannot have."""
     if schedule is Schedule.LATTICE:
@@ -114,8 +118,9 @@ def _sink(
     if part.deep and fixed:
         raise CorruptFile("a trunk learns only where heads do")
     fitted = coefficients.unpack(bytes(part.base), nets.coefficients)
-    how = {"tones": part.tones, "fast": part.fast, "deep": part.deep}
-    return WavefrontSink(nets, shape, fitted, part.pace, given, **how)
+    return WavefrontSink(
+        nets, shape, fitted, part.pace, given, tones=part.tones, fast=part.fast, deep=part.deep, bands=bands
+    )
 
 
 def _silent(mask: int, model: Wavefront | Lattice) -> set[int]:

@@ -87,7 +87,9 @@ def _improve(
 
     The best change is taken; with heat, by lot another one that is not much worse.
     """
-    count, lot, number = 0, sweep, size * size
+    count, lot, number, changes = 0, sweep, size * size, 1
+    for _ in range(number):
+        changes *= 2 * reach + 1
     old, best = room(LARGEST, np.int64), room(LARGEST, np.int64)
     for row in range(halves.shape[1] - size + 1):
         for column in range(halves.shape[2] - size + 1):
@@ -97,7 +99,7 @@ def _improve(
             count, least = count + 1, least + heat
             for i in range(number):
                 old[i] = best[i] = halves[n, row + i // size, column + i % size, channel]
-            for change in range((2 * reach + 1) ** number):
+            for change in range(changes):
                 rest, more = change, 0
                 for i in range(number):
                     value = old[i] + rest % (2 * reach + 1) - reach

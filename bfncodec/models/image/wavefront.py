@@ -23,7 +23,7 @@ from bfncodec.models.image import canvas, compiled_features, learning_heads, lea
 from bfncodec.models.image import tones as tones_image
 from bfncodec.models.image.canvas import RADIUS
 from bfncodec.models.image.diagonals import Diagonals
-from bfncodec.models.image.learning_heads import LEARN_ALL_BITS
+from bfncodec.models.image.learning_heads import EVERY_MOST
 from bfncodec.models.image.loop import AHEAD, ALL, CODE, GIVE, LOOK, TRUNK, Network, Plan, Seen, Stack
 from bfncodec.models.image.networks import Networks
 from bfncodec.models.image.outputs import Rows
@@ -32,6 +32,8 @@ from bfncodec.models.image.thumbnail import thumbnail_output, thumbnail_steps
 
 Pixels = NDArray[Any]
 Shape = tuple[int, int, int, int]
+FOLLOW_BANDS = 4  # the base follows images of so many bands or fewer: it takes a fifth of the time
+_FIXED_RUN = 1 << 12  # pixels that are looked at ahead where nothing learns
 _AHEAD_FROM = 32  # chunks; to begin and end with a second thread takes as long as some of them
 _TONES_PAY = 0.998  # of the cost without: they cost time
 _AT_ONCE = 256  # diagonals, between which Python looks around
@@ -44,7 +46,8 @@ class Wavefront:
     as three equal channels); pixels: their canvas; coefficients: the base's [74, 3]; pace: of the heads' learning, see
     `learning_heads`; known: how many channels, the first, both sides have on their canvas from the start: they are
     seen, but not coded; tones: whether values are coded with `tones`, which an encoder tries; fast: whether mixtures
-    are looked up in a table, and no network is asked; deep: whether the trunk learns too.
+    are looked up in a table, and no network is asked; deep: whether the trunk learns too; bands: how many the
+    picture has of which the images are one.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Wavefront:
         tones: bool,
         fast: bool,
         deep: bool,
+        bands: int,
     ) -> None:
         self.networks = networks
         self.count, self.height, self.width, channels = shape
@@ -71,11 +75,11 @@ class Wavefront:
         size = int(np.prod(self.thumbnail_shape)) * len(self.channels)
         self.groups = [Group(size, steps), *(Group(pixels * len(self.channels)) for pixels in sizes)]
         learns = pace != learning_heads.FIXED
-        run = learning_heads.LEARN_PIXELS >> (pace if learns else 0)
+        run = learning_heads.LEARN_PIXELS >> pace if learns else _FIXED_RUN
         self.chunks = list(self.diagonals.chunks(run))
         self.most = max((sum(sizes[group - 1] for group in chunk) for chunk in self.chunks), default=0)
-        follows = learns and self.count == 1  # the base follows the image where heads learn, and from one image only
-        every = max(1, self.height * self.width >> LEARN_ALL_BITS) if learns else 0
+        follows = learns and self.count == 1 and bands <= FOLLOW_BANDS  # where heads learn, and one image only
+        every = min(bands, EVERY_MOST) if learns else 0
         self.frame = compiled_features.frame(shape[:3], coefficients)
         self.canvases = linear.flat(pixels, linear.blank_fields(shape[:3]))
         self.equations = local.equations(self.frame, channels)
@@ -147,9 +151,11 @@ class WavefrontSource(Wavefront):
         *,
         fast: bool = False,
         deep: bool = False,
+        bands: int = 1,
     ) -> None:
-        how = {"tones": pace != learning_heads.FIXED, "fast": fast, "deep": deep}
-        super().__init__(networks, images.shape, canvas.filled(images), coefficients, pace, known, **how)
+        tones = pace != learning_heads.FIXED and bands == 1  # in others there is no time to try them
+        own = networks, images.shape, canvas.filled(images), coefficients, pace, known
+        super().__init__(*own, tones=tones, fast=fast, deep=deep, bands=bands)
         self._made: NDArray[np.uint32] | None = None
         self.toned = False  # whether tones pay, known when the first output has been asked for
 
@@ -233,13 +239,14 @@ class WavefrontSink(Wavefront):
         tones: bool = False,
         fast: bool = False,
         deep: bool = False,
+        bands: int = 1,
     ) -> None:
         area, known = shape[:3], 0 if given is None else given.shape[3]
         pixels = np.zeros(canvas.canvas_shape(area), np.int16)
         if given is not None:
             pixels[:, RADIUS:, RADIUS:-RADIUS, :known] = given
-        how = {"tones": tones, "fast": fast, "deep": deep}
-        super().__init__(networks, shape, pixels, coefficients, pace, known, **how)
+        own = networks, shape, pixels, coefficients, pace, known
+        super().__init__(*own, tones=tones, fast=fast, deep=deep, bands=bands)
 
     def spans(self) -> Iterable[range]:
         rest = range(1, len(self.groups))

@@ -29,6 +29,7 @@ _INNER = np.array(
 )
 _LEVELS = np.array([min(15, ((2 * (1 + i) ** 4).bit_length() - 1) // 2) for i in range(1024)], np.int64)
 _WIDTH = np.array([128] + 7 * [181], np.int64)  # of the basis functions at the border, 1 / 512
+KINDS = tuple(f"{what} of {whose}" for whose in ("luma", "colours") for what in ("numbers", "insides", "edges", "DC"))
 _INNER_COUNT, _EDGE_COUNT, _INNER_VALUE, _EDGE_VALUE, _DC_VALUE = range(1, 6)
 
 
@@ -110,13 +111,19 @@ def _block(memory: Memory, wire: Wire, plane: Plane, counts: Array, row: int, co
     for index in range(8):
         memory.borders[index] = plane.rights[index]
         memory.borders[8 + index] = plane.bottoms[column, index]
+    kind = 4 if plane.kind else 0
+    wire.done[1] = kind
     inner = _inner_count(memory, wire, plane, counts, y, x, _count_inside(block) if known else 0)
     counts[y, x, 0] = inner
+    wire.done[1] = kind + 1
     _inside(memory, wire, plane, block, row, column, inner)
     for step in (1, 8):
+        wire.done[1] = kind
         edge = _edge_count(memory, wire, plane, counts, y, x, step, inner, _count_edge(block, step) if known else 0)
         counts[y, x, 1 if step == 1 else 2] = edge
+        wire.done[1] = kind + 2
         _edge(memory, wire, plane, block, row, column, step, inner, edge)
+    wire.done[1] = kind + 3
     _dc(memory, wire, plane, block, row, column, inner)
     _finish(memory, plane, block, column)
 
@@ -492,7 +499,7 @@ def _dc(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, column
         guess = top
     else:
         guess = (side + top) >> 1
-    expected = (guess + 4) >> 3
+    expected = min(max((guess + 4) >> 3, -32767), 32767)
     apart = _level(_abs(side - top)) if row and column else 15
     e = plane.errors
     near = _abs(e[y, x - 1]) + _abs(e[y - 1, x])

@@ -13,7 +13,7 @@ from bfncodec.models.jpeg.memory import CONTEXTS, SETS, Memory
 Array = NDArray[Any]
 
 _ONE, _TWO, _THREE = SETS[0], SETS[0] + SETS[1], SETS[0] + SETS[1] + SETS[2]
-_LONGEST = 15
+_LONGEST = 17
 
 
 @compiled

@@ -32,10 +32,9 @@ class Plane(NamedTuple):
     twin_errors: Array  # as `errors`
 
 
-def padded(component: Component) -> Array:
-    """Room for a component's blocks and margins, all zero."""
-    shape = MARGIN + component.stored_rows, 2 * MARGIN + component.stored_columns, 64
-    return np.zeros(shape, np.int16)
+def padded(component: Component, rows: int) -> Array:
+    """Room for so many rows of a component's blocks and for margins, all zero."""
+    return np.zeros((MARGIN + rows, 2 * MARGIN + component.stored_columns, 64), np.int16)
 
 
 def inside(values: Array) -> Array:
@@ -43,14 +42,12 @@ def inside(values: Array) -> Array:
     return values[MARGIN:, MARGIN:-MARGIN]
 
 
-def planes(frame: Frame, quantisers: Array, coefficients: Array) -> list[Plane]:
-    """All components in order; their values are filled with the coefficients, int16, of which there may be none."""
+def planes(frame: Frame, quantisers: Array, units: range) -> list[Plane]:
+    """All components in order, the blocks of some rows of units alone; their values are zero."""
     made: list[Plane] = []
     nothing = np.zeros((1, 1, 64), np.int16)
     for number, component in enumerate(frame.components):
-        values = padded(component)
-        if len(coefficients):
-            inside(values)[:] = blocks(coefficients, component)
+        values = padded(component, len(units) * component.down)
         first = frame.components[0]
         fits = number > 0 and first.down % component.down == 0 and first.across % component.across == 0
         before = frame.components[number - 1]

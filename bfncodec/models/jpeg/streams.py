@@ -1,60 +1,115 @@
-"""Coefficients of an image <-> a stream."""
+"""Coefficients of an image <-> streams, one for some rows of units each, which know nothing of each other."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
-from bfncodec.coding.decisions import Decided, notes, opened
+from bfncodec.coding.decisions import Wire
+from bfncodec.coding.ledger import Ledger
+from bfncodec.coding.outcomes import Outcome, OutcomeSink, OutcomeSource
 from bfncodec.errors import CorruptFile
+from bfncodec.exact import threads
 from bfncodec.jpeg import Frame, blocks
-from bfncodec.models.jpeg.blocks import code_plane
+from bfncodec.models.jpeg.blocks import KINDS, code_plane
 from bfncodec.models.jpeg.memory import Memory, fresh
-from bfncodec.models.jpeg.planes import Plane, inside, planes
+from bfncodec.models.jpeg.planes import inside, planes
+from bfncodec.spans import Data
 
 Array = NDArray[Any]
 
-_MOST = 64 * 40  # decisions of a block
-_ROOM = 1 << 22  # of an encoder's notes
+MOST = 64 * 32  # decisions of a block
+_SMALL = 1 << 17  # bytes of a file from which on there are two segments; four times as many have twice the segments
+SEGMENTS = 256  # at most
 
 
-def encode(frame: Frame, quantisers: Array, coefficients: Array) -> bytes:
-    """The stream of coefficients int16, component after component."""
-    coder = Coder()
-    decided(frame, quantisers, coefficients, fresh()).push(coder, coefficients)
-    return coder.data()
+class Segment(Outcome):
+    """Some rows of units: component after component, row after row of blocks."""
+
+    kinds = KINDS
+
+    def __init__(self, frame: Frame, quantisers: Array, units: range, memory: Memory, known: Array | None = None):
+        """known: all coefficients of the frame, of an encoder."""
+        self.planes, self.memory = planes(frame, quantisers, units), memory
+        self._shapes = [inside(plane.values).shape[:2] for plane in self.planes]
+        self.turns, self.most = sum(rows for rows, _ in self._shapes), MOST * max(columns for _, columns in self._shapes)
+        self._counts = [np.zeros((*plane.values.shape[:2], 3), np.uint8) for plane in self.planes]
+        self._parts = [slice(units.start * one.down, units.stop * one.down) for one in frame.components]
+        self._components = frame.components
+        if known is not None:
+            for plane, part, component in zip(self.planes, self._parts, frame.components, strict=True):
+                inside(plane.values)[:] = blocks(known, component)[part]
+
+    def code(self, wire: Wire, first: int, last: int) -> None:
+        start = 0
+        for plane, counts, (rows, _) in zip(self.planes, self._counts, self._shapes, strict=True):
+            begin, end = max(first - start, 0), min(last - start, rows)
+            if begin < end:
+                code_plane(self.memory, wire, plane, counts, begin, end)
+            start += rows
+
+    def values(self) -> Array:
+        return np.concatenate([inside(plane.values).reshape(-1) for plane in self.planes])
+
+    def put(self, coefficients: Array) -> None:
+        """Put the coefficients to their place in the frame's."""
+        for plane, part, component in zip(self.planes, self._parts, self._components, strict=True):
+            blocks(coefficients, component)[part] = inside(plane.values)
 
 
-def decided(frame: Frame, quantisers: Array, coefficients: Array, memory: Memory) -> Decided:
-    """All decisions of an image, from which the memory learns."""
-    made = Decided()
-    for plane in planes(frame, quantisers, coefficients):
-        rows, columns = inside(plane.values).shape[:2]
-        step = max(1, _ROOM // (_MOST * columns))
-        wire = notes(_MOST * columns * step)
-        wire.done[1] = plane.kind
-        counts = _counts(plane)
-        for first in range(0, rows, step):
-            code_plane(memory, wire, plane, counts, first, min(first + step, rows))
-            made.take(wire)
-    return made
+def cuts(frame: Frame, size: int, coefficients: Array) -> list[int]:
+    """Rows of units that the segments of an image from `size` bytes have.
+
+    Their number follows from the size; each has as many coefficients that are not zero as any other.
+    """
+    count = 1
+    while count < SEGMENTS and size >= _SMALL * (count * count):
+        count *= 2
+    weights = np.zeros(frame.units_down, np.int64)
+    for component in frame.components:
+        used = np.count_nonzero(blocks(coefficients, component), axis=(1, 2))
+        weights += used.reshape(frame.units_down, component.down).sum(axis=1) + component.stored_columns
+    ends = np.searchsorted(np.cumsum(weights), np.arange(1, count) * weights.sum() // count) + 1
+    ends = np.unique(np.minimum(np.append(ends, frame.units_down), frame.units_down))
+    return np.diff(ends, prepend=0).tolist()
 
 
-def decode(frame: Frame, quantisers: Array, stream: bytes) -> Array:
-    """The inverse of `encode`; CorruptFile if the stream is none."""
-    coder = Coder(stream)
-    wire, memory = opened(coder), fresh()
+def encode(
+    frame: Frame, quantisers: Array, coefficients: Array, rows: Sequence[int], ledger: Ledger | None = None
+) -> list[bytes]:
+    """The streams of coefficients int16. rows: see `cuts`. ledger: gets the costs."""
+
+    def one(units: range) -> bytes:
+        coder = Coder()
+        whole = Segment(frame, quantisers, units, fresh(), coefficients)
+        protocol.encode(coder, OutcomeSource([whole]), ledger)
+        return coder.data()
+
+    parts = _ranges(rows)
+    return threads.each(one, parts) if ledger is None else [one(units) for units in parts]
+
+
+def decode(frame: Frame, quantisers: Array, rows: Sequence[int], streams: Sequence[Data]) -> Array:
+    """The inverse of `encode`; CorruptFile if the streams are damaged."""
     coefficients = np.empty(frame.coefficients, np.int16)
-    for plane, component in zip(planes(frame, quantisers, np.empty(0, np.int16)), frame.components, strict=True):
-        code_plane(memory, wire, plane, _counts(plane), 0, component.stored_rows)
-        blocks(coefficients, component)[:] = inside(plane.values)
-    if not coder.empty:
-        raise CorruptFile("the coefficients do not end where they should")
+
+    def one(job: tuple[range, Data]) -> None:
+        units, stream = job
+        coder, whole = Coder(bytes(stream)), Segment(frame, quantisers, units, fresh())
+        protocol.decode(coder, OutcomeSink([whole]))
+        if not coder.empty:
+            raise CorruptFile("the payload is damaged: it does not end with the last coefficient")
+        whole.put(coefficients)
+
+    threads.each(one, list(zip(_ranges(rows), streams, strict=True)))
     return coefficients
 
 
-def _counts(plane: Plane) -> Array:
-    return np.zeros((*plane.values.shape[:2], 3), np.uint8)
+def _ranges(rows: Sequence[int]) -> list[range]:
+    ends = np.cumsum(rows).tolist()
+    return [range(end - count, end) for end, count in zip(ends, rows, strict=True)]

@@ -101,7 +101,7 @@ class Foreseen:
         ans.push_bits(coder, np.unpackbits(values), self.probabilities)
 
     def cost(self, values: Bytes) -> float:
-        return ans.cost_of_bits(np.unpackbits(values), self.probabilities)
+        return float(ans.costs_of_bits(np.unpackbits(values), self.probabilities).sum())
 
 
 class SectionSink(Section):

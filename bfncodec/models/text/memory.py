@@ -3,6 +3,7 @@
 Probabilities are of a one, 1 / 2**16; log-odds are in 1/256 nat (`exact.tables`).
 """
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,9 +33,34 @@ WEIGHT_MAX = 1 << 23  # of a mixer's weights: no data can make a sum overflow
 COUNT_LIMIT = 127  # of what a history's probability is averaged over
 
 
+class Tables(NamedTuple):
+    """What never changes."""
+
+    squash: Array  # int32 [2 * LOGIT_MAX + 1]: `exact.tables.squash_table`
+    stretch: Array  # int32 [2**16]: `exact.tables.stretch_table`
+    following: Array  # uint8 [256, 2]: the history after a bit
+    totals: Array  # uint8 [256]: how much evidence a history holds
+    confidence: Array  # int32 [256]: the same, limited, 1 / 16
+    shares: Array  # int32 [256]: of a bit in a probability, by the bits before
+
+
+@cache
+def _tables() -> Tables:
+    totals = histories.totals()
+    return Tables(
+        squash=tables.squash_table().astype(np.int32),
+        stretch=tables.stretch_table().astype(np.int32),
+        following=histories.next_table(),
+        totals=totals,
+        confidence=np.minimum(totals, 16).astype(np.int32),
+        shares=np.array([65536 // (count + 2) for count in range(256)], np.int32),
+    )
+
+
 class Memory(NamedTuple):
     """What is learnt, shared by all lanes."""
 
+    tables: Tables
     slots: Array  # uint8 [SLOTS, buckets, 16]: check, then a state for each node of four bits
     chances: Array  # int64 [SLOTS, 256]: probability by history
     counts: Array  # int64 [SLOTS, 256]: over how many bits, limited
@@ -91,7 +117,7 @@ def fresh(tensors: Tensors | None, data: Array, bits: int) -> Memory:
     tensors: a model's; None for one that knows nothing. bits: 2**bits buckets a context.
     """
     knots = np.arange(KNOTS) * SPACING - HALF
-    line = tables.squash_table()[np.clip(knots, -LOGIT_MAX, LOGIT_MAX) + LOGIT_MAX].astype(np.int32)
+    line = _tables().squash[np.clip(knots, -LOGIT_MAX, LOGIT_MAX) + LOGIT_MAX]
     if tensors is None:
         start = np.arange(32)
         chances = np.stack([32768 // (start + 2), 65535 - 32768 // (start + 2)], axis=1).reshape(-1)
@@ -105,6 +131,7 @@ def fresh(tensors: Tensors | None, data: Array, bits: int) -> Memory:
     else:
         learnt = _loaded(tensors)
     return Memory(
+        tables=_tables(),
         slots=np.zeros((SLOTS, 1 << bits, 16), np.uint8),
         **learnt,
         match_table=np.zeros((MATCHES, 1 << MATCH_BITS), np.int32),

@@ -11,13 +11,11 @@ Compiled and plain Python give the same integers.
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.exact import tables
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.tables import LOGIT_MAX
-from bfncodec.models.text import contexts, histories
+from bfncodec.models.text import contexts
 from bfncodec.models.text.contexts import HASHED, advance, hashes, mix
 from bfncodec.models.text.memory import (
     COUNT_LIMIT,
@@ -42,13 +40,6 @@ LONGEST = 40  # bytes of a match that are counted
 RATE, LAST_RATE = 30, 14  # of the mixers, 2**-22
 _ORDERED = 7  # contexts of rising order, the first ones
 
-_SQUASH = tables.squash_table()
-_STRETCH = tables.stretch_table()
-_NEXT = histories.next_table()
-_TOTALS = histories.totals()
-_CONFIDENCE_OF = np.minimum(_TOTALS, 16).astype(np.int64)  # of a history, 1 / 16
-_SHARES = np.array([65536 // (count + 2) for count in range(256)], np.int64)
-
 _NODE, _CONFIDENCE, _FINAL, _HASH_TWO = range(4)  # of Scratch.scalars
 
 
@@ -72,7 +63,7 @@ def start_byte(memory: Memory, scratch: Scratch, state: Array) -> None:
 
 
 @compiled
-def _bucket(slots: Array, context: int, hashed: int) -> int:
+def _bucket(slots: Array, totals: Array, context: int, hashed: int) -> int:
     """The bucket of a context's hash: its own, or one made empty for it."""
     first = (hashed >> 8) & (slots.shape[1] - 1)
     check = max(hashed & 0xFF, 1)
@@ -82,7 +73,7 @@ def _bucket(slots: Array, context: int, hashed: int) -> int:
     if slots[context, second, 0] == check:
         return second
     taken = first
-    if _TOTALS[slots[context, second, 1]] < _TOTALS[slots[context, first, 1]]:
+    if totals[slots[context, second, 1]] < totals[slots[context, first, 1]]:
         taken = second
     slots[context, taken, :] = 0
     slots[context, taken, 0] = check
@@ -107,10 +98,11 @@ def predict(memory: Memory, lane: Lanes, number: int, scratch: Scratch, partial:
     partial: the bits of the byte so far below a leading one; bit: how many they are.
     """
     x, scalars, state = scratch.inputs, scratch.scalars, lane.states[number]
+    stretch, squash, confidence = memory.tables.stretch, memory.tables.squash, memory.tables.confidence
     if bit == 0 or bit == 4:
         for context in range(SLOTS):
             hashed = scratch.hashes[context] if bit == 0 else mix(scratch.hashes[context], partial)
-            scratch.buckets[context] = _bucket(memory.slots, context, hashed)
+            scratch.buckets[context] = _bucket(memory.slots, memory.tables.totals, context, hashed)
     node = partial if bit < 4 else partial & ((1 << (bit - 4)) - 1) | 1 << (bit - 4)
     scalars[_NODE] = node
     x[:] = 0
@@ -119,9 +111,9 @@ def predict(memory: Memory, lane: Lanes, number: int, scratch: Scratch, partial:
         history = memory.slots[context, scratch.buckets[context], node]
         if history:
             chance = memory.chances[context, history]
-            x[3 * context] = _STRETCH[chance]
+            x[3 * context] = stretch[chance]
             x[3 * context + 1] = (chance - 32768) >> 5
-            x[3 * context + 2] = (_STRETCH[chance] * _CONFIDENCE_OF[history]) >> 4
+            x[3 * context + 2] = (stretch[chance] * confidence[history]) >> 4
             if context < _ORDERED:
                 order += 1
     base = 3 * SLOTS
@@ -133,7 +125,7 @@ def predict(memory: Memory, lane: Lanes, number: int, scratch: Scratch, partial:
             if expected >> (8 - bit) == partial:
                 row = 2 * min(length, 31) + ((expected >> (7 - bit)) & 1)
                 chance = memory.match_chances[match, row]
-                x[base] = _STRETCH[chance]
+                x[base] = stretch[chance]
                 x[base + 1] = (chance - 32768) >> 5
                 longest = 1 + min(6, min(length, 31) >> 2)
             else:
@@ -141,14 +133,14 @@ def predict(memory: Memory, lane: Lanes, number: int, scratch: Scratch, partial:
         base += 2
     ones, zeros = scratch.tree[2 * partial + 1], scratch.tree[2 * partial]
     chance = min(max(((ones << 16) + 32768) // (ones + zeros + 1), 1), 65535)
-    opinion = _STRETCH[chance]
+    opinion = stretch[chance]
     last_byte = state[contexts.NEAR] & 0xFF
     by_byte = partial | last_byte << 8
     by_two = (scalars[_HASH_TWO] >> 16) ^ (partial * 0x9E3B & 0xFFFF)
     x[base] = opinion
     x[base + 1] = (chance - 32768) >> 5
-    x[base + 2] = _STRETCH[_corrected(memory.corrections[0], by_byte, opinion, scratch.knots[0])]
-    x[base + 3] = _STRETCH[_corrected(memory.corrections[1], by_two, opinion, scratch.knots[1])]
+    x[base + 2] = stretch[_corrected(memory.corrections[0], by_byte, opinion, scratch.knots[0])]
+    x[base + 3] = stretch[_corrected(memory.corrections[1], by_two, opinion, scratch.knots[1])]
     x[base + 4] = 256
     sure = scalars[_CONFIDENCE]
     scratch.chosen[0] = partial
@@ -168,7 +160,7 @@ def predict(memory: Memory, lane: Lanes, number: int, scratch: Scratch, partial:
         scratch.outputs[mixer] = dot
         total += dot * memory.last[partial, mixer]
     total = min(max(total >> 16, -LOGIT_MAX), LOGIT_MAX)
-    mixed = _SQUASH[total + LOGIT_MAX]
+    mixed = squash[total + LOGIT_MAX]
     scalars[_FINAL] = mixed
     by_four = (scratch.hashes[3] >> 16) ^ (partial * 0x9E3B & 0xFFFF)
     one = _corrected(memory.corrections[2], by_byte, total, scratch.knots[2])
@@ -179,14 +171,14 @@ def predict(memory: Memory, lane: Lanes, number: int, scratch: Scratch, partial:
 @compiled
 def update(memory: Memory, lane: Lanes, number: int, scratch: Scratch, partial: int, bit: int, value: int) -> None:
     """Learn that the bit just predicted was `value`."""
-    x, node = scratch.inputs, scratch.scalars[_NODE]
+    x, node, known = scratch.inputs, scratch.scalars[_NODE], memory.tables
     target = 65535 * value
     error = (target - scratch.scalars[_FINAL]) * LAST_RATE
     for mixer in range(MIXERS):
         moved = int(memory.last[partial, mixer]) + ((scratch.outputs[mixer] * error + (1 << 21)) >> 22)
         memory.last[partial, mixer] = min(max(moved, -WEIGHT_MAX), WEIGHT_MAX)
         weights = memory.weights[scratch.chosen[mixer]]
-        step = (target - _SQUASH[scratch.outputs[mixer] + LOGIT_MAX]) * RATE
+        step = (target - known.squash[scratch.outputs[mixer] + LOGIT_MAX]) * RATE
         for index in range(INPUTS):
             moved = int(weights[index]) + ((x[index] * step + (1 << 21)) >> 22)
             weights[index] = min(max(moved, -WEIGHT_MAX), WEIGHT_MAX)
@@ -196,11 +188,11 @@ def update(memory: Memory, lane: Lanes, number: int, scratch: Scratch, partial: 
         if history:
             count = memory.counts[context, history]
             chance = memory.chances[context, history]
-            chance += ((target - chance) * _SHARES[count]) >> 16
+            chance += ((target - chance) * known.shares[count]) >> 16
             memory.chances[context, history] = min(max(chance, 1), 65535)
             if count < COUNT_LIMIT:
                 memory.counts[context, history] = count + 1
-        memory.slots[context, bucket, node] = _NEXT[history, value]
+        memory.slots[context, bucket, node] = known.following[history, value]
     for match in range(MATCHES):
         length = lane.lengths[number, match]
         if length > 0:

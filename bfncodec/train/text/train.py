@@ -74,7 +74,7 @@ def _adagrad(table: Any, squares: Any, rows: Any, gradient: Any, rate: float) ->
         square = np.float32(0.0)
         for column in range(width):
             square += gradient[index, column] * gradient[index, column]
-        squares[row] += square / width
+        squares[row] += float(square) / width
         factor = np.float32(rate) / np.sqrt(squares[row])
         for column in range(width):
             table[row, column] -= factor * gradient[index, column]

@@ -32,14 +32,18 @@ def test_rows(height: int, width: int, starts: list[int]) -> None:
     assert passes.bands(2, height, width) == [range(height)]
 
 
-@pytest.mark.parametrize("grey", [False, True])
-def test_bands_of_small_pictures(photo: np.ndarray, tiny: Path, monkeypatch: pytest.MonkeyPatch, grey: bool) -> None:
-    """With a limit brought down: any threads, the thumbnail, and the second decoder."""
+@pytest.mark.parametrize(("grey", "count"), [(False, 3), (True, 3), (False, 6)])
+def test_bands_of_small_pictures(
+    photo: np.ndarray, tiny: Path, monkeypatch: pytest.MonkeyPatch, grey: bool, count: int
+) -> None:
+    """With limits brought down: any threads, the thumbnail, and the second decoder, which knows what bands learn."""
     monkeypatch.setattr(passes, "BAND_PIXELS", 1 << 10)
     monkeypatch.setattr(decoder, "BAND_PIXELS", 1 << 10)
-    pixels = np.tile(photo, (2, 1, 1))[:, :, 0] if grey else np.tile(photo, (2, 1, 1))
+    monkeypatch.setattr(passes, "LEARN_FROM", 1 << 10)
+    pixels = np.tile(photo, (count // 3 * 2, 1, 1))
+    pixels = pixels[..., 0] if grey else pixels
     data = api.encode(pixels, model=str(tiny))
-    assert len(passes.bands(1, *pixels.shape[:2])) == 3
+    assert len(passes.bands(1, *pixels.shape[:2])) == count
     try:
         threads.limit(1)
         assert api.encode(pixels, model=str(tiny)) == data

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bfncodec.blocks import image
+from bfncodec.blocks import pictures as picture_blocks
 from bfncodec.blocks.image import Image
 from bfncodec.coding.mixtures import Mixtures, known_tables
 from bfncodec.container import Block
-from bfncodec.models.image import learning_heads, passes, streams, wavefront
+from bfncodec.models.image import learning_heads, passes, streams
 from bfncodec.models.image.learning_heads import Heads
 from bfncodec.models.image.networks import Networks
 from bfncodec.models.image.passes import Pass
@@ -121,7 +121,7 @@ def test_gradients_of_the_last_layer(nets: Networks, activations: tuple[np.ndarr
 
 def coded(pixels: np.ndarray, model: Path, **options: Any) -> Block:
     """An RGB picture as a block."""
-    return image.encode([Picture(Origin.ARRAY, Layout.RGB, pixels)], Choices(model=str(model), **options))
+    return picture_blocks.encode([Picture(Origin.ARRAY, Layout.RGB, pixels)], Choices(model=str(model), **options))
 
 
 def only_pass(block: Block) -> Pass:
@@ -142,15 +142,3 @@ def test_max_takes_the_better_pace(photo: np.ndarray, tiny: Path, monkeypatch: p
     plain, best = coded(pixels, tiny), coded(pixels, tiny, effort="max")
     assert len(only_pass(best).stream) <= len(only_pass(plain).stream)
     assert only_pass(best).deep and np.array_equal(decoded(best), pixels)
-
-
-def test_large_images_learn_from_a_share_of_the_runs(
-    photo: np.ndarray, tiny: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The rule for many megapixels, brought down to 132 x 128 pixels: every fourth run."""
-    pixels = np.tile(photo, (3, 3, 1))[:132, :128]
-    every = coded(pixels, tiny)
-    monkeypatch.setattr(wavefront, "LEARN_ALL_BITS", 12)
-    fourth = coded(pixels, tiny)
-    assert only_pass(every).stream != only_pass(fourth).stream
-    assert np.array_equal(decoded(fourth), pixels)

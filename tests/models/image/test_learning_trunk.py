@@ -25,7 +25,7 @@ def nets(tiny: Path) -> Networks:
 def test_what_is_kept_are_the_inputs_of_all_layers(nets: Networks) -> None:
     network = nets.pixel
     deep = learning_trunk.deep(network, 1, 40, learns=True)
-    features, out = np.random.default_rng(1).integers(0, 256, (30, 160)).astype(np.uint8), np.zeros((30, 16), np.uint8)
+    features, out = np.random.default_rng(1).integers(0, 256, (30, 192)).astype(np.uint8), np.zeros((30, 16), np.uint8)
     features[:, network.inputs :] = 0
     run_trunk(deep.trunk, network.trunk_room(), features, out, deep.kept, 7)
     again = np.zeros_like(out)

@@ -11,7 +11,7 @@ from reference import decoder as reference_decoder
 
 import bfncodec
 from bfncodec import api, decoding
-from bfncodec.blocks import image
+from bfncodec.blocks import pictures as picture_blocks
 from bfncodec.blocks.image import Image, pack_exceptions, unpack_exceptions
 from bfncodec.cli.main import main
 from bfncodec.errors import CorruptFile
@@ -148,7 +148,7 @@ def test_a_block_of_pictures_has_one_space_or_none() -> None:
     other = np.random.default_rng(0).integers(0, 256, stack[:1].shape, np.uint8)
     for pixels, space in ((stack, Space.PHOTO_CD), (np.concatenate([stack, other]), Space.RGB)):
         pictures = [Picture(Origin.ARRAY, Layout.RGB, one) for one in pixels]
-        block = image.encode(pictures, Choices(model="tiny", device="cpu"))
+        block = picture_blocks.encode(pictures, Choices(model="tiny", device="cpu"))
         assert isinstance(block.form, Image) and block.form.space == space
         decoded = [one for one in block.form.decode(block, "cpu") if isinstance(one, Picture)]
         assert np.array_equal([one.pixels for one in decoded], pixels)

@@ -155,16 +155,17 @@ class Fake:
         return self.outputs
 
 
-def same_theta(spec: Spec, count: int, at: float, monkeypatch: pytest.MonkeyPatch) -> tuple[loss.Shown, AnyTheta]:
+def same_theta(spec: Spec, count: int, at: float) -> tuple[loss.Shown, AnyTheta]:
     """What floats and integers know after the same noise up to a time."""
     items = torch.from_numpy(symbols(spec, count, 6))
     torch.manual_seed(7)
     hot = torch.nn.functional.one_hot(items[..., 0], spec.levels) if spec.kind == "classes" else items
     noise = torch.randn(hot.shape)
-    monkeypatch.setattr(torch, "randn", lambda shape: noise)
     flow, when = loss.Flow(spec), torch.full((count,), at)
     precision = float(flow.precision(when)[0])
-    seen = flow.seen(items, when)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "randn", lambda shape: noise)
+        seen = flow.seen(items, when)
     sums = hot.double().numpy() * precision + noise.double().numpy() * math.sqrt(precision)
     whole = np.rint(sums * 2.0**PRECISION * UNIT).astype(np.int64)
     theta: AnyTheta
@@ -185,10 +186,10 @@ def predictor(spec: Spec, tensors: dict[str, Any], kernel: str = "bytes") -> Pre
 
 @every
 @pytest.mark.parametrize("at", [0.1, 0.5, 0.9])
-def test_network_inputs_are_the_floats(name: str, at: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_network_inputs_are_the_floats(name: str, at: float) -> None:
     spec = SPECS[name]
     model = predictor(spec, made(name)[1])
-    seen, theta = same_theta(spec, 5, at, monkeypatch)
+    seen, theta = same_theta(spec, 5, at)
     fake = Fake(np.zeros((5, *spec.shape[:2], spec.outputs), np.int32))
     model.network = fake  # type: ignore[assignment]
     model.weights(theta, 5, round(10 * at), 10)
@@ -203,9 +204,9 @@ def test_network_inputs_are_the_floats(name: str, at: float, monkeypatch: pytest
 
 
 @every
-def test_inputs_before_the_first_view_are_the_floats(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inputs_before_the_first_view_are_the_floats(name: str) -> None:
     spec = SPECS[name]
-    seen, _ = same_theta(spec, 3, 0.0, monkeypatch)
+    seen, _ = same_theta(spec, 3, 0.0)
     fake = Fake(np.zeros((3, *spec.shape[:2], spec.outputs), np.int32))
     model = predictor(spec, made(name)[1])
     model.network = fake  # type: ignore[assignment]
@@ -238,10 +239,10 @@ def bits_lost(wanted: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 @every
 @pytest.mark.parametrize("at", [0.1, 0.5, 0.9])
-def test_weights_are_the_floats_output_distribution(name: str, at: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_the_floats_output_distribution(name: str, at: float) -> None:
     """Given the same outputs of the network."""
     spec = SPECS[name]
-    seen, theta = same_theta(spec, 6, at, monkeypatch)
+    seen, theta = same_theta(spec, 6, at)
     raw = np.random.default_rng(8).normal(0, 40, (6, *spec.shape[:2], spec.outputs)).astype(np.int32)
     model = predictor(spec, made(name)[1])
     model.network = Fake(raw)  # type: ignore[assignment]
@@ -257,12 +258,11 @@ def test_weights_are_the_floats_output_distribution(name: str, at: float, monkey
 
 
 @every
-def test_p_o_is_the_trained_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_p_o_is_the_trained_one(name: str) -> None:
     """The whole way, from noise through the network."""
     spec, (network, tensors) = SPECS[name], made(name, MILD)
     for at in (0.2, 0.7):
-        with monkeypatch.context() as patch:
-            seen, theta = same_theta(spec, 30, at, patch)
+        seen, theta = same_theta(spec, 30, at)
         weights = predictor(spec, tensors).weights(theta, 30, round(10 * at), 10)
         with torch.no_grad():
             outputs = loss.Flow(spec).outputs(network, seen, loss.time_inputs(torch.full((30,), at)))
