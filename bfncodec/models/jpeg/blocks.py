@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.decisions import Wire, hashed
 from bfncodec.exact.compiled import compiled
-from bfncodec.models.jpeg.memory import Memory
+from bfncodec.models.jpeg.memory import CONTEXTS, Memory, settle
 from bfncodec.models.jpeg.numbers import code_count, code_size, decision
 from bfncodec.models.jpeg.planes import MARGIN, Plane
 
@@ -250,8 +250,6 @@ def _edge_count(
     keys[12] = hashed(start, near << 8 | left + above)
     keys[13] = hashed(start, twin << 8 | mean)
     keys[14] = hashed(start, _level(plane.steps[step * 3]) << 8 | mean)
-    for number in range(15):
-        keys[number] = hashed(keys[number], 32 + number)
     choose = memory.chooser
     choose[0] = kind * 64 + which
     choose[1] = inner
@@ -328,8 +326,7 @@ def _inside(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, co
         keys[15] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | rest)
         keys[16] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | u + v)
         keys[17] = hashed(start, here | _level(_abs(twin)) << 4 | levels)
-        for number in range(18):
-            keys[number] = hashed(keys[number], 64 + number)
+        settle(memory, 0)
         choose[0] = kind * 64 + place
         choose[1] = rest
         choose[2] = kind * 16 + levels
@@ -337,13 +334,13 @@ def _inside(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, co
         value = int(block[place])
         some = 1
         if rest < 49 - index:
-            some = decision(memory, wire, 0, 0, 1 if value else 0)
+            some = decision(memory, wire, 1, 0, 1 if value else 0)
         size = 0
         if some:
             rest -= 1
             size = code_size(memory, wire, _abs(value), 0, 0)
             _signs(memory, plane, y, x, place, twin, size, 0)
-            if decision(memory, wire, 1, 15, 1 if value < 0 else 0):
+            if decision(memory, wire, 1 + place % 7, 15, 1 if value < 0 else 0):
                 _take(memory, plane, place, -size)
             else:
                 _take(memory, plane, place, size)
@@ -356,7 +353,7 @@ def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, 
     """Contexts of a sign."""
     keys, now, values = memory.keys, memory.now, plane.values
     u, v = place >> 3, place & 7
-    start = hashed(hashed(99, place), plane.kind)
+    start = hashed(hashed(99, place // 7), plane.kind)
     a, b = _sign(int(values[y - 1, x, place])), _sign(int(values[y, x - 1, place]))
     step = plane.steps[place] * 64
     upper, lefter = memory.borders[8 + v] // step, memory.borders[u] // step
@@ -393,8 +390,7 @@ def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, 
     keys[15] = hashed(start, lefter << 4 | b)
     keys[16] = hashed(start, min(max(twin, -7), 7) + 8)
     keys[17] = hashed(start, near << 8 | upper if u else near << 8 | lefter)
-    for number in range(18):
-        keys[number] = hashed(keys[number], 128 + number)
+    settle(memory, 0)
 
 
 @compiled
@@ -445,8 +441,7 @@ def _edge(
         keys[15] = hashed(start, here << 8 | expects << 8 | _level(before) << 4 | levels)
         keys[16] = hashed(start, here << 8 | _level(_abs(twin)) << 8 | expects << 4 | rest)
         keys[17] = hashed(start, here << 8 | inner << 4 | rest)
-        for number in range(18):
-            keys[number] = hashed(keys[number], 192 + number)
+        settle(memory, 0)
         choose[0] = kind * 64 + place
         choose[1] = rest << 3 | 7 - index
         choose[2] = kind * 16 + expects
@@ -454,7 +449,7 @@ def _edge(
         value = int(block[place])
         some = 1
         if rest < 8 - index:
-            some = decision(memory, wire, 0, 0, 1 if value else 0)
+            some = decision(memory, wire, 1, 0, 1 if value else 0)
         size = 0
         if some:
             rest -= 1
@@ -473,11 +468,11 @@ def _signed(
     keys = memory.keys
     kept = memory.kept
     for number in range(len(keys)):
-        kept[number] = keys[number]
+        kept[number], kept[CONTEXTS + number] = keys[number], memory.places[number]
     _signs(memory, plane, y, x, place, twin, 0, expected)
-    negative = decision(memory, wire, 1, 15, 1 if value < 0 else 0)
+    negative = decision(memory, wire, 1 + place % 7, 15, 1 if value < 0 else 0)
     for number in range(len(keys)):
-        keys[number] = kept[number]
+        keys[number], memory.places[number] = kept[number], kept[CONTEXTS + number]
     tag = 0
     if expected:
         tag = 1 if (expected < 0) == (negative == 1) else 2
@@ -524,17 +519,17 @@ def _dc(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, column
     keys[11] = hashed(start, (guess & 7) << 4 | apart)
     keys[12] = hashed(start, min(max(side - top, -60) // 8, 60) + 64 << 8 | min(max(twin, -30), 30) + 31)
     keys[13] = hashed(start, _level(more) << 8 | apart << 4 | _level(inner))
-    for number in range(18):
-        keys[number] = hashed(keys[number], 256 + number)
     choose[0] = kind * 64
     choose[1] = apart
     choose[2] = kind * 16 + _level(near)
     choose[3] = _level(inner)
     error = int(block[0]) - expected
     size = 0
-    if decision(memory, wire, 0, 1, 1 if error else 0):
-        negative = decision(memory, wire, 1, 2, 1 if error < 0 else 0)
-        size = code_size(memory, wire, _abs(error), negative, 2)
+    settle(memory, 0)
+    if decision(memory, wire, 1, 1, 1 if error else 0):
+        negative = decision(memory, wire, 2, 2, 1 if error < 0 else 0)
+        settle(memory, 1 + negative)
+        size = code_size(memory, wire, _abs(error), 0, 2)
         if negative:
             size = -size
     e[y, x] = size

@@ -1,46 +1,109 @@
-"""What is learnt while coefficients are coded, and where it starts."""
+"""What is learnt while coefficients are coded, and where it starts.
+
+A context is a hash; its bucket, a row of slots, has what followed it in the nodes of a symbol: each slot a chance and
+how often it was met. Every context of a symbol has a table of buckets of its own.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.decisions import PER_CONTEXT, WEIGHT_ONE, Mixing, mixing
+from bfncodec.coding.decisions import PER_CONTEXT, WEIGHT_ONE, Mixing, hashed, mixing
+from bfncodec.errors import CorruptFile
+from bfncodec.exact import tables
+from bfncodec.exact.compiled import compiled
+from bfncodec.models import zoo
 
 Array = NDArray[Any]
 
 CONTEXTS = 18
-TABLE_BITS = 16
-INPUTS = PER_CONTEXT * CONTEXTS + 1
+BUCKET_BITS = 14  # buckets of a table
+BUCKET = 8  # numbers of a bucket: the hash that it belongs to, and seven slots
+MET_BITS = 10  # of a slot: how often it was met; above them its chance, of a one, 1 / 2**22
+UNKNOWN = 1 << 31  # a slot
+INPUTS = 40  # of mixers: two of a context, one that is always the same, and none
+USED = PER_CONTEXT * CONTEXTS + 1
 SETS = (3 * 64 * 16, 64 * 16, 3 * 16 * 16, 16 * 16)
 LAST = 3 * 16
+RATE = 6  # of learning, of mixers
+FIRST = WEIGHT_ONE // 12  # weight of mixers that were not trained
+WEIGHT_UNIT = WEIGHT_ONE // 64  # of mixers in model files
+MET = np.array([0, 2, 10, 60], np.uint32)  # how often slots of model files were met
+_STEP = 22  # of chances in model files, in log-odds of 1 / 256
+_LIMIT, _SURE = 255, 48  # times met: a chance is an average over so many; it is believed as much as ever
+_MET_MASK = (1 << MET_BITS) - 1
 
 
 class Memory(NamedTuple):
     """The state of the model, and room for the symbol at hand."""
 
-    tables: Array  # uint32 [CONTEXTS, 2**TABLE_BITS], see `decisions.slots`
+    tables: Array  # uint32 [CONTEXTS, BUCKET << BUCKET_BITS]
     mixing: Mixing
+    shares: Array  # int32 [2**MET_BITS]: of an error that a chance takes over, 1 / 2**16, by how often it was met
+    trusts: Array  # int32 [2**MET_BITS]: how much a slot is believed, 1 / 2**8
     keys: Array  # int64 [CONTEXTS]: hashes of the symbol's contexts
-    kept: Array  # as `keys`: put aside
-    places: Array  # int64 [CONTEXTS]: slots of the decision
+    kept: Array  # int64 [2 * CONTEXTS]: keys and places that are put aside
+    places: Array  # int64 [CONTEXTS]: buckets of the symbol
     chooser: Array  # int64 [4]: what mixers are chosen by
     now: Array  # int64 [64]: the block so far
     borders: Array  # int64 [16]: what is missing at the left border, by row, and at the upper one, by column
 
 
-def fresh() -> Memory:
-    """A memory that knows nothing."""
-    tables = np.full((CONTEXTS, 1 << TABLE_BITS), (1 << 15) << 16, np.uint32)
+class Start(NamedTuple):
+    """What is known before anything is coded."""
+
+    tables: Array  # as in `Memory`
+    weights: Array  # as in `Mixing`
+    last: Array
+
+
+def untrained() -> Start:
+    """Nothing at all."""
+    empty = np.full((CONTEXTS, 1 << BUCKET_BITS, BUCKET), UNKNOWN, np.uint32)
+    empty[:, :, 0] = 0
+    first = mixing(INPUTS, SETS, LAST, RATE, _LIMIT, FIRST)
+    return Start(empty.reshape(CONTEXTS, -1), first.weights, first.last)
+
+
+def memory(start: Start, rate: int = RATE) -> Memory:
+    """A memory that begins with what is known; mixers learn at this rate."""
+    met = np.arange(1 << MET_BITS)
+    shares = (2 << 16) // (2 * np.minimum(met, _LIMIT) + 3)
+    trusts = np.where(met == 0, 0, 64 + 192 * np.minimum(met, _SURE) // _SURE)
+    mixers = mixing(INPUTS, SETS, LAST, rate, _LIMIT, FIRST)
     return Memory(
-        tables,
-        mixing(INPUTS, SETS, LAST, 30, 255, WEIGHT_ONE // 12),
+        start.tables.copy(),
+        mixers._replace(weights=start.weights.copy(), last=start.last.copy()),
+        shares.astype(np.int32),
+        trusts.astype(np.int32),
         np.zeros(CONTEXTS, np.int64),
-        np.zeros(CONTEXTS, np.int64),
+        np.zeros(2 * CONTEXTS, np.int64),
         np.zeros(CONTEXTS, np.int64),
         np.zeros(4, np.int64),
         np.zeros(64, np.int64),
         np.zeros(16, np.int64),
     )
+
+
+@compiled
+def settle(memory: Memory, more: int) -> None:
+    """Find the buckets of memory.keys and a number more; one of two is taken from another context where none is."""
+    slots = memory.tables
+    for number in range(CONTEXTS):
+        key = hashed(memory.keys[number], more)
+        place = (key >> (32 - BUCKET_BITS)) * BUCKET
+        if slots[number, place] != key:
+            other = place ^ BUCKET
+            if slots[number, other] == key:
+                place = other
+            else:
+                if slots[number, other + 1] & _MET_MASK < slots[number, place + 1] & _MET_MASK:
+                    place = other
+                slots[number, place] = key
+                for slot in range(1, BUCKET):
+                    slots[number, place + slot] = UNKNOWN
+        memory.places[number] = place

@@ -6,26 +6,23 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bfncodec.coding.decisions import PER_CONTEXT, Wire, adapt, decide, find, hashed, learn, mix, opine
+from bfncodec.coding.decisions import Wire, adapt, decide, mix
 from bfncodec.exact.compiled import compiled
-from bfncodec.models.jpeg.memory import CONTEXTS, SETS, Memory
+from bfncodec.models.jpeg.memory import CONTEXTS, MET_BITS, SETS, Memory, settle
 
 Array = NDArray[Any]
 
 _ONE, _TWO, _THREE = SETS[0], SETS[0] + SETS[1], SETS[0] + SETS[1] + SETS[2]
 _LONGEST = 17
+_MASK = (1 << MET_BITS) - 1
+_CHANCE_BITS = 32 - MET_BITS
 
 
 @compiled
-def decision(memory: Memory, wire: Wire, node: int, group: int, bit: int) -> int:
-    """Code a bit under the contexts in memory.keys. node: which of the symbol's; group: 0 .. 15, its kind."""
+def decision(memory: Memory, wire: Wire, slot: int, group: int, bit: int) -> int:
+    """Code a bit under a slot, 1 .. 7, of all buckets. group: 0 .. 15, its kind."""
     mixing, choose = memory.mixing, memory.chooser
-    for number in range(CONTEXTS):
-        table = memory.tables[number]
-        place = find(table, hashed(memory.keys[number], node))
-        memory.places[number] = place
-        opine(mixing, number, table, place)
-    mixing.inputs[PER_CONTEXT * CONTEXTS] = 256
+    _opine(memory, slot)
     mixing.chosen[0] = choose[0] * 16 + group
     mixing.chosen[1] = _ONE + choose[1] * 16 + group
     mixing.chosen[2] = _TWO + choose[2] * 16 + group
@@ -33,36 +30,83 @@ def decision(memory: Memory, wire: Wire, node: int, group: int, bit: int) -> int
     mixing.ends[0] = choose[0] // 64 * 16 + group
     bit = decide(wire, mix(mixing), bit)
     adapt(mixing, bit)
-    for number in range(CONTEXTS):
-        learn(mixing.curves, memory.tables[number], memory.places[number], bit)
+    _learn(memory, slot, bit)
     return bit
 
 
 @compiled
+def _opine(memory: Memory, at: int) -> None:
+    """What all contexts say of a decision."""
+    tables, places, stretch, inputs = memory.tables, memory.places, memory.mixing.curves.stretch, memory.mixing.inputs
+    for number in range(CONTEXTS):
+        slot = int(tables[number, places[number] + at])
+        chance, trust = slot >> MET_BITS, int(memory.trusts[slot & _MASK])
+        inputs[2 * number] = int(stretch[chance >> (_CHANCE_BITS - 12)]) * trust >> 8
+        inputs[2 * number + 1] = (chance - (1 << (_CHANCE_BITS - 1))) * trust >> (_CHANCE_BITS - 3)
+    inputs[2 * CONTEXTS] = 256
+
+
+@compiled
+def _learn(memory: Memory, at: int, bit: int) -> None:
+    """Let all contexts learn the outcome."""
+    tables, places, shares = memory.tables, memory.places, memory.shares
+    target = bit << _CHANCE_BITS
+    for number in range(CONTEXTS):
+        slot = int(tables[number, places[number] + at])
+        chance, met = slot >> MET_BITS, slot & _MASK
+        chance += (target - chance) * int(shares[met]) >> 16
+        chance = min(max(chance, 64), (1 << _CHANCE_BITS) - 64)
+        tables[number, places[number] + at] = chance << MET_BITS | min(met + 1, _MASK)
+
+
+@compiled
 def code_count(memory: Memory, wire: Wire, bits: int, value: int) -> int:
-    """Code a number of `bits` bits."""
-    node = 1
+    """Code a number of 3 or 6 bits."""
+    node, known = 1, 0
+    settle(memory, 0)
     for place in range(bits - 1, -1, -1):
+        if node > 7:
+            settle(memory, node)
+            node = 1
         bit = decision(memory, wire, node, min(12 + bits - 1 - place, 15), value >> place & 1)
         node = node << 1 | bit
-    return node - (1 << bits)
+        known = known << 1 | bit
+    return known
 
 
 @compiled
 def code_size(memory: Memory, wire: Wire, value: int, tag: int, first: int) -> int:
-    """Code a number that is not zero, without its sign; tag: 0 .. 3, more that is known."""
+    """Code a number that is not zero, without its sign, under the buckets that its zero flag had.
+
+    tag: 0 .. 2, more that is known; it has slots of its own. first: of the groups of decisions.
+    """
     size = 0
     while value >> size:
         size += 1
     length = 1
     while length < _LONGEST:
-        more = decision(memory, wire, 256 + tag * 16 + length, min(first + length, 8), 1 if size > length else 0)
+        slot = length + 1
+        if tag == 2:
+            slot = length + 4
+        if length == 4:
+            settle(memory, 256 + tag)
+        if length > 3:
+            slot = min(length - 3, 7)
+        more = decision(memory, wire, slot, min(first + length, 8), 1 if size > length else 0)
         if not more:
             break
         length += 1
     known = 1
+    if length > 1 and (tag or length > 3):
+        settle(memory, 512 + tag * 32 + length)
     for place in range(length - 2, -1, -1):
-        node = 1024 + (length << 5) + (min(known, 15) if length - 2 - place < 3 else 16 + place)
-        bit = decision(memory, wire, node * 4 + tag, min(9 + length - 2 - place, 11), value >> place & 1)
+        depth = length - 2 - place
+        slot = known
+        if tag == 0 and length < 4:
+            slot = 3 + depth + length
+        if depth > 2:
+            settle(memory, 1024 + tag * 1024 + length * 32 + place)
+            slot = 1
+        bit = decision(memory, wire, slot, min(9 + depth, 11), value >> place & 1)
         known = known << 1 | bit
     return known

@@ -17,7 +17,7 @@ from bfncodec.errors import CorruptFile
 from bfncodec.exact import threads
 from bfncodec.jpeg import Frame, blocks
 from bfncodec.models.jpeg.blocks import KINDS, code_plane
-from bfncodec.models.jpeg.memory import Memory, fresh
+from bfncodec.models.jpeg.memory import Memory, memory, untrained
 from bfncodec.models.jpeg.planes import inside, planes
 from bfncodec.spans import Data
 
@@ -86,7 +86,7 @@ def encode(
 
     def one(units: range) -> bytes:
         coder = Coder()
-        whole = Segment(frame, quantisers, units, fresh(), coefficients)
+        whole = Segment(frame, quantisers, units, memory(untrained()), coefficients)
         protocol.encode(coder, OutcomeSource([whole]), ledger)
         return coder.data()
 
@@ -100,7 +100,7 @@ def decode(frame: Frame, quantisers: Array, rows: Sequence[int], streams: Sequen
 
     def one(job: tuple[range, Data]) -> None:
         units, stream = job
-        coder, whole = Coder(bytes(stream)), Segment(frame, quantisers, units, fresh())
+        coder, whole = Coder(bytes(stream)), Segment(frame, quantisers, units, memory(untrained()))
         protocol.decode(coder, OutcomeSink([whole]))
         if not coder.empty:
             raise CorruptFile("the payload is damaged: it does not end with the last coefficient")
