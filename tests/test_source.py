@@ -217,7 +217,7 @@ LAYERS: dict[str, set[str]] = {
     "decoding": {"blocks", "container", "errors", "media", "picture", "spans"},
     "blocks": {"coding", "container", "errors", "exact", "jpeg", "models", "picture", "presets", "spans"},
     "media": {"container", "errors", "exact", "picture", "spans"},
-    "train": {"errors", "exact", "flow", "models"},
+    "train": {"errors", "exact", "flow", "jpeg", "models"},
     "models": {"coding", "errors", "exact", "flow", "jpeg", "spans"},
     "jpeg": {"exact"},
     "coding": {"errors", "exact", "flow"},

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bfncodec.container import Block, Content, Form, Limits, Reader, checked, hasher, varint
+from bfncodec.container import MODEL_BYTES, Block, Content, Form, Limits, Reader, checked, hasher, varint
 from bfncodec.errors import CorruptFile, LimitExceeded
+from bfncodec.models import zoo
 from bfncodec.presets import Choices
 from bfncodec.spans import Data
 
@@ -40,15 +41,16 @@ class Part:
 class Jpeg(Form):
     """A file that begins with an image."""
 
+    model: bytes
     width: int  # of the first image
     height: int
     parts: list[Part]
     gaps: list[Data]  # bytes after each image
 
-    mode, name, model = 5, "jpeg", None
+    mode, name = 5, "jpeg"
 
     def write(self, header: bytearray) -> list[Data]:
-        header += varint(self.width) + varint(self.height) + varint(len(self.parts))
+        header += self.model + varint(self.width) + varint(self.height) + varint(len(self.parts))
         payload: list[Data] = []
         for part, gap in zip(self.parts, self.gaps, strict=True):
             header += varint(part.size) + varint(part.blocks)
@@ -60,7 +62,7 @@ class Jpeg(Form):
 
     @classmethod
     def read(cls, header: Reader, payload: Reader, items: int, size: int, limits: Limits) -> Jpeg:
-        jpeg = cls(header.varint(), header.varint(), [], [])
+        jpeg = cls(header.take(MODEL_BYTES), header.varint(), header.varint(), [], [])
         count = header.varint()
         if not 0 < count <= IMAGE_LIMIT:
             raise CorruptFile("a JPEG file's number of images is damaged")
@@ -84,20 +86,27 @@ class Jpeg(Form):
         return all(part.blocks * _FEWEST_BITS <= (8 * part.coded_bytes + 64 * len(part.rows)) << 16 for part in self.parts)
 
     def describe(self, block: Block) -> dict[str, Any]:
-        return {"lossless": "bytes", "source": "JPEG", "images": len(self.parts)}
+        return {
+            "width": self.width,
+            "height": self.height,
+            "source": "jpeg",
+            "images": len(self.parts),
+            "model": self.model.hex(),
+            "lossless": "bytes",
+        }
 
     def decode(self, block: Block, device: str) -> Iterator[Content]:
         from bfncodec import jpeg
-        from bfncodec.models.jpeg import streams
+        from bfncodec.models.jpeg import memory, streams
 
-        content = []
+        content, start = [], memory.start(zoo.find_hash(self.model))
         for part, gap in zip(self.parts, self.gaps, strict=True):
             image = jpeg.unpacked(bytes(part.rest), part.size)
             frame = image.frame() if image is not None else None
             fits = frame is not None and (_blocks(frame), frame.units_down) == (part.blocks, sum(part.rows))
             if image is None or frame is None or not fits or not all(part.rows):
                 raise CorruptFile("the head of a JPEG image is damaged")
-            image.coefficients = streams.decode(frame, image.quantisers(), part.rows, part.streams)
+            image.coefficients = streams.decode(start, frame, image.quantisers(), part.rows, part.streams)
             built = jpeg.build(image)
             if built is None or len(built) != part.size:
                 raise CorruptFile("the coefficients do not fit the head of a JPEG image")
@@ -112,9 +121,9 @@ def _blocks(frame: Frame) -> int:
 def encode(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block | None:
     """One item, None if it is not a JPEG file that comes back to the last byte."""
     from bfncodec import jpeg
-    from bfncodec.models.jpeg import streams
+    from bfncodec.models.jpeg import memory, streams
 
-    form = Jpeg(0, 0, [], [])
+    form = Jpeg(b"", 0, 0, [], [])
     gaps: list[bytes] = []
     start = 0
     while data[start : start + len(jpeg.MAGIC)] == jpeg.MAGIC and len(form.parts) < IMAGE_LIMIT:
@@ -126,8 +135,11 @@ def encode(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block
         assert frame is not None
         if 64 * _blocks(frame) > 4 * choices.max_pixels:
             break
+        if not form.model:
+            path = zoo.chosen(choices.model, "jpeg") or zoo.find("jpeg")
+            form.model, known = zoo.digest(path), memory.start(path)
         rows = streams.cuts(frame, end, image.coefficients)
-        coded = streams.encode(frame, image.quantisers(), image.coefficients, rows, ledger)
+        coded = streams.encode(known, frame, image.quantisers(), image.coefficients, rows, ledger)
         if not form.parts:
             form.width, form.height = frame.width, frame.height
         form.parts.append(Part(end, _blocks(frame), jpeg.packed(image), rows, list(coded)))

@@ -51,7 +51,7 @@ class Jpeg:
         """int64 [components, 64], row by row, as the first scan has them; ones where nothing is said."""
         walk = Walk(self.head)
         scan = walk.scan()
-        assert scan is not None and walk.frame is not None
+        assert walk.frame is not None
         return _quantisers(walk.frame, scan)
 
 
@@ -61,8 +61,10 @@ def blocks(coefficients: Array, component: Component) -> Array:
     return part.reshape(component.stored_rows, component.stored_columns, BLOCK)
 
 
-def _quantisers(frame: Frame, scan: Scan) -> Array:
+def _quantisers(frame: Frame, scan: Scan | None) -> Array:
     table = np.ones((len(frame.components), BLOCK), np.int64)
+    if scan is None:
+        return table
     for number, component in enumerate(frame.components):
         if component.table in scan.quantisers:
             table[number, ZIGZAG] = scan.quantisers[component.table]

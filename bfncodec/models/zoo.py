@@ -100,11 +100,12 @@ def card(path: Path) -> dict[str, Any]:
 
 
 def kind(path: Path) -> str:
-    """What a model models: "text", "images", or one group of all variables as the paper's: "paper"."""
+    """What a model models: "text", "images", "jpeg", or one group of all variables as the paper's: "paper"."""
     facts = card(path)
     if "spec" in facts or facts.get("kind") == "authors":
         return "paper"
-    return "text" if "text.table" in tensors(path) else "images"
+    known = tensors(path)
+    return "text" if "text.table" in known else "jpeg" if "jpeg.keys" in known else "images"
 
 
 def chosen(name: str | None, wanted: str) -> Path | None:

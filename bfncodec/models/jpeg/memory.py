@@ -6,6 +6,7 @@ how often it was met. Every context of a symbol has a table of buckets of its ow
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ RATE = 6  # of learning, of mixers
 FIRST = WEIGHT_ONE // 12  # weight of mixers that were not trained
 WEIGHT_UNIT = WEIGHT_ONE // 64  # of mixers in model files
 MET = np.array([0, 2, 10, 60], np.uint32)  # how often slots of model files were met
-_STEP = 22  # of chances in model files, in log-odds of 1 / 256
+STEP = 22  # of chances in model files, in log-odds of 1 / 256
 _LIMIT, _SURE = 255, 48  # times met: a chance is an average over so many; it is believed as much as ever
 _MET_MASK = (1 << MET_BITS) - 1
 
@@ -67,6 +68,43 @@ def untrained() -> Start:
     empty[:, :, 0] = 0
     first = mixing(INPUTS, SETS, LAST, RATE, _LIMIT, FIRST)
     return Start(empty.reshape(CONTEXTS, -1), first.weights, first.last)
+
+
+@zoo.per_file
+def start(path: Path) -> Start:
+    """What a model file says, see `docs/format.md`; CorruptFile if it is damaged."""
+    try:
+        return started(zoo.tensors(path))
+    except (IndexError, ValueError) as error:
+        raise CorruptFile(f"{path} is no whole model of JPEG files") from error
+
+
+def started(model: Mapping[str, Array]) -> Start:
+    """The same, of tensors by name; ValueError or IndexError if they are damaged."""
+    blank = untrained()
+    numbers = np.repeat(np.arange(CONTEXTS), model["jpeg.buckets"])
+    keys, sets = model["jpeg.keys"].astype(np.int64), model["jpeg.sets"].astype(np.int64)
+    count, odds = len(numbers), model["jpeg.chances"].astype(np.int64) * STEP
+    shapes = len(keys), odds.shape, model["jpeg.met"].shape, model["jpeg.weights"].shape, model["jpeg.last"].shape
+    wanted = count, (count, BUCKET - 1), (count,), (len(sets), USED), blank.last.shape
+    if shapes != wanted or np.abs(odds).max(initial=0) > tables.LOGIT_MAX or sets.max(initial=0) >= len(blank.weights):
+        raise ValueError("tensors contradict each other")
+    chances = tables.squash_table()[odds + tables.LOGIT_MAX] << (32 - MET_BITS - tables.CHANCE_BITS)
+    met = MET[model["jpeg.met"][:, None] >> 2 * np.arange(BUCKET - 1) & 3]
+    slots = np.where(met > 0, chances << MET_BITS | met, UNKNOWN)
+    # A bucket has its place, or the one beside it where that is taken.
+    every = blank.tables.reshape(CONTEXTS << BUCKET_BITS, BUCKET)
+    places = numbers << BUCKET_BITS | keys >> (32 - BUCKET_BITS)
+    _, first = np.unique(places, return_index=True)
+    later = np.ones(count, bool)
+    later[first] = False
+    places[later] ^= 1
+    if len(np.unique(places)) < count:
+        raise ValueError("too many contexts in one place")
+    every[places, 0], every[places, 1:] = keys, slots
+    blank.weights[sets, :USED] = model["jpeg.weights"].astype(np.int32) * WEIGHT_UNIT
+    blank.last[:] = model["jpeg.last"]
+    return blank
 
 
 def memory(start: Start, rate: int = RATE) -> Memory:

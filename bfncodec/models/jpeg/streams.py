@@ -17,7 +17,7 @@ from bfncodec.errors import CorruptFile
 from bfncodec.exact import threads
 from bfncodec.jpeg import Frame, blocks
 from bfncodec.models.jpeg.blocks import KINDS, code_plane
-from bfncodec.models.jpeg.memory import Memory, memory, untrained
+from bfncodec.models.jpeg.memory import Memory, Start, memory
 from bfncodec.models.jpeg.planes import inside, planes
 from bfncodec.spans import Data
 
@@ -80,36 +80,42 @@ def cuts(frame: Frame, size: int, coefficients: Array) -> list[int]:
 
 
 def encode(
-    frame: Frame, quantisers: Array, coefficients: Array, rows: Sequence[int], ledger: Ledger | None = None
+    start: Start,
+    frame: Frame,
+    quantisers: Array,
+    coefficients: Array,
+    rows: Sequence[int],
+    ledger: Ledger | None = None,
 ) -> list[bytes]:
     """The streams of coefficients int16. rows: see `cuts`. ledger: gets the costs."""
 
     def one(units: range) -> bytes:
         coder = Coder()
-        whole = Segment(frame, quantisers, units, memory(untrained()), coefficients)
+        whole = Segment(frame, quantisers, units, memory(start), coefficients)
         protocol.encode(coder, OutcomeSource([whole]), ledger)
         return coder.data()
 
-    parts = _ranges(rows)
+    parts = ranges(rows)
     return threads.each(one, parts) if ledger is None else [one(units) for units in parts]
 
 
-def decode(frame: Frame, quantisers: Array, rows: Sequence[int], streams: Sequence[Data]) -> Array:
+def decode(start: Start, frame: Frame, quantisers: Array, rows: Sequence[int], streams: Sequence[Data]) -> Array:
     """The inverse of `encode`; CorruptFile if the streams are damaged."""
     coefficients = np.empty(frame.coefficients, np.int16)
 
     def one(job: tuple[range, Data]) -> None:
         units, stream = job
-        coder, whole = Coder(bytes(stream)), Segment(frame, quantisers, units, memory(untrained()))
+        coder, whole = Coder(bytes(stream)), Segment(frame, quantisers, units, memory(start))
         protocol.decode(coder, OutcomeSink([whole]))
         if not coder.empty:
             raise CorruptFile("the payload is damaged: it does not end with the last coefficient")
         whole.put(coefficients)
 
-    threads.each(one, list(zip(_ranges(rows), streams, strict=True)))
+    threads.each(one, list(zip(ranges(rows), streams, strict=True)))
     return coefficients
 
 
-def _ranges(rows: Sequence[int]) -> list[range]:
+def ranges(rows: Sequence[int]) -> list[range]:
+    """Rows of units of every segment."""
     ends = np.cumsum(rows).tolist()
     return [range(end - count, end) for end, count in zip(ends, rows, strict=True)]

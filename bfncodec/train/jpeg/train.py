@@ -1,0 +1,106 @@
+"""Where the model of JPEG files starts: contexts that came often in other files, and weights of mixers.
+
+A first pass over files learns as coding does, and never forgets. The contexts that were met most are kept. A second
+pass starts every segment with these alone, as coding will; the mixers go on learning.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bfncodec import jpeg
+from bfncodec.exact import tables
+from bfncodec.models.jpeg import memory as memories
+from bfncodec.models.jpeg.memory import BUCKET, BUCKET_BITS, CONTEXTS, MET_BITS, UNKNOWN, USED, WEIGHT_UNIT, Memory, Start
+from bfncodec.models.jpeg.streams import Segment, cuts, ranges
+from bfncodec.train import checkpoint
+
+Array = NDArray[Any]
+
+BUCKETS = 9000  # that are kept
+RATES = (12, 6, 6, 4)  # of mixers, in the halves of both passes
+
+
+def train(data: Path, output: Path, *, buckets: int = BUCKETS, seed: int = 0, log: Callable[[str], None]) -> None:
+    """Train on all JPEG files in a folder, and write a model file."""
+    checkpoint.check_name(output)
+    files = sorted(path for path in data.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    random.Random(seed).shuffle(files)
+    memory, known = memories.memory(memories.untrained()), None
+    costs = []
+    for number, rate in enumerate(RATES):
+        if number == 2:
+            known = _most_met(memory.tables, buckets)
+            kept = _quantised(known)
+        half = files[: len(files) // 2] if number % 2 == 0 else files[len(files) // 2 :]
+        memory.mixing.ends[2] = rate
+        bits, size = 0.0, 0
+        for path in half:
+            content = path.read_bytes()
+            bits += _pass(content, memory, None if known is None else kept)
+            size += len(content)
+        costs.append(bits / 8 / max(size, 1))
+        log(f"pass {number // 2 + 1}, half {number % 2 + 1}: {costs[-1]:.4f} of {size} bytes")
+    assert known is not None
+    card = {"kind": "jpeg", "files": len(files), "seed": seed, "rates": RATES, "shares": costs}
+    checkpoint.write_model(output, known | _mixers(memory), card)
+
+
+def _pass(content: bytes, memory: Memory, tables: Array | None) -> float:
+    """Bits of a file, from which the memory learns; segments begin with the tables, if there are any."""
+    parsed = jpeg.parse(content)
+    if parsed is None:
+        return 8.0 * len(content)
+    image, bits = parsed[0], 0.0
+    frame = image.frame()
+    assert frame is not None
+    for units in ranges(cuts(frame, len(content), image.coefficients)):
+        if tables is not None:
+            memory.tables[:] = tables
+        segment = Segment(frame, image.quantisers(), units, memory, image.coefficients)
+        bits += segment.decided().cost(segment.values())
+    return bits
+
+
+def _most_met(slots: Array, count: int) -> dict[str, Array]:
+    """The buckets that were met most, as tensors of a model file."""
+    buckets = slots.reshape(-1, BUCKET)
+    met = buckets[:, 1:].astype(np.int64) & (1 << MET_BITS) - 1
+    chosen = np.sort(np.argsort(-met.sum(axis=1), kind="stable")[:count])
+    chosen = chosen[met[chosen].sum(axis=1) > 0]
+    chances = buckets[chosen, 1:].astype(np.int64) >> 32 - tables.CHANCE_BITS
+    odds = np.rint(tables.stretch_table()[chances] / memories.STEP)
+    most = tables.LOGIT_MAX // memories.STEP
+    levels = np.searchsorted(memories.MET[1:], met[chosen], side="right")
+    return {
+        "jpeg.buckets": np.bincount(chosen >> BUCKET_BITS, minlength=CONTEXTS).astype(np.uint16),
+        "jpeg.keys": buckets[chosen, 0].astype(np.uint32),
+        "jpeg.chances": np.clip(odds, -most, most).astype(np.int8),
+        "jpeg.met": (levels << 2 * np.arange(BUCKET - 1)).sum(axis=1).astype(np.uint16),
+    }
+
+
+def _quantised(known: dict[str, Array]) -> Array:
+    """The tables that a model file with these buckets starts with."""
+    blank = memories.untrained()
+    nothing = {"jpeg.sets": np.empty(0, np.uint16), "jpeg.weights": np.empty((0, USED), np.int8), "jpeg.last": blank.last}
+    return memories.started(known | nothing).tables
+
+
+def _mixers(memory: Memory) -> dict[str, Array]:
+    """Mixers that have learnt anything, as tensors of a model file."""
+    first = memories.untrained()
+    weights = memory.mixing.weights
+    chosen = np.flatnonzero((weights != first.weights).any(axis=1))
+    rounded = np.rint(weights[chosen, :USED] / WEIGHT_UNIT)
+    return {
+        "jpeg.sets": chosen.astype(np.uint16),
+        "jpeg.weights": np.clip(rounded, -128, 127).astype(np.int8),
+        "jpeg.last": memory.mixing.last.copy(),
+    }
