@@ -177,7 +177,7 @@ def _inner_count(memory: Memory, wire: Wire, plane: Plane, counts: Array, y: int
     twin = 0
     if len(plane.twin) > 1:
         twin = _count_inside(plane.twin[y, x])
-    start = hashed(_INNER_COUNT, kind)
+    start = hashed(_INNER_COUNT, min(kind, 1))
     luma = _level(luma)
     keys[:] = start
     keys[0] = hashed(start, mean)
@@ -212,7 +212,7 @@ def _edge_count(
     which = 1 if step == 1 else 2
     left, above = int(counts[y, x - 1, which]), int(counts[y - 1, x, which])
     corner, right = int(counts[y - 1, x - 1, which]), int(counts[y - 1, x + 1, which])
-    start = hashed(_EDGE_COUNT, kind * 2 + which)
+    start = hashed(_EDGE_COUNT, min(kind, 1) * 2 + which)
     near, beyond, expected = 0, 0, 0
     other = 9 - step
     for index in range(1, 8):
@@ -304,7 +304,7 @@ def _inside(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, co
         if u < 7:
             before += _abs(now[place + 7])
         luma, twin = _luma(plane, row, column, u, v), _twin(plane, row, column, place)
-        start = hashed(_INNER_VALUE, kind)
+        start = hashed(_INNER_VALUE, min(kind, 1))
         here = place << 8
         levels = _level(around)
         step = _level(plane.steps[place])
@@ -353,7 +353,7 @@ def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, 
     """Contexts of a sign."""
     keys, now, values = memory.keys, memory.now, plane.values
     u, v = place >> 3, place & 7
-    start = hashed(hashed(99, place // 7), plane.kind)
+    start = hashed(hashed(99, place // 7), min(plane.kind, 1))
     a, b = _sign(int(values[y - 1, x, place])), _sign(int(values[y, x - 1, place]))
     step = plane.steps[place] * 64
     upper, lefter = memory.borders[8 + v] // step, memory.borders[u] // step
@@ -418,7 +418,7 @@ def _edge(
         for depth in range(1, 4):
             before += _abs(now[place + other * depth])
         luma, twin = _luma(plane, row, column, u, v), _twin(plane, row, column, place)
-        start = hashed(_EDGE_VALUE, kind)
+        start = hashed(_EDGE_VALUE, min(kind, 1))
         here = place << 8
         levels = _level(around)
         wide = _level(plane.steps[place])
@@ -502,7 +502,7 @@ def _dc(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, column
     twin = 0
     if len(plane.twin) > 1:
         twin = plane.twin_errors[y, x]
-    start = hashed(_DC_VALUE, kind)
+    start = hashed(_DC_VALUE, min(kind, 1))
     wide = _level(plane.steps[0])
     keys[:] = start
     keys[0] = hashed(start, apart)
