@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.decisions import Wire, hashed
 from bfncodec.exact.compiled import compiled
-from bfncodec.models.jpeg.memory import CONTEXTS, Memory, settle
+from bfncodec.models.jpeg.memory import CONTEXTS, SIGN_CONTEXTS, Memory, settle
 from bfncodec.models.jpeg.numbers import code_count, code_size, decision
 from bfncodec.models.jpeg.planes import MARGIN, Plane
 
@@ -326,7 +326,7 @@ def _inside(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, co
         keys[15] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | rest)
         keys[16] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | u + v)
         keys[17] = hashed(start, here | _level(_abs(twin)) << 4 | levels)
-        settle(memory, 0)
+        settle(memory, CONTEXTS, 0)
         choose[0] = kind * 64 + place
         choose[1] = rest
         choose[2] = kind * 16 + levels
@@ -362,35 +362,25 @@ def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, 
     size = min(size, 3)
     near = min(max(expected, -40), 40) + 64
     far = min(max(expected // 4, -40), 40) + 64
-    keys[0] = hashed(start, a << 4 | b)
-    keys[1] = hashed(start, c << 8 | size)
-    keys[2] = hashed(start, upper << 2 | size)
-    keys[3] = hashed(start, lefter << 2 | size)
-    keys[4] = hashed(start, upper << 8 | lefter)
-    keys[5] = hashed(start, c << 16 | near)
-    keys[6] = hashed(start, near << 2 | size)
-    keys[7] = hashed(start, far << 8 | a << 4 | b)
-    keys[8] = hashed(start, far << 2 | size)
-    keys[9] = hashed(start, _sign(int(values[y - 1, x - 1, place])) << 8 | a << 4 | b)
-    left_of, over = 0, 0
+    left_of, over, more = 0, 0, 0
     if v > 0:
         left_of = _sign(now[place - 1])
     if u > 0:
         over = _sign(now[place - 8])
-    keys[10] = hashed(start, left_of << 4 | over)
-    keys[11] = hashed(start, left_of << 8 | over << 4 | a)
-    keys[12] = hashed(start, left_of << 8 | over << 4 | b)
-    more = 0
     if v > 1:
         more = _sign(now[place - 2])
     if u > 1:
         more = more << 4 | _sign(now[place - 16])
-    keys[13] = hashed(start, more << 8 | left_of << 4 | over)
-    keys[14] = hashed(start, upper << 4 | a)
-    keys[15] = hashed(start, lefter << 4 | b)
-    keys[16] = hashed(start, min(max(twin, -7), 7) + 8)
-    keys[17] = hashed(start, near << 8 | upper if u else near << 8 | lefter)
-    settle(memory, 0)
+    keys[0] = hashed(start, a << 4 | b)
+    keys[1] = hashed(start, c << 8 | min(max(twin, -7), 7) + 8)
+    keys[2] = hashed(start, upper << 2 | size)
+    keys[3] = hashed(start, lefter << 2 | size)
+    keys[4] = hashed(start, upper << 8 | lefter)
+    keys[5] = hashed(start, near << 2 | size)
+    keys[6] = hashed(start, far << 8 | a << 4 | b)
+    keys[7] = hashed(start, more << 8 | left_of << 4 | over)
+    keys[8] = hashed(start, near << 8 | (upper if u else lefter))
+    settle(memory, SIGN_CONTEXTS, 0)
 
 
 @compiled
@@ -441,7 +431,7 @@ def _edge(
         keys[15] = hashed(start, here << 8 | expects << 8 | _level(before) << 4 | levels)
         keys[16] = hashed(start, here << 8 | _level(_abs(twin)) << 8 | expects << 4 | rest)
         keys[17] = hashed(start, here << 8 | inner << 4 | rest)
-        settle(memory, 0)
+        settle(memory, CONTEXTS, 0)
         choose[0] = kind * 64 + place
         choose[1] = rest << 3 | 7 - index
         choose[2] = kind * 16 + expects
@@ -473,6 +463,7 @@ def _signed(
     negative = decision(memory, wire, 1 + place % 7, 15, 1 if value < 0 else 0)
     for number in range(len(keys)):
         keys[number], memory.places[number] = kept[number], kept[CONTEXTS + number]
+    memory.count[0] = CONTEXTS
     tag = 0
     if expected:
         tag = 1 if (expected < 0) == (negative == 1) else 2
@@ -525,10 +516,10 @@ def _dc(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, column
     choose[3] = _level(inner)
     error = int(block[0]) - expected
     size = 0
-    settle(memory, 0)
+    settle(memory, CONTEXTS, 0)
     if decision(memory, wire, 1, 1, 1 if error else 0):
         negative = decision(memory, wire, 2, 2, 1 if error < 0 else 0)
-        settle(memory, 1 + negative)
+        settle(memory, CONTEXTS, 1 + negative)
         size = code_size(memory, wire, _abs(error), 0, 2)
         if negative:
             size = -size

@@ -21,7 +21,8 @@ from bfncodec.models import zoo
 
 Array = NDArray[Any]
 
-CONTEXTS = 18
+CONTEXTS = 18  # of a symbol, at most
+SIGN_CONTEXTS = 9
 BUCKET_BITS = 14  # buckets of a table
 BUCKET = 8  # numbers of a bucket: the hash that it belongs to, and seven slots
 MET_BITS = 10  # of a slot: how often it was met; above them its chance, of a one, 1 / 2**22
@@ -46,7 +47,8 @@ class Memory(NamedTuple):
     mixing: Mixing
     shares: Array  # int32 [2**MET_BITS]: of an error that a chance takes over, 1 / 2**16, by how often it was met
     trusts: Array  # int32 [2**MET_BITS]: how much a slot is believed, 1 / 2**8
-    keys: Array  # int64 [CONTEXTS]: hashes of the symbol's contexts
+    count: Array  # int64 [1]: how many contexts the symbol has
+    keys: Array  # int64 [CONTEXTS]: hashes of them
     kept: Array  # int64 [2 * CONTEXTS]: keys and places that are put aside
     places: Array  # int64 [CONTEXTS]: buckets of the symbol
     chooser: Array  # int64 [4]: what mixers are chosen by
@@ -118,6 +120,7 @@ def memory(start: Start, rate: int = RATE) -> Memory:
         mixers._replace(weights=start.weights.copy(), last=start.last.copy()),
         shares.astype(np.int32),
         trusts.astype(np.int32),
+        np.zeros(1, np.int64),
         np.zeros(CONTEXTS, np.int64),
         np.zeros(2 * CONTEXTS, np.int64),
         np.zeros(CONTEXTS, np.int64),
@@ -128,10 +131,14 @@ def memory(start: Start, rate: int = RATE) -> Memory:
 
 
 @compiled
-def settle(memory: Memory, more: int) -> None:
-    """Find the buckets of memory.keys and a number more; one of two is taken from another context where none is."""
+def settle(memory: Memory, count: int, more: int) -> None:
+    """Find the buckets of the first `count` of memory.keys, and of a number more: those that decisions are made with.
+
+    Where there is none, the one of two that was met less in its first slot is taken from another context.
+    """
     slots = memory.tables
-    for number in range(CONTEXTS):
+    memory.count[0] = count
+    for number in range(count):
         key = hashed(memory.keys[number], more)
         place = (key >> (32 - BUCKET_BITS)) * BUCKET
         if slots[number, place] != key:

@@ -38,7 +38,9 @@ def decision(memory: Memory, wire: Wire, slot: int, group: int, bit: int) -> int
 def _opine(memory: Memory, at: int) -> None:
     """What all contexts say of a decision."""
     tables, places, stretch, inputs = memory.tables, memory.places, memory.mixing.curves.stretch, memory.mixing.inputs
-    for number in range(CONTEXTS):
+    for number in range(2 * memory.count[0], 2 * CONTEXTS):
+        inputs[number] = 0
+    for number in range(memory.count[0]):
         slot = int(tables[number, places[number] + at])
         chance, trust = slot >> MET_BITS, int(memory.trusts[slot & _MASK])
         inputs[2 * number] = int(stretch[chance >> (_CHANCE_BITS - 12)]) * trust >> 8
@@ -51,7 +53,7 @@ def _learn(memory: Memory, at: int, bit: int) -> None:
     """Let all contexts learn the outcome."""
     tables, places, shares = memory.tables, memory.places, memory.shares
     target = bit << _CHANCE_BITS
-    for number in range(CONTEXTS):
+    for number in range(memory.count[0]):
         slot = int(tables[number, places[number] + at])
         chance, met = slot >> MET_BITS, slot & _MASK
         chance += (target - chance) * int(shares[met]) >> 16
@@ -63,10 +65,10 @@ def _learn(memory: Memory, at: int, bit: int) -> None:
 def code_count(memory: Memory, wire: Wire, bits: int, value: int) -> int:
     """Code a number of 3 or 6 bits."""
     node, known = 1, 0
-    settle(memory, 0)
+    settle(memory, CONTEXTS, 0)
     for place in range(bits - 1, -1, -1):
         if node > 7:
-            settle(memory, node)
+            settle(memory, CONTEXTS, node)
             node = 1
         bit = decision(memory, wire, node, min(12 + bits - 1 - place, 15), value >> place & 1)
         node = node << 1 | bit
@@ -89,7 +91,7 @@ def code_size(memory: Memory, wire: Wire, value: int, tag: int, first: int) -> i
         if tag == 2:
             slot = length + 4
         if length == 4:
-            settle(memory, 256 + tag)
+            settle(memory, CONTEXTS, 256 + tag)
         if length > 3:
             slot = min(length - 3, 7)
         more = decision(memory, wire, slot, min(first + length, 8), 1 if size > length else 0)
@@ -98,14 +100,14 @@ def code_size(memory: Memory, wire: Wire, value: int, tag: int, first: int) -> i
         length += 1
     known = 1
     if length > 1 and (tag or length > 3):
-        settle(memory, 512 + tag * 32 + length)
+        settle(memory, CONTEXTS, 512 + tag * 32 + length)
     for place in range(length - 2, -1, -1):
         depth = length - 2 - place
         slot = known
         if tag == 0 and length < 4:
             slot = 3 + depth + length
         if depth > 2:
-            settle(memory, 1024 + tag * 1024 + length * 32 + place)
+            settle(memory, CONTEXTS, 1024 + tag * 1024 + length * 32 + place)
             slot = 1
         bit = decision(memory, wire, slot, min(9 + depth, 11), value >> place & 1)
         known = known << 1 | bit
