@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from reference import graphics as reference_graphics
+from reference import jpeg as reference_jpeg
 from reference import lzw as reference_lzw
 from reference import paper as reference_paper
 from reference import text as reference_text
@@ -106,6 +107,7 @@ class Block:
     streams: list[bytes] = field(default_factory=list)
     plan: reference_paper.Plan | None = None
     frame: bytes = b""
+    images: list[reference_jpeg.Image] = field(default_factory=list)
 
 
 def read_file(data: bytes) -> tuple[list[bytes] | None, list[Block]]:
@@ -138,7 +140,7 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     mode = fields.byte()
     items = fields.varint() if archive else 1
     block = Block(mode, items, fields.varint(), fields.take(8))
-    require(mode in (0, 1, 2, 3, 4))
+    require(mode in (0, 1, 2, 3, 4, 5))
     if mode < 2:
         block.data = payload.take(fields.varint())
         require(items == 1 and (mode or len(block.data) == block.size))
@@ -156,6 +158,9 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
         return block
     if mode == 4:
         read_single(block, fields, payload)
+        return block
+    if mode == 5:
+        read_jpeg(block, fields, payload)
         return block
     kind = fields.byte()
     block.source, block.layout = kind >> 4, kind & 15
@@ -220,6 +225,23 @@ def read_single(block: Block, fields: Reader, payload: Reader) -> None:
     require(block.size <= 2**30 and block.size * steps <= 2**36)
     block.plan = reference_paper.Plan(kind, steps, batch, before, seed)
     block.frame, block.streams = payload.take(frame), [payload.take(stream)]
+
+
+def read_jpeg(block: Block, fields: Reader, payload: Reader) -> None:
+    """Section 19.1."""
+    block.model, block.width, block.height, count = fields.take(4), fields.varint(), fields.varint(), fields.varint()
+    require(block.items == 1 and 1 <= count <= 64)
+    for _ in range(count):
+        size, blocks, rest, after, segments = (fields.varint() for _ in range(5))
+        require(1 <= segments <= 256)
+        image = reference_jpeg.Image(size, blocks)
+        fields_of = [(fields.varint(), fields.varint()) for _ in range(segments)]
+        image.rows, image.rest = [rows for rows, _ in fields_of], payload.take(rest)
+        image.streams = [payload.take(length) for _, length in fields_of]
+        image.after = payload.take(after)
+        require(40 * blocks <= 2**16 * (8 * sum(map(len, image.streams)) + 64 * segments))
+        block.images.append(image)
+    require(block.size == sum(image.size + len(image.after) for image in block.images))
 
 
 # 3 and 4. LZMA, metadata
@@ -507,7 +529,7 @@ def read_weights(data: bytes) -> Tensors:
     size = int.from_bytes(data[:8], "little")
     entries, body = json.loads(data[8 : 8 + size]), data[8 + size :]
     entries.pop("__metadata__", None)
-    types = {"I8": "i1", "I32": "<i4"}
+    types = {"I8": "i1", "I32": "<i4", "U16": "<u2", "U32": "<u4"}
     return {
         name: np.frombuffer(body[slice(*entry["data_offsets"])], types[entry["dtype"]])
         .reshape(entry["shape"])
@@ -1320,6 +1342,10 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
         check_digest(block, content)
         return [Item(content=content)]
     tensors = read_weights(weights)
+    if block.mode == 5:
+        content = reference_jpeg.decode(block.images, tensors)
+        check_digest(block, content)
+        return [Item(content=content)]
     parts: list[list[Array]] = []
     ends = bands(block)
     count = len(block.passes) // len(ends)

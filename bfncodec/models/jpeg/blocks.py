@@ -194,8 +194,6 @@ def _inner_count(memory: Memory, wire: Wire, plane: Plane, counts: Array, y: int
     keys[11] = hashed(start, above << 8 | int(counts[y - 1, x, 1]) << 4 | int(counts[y, x - 1, 2]))
     keys[12] = hashed(start, mean // 3 << 8 | int(counts[y, x - 1, 1]) << 4 | int(counts[y - 1, x, 2]))
     keys[13] = hashed(start, twin << 8 | left + above)
-    for number in range(14):
-        keys[number] = hashed(keys[number], number)
     choose = memory.chooser
     choose[0] = kind * 64
     choose[1] = min(mean // 6, 63)
