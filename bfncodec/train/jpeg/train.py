@@ -33,17 +33,18 @@ def train(data: Path, output: Path, *, buckets: int = BUCKETS, seed: int = 0, lo
     files = sorted(path for path in data.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     random.Random(seed).shuffle(files)
     memory, known = memories.memory(memories.untrained()), None
+    uses = np.zeros(CONTEXTS << BUCKET_BITS, np.int64)
     costs = []
     for number, rate in enumerate(RATES):
         if number == 2:
-            known = _most_met(memory.tables, buckets)
+            known = _most_used(memory.tables, uses, buckets)
             kept = _quantised(known)
         half = files[: len(files) // 2] if number % 2 == 0 else files[len(files) // 2 :]
         memory.mixing.ends[2] = rate
         bits, size = 0.0, 0
         for path in half:
             content = path.read_bytes()
-            bits += _pass(content, memory, None if known is None else kept)
+            bits += _pass(content, memory, uses, None if known is None else kept)
             size += len(content)
         costs.append(bits / 8 / max(size, 1))
         log(f"pass {number // 2 + 1}, half {number % 2 + 1}: {costs[-1]:.4f} of {size} bytes")
@@ -52,8 +53,11 @@ def train(data: Path, output: Path, *, buckets: int = BUCKETS, seed: int = 0, lo
     checkpoint.write_model(output, known | _mixers(memory), card)
 
 
-def _pass(content: bytes, memory: Memory, tables: Array | None) -> float:
-    """Bits of a file, from which the memory learns; segments begin with the tables, if there are any."""
+def _pass(content: bytes, memory: Memory, uses: Array, tables: Array | None) -> float:
+    """Bits of a file, from which the memory learns; segments begin with the tables, if there are any.
+
+    uses: int64 [CONTEXTS << BUCKET_BITS]: how many segments have met a bucket, which is counted where there are none.
+    """
     parsed = jpeg.parse(content)
     if parsed is None:
         return 8.0 * len(content)
@@ -63,16 +67,21 @@ def _pass(content: bytes, memory: Memory, tables: Array | None) -> float:
     for units in ranges(cuts(frame, len(content), image.coefficients)):
         if tables is not None:
             memory.tables[:] = tables
+        before = memory.tables.reshape(-1, BUCKET).copy()
         segment = Segment(frame, image.quantisers(), units, memory, image.coefficients)
         bits += segment.decided().cost(segment.values())
+        changed = before != memory.tables.reshape(-1, BUCKET)
+        uses[changed[:, 0]] = 0
+        uses += changed.any(axis=1)
     return bits
 
 
-def _most_met(slots: Array, count: int) -> dict[str, Array]:
-    """The buckets that were met most, as tensors of a model file."""
+def _most_used(slots: Array, uses: Array, count: int) -> dict[str, Array]:
+    """The buckets that were met in most segments, as tensors of a model file."""
     buckets = slots.reshape(-1, BUCKET)
     met = buckets[:, 1:].astype(np.int64) & (1 << MET_BITS) - 1
-    chosen = np.sort(np.argsort(-met.sum(axis=1), kind="stable")[:count])
+    worth = uses * np.log2(1 + met.sum(axis=1))
+    chosen = np.sort(np.argsort(-worth, kind="stable")[:count])
     chosen = chosen[met[chosen].sum(axis=1) > 0]
     chances = buckets[chosen, 1:].astype(np.int64) >> 32 - tables.CHANCE_BITS
     odds = np.rint(tables.stretch_table()[chances] / memories.STEP)
