@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import decoder as reference_decoder
+from reference import jpeg as reference_jpeg
 from reference import paper as reference_paper
 from reference import stack as reference_stack
 from reference import text as reference_text
 from safetensors.numpy import load_file
-from tools import make_goldens, make_goldens_paper, make_tiny_paper, make_tiny_text
+from tools import make_goldens, make_goldens_paper, make_tiny_jpeg, make_tiny_paper, make_tiny_text
 
 import bfncodec
 from bfncodec import api, decoding, errors
@@ -30,7 +31,7 @@ from bfncodec.picture import Layout, Origin, Picture
 GOLDEN = Path(__file__).with_name("data") / "golden"
 MANIFEST: dict[str, Any] = json.loads((GOLDEN / "manifest.json").read_text())
 GOOD = MANIFEST["good"]
-NAMES = (make_goldens.MODEL, make_goldens.TEXT_MODEL, *make_tiny_paper.SPECS)
+NAMES = (make_goldens.MODEL, make_goldens.TEXT_MODEL, make_goldens.JPEG_MODEL, *make_tiny_paper.SPECS)
 MODELS = [make_goldens.DATA / f"{name}.safetensors" for name in NAMES]
 PAGE = Path(__file__).parents[1] / "docs" / "format.md"
 
@@ -87,16 +88,16 @@ def test_the_folder_is_what_the_manifest_lists() -> None:
     names = {f"{name}.bfn" for name in GOOD} | {f"bad-{name}.bfn" for name in MANIFEST["bad"]}
     names |= {entry["input"] for entry in [*GOOD.values(), *MANIFEST["archive"].values()]}
     assert {path.name for path in GOLDEN.iterdir()} == names | {"archive.bfn", "manifest.json"}
-    for path, key in zip(MODELS, ("model", "text_model", *make_tiny_paper.SPECS), strict=True):
+    for path, key in zip(MODELS, ("model", "text_model", "jpeg_model", *make_tiny_paper.SPECS), strict=True):
         assert sha(path.read_bytes()).startswith(MANIFEST[key])
-    assert sum(path.stat().st_size for path in GOLDEN.iterdir()) < 150_000
+    assert sum(path.stat().st_size for path in GOLDEN.iterdir()) < 175_000
 
 
 def test_every_feature_of_the_format_is_in_a_golden() -> None:
     passes = [one for entry in GOOD.values() for one in entry.get("passes", [])]
     for feature in ("pace 0", "pace 1", "pace 2", "no learning", "constant", "silent", "base", "deep", "tones", "fast"):
         assert any(feature in one for one in passes)
-    assert {entry["mode"] for entry in GOOD.values()} == {"STORED", "LZMA", "IMAGE", "TEXT", "SINGLE"}
+    assert {entry["mode"] for entry in GOOD.values()} == {"STORED", "LZMA", "IMAGE", "TEXT", "SINGLE", "JPEG"}
     single = [entry for entry in GOOD.values() if entry["mode"] == "SINGLE"]
     assert {(entry["model"], entry["sender"]) for entry in single} == {
         (name, sender.upper()) for name, spec in make_tiny_paper.SPECS.items() for sender in spec.senders
@@ -151,6 +152,8 @@ def test_inputs_encode_to_the_same_bytes(name: str) -> None:
     options = make_goldens.TEXT_OPTIONS if entry["mode"] == "TEXT" else make_goldens.OPTIONS
     if entry.get("schedule") == "EXACT":
         options = make_goldens.EXACT_OPTIONS
+    if entry["mode"] == "JPEG":
+        options = make_goldens.JPEG_OPTIONS
     assert bfncodec.encode(item, effort=entry["effort"], **options) == golden(name)
 
 
@@ -199,6 +202,13 @@ def test_the_text_model_is_what_its_script_makes() -> None:
     assert [name for name in made if not np.array_equal(made[name], kept[name])] == []
 
 
+def test_the_jpeg_model_is_what_its_script_makes() -> None:
+    """Row 40, for the numbers in the file."""
+    kept, made = load_file(MODELS[2]), make_tiny_jpeg.taught()
+    assert sorted(kept) == sorted(made)
+    assert [name for name in made if not np.array_equal(made[name], kept[name])] == []
+
+
 @pytest.mark.parametrize("name", make_tiny_paper.SPECS)
 def test_the_models_of_the_papers_kind_are_what_their_script_makes(name: str) -> None:
     """Row 40, for the card and the shapes: their numbers come from an export that may get better."""
@@ -212,12 +222,12 @@ def test_the_models_of_the_papers_kind_are_what_their_script_makes(name: str) ->
 
 def test_the_second_decoder_stands_alone() -> None:
     """Row 30: from the page alone, without bfncodec, torch, constriction or safetensors."""
-    for module in (reference_decoder, reference_paper, reference_stack, reference_text):
+    for module in (reference_decoder, reference_jpeg, reference_paper, reference_stack, reference_text):
         source = Path(module.__file__ or "").read_text()
         imports = [line.split()[1] for line in source.splitlines() if re.match(r" *(import|from) ", line)]
         names = {name.split(".")[0] for name in imports}
         assert not names & {"bfncodec", "torch", "constriction", "safetensors", "llvmlite"}
-        assert "numpy" not in names or module is reference_decoder
+        assert "numpy" not in names or module in (reference_decoder, reference_jpeg)
 
 
 def test_the_example_of_the_page_is_a_file() -> None:

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tools import make_goldens_paper, make_tiny_paper
+from tools import jpeg_files, make_goldens_paper, make_tiny_paper
 
-from bfncodec import api, container, decoding, encoding, spans
+from bfncodec import api, container, decoding, encoding, jpeg, spans
+from bfncodec.blocks import jpeg as jpeg_blocks
 from bfncodec.blocks import plain as plain_blocks
 from bfncodec.blocks import smallest
 from bfncodec.blocks import text as text_blocks
@@ -38,6 +39,8 @@ from bfncodec.models.image.passes import Pass, Sampling, Schedule, Space, ordere
 from bfncodec.models.image.sampling import interpolated
 from bfncodec.models.image.spaces import to_grb
 from bfncodec.models.image.wavefront import WavefrontSource
+from bfncodec.models.jpeg import memory as jpeg_memory
+from bfncodec.models.jpeg import streams as jpeg_streams
 from bfncodec.models.text import streams as text_streams
 from bfncodec.models.text.blockwise import Blockwise
 from bfncodec.picture import Layout, Origin
@@ -48,6 +51,8 @@ GOLDEN = DATA / "golden"
 MODEL = "tiny"
 OPTIONS: dict[str, Any] = {"model": MODEL, "device": "cpu"}
 TEXT_MODEL = "tiny-text"
+JPEG_MODEL = "tiny-jpeg"
+JPEG_OPTIONS: dict[str, Any] = {"model": JPEG_MODEL, "device": "cpu"}
 EXACT_OPTIONS: dict[str, Any] = {"device": "cpu", "media": "image"}
 TEXT_OPTIONS: dict[str, Any] = {"model": TEXT_MODEL, "device": "cpu", "media": "text"}
 Pixels = np.ndarray
@@ -329,6 +334,19 @@ def texts() -> dict[str, tuple[Input, str]]:
     }
 
 
+def in_segments(data: bytes, rows: list[int]) -> bytes:
+    """A JPEG file in segments of so many rows of units."""
+    parsed = jpeg.parse(data)
+    assert parsed is not None
+    image, _ = parsed
+    frame, path = image.frame(), zoo.find(JPEG_MODEL)
+    assert frame is not None
+    coded = jpeg_streams.encode(jpeg_memory.start(path), frame, image.quantisers(), image.coefficients, rows)
+    part = jpeg_blocks.Part(len(data), frame.coefficients // 64, jpeg.packed(image), rows, list(coded))
+    form = jpeg_blocks.Jpeg(zoo.digest(path), frame.width, frame.height, [part], [b""])
+    return container.write(File([Block(1, len(data), digest(data), form)]))
+
+
 def archive_inputs() -> dict[str, Input]:
     """Two pictures that share a block, one of another size, two of exact colours, bytes; a name that is no UTF-8."""
     return {
@@ -467,6 +485,8 @@ def by_hand() -> dict[str, tuple[Input, bytes]]:
     made["text-blocks-lanes"] = Input("txt", story), in_blocks(story, 2, 2, 48)
     made["half-learning"] = learning_differences()
     made["parts"] = Input("txt", story), cut(story, 600)
+    full = jpeg_files.all_files()["jpeg-full"]
+    made["jpeg-segments"] = Input("jpg", full), in_segments(full, [1, 2])
     mixed = [ENGLISH[:300], b"A line that comes again and again.\r\n" * 9, random_bytes(60), MORE_ENGLISH[:200]]
     blocks = [
         text_blocks.encode(mixed[0], Choices(**TEXT_OPTIONS)),
@@ -510,6 +530,16 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
             setattr(text, name, value(getattr(text, name)))
         return container.write(file)
 
+    def told(**fields: Any) -> bytes:
+        file = decoding.read(good["jpeg"])
+        form = file.blocks[0].form
+        assert isinstance(form, jpeg_blocks.Jpeg)
+        (part,) = form.parts
+        for name, value in fields.items():
+            target = form if hasattr(form, name) else part
+            setattr(target, name, value(getattr(target, name)))
+        return container.write(file)
+
     outside = plain_blocks.pack(b"\0abc" * 3 + container.varint(20 * 24 - 3) + b"abc")
     image = b"\x02\x01" + bytes(8) + b"\x30\x00\x01\x01" + zoo.digest(zoo.find(MODEL)) + b"\x00\x80"
     of_colour = b"\x02\x03" + bytes(8) + b"\x32"
@@ -545,7 +575,19 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "parts-archive": (small(b"\2" + stored + other, b"\2\3", b"abcdef"), "UnsupportedFeature"),
         "mode": (small(b"\x03" + stored[1:]), "UnsupportedFeature"),
         "mode-4": (small(b"\x04" + stored[1:]), "TruncatedFile"),
-        "mode-5": (small(b"\x05" + stored[1:]), "UnsupportedFeature"),
+        "mode-5": (small(b"\x05" + stored[1:]), "TruncatedFile"),
+        "mode-6": (small(b"\x06" + stored[1:]), "UnsupportedFeature"),
+        "jpeg-payload": (flipped(good["jpeg"], len(good["jpeg"]) - 99), "CorruptFile"),
+        "jpeg-cut-stream": (told(streams=lambda old: [old[0][:-4]]), "CorruptFile"),
+        "jpeg-redundant-zero": (told(streams=lambda old: [old[0] + b"\0"]), "CorruptFile"),
+        "jpeg-cut-rest": (told(rest=lambda old: old[:-2]), "CorruptFile"),
+        "jpeg-no-row": (told(rows=lambda old: [0, *old], streams=lambda old: [b"", *old]), "CorruptFile"),
+        "jpeg-more-rows": (told(rows=lambda old: [old[0] + 1]), "CorruptFile"),
+        "jpeg-more-blocks": (told(blocks=lambda old: old + 1), "CorruptFile"),
+        "jpeg-too-cheap": (told(blocks=lambda old: 1 << 40), "CorruptFile"),
+        "jpeg-no-model": (told(model=lambda old: bytes(4)), "MissingModel"),
+        "jpeg-no-image": (told(parts=lambda old: [], gaps=lambda old: []), "CorruptFile"),
+        "jpeg-no-segment": (told(rows=lambda old: [], streams=lambda old: []), "CorruptFile"),
         "text-schedule": (small(text(schedule=255)), "UnsupportedFeature"),
         "text-size": (small(text(0)), "CorruptFile"),
         "text-too-large": (small(text(2**30 + 1)), "LimitExceeded"),
@@ -613,7 +655,7 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
 def make(folder: Path) -> None:
     """Write all files and the manifest into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    models = {"model": MODEL, "text_model": TEXT_MODEL} | {name: name for name in make_tiny_paper.SPECS}
+    models = {"model": MODEL, "text_model": TEXT_MODEL, "jpeg_model": JPEG_MODEL} | {name: name for name in make_tiny_paper.SPECS}
     digests = {key: zoo.digest(zoo.find(name)).hex() for key, name in models.items()}
     manifest: dict[str, Any] = {**digests, "good": {}, "archive": {}, "bad": {}}
     good: dict[str, bytes] = {}
@@ -653,6 +695,8 @@ def make(folder: Path) -> None:
         put(name, given, api.encode(item, **EXACT_OPTIONS), "default")
     for name, (given, effort) in texts().items():
         put(name, given, api.encode(given.file, effort=effort, **TEXT_OPTIONS), effort)
+    for name, data in jpeg_files.all_files().items():
+        put(name, Input("jpg", data), api.encode(data, **JPEG_OPTIONS), "default")
     for name, (given, data) in by_hand().items():
         put(name, given, data, None)
     (folder / "archive.bfn").write_bytes(archive())
@@ -667,7 +711,7 @@ def make(folder: Path) -> None:
         manifest["bad"][name] = error
     manifest["info"] = {
         name: api.info((folder / f"{name}.bfn").read_bytes())
-        for name in ("rgb", "space", "half", "exact-palette", "lzma", "archive", "parts-mixed", "single-values")
+        for name in ("rgb", "space", "half", "exact-palette", "lzma", "archive", "parts-mixed", "jpeg", "single-values")
     }
     (folder / "manifest.json").write_text(lines(manifest) + "\n")
 
