@@ -23,8 +23,8 @@ from bfncodec.spans import Data
 
 Array = NDArray[Any]
 
-MOST = 64 * 32  # decisions of a block
-_SMALL = 1 << 17  # bytes of a file from which on there are two segments; four times as many have twice the segments
+MOST = 64 * 32  # decisions that a block may take
+_LARGE = 3 << 16  # bytes of a file from which on there are two segments; eight times as many have twice as many
 SEGMENTS = 256  # at most
 
 
@@ -68,7 +68,7 @@ def cuts(frame: Frame, size: int, coefficients: Array) -> list[int]:
     Their number follows from the size; each has as many coefficients that are not zero as any other.
     """
     count = 1
-    while count < SEGMENTS and size >= _SMALL * (count * count):
+    while count < SEGMENTS and size >= _LARGE * count**3:
         count *= 2
     weights = np.zeros(frame.units_down, np.int64)
     for component in frame.components:
