@@ -8,6 +8,7 @@ import numpy as np
 from bfncodec import container, media
 from bfncodec.blocks import MODES
 from bfncodec.blocks.image import Image, unpack_metadata
+from bfncodec.blocks.jpeg import Jpeg
 from bfncodec.container import Block, Content, File, Limits
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
 from bfncodec.picture import Layout, Picture
@@ -55,8 +56,20 @@ def single_image(file: File) -> Image | None:
     return form if isinstance(form, Image) and len(file.blocks) == file.items == 1 else None
 
 
+def single_jpeg(file: File) -> Jpeg | None:
+    """The form of a file that holds one JPEG file under a model."""
+    form = file.blocks[0].form
+    return form if isinstance(form, Jpeg) and len(file.blocks) == file.items == 1 else None
+
+
 def preview(file: File, device: str) -> Picture:
-    """The thumbnail of a file's only image, from its first group if it has any; with the palette, if there is one."""
+    """The thumbnail of a file's only image, from its first group if it has any; with the palette, if there is one.
+
+    That of a JPEG file needs all its coefficients, but neither their file nor its pixels.
+    """
+    photograph = single_jpeg(file)
+    if photograph is not None:
+        return photograph.thumbnail()
     image = single_image(file)
     if image is None:
         raise UnsupportedFeature("there is no preview: this is not a single image")

@@ -1,14 +1,15 @@
 """A plugin for Pillow: `import bfncodec.pillow`, and `Image.open` and `Image.save` know .bfn files.
 
-Opening reads header and metadata; pixels are decoded, and checked, when they are first asked for. A file that holds
-anything but one image is none of Pillow's: `PIL.UnidentifiedImageError`. Pillow's own limits on sizes hold.
+Opening reads header and metadata; pixels are decoded, and checked, when they are first asked for. JPEG files are
+decoded when they are opened, and are then what Pillow makes of them. A file that holds anything but one image is none
+of Pillow's: `PIL.UnidentifiedImageError`. Pillow's own limits on sizes hold.
 """
 
 import io
 import struct
 from typing import IO, Any
 
-from PIL import Image, ImageFile, ImagePalette
+from PIL import Image, ImageFile, ImagePalette, JpegImagePlugin
 
 from bfncodec import api, container, decoding
 from bfncodec.blocks.image import unpack_metadata
@@ -27,17 +28,20 @@ _STRIDE = 16  # of the preview's pixels, in both directions
 class BfnImageFile(ImageFile.ImageFile):
     """One image in a .bfn file, of several frames the first.
 
-    `info` has the same entries as for the PNG or BMP file that was encoded.
+    `info` has the same entries as for the PNG, BMP or JPEG file that was encoded.
     """
 
     format = FORMAT
     format_description = "bfncodec lossless image"
+    _inner: JpegImagePlugin.JpegImageFile | None = None
 
     def _open(self) -> None:
         """Read size, mode and metadata; SyntaxError, as Pillow expects, for files that are no single image."""
         assert self.fp is not None
         try:
             self._file = decoding.read(whole(self.fp))
+            if decoding.single_jpeg(self._file) is not None:
+                return self._open_jpeg()
             image = decoding.single_image(self._file)
             if image is None:
                 raise SyntaxError("this .bfn file is not a single image")
@@ -51,6 +55,15 @@ class BfnImageFile(ImageFile.ImageFile):
         self._preview = False
         self._expect(size)
 
+    def _open_jpeg(self) -> None:
+        """A JPEG file: what Pillow makes of it."""
+        (content,) = decoding.contents(self._file, "auto")
+        assert not isinstance(content, Picture)
+        self._inner = JpegImagePlugin.jpeg_factory(io.BytesIO(b"".join(content)))
+        self._mode, self.info = self._inner.mode, self._inner.info
+        self._preview = True  # JPEG has one of its own, see `draft`
+        self._expect(self._inner.size)
+
     def _expect(self, size: tuple[int, int]) -> None:
         self._size = size
         self.tile = [("raw", (0, 0, *size), 0, self.mode)]  # type: ignore[list-item]
@@ -61,6 +74,11 @@ class BfnImageFile(ImageFile.ImageFile):
         `Image.thumbnail` comes here on its own; `reducing_gap=None` makes it use all pixels.
         """
         width, height = self.size
+        if self._inner is not None and self.tile:
+            drafted = self._inner.draft(mode, size)
+            self._mode = self._inner.mode
+            self._expect(self._inner.size)
+            return drafted
         if not self.tile or self._preview or size is None or min(size) < 1:
             return None
         if width < _STRIDE * size[0] or height < _STRIDE * size[1]:
@@ -93,6 +111,8 @@ class BfnImageFile(ImageFile.ImageFile):
             super().verify()
 
     def _decoded(self, preview: bool) -> bytes:
+        if self._inner is not None:
+            return self._inner.tobytes()
         try:
             if preview:
                 return convert.shown(decoding.preview(self._file, "auto")).tobytes()

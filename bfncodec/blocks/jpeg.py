@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from bfncodec.container import MODEL_BYTES, Block, Content, Form, Limits, Reader, checked, hasher, varint
 from bfncodec.errors import CorruptFile, LimitExceeded
 from bfncodec.models import zoo
+from bfncodec.picture import Layout, Origin, Picture
 from bfncodec.presets import Choices
 from bfncodec.spans import Data
 
 if TYPE_CHECKING:  # compiled code takes its time
+    from bfncodec import jpeg
     from bfncodec.coding.ledger import Ledger
     from bfncodec.jpeg import Frame
 
@@ -91,27 +93,43 @@ class Jpeg(Form):
             "height": self.height,
             "source": "jpeg",
             "images": len(self.parts),
+            "segments": sum(len(part.rows) for part in self.parts),
             "model": self.model.hex(),
             "lossless": "bytes",
         }
 
     def decode(self, block: Block, device: str) -> Iterator[Content]:
         from bfncodec import jpeg
-        from bfncodec.models.jpeg import memory, streams
 
-        content, start = [], memory.start(zoo.find_hash(self.model))
-        for part, gap in zip(self.parts, self.gaps, strict=True):
-            image = jpeg.unpacked(bytes(part.rest), part.size)
-            frame = image.frame() if image is not None else None
-            fits = frame is not None and (_blocks(frame), frame.units_down) == (part.blocks, sum(part.rows))
-            if image is None or frame is None or not fits or not all(part.rows):
-                raise CorruptFile("the head of a JPEG image is damaged")
-            image.coefficients = streams.decode(start, frame, image.quantisers(), part.rows, part.streams)
-            built = jpeg.build(image)
-            if built is None or len(built) != part.size:
+        content: list[bytes] = []
+        for number, gap in enumerate(self.gaps):
+            built = jpeg.build(self._image(number))
+            if built is None or len(built) != self.parts[number].size:
                 raise CorruptFile("the coefficients do not fit the head of a JPEG image")
             content += [built, bytes(gap)]
         yield iter([checked(b"".join(content), block)])
+
+    def thumbnail(self) -> Picture:
+        """A pixel of the first image for each eight in both directions, unchecked: its DC coefficients alone."""
+        from bfncodec.jpeg import preview
+
+        pixels = preview.pixels(self._image(0))
+        return Picture(Origin.ARRAY, Layout.RGB if pixels.shape[2] == 3 else Layout.L, pixels)
+
+    def _image(self, number: int) -> jpeg.Jpeg:
+        """An image with its coefficients; CorruptFile if there is none."""
+        from bfncodec import jpeg
+        from bfncodec.models.jpeg import memory, streams
+
+        part = self.parts[number]
+        image = jpeg.unpacked(bytes(part.rest), part.size)
+        frame = image.frame() if image is not None else None
+        fits = frame is not None and (_blocks(frame), frame.units_down) == (part.blocks, sum(part.rows))
+        if image is None or frame is None or not fits or not all(part.rows):
+            raise CorruptFile("the head of a JPEG image is damaged")
+        start = memory.start(zoo.find_hash(self.model))
+        image.coefficients = streams.decode(start, frame, image.quantisers(), part.rows, part.streams)
+        return image
 
 
 def _blocks(frame: Frame) -> int:

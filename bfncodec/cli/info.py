@@ -32,7 +32,12 @@ def _table(name: str, facts: dict[str, Any], details: bool) -> str:
         lines[0] += f" in {len(facts['blocks'])} parts"
     shown = facts["blocks"] if details else facts["blocks"][:8]
     for block in shown:
-        if "width" in block:
+        if block["mode"] == "jpeg":
+            more = f", {block['images']} images" if block["images"] > 1 else ""
+            size = f"{block['width']}x{block['height']}{more}, {block['content_bytes']} bytes"
+            lines.append(f"  JPEG, byte for byte: {size}, {block['segments']} segment{'s' * (block['segments'] > 1)}")
+            lines.append(f"    model {block['model']}; lossless: {block['lossless']}")
+        elif "width" in block:
             size = f"{block['width']}x{block['height']} {block['layout']}" + _bits(block) + _frames(block)
             rate = f"{block['bits_per_subpixel']:.3f} bits per subpixel"
             space = ""
