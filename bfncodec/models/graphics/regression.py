@@ -76,7 +76,7 @@ def regression(order: Ints, width: int, row: int, kept: int, below: int) -> Regr
         order, inputs, size, np.array([down * row + right for down, right in places], np.int64), kept, below,
         np.zeros((width, products), np.int64), np.zeros(products, np.int64), np.zeros((width, size), np.int32),
         np.zeros(width, np.int64), np.zeros(channels, np.int64), np.zeros((size, size), np.int32),
-        np.zeros(size, np.int64), np.zeros(size, np.int32), np.zeros(size + 1, np.int64), np.zeros(size, np.int64),
+        np.zeros(size, np.int64), np.zeros((2, size), np.int32), np.zeros(size + 1, np.int64), np.zeros(size, np.int64),
     )  # fmt: skip
 
 
@@ -114,11 +114,36 @@ def _bits(value: int) -> int:
 @compiled
 def _factorise(own: Regression, x: int) -> None:
     """Factors of the equations: [k, i > k] becomes L[i, k]."""
-    sums, left, factors, size = own.sums[x], own.left, own.factors, own.size
-    diagonal, scales, shares = own.diagonal, own.scales, own.shares
+    _scale(own, x)
+    factors, size, shares = own.factors, own.size, own.shares
+    share, second = own.shares[0], own.shares[1]
+    for pivot in range(0, size - 1, 2):
+        after = pivot + 1
+        _share(own, pivot, share)
+        known, count = np.int64(share[after]), size - after - 1
+        line, line_after = factors[pivot, after + 1 :], factors[after, after + 1 :]
+        for k in range(count):
+            line_after[k] -= known * np.int64(line[k]) >> _FACTOR
+        _share(own, after, second)
+        for one in range(after + 1, size):
+            known, known_after = np.int64(share[one]), np.int64(second[one])
+            count = size - one - 1
+            target, line, line_after = factors[one, one + 1 :], factors[pivot, one + 1 :], factors[after, one + 1 :]
+            for k in range(count):
+                target[k] -= known * np.int64(line[k]) + known_after * np.int64(line_after[k]) >> _FACTOR
+        line, line_after = factors[pivot], factors[after]
+        for k in range(size):
+            line[k] = share[k]
+            line_after[k] = second[k]
+
+
+@compiled
+def _scale(own: Regression, x: int) -> None:
+    """Equations as `factors`, upper half, and `diagonal`."""
+    factors, size, diagonal, scales = own.factors, own.size, own.diagonal, own.scales
     product = 0
     for one in range(size):
-        whole = max(sums[product] + left[product], 0)
+        whole = max(own.sums[x, product] + own.left[product], 0)
         whole += (whole >> 12) + (whole >> 14) + _RIDGE
         scale = max(_bits(whole) - _DIAGONAL + 1 >> 1, 0)
         scales[one] = scale
@@ -126,29 +151,27 @@ def _factorise(own: Regression, x: int) -> None:
         product += size - one
     product = 0
     for one in range(size):
-        line, scale = factors[one], scales[one]
-        product += 1
-        for other in range(one + 1, size):
-            value = (sums[product] + left[product]) >> scale + scales[other]
-            line[other] = min(max(value, -1 << _DIAGONAL), 1 << _DIAGONAL)
-            product += 1
-    for pivot in range(size - 1):
-        line = factors[pivot]
-        inverse = (1 << _INVERSE) // max(diagonal[pivot], _PIVOT)
-        for one in range(pivot + 1, size):
-            value = np.int64(line[one])
-            share = min(max(value * inverse >> _INVERSE - _FACTOR, -_TOP - 1), _TOP + 1)
-            change = share * value
-            fits = change < diagonal[one] << _FACTOR
-            diagonal[one] -= change >> _FACTOR if fits else 0
-            shares[one] = share if fits else 0
-            line[one] = value if fits else 0
-        for one in range(pivot + 1, size):
-            share, target = np.int64(shares[one]), factors[one]
-            for other in range(one + 1, size):
-                target[other] -= share * np.int64(line[other]) >> _FACTOR
-        for one in range(pivot + 1, size):
-            line[one] = shares[one]
+        target, scale, others = factors[one, one + 1 :], scales[one], scales[one + 1 :]
+        sums, left = own.sums[x, product + 1 :], own.left[product + 1 :]
+        for k in range(size - one - 1):
+            value = (sums[k] + left[k]) >> scale + others[k]
+            target[k] = min(max(value, -1 << _DIAGONAL), 1 << _DIAGONAL)
+        product += size - one
+
+
+@compiled
+def _share(own: Regression, pivot: int, shares: Ints) -> None:
+    """Shares of a pivot's row that other rows lose; what is left of their diagonals."""
+    line, diagonal, share = own.factors[pivot, pivot + 1 :], own.diagonal[pivot + 1 :], shares[pivot + 1 :]
+    inverse = (1 << _INVERSE) // max(own.diagonal[pivot], _PIVOT)
+    for k in range(own.size - pivot - 1):
+        value = np.int64(line[k])
+        part = min(max(value * inverse >> _INVERSE - _FACTOR, -_TOP - 1), _TOP + 1)
+        change = part * value
+        fits = change < diagonal[k] << _FACTOR
+        diagonal[k] -= change >> _FACTOR if fits else 0
+        share[k] = part if fits else 0
+        line[k] = value if fits else 0
 
 
 @compiled
@@ -164,14 +187,18 @@ def _turn_round(own: Regression, x: int) -> None:
     scales[own.size] = scale
     for one in range(inputs):
         turned[one] >>= scale
-    for one in range(inputs, own.size):
-        turned[one] = 0
+    turned[inputs:] = 0
     for pivot in range(inputs):
-        known, factor = min(max(turned[pivot], -_LIMIT), _LIMIT), own.factors[pivot]
-        for one in range(pivot + 1, inputs):
-            turned[one] -= np.int64(factor[one]) * known >> _FACTOR
-        for one in range(inputs, own.size):
-            turned[one] += np.int64(factor[one]) * known >> _FACTOR
+        _act(own, pivot, turned[pivot])
+
+
+@compiled
+def _act(own: Regression, pivot: int, known: int) -> None:
+    """What is known of a row goes from those after it."""
+    turned, factor = own.turned[pivot + 1 :], own.factors[pivot, pivot + 1 :]
+    known = min(max(known, -_LIMIT), _LIMIT)
+    for k in range(own.size - pivot - 1):
+        turned[k] -= np.int64(factor[k]) * known >> _FACTOR
 
 
 @compiled
@@ -179,7 +206,7 @@ def said(own: Regression, number: int) -> int:
     """The prediction of a sample, after those before it are told: 1/16 level."""
     place = own.inputs + number
     scale = own.scales[place] + own.scales[own.size] - _FRACTION + 1
-    value = own.turned[place]
+    value = -own.turned[place]
     value = value << scale if scale >= 0 else value + (1 << -scale - 1) >> -scale
     return 2 * own.base[number] + value
 
@@ -191,43 +218,39 @@ def tell(own: Regression, x: int, number: int, value: int) -> None:
     differs = 8 * value - own.base[number]
     most = (_CLIP << _WEIGHT) // own.weights[x]
     own.seen[x, place] = min(max(differs, -most), most)
-    error = (differs << _FRACTION >> own.scales[place] + own.scales[own.size]) - own.turned[place]
-    error, factor = min(max(error, -_LIMIT), _LIMIT), own.factors[place]
-    for other in range(place + 1, own.size):
-        own.turned[other] += np.int64(factor[other]) * error >> _FACTOR
+    _act(own, place, (differs << _FRACTION >> own.scales[place] + own.scales[own.size]) + own.turned[place])
 
 
 @compiled
 def advance(own: Regression, x: int) -> None:
     """All of a pixel is known: it goes into the sums of what is to the right, and below."""
-    left, sums, seen, size, kept = own.left, own.sums[x], own.seen[x], own.size, own.kept
+    size, kept = own.size, own.kept
     product, weight = 0, own.weights[x]
     for one in range(size):
-        share = np.int64(np.int32(np.int64(seen[one]) * weight >> _SHARE))
-        for other in range(one, size):
-            total = (left[product] + share * np.int64(seen[other])) * kept >> 8
-            left[product] = total
-            sums[product] += total
-            product += 1
+        left, sums, seen = own.left[product:], own.sums[x, product:], own.seen[x, one:]
+        share = np.int64(np.int32(np.int64(seen[0]) * weight >> _SHARE))
+        for k in range(size - one):
+            total = (left[k] + share * np.int64(seen[k])) * kept >> 8
+            left[k] = total
+            sums[k] += total
+        product += size - one
 
 
 @compiled
 def turn(own: Regression) -> None:
     """A row ends: its pixels go into the sums of the columns to their left, and sums fade."""
-    left, size, kept, below = own.left, own.size, own.kept, own.below
-    for product in range(len(left)):
-        left[product] = 0
+    size, kept, below = own.size, own.kept, own.below
+    own.left[:] = 0
     for x in range(len(own.weights) - 1, -1, -1):
-        sums, seen, weight = own.sums[x], own.seen[x], own.weights[x]
+        product, weight = 0, own.weights[x]
         if weight == 0:
             continue
-        product = 0
         for one in range(size):
-            share = np.int64(np.int32(np.int64(seen[one]) * weight >> _SHARE))
-            for other in range(one, size):
-                total = left[product]
-                sums[product] = (sums[product] + total) * below >> 8
-                left[product] = (total + share * np.int64(seen[other])) * kept >> 8
-                product += 1
-    for product in range(len(left)):
-        left[product] = 0
+            left, sums, seen = own.left[product:], own.sums[x, product:], own.seen[x, one:]
+            share = np.int64(np.int32(np.int64(seen[0]) * weight >> _SHARE))
+            for k in range(size - one):
+                total = left[k]
+                sums[k] = (sums[k] + total) * below >> 8
+                left[k] = (total + share * np.int64(seen[k])) * kept >> 8
+            product += size - one
+    own.left[:] = 0
