@@ -54,7 +54,7 @@ class Escapes(NamedTuple):
     keys: Ints  # int64 [_EXACT]
     near: Ints  # int64 [_NEAR]: predictions
     places: Ints  # int64 [_CONTEXTS]
-    count: Ints  # int64 [1]: pixels spelled
+    spelled: Ints  # int64 [1]: how many
     quick: Regression  # least squares of a small neighbourhood
     slow: Regression  # and of a larger one
     predictors: Predictors
@@ -157,8 +157,8 @@ def spell(own: Escapes, canvas: Canvas, wire: Wire, at: int, x: int) -> None:
     look(own.quick, canvas, at, x)
     look(own.slow, canvas, at, x)
     ends = guesses.ends
-    own.count[0] += 1
-    mixing.ends[2] = _RATE + _EARLY * _SOON // (_SOON + own.count[0])
+    own.spelled[0] += 1
+    mixing.ends[2] = _RATE + _EARLY * _SOON // (_SOON + own.spelled[0])
     for number in range(len(own.order)):
         channel = own.order[number]
         spread = _prepare(own, canvas, at, number, known)

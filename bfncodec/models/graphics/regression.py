@@ -33,7 +33,7 @@ MOST = 243  # of KEPT and BELOW
 _WEIGHT, _SUM = 44, 24  # fraction bits of weights, and of sums
 _SHARE = _WEIGHT + 3 - _SUM
 _QUIET = 12, 5  # 2.4 = 12 / 5, 1/8 level: differences that every neighbour has at least
-_CLIP = 16  # times the mean difference of neighbours: what a sample may differ in the equations
+_CLIP = 24  # times the mean difference of neighbours: what a sample may differ in the equations
 _RIDGE = 50332  # 0.003 levels
 _DIAGONAL, _PIVOT = 26, 1 << 10
 _FACTOR = 22  # fraction bits of L
@@ -94,7 +94,7 @@ def look(own: Regression, canvas: Canvas, at: int, x: int) -> None:
         for place in range(len(own.offsets)):
             value = 8 * np.int64(samples[at + own.offsets[place], channel]) - base
             seen[channels * place + number] = value
-            activity += abs(value)
+            activity += int(abs(value))
     own.weights[x] = (own.inputs << _WEIGHT) // activity
     _factorise(own, x)
     _turn_round(own, x)
@@ -115,7 +115,7 @@ def _bits(value: int) -> int:
 def _factorise(own: Regression, x: int) -> None:
     """Factors of the equations: [k, i > k] becomes L[i, k]."""
     _scale(own, x)
-    factors, size, shares = own.factors, own.size, own.shares
+    factors, size = own.factors, own.size
     share, second = own.shares[0], own.shares[1]
     for pivot in range(0, size - 1, 2):
         after = pivot + 1
