@@ -54,7 +54,7 @@ class Escapes(NamedTuple):
     keys: Ints  # int64 [_EXACT]
     near: Ints  # int64 [_NEAR]: predictions
     places: Ints  # int64 [_CONTEXTS]
-    spelled: Ints  # int64 [1]: how many
+    spelled: Ints  # int64 [1]: pixels so far
     quick: Regression  # least squares of a small neighbourhood
     slow: Regression  # and of a larger one
     predictors: Predictors
