@@ -1,0 +1,162 @@
+"""Least squares in integers: they find lines, whatever an image holds nothing overflows, and Python agrees."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bfncodec.models.graphics.canvas import ABOVE, LEFT, filled
+from bfncodec.models.graphics.regression import MOST, Regression, advance, look, regression, said, tell, turn
+
+ORDERS = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 0, 2)}
+
+
+def walk(planes: np.ndarray, kept: int, below: int, skip: int = 0) -> tuple[np.ndarray, Regression]:
+    """Predictions of planes uint16 [H, W, C], 1/16 level, [H, W, C], and what is learnt.
+
+    skip: one pixel in so many is left out.
+    """
+    canvas, (height, width, channels) = filled(planes[None]), planes.shape
+    own = regression(np.array(ORDERS[channels], np.int64), width, canvas.row, kept, below)
+    predicted = np.zeros(planes.shape, np.int64)
+    for y in range(height):
+        for x in range(width):
+            if skip and (y * width + x) % skip == 0:
+                own.weights[x] = 0
+                continue
+            look(own, canvas, (ABOVE + y) * canvas.row + LEFT + x, x)
+            for number, channel in enumerate(ORDERS[channels]):
+                predicted[y, x, channel] = said(own, number)
+                tell(own, x, number, int(planes[y, x, channel]))
+            advance(own, x)
+        turn(own)
+    return predicted, own
+
+
+def extremes(height: int, width: int, channels: int) -> dict[str, np.ndarray]:
+    """Images that make sums as large, or as contradictory, as can be: uint16 [H, W, C]."""
+    random, top = np.random.default_rng(3), 65535
+    y, x, channel = np.indices((height, width, channels))
+    flat = np.full((height, width, channels), 30000)
+    few = np.where(random.random(flat.shape[:2]) < 0.1, top, 0)[..., None] + 0 * flat
+    some = random.integers(0, 2, flat.shape) * top
+    found = {
+        "zeros": 0 * flat,
+        "ones": 0 * flat + top,
+        "checks": (x + y) % 2 * top,
+        "checks, channels apart": (x + y + channel) % 2 * top,
+        "columns": x % 2 * top,
+        "pairs of columns": x // 2 % 2 * top,
+        "rows": y % 2 * top,
+        "two levels": some,
+        "noise": random.integers(0, top + 1, flat.shape),
+        "few": few,
+        "one after nothing": np.where((y == height - 2) & (x == width // 2), top, 0),
+        "a little, then a lot": np.where(y < height // 2, flat + some % 2, some),
+        "channels of different sizes": np.where(channel % 2, some, flat + random.integers(-1, 2, flat.shape)),
+    }
+    return {name: planes.astype(np.uint16) for name, planes in found.items()}
+
+
+def digest(planes: np.ndarray, kept: int, below: int, skip: int) -> str:
+    """Everything that `walk` leaves, as one word."""
+    predicted, own = walk(planes, kept, below, skip)
+    state = (predicted, own.sums, own.seen, own.weights, own.factors, own.diagonal, own.scales, own.turned)
+    return hashlib.sha256(b"".join(one.astype(np.int64).tobytes() for one in state)).hexdigest()[:16]
+
+
+def digests() -> str:
+    """Words of small images of all kinds."""
+    found = [digest(planes, MOST, MOST, 0) for planes in extremes(5, 4, 1).values()]
+    found += [digest(planes, MOST, 200, 0) for planes in list(extremes(2, 3, 4).values())[7:]]
+    smooth = np.random.default_rng(1).integers(-9, 10, (4, 5, 3)).cumsum(0).cumsum(1) + 4000
+    return " ".join([*found, digest(smooth.astype(np.uint16), 184, 225, 6)])
+
+
+def test_plain_python_agrees_and_nothing_overflows() -> None:
+    """In Python, NumPy warns where sums or products leave 64 bits."""
+    script = "import sys, test_regression; sys.stdout.write(test_regression.digests())"
+    paths = [".", "tests", str(Path(__file__).parent)]
+    done = subprocess.run(
+        [sys.executable, "-W", "error::RuntimeWarning", "-c", script],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == digests().split() and len(set(done.stdout.split())) > 15
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_lines_are_predicted_exactly(channels: int) -> None:
+    y, x, channel = np.indices((32, 64, channels))
+    planes = ((37 + 11 * channel) * x + (91 - 20 * channel) * y + 500).astype(np.uint16)
+    for kept, margin in ((184, 12), (225, 28)):  # what is beyond the edges is not on the line, and is forgotten
+        predicted, _ = walk(planes, kept, kept)
+        wrong = np.abs(predicted - 16 * planes.astype(np.int64))[margin:, margin:-margin]
+        assert wrong.max() < 8, kept
+
+
+def test_a_sample_tells_of_those_after_it() -> None:
+    """Channels that move together: the first one is noise, the others are known after it."""
+    noise = np.random.default_rng(4).integers(0, 3000, (24, 20))
+    planes = np.stack([20000 - noise, 5000 + 2 * noise, 9000 + noise], axis=-1).astype(np.uint16)
+    predicted, _ = walk(planes, 225, 225)
+    wrong = np.abs(predicted / 16 - planes)[12:].mean((0, 1))
+    assert wrong[ORDERS[3][0]] > 300
+    assert max(wrong[one] for one in ORDERS[3][1:]) < 10
+
+
+def test_pixels_that_are_left_out_leave_no_trace() -> None:
+    planes = np.random.default_rng(5).integers(0, 2000, (6, 8, 1)).astype(np.uint16)
+    _, own = walk(planes, 184, 184, skip=1)
+    assert not own.sums.any() and not own.left.any()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_sums_and_factors_keep_their_bounds(channels: int) -> None:
+    """As the head of the file says."""
+    for name, planes in extremes(20, 16, channels).items():
+        _, own = walk(planes, MOST, MOST)
+        upper = own.factors[np.triu_indices(own.size, 1)].astype(np.int64)
+        assert np.abs(upper).max() <= 1 << 30, name
+        assert 1 <= own.diagonal.min() and own.diagonal.max() < 1 << 26, name
+        assert np.abs(own.sums).max() < 2**54.2 and own.scales[:-1].max() <= 15, name
+        assert np.abs(own.turned).max() < 1 << 45, name
+        squares = own.sums[:, np.cumsum([0, *range(own.size, 1, -1)])]
+        assert squares.min() >= 0, name
+
+
+def test_sums_are_those_of_unbounded_integers() -> None:
+    """The images whose sums are the largest, and their sums in Python's integers."""
+    largest = 0
+    for planes in extremes(14, 10, 1).values():
+        canvas, (height, width, _) = filled(planes[None]), planes.shape
+        own = regression(np.zeros(1, np.int64), width, canvas.row, MOST, MOST)
+        pairs = np.triu_indices(own.size)
+        sums = np.zeros((width, len(pairs[0])), object)
+        for y in range(height):
+            fresh = []
+            left = np.zeros(len(pairs[0]), object)
+            for x in range(width):
+                look(own, canvas, (ABOVE + y) * canvas.row + LEFT + x, x)
+                tell(own, x, 0, int(planes[y, x, 0]))
+                advance(own, x)
+                seen = own.seen[x].astype(object)
+                assert max(abs(one) for one in seen) < 1 << 19
+                shares = seen * int(own.weights[x]) >> 23
+                assert max(abs(one) for one in shares) <= 24 << 21
+                fresh.append(shares[pairs[0]] * seen[pairs[1]])
+                left = (left + fresh[x]) * MOST >> 8
+                sums[x] += left
+            turn(own)
+            left = np.zeros(len(pairs[0]), object)
+            for x in reversed(range(width)):
+                sums[x] = (sums[x] + left) * MOST >> 8
+                left = (left + fresh[x]) * MOST >> 8
+        assert np.array_equal(own.sums, sums)
+        largest = max(largest, int(np.abs(own.sums).max()))
+    assert largest > 1 << 46
