@@ -38,7 +38,7 @@ _RIDGE = 50332  # 0.003 levels
 _DIAGONAL, _PIVOT = 26, 1 << 10
 _FACTOR = 22  # fraction bits of L
 _INVERSE = 42
-_TOP = (1 << 30) - 1
+_TOP = 1 << 30
 _FRACTION, _WIDE = 20, 26  # of differences on which L acts, before they are scaled; and bits that are left of them
 _LIMIT = 1 << 32
 
@@ -117,24 +117,23 @@ def _factorise(own: Regression, x: int) -> None:
     _scale(own, x)
     factors, size = own.factors, own.size
     share, second = own.shares[0], own.shares[1]
-    for pivot in range(0, size - 1, 2):
-        after = pivot + 1
+    for pivot in range(0, size - 1, 2):  # two at a time
         _share(own, pivot, share)
-        known, count = np.int64(share[after]), size - after - 1
-        line, line_after = factors[pivot, after + 1 :], factors[after, after + 1 :]
-        for k in range(count):
-            line_after[k] -= known * np.int64(line[k]) >> _FACTOR
+        after = pivot + 1
+        known = np.int64(share[after])
+        line, target = factors[pivot, after + 1 :], factors[after, after + 1 :]
+        for k in range(size - after - 1):
+            target[k] -= known * np.int64(line[k]) >> _FACTOR
         _share(own, after, second)
         for one in range(after + 1, size):
             known, known_after = np.int64(share[one]), np.int64(second[one])
-            count = size - one - 1
             target, line, line_after = factors[one, one + 1 :], factors[pivot, one + 1 :], factors[after, one + 1 :]
-            for k in range(count):
+            for k in range(size - one - 1):
                 target[k] -= known * np.int64(line[k]) + known_after * np.int64(line_after[k]) >> _FACTOR
-        line, line_after = factors[pivot], factors[after]
-        for k in range(size):
-            line[k] = share[k]
-            line_after[k] = second[k]
+        for k in range(after, size):
+            factors[pivot, k] = share[k]
+        for k in range(after + 1, size):
+            factors[after, k] = second[k]
 
 
 @compiled
@@ -143,7 +142,7 @@ def _scale(own: Regression, x: int) -> None:
     factors, size, diagonal, scales = own.factors, own.size, own.diagonal, own.scales
     product = 0
     for one in range(size):
-        whole = max(own.sums[x, product] + own.left[product], 0)
+        whole = own.sums[x, product] + own.left[product]
         whole += (whole >> 12) + (whole >> 14) + _RIDGE
         scale = max(_bits(whole) - _DIAGONAL + 1 >> 1, 0)
         scales[one] = scale
@@ -166,7 +165,7 @@ def _share(own: Regression, pivot: int, shares: Ints) -> None:
     inverse = (1 << _INVERSE) // max(own.diagonal[pivot], _PIVOT)
     for k in range(own.size - pivot - 1):
         value = np.int64(line[k])
-        part = min(max(value * inverse >> _INVERSE - _FACTOR, -_TOP - 1), _TOP + 1)
+        part = min(max(value * inverse >> _INVERSE - _FACTOR, -_TOP), _TOP)
         change = part * value
         fits = change < diagonal[k] << _FACTOR
         diagonal[k] -= change >> _FACTOR if fits else 0
