@@ -9,8 +9,9 @@ predictions, and each sample that gets known improves those after it.
 Everything is integers, and bounded whatever the samples are (16 bits), with up to 28 rows of equations:
 
 - Differences are below 2**19 (1/8 level). Weights times differences are below 24 * 2**21: a neighbour's difference is
-  at most the sum of all, a sample's own is clipped. Their products are below 2**44.6; sums of these over all pixels,
-  at most MOST kept, below 736 times that, 2**54.2, and these times KEPT or BELOW below 2**62.1.
+  at most the sum of all, and a pixel counts less where its own samples differ more than neighbours do. Their products
+  are below 2**44.6; sums of these over all pixels, at most MOST kept, below 736 times that, 2**54.2, and these times
+  KEPT or BELOW below 2**62.1.
 - Rows of equations are scaled by powers of two so that diagonals are below 2**26. A row's correlation with a pivot
   that would leave nothing of its diagonal, which only rounding can make, is dropped. So each pivot changes an element
   by at most 2**26, elements stay below 28 * 2**26 < 2**31, and L below 2**8.
@@ -33,7 +34,7 @@ MOST = 243  # of KEPT and BELOW
 _WEIGHT, _SUM = 44, 24  # fraction bits of weights, and of sums
 _SHARE = _WEIGHT + 3 - _SUM
 _QUIET = 12, 5  # 2.4 = 12 / 5, 1/8 level: differences that every neighbour has at least
-_CLIP = 24  # times the mean difference of neighbours: what a sample may differ in the equations
+_FAR = 3  # times the mean difference of neighbours: a pixel whose samples differ more counts less
 _RIDGE = 50332  # 0.003 levels
 _DIAGONAL, _PIVOT = 26, 1 << 10
 _FACTOR = 22  # fraction bits of L
@@ -212,11 +213,11 @@ def said(own: Regression, number: int) -> int:
 
 @compiled
 def tell(own: Regression, x: int, number: int, value: int) -> None:
-    """A sample is known."""
+    """A sample is known. Jumps count less: else all that follows would be as at the last one."""
     place = own.inputs + number
     differs = 8 * value - own.base[number]
-    most = (_CLIP << _WEIGHT) // own.weights[x]
-    own.seen[x, place] = min(max(differs, -most), most)
+    own.seen[x, place] = differs
+    own.weights[x] = min(own.weights[x], (_FAR << _WEIGHT) // max(abs(differs), 1))
     _act(own, place, (differs << _FRACTION >> own.scales[place] + own.scales[own.size]) + own.turned[place])
 
 
