@@ -9,8 +9,9 @@ predictions, and each sample that gets known improves those after it.
 Everything is integers, and bounded whatever the samples are (16 bits), with up to 28 rows of equations:
 
 - Differences are below 2**19 (1/8 level). Weights times differences are below 24 * 2**21: a neighbour's difference is
-  at most the sum of all, a sample's own is clipped. Their products are below 2**44.6; sums of these over all pixels,
-  at most MOST kept, below 736 times that, 2**54.2, and these times KEPT or BELOW below 2**62.1.
+  at most the sum of all, and a pixel counts less where its own samples differ more than neighbours do. Their products
+  are below 2**44.6; sums of these over all pixels, at most MOST kept, below 736 times that, 2**54.2, and these times
+  KEPT or BELOW below 2**62.1.
 - Rows of equations are scaled by powers of two so that diagonals are below 2**26. A row's correlation with a pivot
   that would leave nothing of its diagonal, which only rounding can make, is dropped. So each pivot changes an element
   by at most 2**26, elements stay below 28 * 2**26 < 2**31, and L below 2**8.
@@ -33,12 +34,12 @@ MOST = 243  # of KEPT and BELOW
 _WEIGHT, _SUM = 44, 24  # fraction bits of weights, and of sums
 _SHARE = _WEIGHT + 3 - _SUM
 _QUIET = 12, 5  # 2.4 = 12 / 5, 1/8 level: differences that every neighbour has at least
-_CLIP = 24  # times the mean difference of neighbours: what a sample may differ in the equations
+_FAR = 3  # times the mean difference of neighbours: a pixel whose samples differ more counts less
 _RIDGE = 50332  # 0.003 levels
 _DIAGONAL, _PIVOT = 26, 1 << 10
 _FACTOR = 22  # fraction bits of L
 _INVERSE = 42
-_TOP = (1 << 30) - 1
+_TOP = 1 << 30
 _FRACTION, _WIDE = 20, 26  # of differences on which L acts, before they are scaled; and bits that are left of them
 _LIMIT = 1 << 32
 
@@ -117,24 +118,23 @@ def _factorise(own: Regression, x: int) -> None:
     _scale(own, x)
     factors, size = own.factors, own.size
     share, second = own.shares[0], own.shares[1]
-    for pivot in range(0, size - 1, 2):
-        after = pivot + 1
+    for pivot in range(0, size - 1, 2):  # two at a time
         _share(own, pivot, share)
-        known, count = np.int64(share[after]), size - after - 1
-        line, line_after = factors[pivot, after + 1 :], factors[after, after + 1 :]
-        for k in range(count):
-            line_after[k] -= known * np.int64(line[k]) >> _FACTOR
+        after = pivot + 1
+        known = np.int64(share[after])
+        line, target = factors[pivot, after + 1 :], factors[after, after + 1 :]
+        for k in range(size - after - 1):
+            target[k] -= known * np.int64(line[k]) >> _FACTOR
         _share(own, after, second)
         for one in range(after + 1, size):
             known, known_after = np.int64(share[one]), np.int64(second[one])
-            count = size - one - 1
             target, line, line_after = factors[one, one + 1 :], factors[pivot, one + 1 :], factors[after, one + 1 :]
-            for k in range(count):
+            for k in range(size - one - 1):
                 target[k] -= known * np.int64(line[k]) + known_after * np.int64(line_after[k]) >> _FACTOR
-        line, line_after = factors[pivot], factors[after]
-        for k in range(size):
-            line[k] = share[k]
-            line_after[k] = second[k]
+        for k in range(after, size):
+            factors[pivot, k] = share[k]
+        for k in range(after + 1, size):
+            factors[after, k] = second[k]
 
 
 @compiled
@@ -143,7 +143,7 @@ def _scale(own: Regression, x: int) -> None:
     factors, size, diagonal, scales = own.factors, own.size, own.diagonal, own.scales
     product = 0
     for one in range(size):
-        whole = max(own.sums[x, product] + own.left[product], 0)
+        whole = own.sums[x, product] + own.left[product]
         whole += (whole >> 12) + (whole >> 14) + _RIDGE
         scale = max(_bits(whole) - _DIAGONAL + 1 >> 1, 0)
         scales[one] = scale
@@ -166,7 +166,7 @@ def _share(own: Regression, pivot: int, shares: Ints) -> None:
     inverse = (1 << _INVERSE) // max(own.diagonal[pivot], _PIVOT)
     for k in range(own.size - pivot - 1):
         value = np.int64(line[k])
-        part = min(max(value * inverse >> _INVERSE - _FACTOR, -_TOP - 1), _TOP + 1)
+        part = min(max(value * inverse >> _INVERSE - _FACTOR, -_TOP), _TOP)
         change = part * value
         fits = change < diagonal[k] << _FACTOR
         diagonal[k] -= change >> _FACTOR if fits else 0
@@ -213,11 +213,11 @@ def said(own: Regression, number: int) -> int:
 
 @compiled
 def tell(own: Regression, x: int, number: int, value: int) -> None:
-    """A sample is known."""
+    """A sample is known. Jumps count less: else all that follows would be as at the last one."""
     place = own.inputs + number
     differs = 8 * value - own.base[number]
-    most = (_CLIP << _WEIGHT) // own.weights[x]
-    own.seen[x, place] = min(max(differs, -most), most)
+    own.seen[x, place] = differs
+    own.weights[x] = min(own.weights[x], (_FAR << _WEIGHT) // max(abs(differs), 1))
     _act(own, place, (differs << _FRACTION >> own.scales[place] + own.scales[own.size]) + own.turned[place])
 
 

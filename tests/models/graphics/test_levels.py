@@ -42,7 +42,7 @@ def test_maps_of_regular_levels_cost_next_to_nothing() -> None:
         coder = Coder()
         levels.push(coder, *MAPS[name])
         sizes[name] = len(coder.data())
-    assert sizes["multiples of 16"] < 300 and sizes["an interval"] < 60
+    assert sizes["multiples of 16"] < 20 and sizes["an interval"] < 12
     assert sizes["anything"] > 5000, "chance has no rule"
 
 
