@@ -266,7 +266,7 @@ def test_numbers_of_exact_colours() -> None:
         f"(n · {regression._QUIET[0]} // {regression._QUIET[1]} + sum of",
         f"(a >> 14) + {regression._RIDGE}",
         f"(bits of d) - {regression._DIAGONAL - 1})",
-        f"m = {regression._CLIP} · 2^{regression._WEIGHT} // weight[x]",
+        f"{regression._FAR} · 2^{regression._WEIGHT} // max(|u|, 1)",
     ):
         assert text in EXACT, text
     assert candidates.ASKED == 5 and "first five different words" in EXACT

@@ -519,7 +519,7 @@ class Squares:
 
     def factorise(self, sums: dict[tuple[int, int], int]) -> None:
         size, self.scales = self.size, []
-        diagonal = [max(sums[one, one], 0) for one in range(size)]
+        diagonal = [sums[one, one] for one in range(size)]
         for one, value in enumerate(diagonal):
             whole = value + (value >> 12) + (value >> 14) + 50332
             self.scales.append(max(whole.bit_length() - 25 >> 1, 0))
@@ -565,8 +565,8 @@ class Squares:
     def tell(self, number: int, value: int) -> None:
         place = self.inputs + number
         differs = 8 * value - self.base[number]
-        most = 24 * 2**44 // self.weights[self.x]
-        self.seen[self.x][place] = clip(differs, -most, most)
+        self.seen[self.x][place] = differs
+        self.weights[self.x] = min(self.weights[self.x], 3 * 2**44 // max(abs(differs), 1))
         self.act(place, (differs << 20 >> self.scales[place] + self.common) + self.turned[place])
 
     def products(self, x: int) -> dict[tuple[int, int], int]:
