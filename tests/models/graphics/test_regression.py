@@ -107,7 +107,7 @@ def test_a_sample_tells_of_those_after_it() -> None:
     predicted, _ = walk(planes, 225, 225)
     wrong = np.abs(predicted / 16 - planes)[12:].mean((0, 1))
     assert wrong[ORDERS[3][0]] > 300
-    assert max(wrong[one] for one in ORDERS[3][1:]) < 10
+    assert max(wrong[one] for one in ORDERS[3][1:]) < 30
 
 
 def test_pixels_that_are_left_out_leave_no_trace() -> None:
