@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bfncodec.models.graphics.canvas import ABOVE, LEFT, filled
-from bfncodec.models.graphics.regression import MOST, Regression, advance, look, regression, said, tell, turn
+from bfncodec.models.graphics.regression import MOST, Regression, _act, advance, look, regression, said, tell, turn
 
 ORDERS = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 0, 2)}
 
@@ -135,8 +135,8 @@ def contradictions(channels: int) -> list[Regression]:
     canvas = filled(planes)
     for bits in (0, 16, 30, 45, 54):
         own = regression(np.array(ORDERS[channels], np.int64), 3, canvas.row, 184, 184)
-        own.sums[:] = random.integers(-(1 << bits), (1 << bits) + 1, own.sums.shape)
         squares = np.cumsum([0, *range(own.size, 1, -1)])
+        own.sums[:] = random.integers(-(1 << bits), (1 << bits) + 1, own.sums.shape)
         own.sums[:, squares] = random.integers(0, 1 << 15, own.size) if bits % 2 else np.abs(own.sums[:, squares])
         look(own, canvas, ABOVE * canvas.row + LEFT + 1, 1)
         for number in range(channels):
@@ -149,6 +149,15 @@ def test_contradictions_do_no_harm() -> None:
     for channels in (1, 4):
         for own in contradictions(channels):
             keeps_bounds(own)
+
+
+def test_no_row_says_more_than_has_room() -> None:
+    own = regression(np.zeros(1, np.int64), 3, 20, 184, 184)
+    own.factors[:] = 1 << 30
+    for known in (1 << 44, -1 << 44):
+        own.turned[:] = 0
+        _act(own, 3, known)
+        assert not own.turned[:4].any() and set(np.abs(own.turned[4:]).tolist()) == {1 << 40}
 
 
 def keeps_bounds(own: Regression) -> None:
