@@ -9,10 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bfncodec.models.graphics.canvas import ABOVE, LEFT, filled
+from bfncodec.models.graphics.canvas import ABOVE, LEFT, Canvas, blank, fill
 from bfncodec.models.graphics.regression import MOST, Regression, _act, advance, look, regression, said, tell, turn
 
 ORDERS = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 0, 2)}
+
+
+def filled(planes: np.ndarray) -> Canvas:
+    canvas = blank(planes.shape, 16)
+    fill(canvas, planes)
+    return canvas
 
 
 def walk(planes: np.ndarray, kept: int, below: int, skip: int = 0) -> tuple[np.ndarray, Regression]:
