@@ -263,11 +263,13 @@ def test_numbers_of_exact_colours() -> None:
         f"If n ≥ {bilevel.SHORTEST}, a stretch",
         f"2 · min(number, {bilevel.LONGEST}) + v",
         f"curves of {bilevel.KNOTS + 1} points",
-        f"(t / n + {regression.QUIET})",
-        f"({regression.RIDGE} if i < n, else 2^-20)",
+        f"(n · {regression._QUIET[0]} // {regression._QUIET[1]} + sum of",
+        f"(a >> 14) + {regression._RIDGE}",
+        f"(bits of d) - {regression._DIAGONAL - 1})",
+        f"{regression._FAR} · 2^{regression._WEIGHT} // max(|u|, 1)",
     ):
         assert text in EXACT, text
-    assert regression.LEAST == 2**-20 and candidates.ASKED == 5 and "first five different words" in EXACT
+    assert candidates.ASKED == 5 and "first five different words" in EXACT
     plain = EXACT.replace("−", "-")
     for name, start in (("NEAREST", "neighbours are, as (rows, columns), "), ("FURTHER", "two channels also ")):
         wanted = getattr(regression, name)
@@ -296,7 +298,10 @@ def test_what_exact_colours_begin_with(shape: tuple[int, int, int, int], depth: 
     views, scales = spelling.views, rest.predictors.scales
     assert [views.scales[shape[3] - 1, 10, octave, 7][0] for octave in range(96)] == scales[-1, 10, :, 7, 0].tolist()
     assert len(views.ring) == len(rest.predictors.errors) and not scales[..., 1].any()
-    assert rest.exact == spelling.exact and rest.quick.inputs == spelling.squares[0].inputs
+    assert rest.exact == spelling.exact
+    for regressed, squares in zip((rest.quick, rest.slow), spelling.squares, strict=True):
+        assert (regressed.inputs, regressed.size) == (squares.inputs, squares.size)
+        assert regressed.kept == regressed.below == squares.fading and f" {squares.fading}" in EXACT
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (100, 90), (900, 900)])

@@ -41,7 +41,8 @@ FLOAT_FUNCTIONS = {
     "std",
 }
 
-# Files whose floats never decide a bit that is coded.
+# Folders that decide bits, and files there whose floats never do.
+INTEGERS = ("coding", "flow", "exact", "models/graphics")
 FREE = {"flow/loss.py", "coding/ledger.py", "exact/compiler.py", "exact/expressions.py", "exact/kinds.py"}
 
 # Lines that may use floats: file -> patterns, each with its reason.
@@ -140,7 +141,7 @@ def layers(name: str) -> set[str]:
     return {one if one in known else "__init__" for one in found} - {layer_of(name)}
 
 
-@pytest.mark.parametrize("name", [name for name in sources("coding", "flow", "exact") if name not in FREE])
+@pytest.mark.parametrize("name", [name for name in sources(*INTEGERS) if name not in FREE])
 def test_no_floats_where_bits_are_decided(name: str) -> None:
     source = (PACKAGE / name).read_text()
     lines = source.splitlines()

@@ -151,7 +151,7 @@ class Image(Form):
         """Rows of the bands that a block of so many pictures is coded in."""
         if self.schedule is Schedule.LATTICE or self.frames > 1:
             return [range(self.height)]
-        return passes.bands(items, self.height, self.width)
+        return passes.bands(items, self.height, self.width, exact=self.schedule is Schedule.EXACT)
 
     @property
     def coded_bytes(self) -> int:

@@ -146,7 +146,7 @@ def _order(pictures: list[Picture]) -> bytes:
 
     first = pictures[0]
     colours = np.zeros((256, 3), np.int64)
-    known = np.frombuffer(first.palette[: colours.size], np.uint8).reshape(-1, 3)
+    known = np.frombuffer(first.palette[: min(len(first.palette) // 3 * 3, colours.size)], np.uint8).reshape(-1, 3)
     if first.layout is not Layout.P or not len(known) or any(one.palette != first.palette for one in pictures):
         return b""
     colours[: len(known)] = known

@@ -124,7 +124,7 @@ def test_samples_of_any_shape(shape: tuple[int, int]) -> None:
 
 
 def test_large_exact_pictures_are_cut_into_bands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bfncodec.models.image.passes.BAND_PIXELS", 3000)
+    monkeypatch.setattr("bfncodec.models.image.passes.EXACT_BAND_PIXELS", 3000)
     pixels = np.tile(DRAWING, (3, 1, 1))
     made = []
     for count in (1, 2):

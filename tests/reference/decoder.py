@@ -211,7 +211,7 @@ def bands(block: Block) -> list[tuple[int, int]]:
     """Section 2.3: first rows and ends of the bands."""
     count = 1
     if block.schedule in (0, 2) and block.items * block.frames == 1:
-        count = -(-block.height * block.width // BAND_PIXELS)
+        count = -(-block.height * block.width // (BAND_PIXELS if block.schedule == 0 else 2**24))
     rows = -(-block.height // (32 * count)) * 32
     firsts = [0, *(first for first in range(rows, block.height, rows) if block.height - first >= 32)]
     return list(zip(firsts, [*firsts[1:], block.height], strict=True))

@@ -1,6 +1,5 @@
 """Exact colours of the second decoder: section 18 of docs/format.md."""
 
-import math
 from collections.abc import Sequence
 from functools import cache
 
@@ -283,7 +282,7 @@ class Spelling:
         self.exact = 14 if picture.bits <= 8 else 1
         self.views = Views(picture.channels, picture.row)
         width, row = picture.shape[2], picture.row
-        self.squares = [Squares(self.order, width, row, fading) for fading in (0.72, 0.88)]
+        self.squares = [Squares(self.order, width, row, fading) for fading in (184, 225)]
 
     def spell(self, at: int, x: int) -> None:
         picture = self.picture
@@ -386,7 +385,7 @@ class Spelling:
     def skip(self, at: int) -> None:
         self.views.skip(at)
         for squares in self.squares:
-            squares.weights[(at - 2) % self.picture.row] = 0.0
+            squares.weights[(at - 2) % self.picture.row] = 0
 
     def turn(self) -> None:
         for squares in self.squares:
@@ -483,86 +482,114 @@ class Views:
 
 NEAREST = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)]
 FURTHER = [(-1, -2), (-1, 2), (-2, -1), (-2, 1), (-2, -2), (-2, 2)]
-LEAST = 2.0**-20
 
 
 class Squares:
-    """Normal equations of neighbours and the pixel's own samples, in binary64."""
+    """Normal equations of neighbours and the pixel's own samples."""
 
-    def __init__(self, order: list[int], width: int, row: int, fading: float) -> None:
+    def __init__(self, order: list[int], width: int, row: int, fading: int) -> None:
         self.order, self.fading = order, fading
         neighbours = NEAREST + FURTHER if len(order) <= 2 else NEAREST
         self.offsets = [down * row + right for down, right in neighbours]
         self.row, self.inputs = row, len(order) * len(neighbours)
         self.size = self.inputs + len(order)
         self.pairs = [(one, other) for one in range(self.size) for other in range(one, self.size)]
-        self.sums = [[0.0] * len(self.pairs) for _ in range(width)]
-        self.seen = [[0.0] * self.size for _ in range(width)]
-        self.left, self.weights = [0.0] * len(self.pairs), [0.0] * width
+        self.sums = [dict.fromkeys(self.pairs, 0) for _ in range(width)]
+        self.left = dict.fromkeys(self.pairs, 0)
+        self.seen, self.weights = [[0] * self.size for _ in range(width)], [0] * width
 
     def look(self, samples: list[list[int]], at: int, x: int) -> None:
-        row, seen, activity = self.row, self.seen[x], 0.0
-        self.base, self.now = [], seen
+        row, seen, total = self.row, self.seen[x], self.inputs * 12 // 5
+        self.base, self.x = [], x
         for number, channel in enumerate(self.order):
             w, n, nw, ne = (samples[at - offset][channel] for offset in (1, row, row + 1, row - 1))
-            base = (3 * (w + n) + (nw + ne)) * 0.125
+            base = 3 * (w + n) + nw + ne
             self.base.append(base)
             for place, offset in enumerate(self.offsets):
-                value = samples[at + offset][channel] - base
+                value = 8 * samples[at + offset][channel] - base
                 seen[len(self.order) * place + number] = value
-                activity += abs(value)
-        self.weights[x] = 1.0 / (activity / self.inputs + 0.3)
-        size, lines = self.size, [[0.0] * self.size for _ in range(self.size)]
-        for (one, other), above, left in zip(self.pairs, self.sums[x], self.left, strict=True):
-            lines[one][other] = above + left
-        for one in range(size):
-            lines[one][one] += lines[one][one] * 0.0003 + (0.003 if one < self.inputs else LEAST)
-        for pivot in range(size - 1):
-            line = lines[pivot]
-            inverse = 1.0 / max(line[pivot], LEAST)
+                total += abs(value)
+        self.weights[x] = (self.inputs << 44) // total
+        self.factorise({pair: self.sums[x][pair] + self.left[pair] for pair in self.pairs})
+        turned = [(seen[one] << 20) >> self.scales[one] for one in range(self.inputs)]
+        self.common = max(max(map(abs, turned)).bit_length() - 26, 0)
+        self.turned = [value >> self.common for value in turned] + [0] * len(self.order)
+        for one in range(self.inputs):
+            self.act(one, self.turned[one])
+
+    def factorise(self, sums: dict[tuple[int, int], int]) -> None:
+        size, self.scales = self.size, []
+        diagonal = [sums[one, one] for one in range(size)]
+        for one, value in enumerate(diagonal):
+            whole = value + (value >> 12) + (value >> 14) + 50332
+            self.scales.append(max(whole.bit_length() - 25 >> 1, 0))
+            diagonal[one] = whole >> 2 * self.scales[one]
+        m = [[0] * size for _ in range(size)]
+        self.factors = [[0] * size for _ in range(size)]
+        for one, other in self.pairs:
+            m[one][other] = clip(sums[one, other] >> self.scales[one] + self.scales[other], -(2**26), 2**26)
+
+        def share(pivot: int) -> None:
+            inverse = 2**42 // max(diagonal[pivot], 2**10)
             for one in range(pivot + 1, size):
-                share = line[one] * inverse
-                for other in range(one, size):
-                    lines[one][other] -= share * line[other]
-            for one in range(pivot + 1, size):
-                line[one] *= inverse
-        turned = seen[: self.inputs] + [0.0] * len(self.order)
-        for pivot in range(self.inputs):
-            known = turned[pivot]
-            for one in range(pivot + 1, size):
-                step = lines[pivot][one] * known
-                turned[one] += step if one >= self.inputs else -step
-        self.lines, self.turned = lines, turned
+                part = clip(m[pivot][one] * inverse >> 20, -(2**30), 2**30)
+                if part * m[pivot][one] < diagonal[one] << 22:
+                    diagonal[one] -= part * m[pivot][one] >> 22
+                    self.factors[pivot][one] = part
+                else:
+                    m[pivot][one] = 0
+
+        for pivot in range(0, size - 1, 2):
+            share(pivot)
+            first, second = self.factors[pivot : pivot + 2]
+            for other in range(pivot + 2, size):
+                m[pivot + 1][other] -= first[pivot + 1] * m[pivot][other] >> 22
+            share(pivot + 1)
+            for one in range(pivot + 2, size):
+                for other in range(one + 1, size):
+                    both = first[one] * m[pivot][other] + second[one] * m[pivot + 1][other]
+                    m[one][other] -= both >> 22
+
+    def act(self, place: int, known: int) -> None:
+        known = clip(known, -(2**32), 2**32)
+        for other in range(place + 1, self.size):
+            self.turned[other] -= self.factors[place][other] * known >> 22
 
     def said(self, number: int, most: int) -> int:
-        value = self.base[number] + self.turned[self.inputs + number]
-        return math.floor(min(max(value, 0.0), float(most)) * 16.0 + 0.5)
+        place = self.inputs + number
+        scale = self.scales[place] + self.common - 19
+        value = -self.turned[place]
+        value = value << scale if scale >= 0 else (value + (1 << -scale - 1)) >> -scale
+        return clip(2 * self.base[number] + value, 0, 16 * most)
 
     def tell(self, number: int, value: int) -> None:
         place = self.inputs + number
-        self.now[place] = value - self.base[number]
-        error = self.now[place] - self.turned[place]
-        for other in range(place + 1, self.size):
-            self.turned[other] += self.lines[place][other] * error
+        differs = 8 * value - self.base[number]
+        self.seen[self.x][place] = differs
+        self.weights[self.x] = min(self.weights[self.x], 3 * 2**44 // max(abs(differs), 1))
+        self.act(place, (differs << 20 >> self.scales[place] + self.common) + self.turned[place])
+
+    def products(self, x: int) -> dict[tuple[int, int], int]:
+        """What the pixel at a column adds to sums."""
+        seen = self.seen[x]
+        shares = [value * self.weights[x] >> 23 for value in seen]
+        return {(one, other): shares[one] * seen[other] for one, other in self.pairs}
 
     def advance(self, x: int) -> None:
-        seen, weight = self.seen[x], self.weights[x]
-        for number, (one, other) in enumerate(self.pairs):
-            total = ((self.left[number] + seen[one] * weight * seen[other]) * self.fading + 4096.0) - 4096.0
-            self.left[number] = total
-            self.sums[x][number] += total
+        sums, left = self.sums[x], self.left
+        for pair, product in self.products(x).items():
+            left[pair] = (left[pair] + product) * self.fading >> 8
+            sums[pair] += left[pair]
 
     def turn(self) -> None:
-        self.left = [0.0] * len(self.pairs)
+        left = dict.fromkeys(self.pairs, 0)
         for x in range(len(self.weights) - 1, -1, -1):
-            seen, weight = self.seen[x], self.weights[x]
-            if weight == 0.0:
-                continue
-            for number, (one, other) in enumerate(self.pairs):
-                total = self.left[number]
-                self.sums[x][number] = ((self.sums[x][number] + total) * self.fading + 4096.0) - 4096.0
-                self.left[number] = (total + seen[one] * weight * seen[other]) * self.fading
-        self.left = [0.0] * len(self.pairs)
+            if self.weights[x]:
+                sums = self.sums[x]
+                for pair, product in self.products(x).items():
+                    sums[pair] = (sums[pair] + left[pair]) * self.fading >> 8
+                    left[pair] = (left[pair] + product) * self.fading >> 8
+        self.left = dict.fromkeys(self.pairs, 0)
 
 
 # 18.8 Two colours

@@ -70,7 +70,7 @@ def escapes(channels: int, depth: int, bits: int, width: int, row: int) -> Escap
         order, depth, _EXACT if depth <= 8 else _FEW, slots(bits), mixers,
         np.zeros(_EXACT, np.int64), np.zeros(_NEAR, np.int64), np.zeros(_CONTEXTS, np.int64),
         np.zeros(1, np.int64),
-        regression.regression(order, width, row, 0.72, 0.72), regression.regression(order, width, row, 0.88, 0.88),
+        regression.regression(order, width, row, 184, 184), regression.regression(order, width, row, 225, 225),
         predictors(channels, row),
     )  # fmt: skip
 
@@ -122,8 +122,8 @@ def _prepare(own: Escapes, canvas: Canvas, at: int, number: int, known: int) -> 
     for place in range(4):
         guess[2 + place] = min(max(near[place], 0), most) << 4
     guess[6] = min(max((3 * (west + north) + northeast - northwest) * 16 // 6 + 16 * lean, 0), most << 4)
-    guess[0] = int(np.floor(min(max(said(own.quick, number), 0.0), most * 1.0) * 16.0 + 0.5))
-    guess[1] = int(np.floor(min(max(said(own.slow, number), 0.0), most * 1.0) * 16.0 + 0.5))
+    guess[0] = min(max(said(own.quick, number), 0), most << 4)
+    guess[1] = min(max(said(own.slow, number), 0), most << 4)
     spread = abs(west - northwest) + abs(north - northwest) + abs(north - northeast) + abs(west - far)
     set_out(own.predictors, at, row, number, former, 16 * (spread + abs(north - high)))
     near[6] = guess[0] + 8 >> 4
@@ -216,8 +216,8 @@ def spell(own: Escapes, canvas: Canvas, wire: Wire, at: int, x: int) -> None:
 def skip(own: Escapes, at: int, x: int) -> None:
     """Note a pixel that was a candidate."""
     pass_by(own.predictors, at)
-    own.quick.weights[x] = 0.0
-    own.slow.weights[x] = 0.0
+    own.quick.weights[x] = 0
+    own.slow.weights[x] = 0
 
 
 @compiled

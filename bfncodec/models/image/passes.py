@@ -21,6 +21,7 @@ EXCEPTIONS = 32
 
 
 BAND_PIXELS = 1 << 21  # a large picture is cut into bands of about so many, each coded by itself
+EXACT_BAND_PIXELS = 1 << 24  # the same of exact colours, which learn from all that repeats itself
 BAND_ROWS = 32  # bands but for the last have a multiple of it: of the thumbnail's rows, and of every second row
 
 
@@ -114,9 +115,9 @@ def alone(planes: Pixels) -> bool:
     return len(planes) == 1 and planes[..., 0].size >= LEARN_FROM
 
 
-def bands(items: int, height: int, width: int) -> list[range]:
+def bands(items: int, height: int, width: int, *, exact: bool = False) -> list[range]:
     """Rows of the bands of a block's pictures, which are all of them but in a single large picture."""
-    count = -(-height * width // BAND_PIXELS) if items == 1 else 1
+    count = -(-height * width // (EXACT_BAND_PIXELS if exact else BAND_PIXELS)) if items == 1 else 1
     rows = -(-height // (count * BAND_ROWS)) * BAND_ROWS
     firsts = range(0, max(height - BAND_ROWS + 1, 1), rows)  # what is left of less than BAND_ROWS is a part of the last
     return [range(*ends) for ends in pairwise([*firsts, height])]
