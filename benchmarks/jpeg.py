@@ -105,7 +105,7 @@ def large(data: Path, limit: int | None) -> Part:
 
 
 def hopeless(data: Path, limit: int | None) -> Part:
-    """Files that cannot be modelled, and what `encode` takes beyond `encode --media bytes` of the same bytes renamed."""
+    """Files that cannot be modelled."""
     with Image.open(sorted((data / "kodak").glob("*.png"))[0]) as image:
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=95, subsampling=FULL)

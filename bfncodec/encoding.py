@@ -69,14 +69,11 @@ def encode_pictures(pictures: list[Picture], choices: Choices, names: list[str] 
 
 
 def parsed(data: Data, choices: Choices) -> Picture | None:
-    """The picture in a file's bytes, None if it has to be coded as bytes; a large file is read only if it may be one.
+    """The picture in a file's bytes, None if it has to come back byte for byte; a large file is read if it may be one.
 
-    Raises UnsupportedFeature where images are wanted and it is none, LimitExceeded.
+    Raises LimitExceeded.
     """
-    picture = media.parse(data, choices.max_pixels) if choices.media in ("auto", "image") else None
-    if picture is None and choices.media == "image":
-        raise UnsupportedFeature("not an image that is modelled; --media auto codes it as bytes")
-    return picture
+    return media.parse(data, choices.max_pixels) if choices.media in ("auto", "image") else None
 
 
 def _blocks(items: list[tuple[bytes, Picture | None]], choices: Choices, ledger: Ledger | None = None) -> list[Block]:

@@ -1,8 +1,8 @@
 """A plugin for Pillow: `import bfncodec.pillow`, and `Image.open` and `Image.save` know .bfn files.
 
-Opening reads header and metadata; pixels are decoded, and checked, when they are first asked for. JPEG files are
-decoded when they are opened, and are then what Pillow makes of them. A file that holds anything but one image is none
-of Pillow's: `PIL.UnidentifiedImageError`. Pillow's own limits on sizes hold.
+Opening reads header and metadata; pixels are decoded, and checked, when they are first asked for. Of JPEG files they
+are what Pillow makes of them. A file that holds anything but one image is none of Pillow's:
+`PIL.UnidentifiedImageError`. Pillow's own limits on sizes hold.
 """
 
 import io
@@ -33,15 +33,18 @@ class BfnImageFile(ImageFile.ImageFile):
 
     format = FORMAT
     format_description = "bfncodec lossless image"
-    _inner: JpegImagePlugin.JpegImageFile | None = None
+    _preview = False
+    _jpeg: JpegImagePlugin.JpegImageFile | None = None  # the head of a JPEG file
+    _drafted: tuple[str | None, tuple[int, int] | None] | None = None  # how little of it is wanted
 
     def _open(self) -> None:
         """Read size, mode and metadata; SyntaxError, as Pillow expects, for files that are no single image."""
         assert self.fp is not None
         try:
             self._file = decoding.read(whole(self.fp))
-            if decoding.single_jpeg(self._file) is not None:
-                return self._open_jpeg()
+            photograph = decoding.single_jpeg(self._file)
+            if photograph is not None:
+                return self._open_jpeg(photograph.head())
             image = decoding.single_image(self._file)
             if image is None:
                 raise SyntaxError("this .bfn file is not a single image")
@@ -52,17 +55,13 @@ class BfnImageFile(ImageFile.ImageFile):
                 self.palette = ImagePalette.raw("RGB", convert.colours(image.origin, metadata))
         except (BfnError, OSError, ValueError, struct.error) as error:
             raise SyntaxError(str(error)) from error
-        self._preview = False
         self._expect(size)
 
-    def _open_jpeg(self) -> None:
-        """A JPEG file: what Pillow makes of it."""
-        (content,) = decoding.contents(self._file, "auto")
-        assert not isinstance(content, Picture)
-        self._inner = JpegImagePlugin.jpeg_factory(io.BytesIO(b"".join(content)))
-        self._mode, self.info = self._inner.mode, self._inner.info
-        self._preview = True  # JPEG has one of its own, see `draft`
-        self._expect(self._inner.size)
+    def _open_jpeg(self, head: bytes) -> None:
+        """A JPEG file: what Pillow makes of its head."""
+        self._jpeg = JpegImagePlugin.JpegImageFile(io.BytesIO(head))
+        self._mode, self.info = self._jpeg.mode, self._jpeg.info
+        self._expect(self._jpeg.size)
 
     def _expect(self, size: tuple[int, int]) -> None:
         self._size = size
@@ -71,14 +70,12 @@ class BfnImageFile(ImageFile.ImageFile):
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
         """Load every 16th pixel in both directions, if that is no smaller than `size`: fast, unchecked. The mode stays.
 
+        JPEG files are checked, and give what they give to Pillow.
         `Image.thumbnail` comes here on its own; `reducing_gap=None` makes it use all pixels.
         """
+        if self._jpeg is not None:
+            return self._draft_jpeg(self._jpeg, mode, size)
         width, height = self.size
-        if self._inner is not None and self.tile:
-            drafted = self._inner.draft(mode, size)
-            self._mode = self._inner.mode
-            self._expect(self._inner.size)
-            return drafted
         if not self.tile or self._preview or size is None or min(size) < 1:
             return None
         if width < _STRIDE * size[0] or height < _STRIDE * size[1]:
@@ -86,6 +83,16 @@ class BfnImageFile(ImageFile.ImageFile):
         self._preview = True
         self._expect((-(-width // _STRIDE), -(-height // _STRIDE)))
         return self.mode, (0, 0, width / _STRIDE, height / _STRIDE)
+
+    def _draft_jpeg(
+        self, head: JpegImagePlugin.JpegImageFile, mode: str | None, size: tuple[int, int] | None
+    ) -> tuple[str, tuple[int, int, float, float]] | None:
+        """What Pillow makes of JPEG files in a hurry; once, as there."""
+        drafted = head.draft(mode, size)
+        if drafted is not None:
+            self._drafted, self._mode = (mode, size), head.mode
+            self._expect(head.size)
+        return drafted
 
     def load(self) -> Any:
         """Decode; OSError if the file is damaged."""
@@ -111,16 +118,18 @@ class BfnImageFile(ImageFile.ImageFile):
             super().verify()
 
     def _decoded(self, preview: bool) -> bytes:
-        if self._inner is not None:
-            return self._inner.tobytes()
         try:
             if preview:
                 return convert.shown(decoding.preview(self._file, "auto")).tobytes()
-            (picture,) = decoding.contents(self._file, "auto")
+            (content,) = decoding.contents(self._file, "auto")
+            if isinstance(content, Picture):
+                return convert.shown(content).tobytes()
+            whole = JpegImagePlugin.JpegImageFile(io.BytesIO(b"".join(content)))
         except BfnError as error:
             raise OSError(str(error)) from error
-        assert isinstance(picture, Picture)
-        return convert.shown(picture).tobytes()
+        if self._drafted is not None:
+            whole.draft(*self._drafted)
+        return whole.tobytes()
 
 
 class _Raw(io.BytesIO):

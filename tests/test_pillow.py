@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jpeg.test_files import picture
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 from PIL.TiffImagePlugin import IFDRational
@@ -434,3 +435,32 @@ def test_pillows_limit_is_left_alone_also_meanwhile(small: np.ndarray, monkeypat
     assert bfncodec.decode(bfncodec.encode(png(small), model="tiny"))
     assert convert.convert(media.parse(png(small), 1 << 20), ".bmp")[0]
     assert set(seen) == {10}, "it is one for all threads"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_jpeg_files_are_what_pillow_makes_of_them(mode: str) -> None:
+    """Pixels, what is known of them, and smaller versions."""
+    original = picture(203, 150, mode)
+    buffer = io.BytesIO()
+    original.save(buffer, "JPEG", quality=90, dpi=(200, 200), comment=b"made here", icc_profile=b"profile")
+    data = bfncodec.encode(buffer.getvalue())
+    with Image.open(buffer) as expected, Image.open(io.BytesIO(data)) as image:
+        assert (image.format, image.mode, image.size) == ("BFN", mode, expected.size)
+        assert image.info == expected.info and image.info["comment"] == b"made here"
+        assert np.array_equal(np.asarray(image), np.asarray(expected))
+    with Image.open(buffer) as expected, Image.open(io.BytesIO(data)) as image:
+        assert image.draft(None, (50, 37)) == expected.draft(None, (50, 37))
+        assert image.size == expected.size == (51, 38)
+        assert np.array_equal(np.asarray(image), np.asarray(expected))
+    with Image.open(io.BytesIO(damaged(data))) as image, pytest.raises(OSError, match="damaged"):
+        image.load()
+
+
+def test_exif_of_jpeg_files() -> None:
+    """The orientation, as tools ask for it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    picture(40, 30, "RGB").save(buffer, "JPEG", exif=exif)
+    with Image.open(io.BytesIO(bfncodec.encode(buffer.getvalue()))) as image:
+        assert image.getexif()[0x0112] == 6

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # compiled code takes its time
     from bfncodec.coding.ledger import Ledger
     from bfncodec.jpeg import Frame
 
+MAGIC = b"\xff\xd8\xff"
 IMAGE_LIMIT = 64  # in a file
 SEGMENT_LIMIT = 256  # of an image
 _FEWEST_BITS = 40  # that a block can cost, 2**-16
@@ -83,9 +84,15 @@ class Jpeg(Form):
             raise LimitExceeded(f"the image has more pixels than {limits.pixels}, the limit (--max-pixels)")
         return jpeg
 
+    @property
+    def coded_bytes(self) -> int:
+        return sum(part.coded_bytes for part in self.parts)
+
     def holds(self) -> bool:
         """True if the streams can hold the images: a small file cannot ask for hours of decoding."""
-        return all(part.blocks * _FEWEST_BITS <= (8 * part.coded_bytes + 64 * len(part.rows)) << 16 for part in self.parts)
+        return all(
+            part.blocks * _FEWEST_BITS <= (8 * part.coded_bytes + 64 * len(part.rows)) << 16 for part in self.parts
+        )
 
     def describe(self, block: Block) -> dict[str, Any]:
         return {
@@ -116,16 +123,27 @@ class Jpeg(Form):
         pixels = preview.pixels(self._image(0))
         return Picture(Origin.ARRAY, Layout.RGB if pixels.shape[2] == 3 else Layout.L, pixels)
 
-    def _image(self, number: int) -> jpeg.Jpeg:
-        """An image with its coefficients; CorruptFile if there is none."""
+    def head(self) -> bytes:
+        """The first image without the data of its scans, unchecked; CorruptFile if there is none."""
+        return self._without_coefficients(0).head
+
+    def _without_coefficients(self, number: int) -> jpeg.Jpeg:
         from bfncodec import jpeg
-        from bfncodec.models.jpeg import memory, streams
 
         part = self.parts[number]
         image = jpeg.unpacked(bytes(part.rest), part.size)
-        frame = image.frame() if image is not None else None
+        if image is None:
+            raise CorruptFile("the head of a JPEG image is damaged")
+        return image
+
+    def _image(self, number: int) -> jpeg.Jpeg:
+        """An image with its coefficients; CorruptFile if there is none."""
+        from bfncodec.models.jpeg import memory, streams
+
+        part, image = self.parts[number], self._without_coefficients(number)
+        frame = image.frame()
         fits = frame is not None and (_blocks(frame), frame.units_down) == (part.blocks, sum(part.rows))
-        if image is None or frame is None or not fits or not all(part.rows):
+        if frame is None or not fits or not all(part.rows):
             raise CorruptFile("the head of a JPEG image is damaged")
         start = memory.start(zoo.find_hash(self.model))
         image.coefficients = streams.decode(start, frame, image.quantisers(), part.rows, part.streams)
@@ -144,7 +162,7 @@ def encode(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block
     form = Jpeg(b"", 0, 0, [], [])
     gaps: list[bytes] = []
     start = 0
-    while data[start : start + len(jpeg.MAGIC)] == jpeg.MAGIC and len(form.parts) < IMAGE_LIMIT:
+    while data[start : start + len(MAGIC)] == MAGIC and len(form.parts) < IMAGE_LIMIT:
         parsed = jpeg.parse(data[start:] if start else data)
         if parsed is None:
             break
@@ -162,7 +180,7 @@ def encode(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block
             form.width, form.height = frame.width, frame.height
         form.parts.append(Part(end, _blocks(frame), jpeg.packed(image), rows, list(coded)))
         start += end
-        following = data.find(jpeg.MAGIC, start, start + _GAP)
+        following = data.find(MAGIC, start, start + _GAP)
         gap = following if following >= 0 else len(data)
         gaps.append(data[start:gap])
         start = gap

@@ -10,6 +10,7 @@ from bfncodec.blocks import jpeg, outlook, pictures, plain, text
 from bfncodec.blocks.choice import Candidate, smallest, tried
 from bfncodec.blocks.text import TEXT_LIMIT, Text
 from bfncodec.container import Block
+from bfncodec.errors import UnsupportedFeature
 from bfncodec.picture import Picture
 from bfncodec.presets import Choices
 from bfncodec.spans import Data, Span, cut
@@ -40,10 +41,10 @@ def of_pictures(found: list[Picture], files: list[bytes], choices: Choices, ledg
 def of_bytes(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block:
     """One item as JPEG if it is one, else text, unless it looks hopeless, LZMA or stored.
 
-    With the text medium it is text or stored.
+    With the text medium it is text or stored, with that of images JPEG; UnsupportedFeature if it is none.
     """
-    coefficients = jpeg.encode(data, choices, ledger) if choices.media in ("auto", "bytes") else None
-    if coefficients is not None and coefficients.payload_bytes < len(data):
+    coefficients = of_jpeg(data, choices, ledger)
+    if coefficients is not None:
         return coefficients
     forced = choices.media == "text"
     look = outlook.look(data)
@@ -56,13 +57,29 @@ def of_bytes(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Blo
     return _plain(data, look) if forced and best is other else best
 
 
+def of_jpeg(data: Data, choices: Choices, ledger: Ledger | None = None) -> Block | None:
+    """One item as JPEG, None if it is not one, or is none the smaller; UnsupportedFeature where images are wanted."""
+    wanted = choices.media == "image"
+    if choices.media != "text" and bytes(cut(data, 0, len(jpeg.MAGIC))) == jpeg.MAGIC:
+        block = jpeg.encode(bytes(data), choices, ledger)
+        if block is not None and (wanted or block.payload_bytes < len(data)):
+            return block
+    if wanted:
+        raise UnsupportedFeature("not an image that is modelled; --media auto codes it as bytes")
+    return None
+
+
 def in_parts(item: Span, spool: IO[bytes], part: int, choices: Choices) -> list[Block]:
     """An item of more than `part` bytes, whole or cut every `part` bytes.
 
-    The item as a whole is LZMA or stored, a part is that or text, where its sample is hopeful. With the text medium
-    there are always parts, and each is text unless stored is smaller. Coded bytes are added to `spool`, an open file
-    that can seek and be read; the blocks point into `spool` and into the item. At most one part is in memory.
+    The item as a whole is JPEG, LZMA or stored, a part is LZMA, stored or text, where its sample is hopeful. With the
+    text medium there are always parts, and each is text unless stored is smaller. Coded bytes are added to `spool`, an
+    open file that can seek and be read; the blocks point into `spool` and into the item. At most one part is in memory,
+    but for JPEG.
     """
+    coefficients = of_jpeg(item, choices)
+    if coefficients is not None:
+        return [coefficients]
     cuts = [Span(item.file, item.start + at, min(part, len(item) - at)) for at in range(0, len(item), part)]
     if choices.media == "text":
         return [_text_part(one, spool, choices) for one in cuts]

@@ -20,7 +20,6 @@ from bfncodec.jpeg.writing import HABITS, NOTED, write_scan
 
 Array = NDArray[Any]
 
-MAGIC = b"\xff\xd8\xff"
 SCAN_LIMIT = 1000
 _NOTES = 1 << 16  # of a scan
 _HELD = 1 << 20  # correction bits of a run

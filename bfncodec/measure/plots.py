@@ -9,13 +9,21 @@ from numpy.typing import NDArray
 from bfncodec.errors import BfnError
 
 THEORY, REAL, EXTRA = "#8da0cb", "#fc8d62", "#999999"
-# Of what is decided of exact colours.
+# Of what is decided of exact colours, and of coefficients.
 PARTS = {
     "candidates": "#a6d854",
     "samples": "#e5c494",
     "pixels": "#e5c494",
     "stretches": "#a6d854",
     "levels": "#ffd92f",
+    "numbers of luma": "#a1d99b",
+    "insides of luma": "#74c476",
+    "edges of luma": "#31a354",
+    "DC of luma": "#006d2c",
+    "numbers of colours": "#dadaeb",
+    "insides of colours": "#bcbddc",
+    "edges of colours": "#9e9ac8",
+    "DC of colours": "#756bb1",
 }
 
 
@@ -69,8 +77,9 @@ def _bars(axes: Any, account: dict[str, Any]) -> None:
             bottom = [bottom[0] + theory / 8, bottom[1] + real / 8]
     axes.set_ylabel("bytes")
     axes.set_title("What the file is made of")
-    axes.set_ylim(0, max(bottom) * 1.35)
-    axes.legend(loc="upper center", fontsize="small", framealpha=0.9)
+    lines = sum(theory > 0 or real > 0 for _, _, theory, real in parts)
+    axes.set_ylim(0, max(bottom) * (1.2 + 0.04 * lines))
+    axes.legend(loc="upper center", fontsize="small", framealpha=0.9, ncols=2 if lines > 6 else 1)
 
 
 def _sum(entries: list[dict[str, Any]], key: str) -> float:

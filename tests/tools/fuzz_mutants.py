@@ -108,6 +108,10 @@ def fresh(folder: Path) -> Iterator[tuple[str, bytes]]:
     for name, data in items:
         yield f"fresh {name}", api.encode(data, media="image")
     yield "fresh exact archive", container.write(encoding.encode_archive([*items, ("b", items[0][1])], Choices()))
+    for progressive in (False, True):
+        buffer = io.BytesIO()
+        Image_.fromarray(pixels).save(buffer, "JPEG", quality=80, progressive=progressive)
+        yield f"fresh jpeg {int(progressive)}", api.encode(buffer.getvalue())
     yield "fresh text", api.encode(b"ein Text, der sich wiederholt, der sich wiederholt", media="text")
     yield "fresh lzma", container.write(File([plain.encode(b"words, words, " * 40)]))
     yield "fresh stored", container.write(File([plain.encode(bytes(range(64)))]))

@@ -655,7 +655,8 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
 def make(folder: Path) -> None:
     """Write all files and the manifest into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    models = {"model": MODEL, "text_model": TEXT_MODEL, "jpeg_model": JPEG_MODEL} | {name: name for name in make_tiny_paper.SPECS}
+    models = {"model": MODEL, "text_model": TEXT_MODEL, "jpeg_model": JPEG_MODEL}
+    models |= {name: name for name in make_tiny_paper.SPECS}
     digests = {key: zoo.digest(zoo.find(name)).hex() for key, name in models.items()}
     manifest: dict[str, Any] = {**digests, "good": {}, "archive": {}, "bad": {}}
     good: dict[str, bytes] = {}
