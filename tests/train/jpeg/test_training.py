@@ -1,0 +1,38 @@
+"""Where the model of JPEG files starts is learnt from files."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from jpeg.test_files import jpeg
+
+from bfncodec import api
+from bfncodec.cli.main import main
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "files"
+    (folder / "deeper").mkdir(parents=True)
+    for number in range(6):
+        name = f"deeper/{number}.JPG" if number % 2 else f"{number}.jpeg"
+        (folder / name).write_bytes(jpeg(96, 80, "RGB", seed=number, quality=80 + number))
+    (folder / "other.jpg").write_bytes(b"no such file")
+    (folder / "words.txt").write_bytes(b"words")
+    return folder
+
+
+def test_what_was_learnt_makes_files_smaller(folder: Path, tmp_path: Path) -> None:
+    model = tmp_path / "mine.safetensors"
+    done = CliRunner().invoke(
+        main, ["train", "jpeg", "--data", str(folder), "-o", str(model), "--buckets", "500"], catch_exceptions=False
+    )
+    assert done.exit_code == 0, done.output
+    data = jpeg(96, 80, "RGB", seed=9, quality=83)
+    before, after = api.encode(data, model="tiny-jpeg"), api.encode(data, model=str(model))
+    assert len(after) < len(before) and api.decode(after) == data
+
+
+def test_other_names_are_refused(folder: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["train", "jpeg", "--data", str(folder), "-o", str(tmp_path / "mine.model")])
+    assert done.exit_code == 1 and "safetensors" in done.output and not list(tmp_path.glob("mine*"))
