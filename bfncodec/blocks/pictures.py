@@ -15,7 +15,7 @@ from bfncodec.container import Block
 from bfncodec.exact import threads
 from bfncodec.models import zoo
 from bfncodec.models.image import passes
-from bfncodec.models.image.passes import LEARN_FROM, Pass, Schedule
+from bfncodec.models.image.passes import LEARN_FROM, Pass, Schedule, Space
 from bfncodec.picture import Layout, Picture, Pixels
 from bfncodec.presets import Choices
 
@@ -28,8 +28,11 @@ SMALL_SIDE = 64  # images up to this size use the model for small ones
 # Percent of pixels that equal a neighbour: from the first share on exact colours are tried, from the second on nothing
 # else is.
 REPEATED, DRAWN = 25, 80
-LARGE = 1 << 20  # pixels from which on a sample decides instead
-SAMPLE, STRIPES = 1 << 18, 4  # pixels of it, and places that it is taken from
+# Pixels up to which both are tried, and from which on a sample decides; between them it does unless they are close.
+SMALL, LARGE = 1 << 16, 1 << 20
+SAMPLE, LEAST, STRIPES = 1 << 18, 1 << 13, 4  # pixels of it at most and at least, and places that it is taken from
+SHARE = 5  # it has one pixel in 2**SHARE
+EXACT, PREDICTED = 0.85, 1.04  # times what the network takes, exact colours take: up to here they are better; no more
 
 T = TypeVar("T")
 Way = Callable[[list[Picture], Choices, "Ledger | None"], Block]
@@ -51,14 +54,28 @@ def _ways(pictures: list[Picture], choices: Choices) -> list[Way]:
     share = repeated(np.stack([picture.pixels for picture in pictures]))
     if share < REPEATED or share >= DRAWN:
         return [_network if share < REPEATED else _exact]
-    if len(pictures) > 1 or pictures[0].pixels.size <= pictures[0].pixels.shape[2] * LARGE:
+    size = pictures[0].pixels[..., 0].size
+    if len(pictures) > 1 or size <= SMALL:
         return [_network, _exact]
-    sample = [replace(pictures[0], pixels=_stripes(pictures[0].pixels), metadata=b"")]
-    blocks = threads.each(lambda way: way(sample, choices, None), [_network, _exact])
-    return [_network if blocks[0].payload_bytes < blocks[1].payload_bytes else _exact]
+    if _was_converted(pictures[0]):
+        return [_network]
+    pixels = _stripes(pictures[0].pixels, min(max(size >> SHARE, LEAST), SAMPLE))
+    sample = [replace(pictures[0], pixels=pixels, metadata=b"")]
+    predicted, exact = threads.each(lambda way: way(sample, choices, None).payload_bytes, [_network, _exact])
+    if size <= LARGE and EXACT * predicted < exact < PREDICTED * predicted:
+        return [_network, _exact]
+    return [_network if predicted < exact else _exact]
 
 
-def _stripes(pixels: Pixels, count: int = SAMPLE) -> Pixels:
+def _was_converted(picture: Picture) -> bool:
+    """Whether a colour picture seems to come from another colour space: then it is a photograph, or was one."""
+    from bfncodec.models.image import spaces
+
+    colours = passes.split(picture.pixels[None])[-1]
+    return colours.shape[3] == 3 and spaces.likely(colours) is not Space.RGB
+
+
+def _stripes(pixels: Pixels, count: int) -> Pixels:
     """About so many pixels of a larger picture [height, width, channels], in stripes from top to bottom."""
     height, width, _ = pixels.shape
     rows = max(min(count // (width * STRIPES), height // STRIPES), 1)
@@ -96,7 +113,8 @@ def _network(pictures: list[Picture], choices: Choices, ledger: Ledger | None) -
         form.space, integers, numbers = spaces.find(parts[-1])
         halves = None
         if form.space and schedule is Schedule.WAVEFRONT:
-            halves = sampling.find(parts[-1], integers, form.space)
+            sweeps = sampling.QUICK_SWEEPS if effort == "fast" else sampling.SWEEPS
+            halves = sampling.find(parts[-1], integers, form.space, sweeps)
         if halves is None:
             parts[-1] = integers
         else:

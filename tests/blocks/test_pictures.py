@@ -1,10 +1,12 @@
 """Which way pictures are coded: by the network, as exact colours, or by whatever of both is smaller."""
 
+import io
 from typing import Any
 
 import numpy as np
 import pytest
 from models.graphics.test_streams import drawing
+from PIL import Image as Image_
 
 import bfncodec
 from bfncodec import decoding
@@ -72,12 +74,29 @@ def test_what_was_asked_for_is_done() -> None:
 
 
 def test_a_sample_decides_about_large_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture_blocks, "LARGE", 1000)
-    monkeypatch.setattr(picture_blocks, "SAMPLE", SIZE * SIZE * 3 // 4)
-    for pixels, wanted in ((smooth(), "_network"), (mixed(), "_exact")):
-        asked: list[str] = []
-        encoded(pixels, asked)
-        assert asked == [wanted]
+    monkeypatch.setattr(picture_blocks, "SMALL", 1000)
+    monkeypatch.setattr(picture_blocks, "LEAST", SIZE * SIZE * 3 // 4)
+    for large in (1000, 1 << 20):
+        monkeypatch.setattr(picture_blocks, "LARGE", large)
+        for pixels, wanted in ((smooth(), "_network"), (mixed(), "_exact")):
+            asked: list[str] = []
+            encoded(pixels, asked)
+            assert asked == [wanted]
+    monkeypatch.setattr(picture_blocks, "EXACT", 0.01)
+    asked = []
+    encoded(mixed(), asked)
+    assert asked == ["_network", "_exact"], "the sample was not clear"
+
+
+def test_photographs_of_other_colour_spaces_are_known_without_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture_blocks, "SMALL", 1000)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    waves = [128 + 80 * np.sin(x / (39 + 9 * i) + y / 47) for i in range(3)]
+    buffer = io.BytesIO()
+    Image_.fromarray(np.stack(waves, axis=-1).astype(np.uint8)).save(buffer, "JPEG", quality=98, subsampling=0)
+    asked: list[str] = []
+    encoded(np.asarray(Image_.open(buffer)), asked)
+    assert asked == ["_network"]
 
 
 def shuffled(seed: int) -> tuple[np.ndarray, bytes]:
@@ -119,7 +138,7 @@ def test_palettes_are_left_alone_where_order_does_not_pay() -> None:
 @pytest.mark.parametrize("shape", [(1, 5000), (2, 3000), (3, 70), (5000, 1), (9, 9)])
 def test_samples_of_any_shape(shape: tuple[int, int]) -> None:
     pixels = np.arange(shape[0] * shape[1]).reshape(*shape, 1)
-    stripes = picture_blocks._stripes(pixels)
+    stripes = picture_blocks._stripes(pixels, 1 << 12)
     assert 1 <= len(stripes) <= max(shape[0], picture_blocks.STRIPES) and stripes.shape[1:] == pixels.shape[1:]
 
 

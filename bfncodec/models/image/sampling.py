@@ -24,6 +24,7 @@ MISFITS = 128  # and one in so many after that: what these cost in a list is hal
 REACH = 16  # how far from what it was a sample is looked for
 NEAR = 3  # the same, under triangles
 SWEEPS = 32  # over samples with wrong pixels around them
+QUICK_SWEEPS = 6  # the same, in a hurry
 PATIENCE = 4  # sweeps without fewer of them
 WRONG = 40  # what one of these is worth, in quarters of a level of distance from the samples around
 HEAT = 4 * WRONG  # how much worse the sample that is taken may be
@@ -57,10 +58,11 @@ def interpolated(halves: Pixels, sampling: Sampling, height: int, width: int) ->
     return out
 
 
-def find(planes: Pixels, integers: Pixels, space: Space) -> Halves | None:
+def find(planes: Pixels, integers: Pixels, space: Space, sweeps: int = SWEEPS) -> Halves | None:
     """Whether planes uint8 [N, H, W, 3] of G, R, B, nearly all converted from `integers` of a space, have such colours.
 
-    Clipped pixels can have been several integers; they become those that fit. None for differences of full resolution.
+    Clipped pixels can have been several integers; they become those that fit, after so many sweeps over them. None for
+    differences of full resolution.
     """
     planes, pixels = np.ascontiguousarray(planes), planes.size // 3
     unclipped = np.all((planes > 0) & (planes < 255), axis=3)
@@ -72,7 +74,7 @@ def find(planes: Pixels, integers: Pixels, space: Space) -> Halves | None:
         return None
     sampling, halves = found
     wrong, right = [pixels], np.zeros(halves.shape[:2], np.uint8)
-    for sweep, heat in enumerate([0, 0, *[HEAT] * SWEEPS, 0, 0]):
+    for sweep, heat in enumerate([0, 0, *[HEAT] * sweeps, 0, 0]):
         if not heat or min(wrong[-PATIENCE:]) < min(wrong[:-PATIENCE], default=pixels + 1):
             wrong.append(_repair(planes, halves, int(sampling), _tables(space), right, heat, sweep))
         if sweep and min(wrong) > pixels // HOPELESS:

@@ -110,21 +110,23 @@ def find(planes: Pixels) -> tuple[Space, Pixels, NDArray[np.int64]]:
     Returns it; planes like these of luma, red difference, blue difference; and the numbers of those pixels, of all
     N * H * W in order, that no integers give. RGB, the same planes and no pixels if there is no such space.
     """
-    none = np.zeros(0, np.int64)
+    space, pixels = likely(planes), planes.size // 3
+    found = _inverse(np.ascontiguousarray(planes), space, pixels // EXCEPTIONS) if space else None
+    return (space, *found) if found is not None else (Space.RGB, planes, np.zeros(0, np.int64))
+
+
+def likely(planes: Pixels) -> Space:
+    """The space that a sample of pixels of planes uint8 [N, H, W, 3], G, R, B, was converted from; RGB if none."""
     pixels = planes.reshape(-1, 3)
     sample = np.unique(pixels[:: -(-len(pixels) // SAMPLED)], axis=0)
     # Grey fits nearly any space, and so does much that was clipped.
     sample = sample[(sample.min(1) > 0) & (sample.max(1) < 255) & (sample.min(1) < sample.max(1))]
     if len(sample) < COLOURS:
-        return Space.RGB, planes, none
+        return Space.RGB
     sample = np.ascontiguousarray(sample)[None, None]
     fits = {space: _inverse(sample, space, sample.size // 3 // EXCEPTIONS) for space in TABLES}
     fitting = {space: len(fit[1]) for space, fit in fits.items() if fit is not None}
-    if not fitting:
-        return Space.RGB, planes, none
-    space = min(fitting, key=lambda one: fitting[one])
-    found = _inverse(np.ascontiguousarray(planes), space, len(pixels) // EXCEPTIONS)
-    return (space, *found) if found is not None else (Space.RGB, planes, none)
+    return min(fitting, key=lambda one: fitting[one], default=Space.RGB)
 
 
 def _inverse(planes: Pixels, space: Space, limit: int) -> tuple[Pixels, NDArray[np.int64]] | None:
