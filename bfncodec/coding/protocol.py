@@ -137,15 +137,18 @@ class Observer:
         """The view of a step was sent."""
 
 
-def encode(coder: Coder, model: Source, observer: Observer | None = None) -> set[int]:
-    """Push everything. Returns the groups whose noise the stack could not feed: sent without noisy steps."""
+def encode(coder: Coder, model: Source, observer: Observer | None = None, without: Collection[int] = ()) -> set[int]:
+    """Push everything. Returns the groups that were sent without noisy steps.
+
+    Those are the ones whose noise the stack could not feed, and those `without`.
+    """
     observer = observer or Observer()
     observer.begins()
     silent = set()
     for span in reversed(list(model.spans())):
         x, group = model.values(span), model.groups[span[0]]
         steps = group.steps
-        if steps and coder.bits < noise_bits(steps, group.size):
+        if steps and (span[0] in without or coder.bits < noise_bits(steps, group.size)):
             silent.add(span[0])
             steps = ()
         observer.group(coder, model, span, x, steps)

@@ -71,7 +71,8 @@ def encode_pass(
 def _pushed(model: WavefrontSource | LatticeSource, plan: Pass, ledger: Ledger | None) -> Pass:
     """The plan with all that its model's groups push."""
     coder = Coder()
-    silent = sum(1 << group for group in protocol.encode(coder, model, ledger))
+    without = (0,) if plan.fast else ()  # noisy steps take time
+    silent = sum(1 << group for group in protocol.encode(coder, model, ledger, without))
     toned = isinstance(model, WavefrontSource) and model.toned
     return replace(plan, silent=silent, tones=toned, stream=coder.data())
 
