@@ -75,6 +75,21 @@ def whole(samples: Array, shape: tuple[int, int], colours: Colours) -> Array:
     return out
 
 
+def filled_up(samples: Array, shape: tuple[int, int], colours: Colours) -> Array:
+    """All pixels of samples float64, before they are rounded."""
+    down, across = colours.down, colours.across
+    out = samples
+    for axis, size in ((0, down), (1, across)):
+        if size == 1:
+            continue
+        out = np.repeat(out, 2, axis=axis)
+        if colours.triangles:
+            places = np.arange(out.shape[axis])
+            other = np.clip(places // 2 - 1 + 2 * (places & 1), 0, samples.shape[axis] - 1) * 2
+            out = 0.75 * out + 0.25 * np.take(out, other, axis=axis)
+    return out[: shape[0], : shape[1]]
+
+
 @compiled
 def _whole(samples: Array, way: Filling, out: Array) -> None:
     for y in range(out.shape[0]):

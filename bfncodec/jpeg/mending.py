@@ -21,6 +21,8 @@ _LONG = 16  # blocks that may take all of them, besides some of an image
 _FEW, _KEPT = 32, 256  # choices that go on side by side
 _CHANGED = 8  # of them that are changed at the end
 _TRIED = 12  # changes of a block of samples that are tried
+_BACK = 3  # of them that are tried both ways
+_SWEEPS = 3  # over blocks of samples
 _ROUNDING = 1 / 12  # variance of a number that was rounded
 
 
@@ -32,7 +34,6 @@ class Work(NamedTuple):
     gains: Array  # float64 [128]: costs after changes
     mean: Array  # float64 [64]
     spread: Array  # float64 [64, 64]: covariances
-    trial: Array  # uint8 [8, 8]
     means: Array  # float64 [2, _KEPT, 64]: of coefficients, given those that were chosen; before and after a choice
     costs: Array  # float64 [2, _KEPT]
     chosen: Array  # int16 [2, _KEPT, 64]
@@ -42,7 +43,7 @@ class Work(NamedTuple):
 
 def _work() -> Work:
     return Work(
-        BASIS, np.zeros(64), np.zeros(128), np.zeros(64), np.zeros((64, 64)), np.zeros((8, 8), np.uint8),
+        BASIS, np.zeros(64), np.zeros(128), np.zeros(64), np.zeros((64, 64)),
         np.zeros((2, _KEPT, 64)), np.zeros((2, _KEPT)), np.zeros((2, _KEPT, 64), np.int16), np.zeros(_KEPT),
         np.zeros(_KEPT, np.int64),
     )  # fmt: skip
@@ -314,3 +315,188 @@ def _moved(block: Array, steps: Array, low: Array, high: Array, work: Work) -> b
     if second >= 0:
         block[second >> 1] += 1 if second & 1 else -1
     return True
+
+
+class Filled(NamedTuple):
+    """A plane of samples that pixels are filled up from."""
+
+    values: Array  # int16 [rows, columns, 64]
+    steps: Array  # int64 [64]
+    samples: Array  # uint8 [8 * rows, 8 * columns]: what the values give
+    own: Array  # the same, what there is of it: uint8 [h, w]
+    low: Array  # uint8 [height, width]: what pixels may be
+    high: Array
+    way: Filling
+
+
+def mend_samples(plane: Filled, wanted: Array, spread: float) -> int:
+    """Better coefficients for a plane whose pixels are filled up; returns how many blocks stay wrong.
+
+    wanted: float64, as plane.samples: what samples seem to be, with a standard deviation `spread`, NaN where nothing
+    is known.
+    """
+    unsure = np.isnan(wanted)
+    reach = 3**0.5 * spread
+    low, high = np.where(unsure, -FREE, wanted - reach), np.where(unsure, FREE, wanted + reach)
+    return int(_mend_samples(plane, low, high, _work()))
+
+
+@compiled
+def _mend_samples(plane: Filled, low: Array, high: Array, work: Work) -> int:
+    count = 0
+    for turn in range(_SWEEPS):
+        count = 0
+        for row in range(plane.values.shape[0]):
+            for column in range(plane.values.shape[1]):
+                least = _missed(plane, row, column, 1 << 40)
+                if least == 0:
+                    continue
+                least = _lowered(plane, row, column, least, work)
+                if least and (turn or low[8 * row + 7, 8 * column + 7] < -1000.0):
+                    least = _replaced(plane, row, column, least, low, high, work)
+                if least:
+                    count += 1
+        if count == 0:
+            break
+    return count
+
+
+@compiled
+def _first(middle: int, size: int, triangles: int) -> int:
+    """The first pixel that a block has a part in, in a direction."""
+    if size == 1 or triangles == 0:
+        return 8 * middle * size
+    return max(16 * middle - 1, 0)
+
+
+@compiled
+def _last(middle: int, size: int, triangles: int, end: int) -> int:
+    """The one after the last."""
+    if size == 1 or triangles == 0:
+        return min(8 * (middle + 1) * size, end)
+    return min(16 * middle + 17, end)
+
+
+@compiled
+def _missed(plane: Filled, row: int, column: int, limit: int) -> int:
+    """How far pixels that a block has a part in are outside their bounds: squares of sixteenths; gives up at a limit."""
+    way, total = plane.way, 0
+    for y in range(_first(row, way.down, way.triangles), _last(row, way.down, way.triangles, plane.low.shape[0])):
+        for x in range(
+            _first(column, way.across, way.triangles), _last(column, way.across, way.triangles, plane.low.shape[1])
+        ):
+            value = filled(plane.own, way, y, x)
+            away = max(16 * int(plane.low[y, x]) - value, value - 16 * int(plane.high[y, x]) - 15)
+            if away > 0:
+                total += away * away
+        if total >= limit:
+            break
+    return total
+
+
+@compiled
+def _put(plane: Filled, row: int, column: int, block: Array) -> None:
+    """Fill in a block of samples."""
+    inverse_block(block, plane.steps, plane.samples, 8 * row, 8 * column)
+
+
+@compiled
+def _lowered(plane: Filled, row: int, column: int, least: int, work: Work) -> int:
+    """Change after change of one coefficient by one step; how far pixels are outside their bounds then."""
+    block, way = plane.values[row, column], plane.way
+    moves = room(_TRIED, np.int64)
+    for _ in range(_MOVES):
+        # Which way samples should go.
+        for at in range(64):
+            work.light[at] = 0.0
+        for y in range(_first(row, way.down, way.triangles), _last(row, way.down, way.triangles, plane.low.shape[0])):
+            for x in range(
+                _first(column, way.across, way.triangles), _last(column, way.across, way.triangles, plane.low.shape[1])
+            ):
+                value = filled(plane.own, way, y, x)
+                away = 0
+                if value < 16 * int(plane.low[y, x]):
+                    away = 16 * int(plane.low[y, x]) - value
+                elif value > 16 * int(plane.high[y, x]) + 15:
+                    away = 16 * int(plane.high[y, x]) + 15 - value
+                if away == 0:
+                    continue
+                above, before = y // way.down - 8 * row, x // way.across - 8 * column
+                beyond, beside = above, before
+                if way.down == 2 and way.triangles:
+                    beyond = above - 1 + 2 * (y & 1)
+                if way.across == 2 and way.triangles:
+                    beside = before - 1 + 2 * (x & 1)
+                for v in (above, beyond):
+                    for h in (before, beside):
+                        if v < 0 or v > 7 or h < 0 or h > 7:
+                            continue
+                        weight = 0.75 if v == above else 0.25
+                        weight *= 0.75 if h == before else 0.25
+                        work.light[8 * v + h] += weight * away
+        for f in range(64):
+            total = 0.0
+            for at in range(64):
+                total += work.basis[f, at] * work.light[at]
+            work.gains[f] = abs(total) * plane.steps[f] - 0.25 * plane.steps[f] * plane.steps[f]
+            work.mean[f] = total
+        for number in range(_TRIED):
+            moves[number] = 0
+            for f in range(64):
+                if work.gains[f] > work.gains[moves[number]]:
+                    moves[number] = f
+            work.gains[moves[number]] = -1.0e30
+        best, change = -1, 0
+        for number in range(_TRIED):
+            f = moves[number]
+            for way_on in (1, -1):
+                step = way_on if work.mean[f] >= 0.0 else -way_on
+                if way_on < 0 and number > _BACK:
+                    continue
+                block[f] += step
+                _put(plane, row, column, block)
+                missed = _missed(plane, row, column, least)
+                block[f] -= step
+                if missed < least:
+                    least, best, change = missed, f, step
+        if best >= 0:
+            block[best] += change
+        _put(plane, row, column, block)
+        if best < 0 or least == 0:
+            break
+    return least
+
+
+@compiled
+def _replaced(plane: Filled, row: int, column: int, least: int, low: Array, high: Array, work: Work) -> int:
+    """Another block from what samples seem to be, if one misses less; how much is missed then."""
+    y, x, block = 8 * row, 8 * column, plane.values[row, column]
+    _condition(plane.steps, low[y : y + 8, x : x + 8], high[y : y + 8, x : x + 8], 0, work)
+    count = _listed(plane.steps, _FEW, work)
+    best, kept = -1, room(64, np.int64)
+    for one in range(count):
+        _put(plane, row, column, work.chosen[0, one])
+        missed = _missed(plane, row, column, least)
+        if missed < least:
+            least, best = missed, one
+    if best >= 0:
+        for f in range(64):
+            block[f] = work.chosen[0, best, f]
+    _put(plane, row, column, block)
+    if least:
+        # What changes make of the likeliest.
+        for one in range(min(count, _CHANGED)):
+            for f in range(64):
+                kept[f] = block[f]
+                block[f] = work.chosen[0, one, f]
+            _put(plane, row, column, block)
+            missed = _lowered(plane, row, column, _missed(plane, row, column, 1 << 40), work)
+            if missed < least:
+                least = missed
+            else:
+                for f in range(64):
+                    block[f] = kept[f]
+                _put(plane, row, column, block)
+            if least == 0:
+                break
+    return least
