@@ -19,9 +19,10 @@ from bfncodec.jpeg.pixels import BLUE, GREEN_BLUE, GREEN_RED, LARGEST, RED, Colo
 
 Array = NDArray[Any]
 
-WRONG = 64  # one pixel in so many may be another one than the coefficients give
+WRONG = 32  # one pixel in so many may be another one than the coefficients give
 _CLIPPED = 0.05  # what a pixel that was clipped is worth, beside one that was not
 _ROUNDS = 3
+_HOPELESS = 0.1  # of known pixels of a colour difference, those that are wrong before blocks are mended one by one
 _PLAUSIBLE = 0.12  # mean square of what samples leave unexplained; rounding alone leaves less than 1/12
 
 
@@ -142,20 +143,31 @@ class _Plane:
         more = [(0, all_of - own) for all_of, own in zip(self.samples.shape, wanted.shape, strict=True)]
         return np.pad(wanted, more, "edge")
 
-    def mend(self, low: Array, high: Array) -> int:
-        """Make the pixels fit their bounds uint8 [height, width]; how many blocks do not."""
+    def mend(self, low: Array, high: Array) -> bool:
+        """Make the pixels fit their bounds uint8 [height, width]; False if too many do not from the start."""
         if self.colours.across * self.colours.down == 1:
             least, most = np.full(self.samples.shape, -mending.FREE), np.full(self.samples.shape, mending.FREE)
             least[: self.shape[0], : self.shape[1]] = np.where(low > 0, low - 0.5, -mending.FREE)
             most[: self.shape[0], : self.shape[1]] = np.where(high < 255, high + 0.5, mending.FREE)
-            return mending.mend(self.values, self.steps, least, most, self.samples)
+            if self._wrong(low, high) > _HOPELESS:
+                return False
+            mending.mend(self.values, self.steps, least, most, self.samples)
+            return True
         wanted = self._refined(low, high)
+        if self._wrong(low, high) > _HOPELESS:
+            return False
         whole = np.full(self.samples.shape, np.nan)
         whole[: self.size[0], : self.size[1]] = wanted
         plane = mending.Filled(
             self.values, self.steps, self.samples, self.own, low, high, pixels.filling(self.colours)
         )
-        return mending.mend_samples(plane, whole, _SPREAD)
+        mending.mend_samples(plane, whole, _SPREAD)
+        return True
+
+    def _wrong(self, low: Array, high: Array) -> float:
+        """The share of pixels that are known and others than these."""
+        now, known = self.whole(), low == high
+        return float(np.count_nonzero(known & (now != low))) / max(np.count_nonzero(known), 1)
 
     def _refined(self, low: Array, high: Array) -> Array:
         """Round coefficients of wrong blocks again, from what the others leave; what samples seem to be then."""
@@ -199,32 +211,31 @@ def _found(image: Array, integers: Array, colours: Colours) -> Found | None:
     for number, part in enumerate(parts):
         part.start(np.ascontiguousarray(integers[..., number]), sure, number > 0, hint)
         hint = hint or part.quality
+    best: tuple[Array, Array] | None = None
     low, high = np.empty_like(integers), np.empty_like(integers)
-    if colours is Colours.GREY:
-        parts[0].mend(image[..., 0], image[..., 0])
-    for turn in range(_ROUNDS if colours else 0):
-        _differences(image, integers, sure, parts[0].whole(), turn, low, high)
-        for number in (1, 2):
-            parts[number].mend(np.ascontiguousarray(low[..., number]), np.ascontiguousarray(high[..., number]))
-        _lights(image, parts[1].whole(), parts[2].whole(), low, high)
-        left = parts[0].mend(np.ascontiguousarray(low[..., 0]), np.ascontiguousarray(high[..., 0]))
-        if not left and not _missing(image, parts, colours).size:
+    for turn in range(_ROUNDS if colours else 1):
+        if colours:
+            _differences(image, integers, sure, parts[0].whole(), turn, low, high)
+            for number in (1, 2):
+                own_low, own_high = np.ascontiguousarray(low[..., number]), np.ascontiguousarray(high[..., number])
+                if not parts[number].mend(own_low, own_high) and turn == 0:
+                    return None
+            _lights(image, parts[1].whole(), parts[2].whole(), low, high)
+            parts[0].mend(np.ascontiguousarray(low[..., 0]), np.ascontiguousarray(high[..., 0]))
+        else:
+            parts[0].mend(image[..., 0], image[..., 0])
+        coefficients = np.concatenate([part.values.reshape(-1) for part in parts])
+        given = pixels.pixels(coefficients, np.stack([part.steps for part in parts]), shape, colours)
+        wrong = np.flatnonzero((given != image).any(axis=2))
+        if best is not None and len(wrong) >= len(best[1]):
             break
-    quantisers = np.stack([part.steps for part in parts])
-    coefficients = np.concatenate([part.values.reshape(-1) for part in parts])
-    given = pixels.pixels(coefficients, quantisers, shape, colours)
-    wrong = np.flatnonzero((given != image).any(axis=2))
-    if len(wrong) > height * width // WRONG:
+        best = coefficients, wrong
+        if not len(wrong):
+            break
+    assert best is not None
+    if len(best[1]) > height * width // WRONG:
         return None
-    return Found(colours, quantisers, coefficients, wrong)
-
-
-def _missing(image: Array, parts: list[_Plane], colours: Colours) -> Array:
-    """Numbers of pixels that are others than the coefficients give."""
-    quantisers = np.stack([part.steps for part in parts])
-    coefficients = np.concatenate([part.values.reshape(-1) for part in parts])
-    given = pixels.pixels(coefficients, quantisers, image.shape[:2], colours)
-    return np.flatnonzero((given != image).any(axis=2))
+    return Found(colours, np.stack([part.steps for part in parts]), *best)
 
 
 @compiled
@@ -266,7 +277,7 @@ def _differences(image: Array, integers: Array, sure: Array, light: Array, turn:
                 least, most = 256, -1
                 for difference in range(256):
                     more = RED[difference] if number == 2 else BLUE[difference]
-                    if min(max(own + more, 0), 255) == value:
+                    if abs(min(max(own + more, 0), 255) - value) <= 1:
                         least, most = min(least, difference), max(most, difference)
                 if least <= most:
                     low[y, x, number], high[y, x, number] = least, most
