@@ -21,6 +21,9 @@ Array = NDArray[Any]
 
 WRONG = 32  # one pixel in so many may be another one than the coefficients give
 _CLIPPED = 0.05  # what a pixel that was clipped is worth, beside one that was not
+_FEWEST, _MOST = 96, 2048  # blocks that tell whether to look on
+_LIKELY = 0.15  # what they must say
+_LUMA = np.array([0.299, 0.587, 0.114])
 _ROUNDS = 3
 _HOPELESS = 0.1  # of known pixels of a colour difference, those that are wrong before blocks are mended one by one
 _PLAUSIBLE = 0.12  # mean square of what samples leave unexplained; rounding alone leaves less than 1/12
@@ -50,6 +53,27 @@ def find(image: Array, integers: Array | None) -> Found | None:
         if found is not None:
             return found
     return None
+
+
+def is_likely(image: Array) -> bool:
+    """Whether a sample of blocks of pixels uint8 [height, width, 1 or 3] looks as if it had been quantised: a quick test."""
+    return _evidence(image) > _LIKELY
+
+
+def _evidence(image: Array) -> float:
+    """How much likelier, in nats for each of their coefficients, blocks of luma are with steps than without."""
+    rows, columns = image.shape[0] // 8, image.shape[1] // 8
+    count = min(max(rows * columns // 3, _FEWEST), _MOST, rows * columns)
+    if not count:
+        return 0.0
+    chosen = np.arange(count) * rows * columns // count
+    y, x = np.divmod(chosen, columns)
+    blocks = image[: 8 * rows, : 8 * columns].reshape(rows, 8, columns, 8, -1)[y, :, x].astype(np.float64)
+    blocks = blocks[((blocks > 0) & (blocks < 255)).all(axis=(1, 2, 3))]
+    plane = np.floor(blocks @ _LUMA + 0.5) if image.shape[2] == 3 else blocks[..., 0]
+    if not len(plane):
+        return 0.0
+    return transform.gain(transform.forward(plane.reshape(-1, 8)))
 
 
 def _sure(image: Array) -> Array:

@@ -95,6 +95,18 @@ def steps(plane: Array, values: Array, known: Array, noise: Array, colour: bool,
     return Steps(own, 0) if first == len(best) else Steps(candidates[first], int(best[first]) + 1)
 
 
+def gain(values: Array) -> float:
+    """How much likelier coefficients float64 [rows, columns, 64] are with steps than without: nats for each that tells."""
+    noise = np.full(64, ROUNDING)
+    known = np.count_nonzero(np.abs(values) > _LIVELY * noise, axis=2) >= _LIVELY
+    likely = np.zeros((64, LARGEST_STEP + 1))
+    count = _likelihoods(values, known, noise, _LOGS, -np.log(noise * (2 * np.pi) ** 0.5), likely)
+    tables = standard_tables(False)
+    sums = np.take_along_axis(likely, tables.T, axis=1).sum(axis=0)
+    own = float((likely[:, 1:].max(axis=1) - _CHANCE).clip(0).sum())
+    return max(float(sums.max()), own) / max(count, 16)
+
+
 def _sample(values: Array, known: Array) -> Array:
     """Numbers of blocks to look at: some that have much to say, and some of all."""
     every = np.flatnonzero(known)
