@@ -38,18 +38,19 @@ class Found(NamedTuple):
     wrong: Array  # int64: numbers of pixels that are others
 
 
-def find(image: Array, integers: Array | None) -> Found | None:
+def find(image: Array, integers: Array | None, known: Array | None = None) -> Found | None:
     """What pixels uint8 [height, width, 1 or 3] were decoded from; None if that is not found.
 
     integers: uint8 [height, width, 3], luma, blue difference, red difference that give the pixels, where these are
-    coloured; clipped ones can be any that do.
+    coloured; clipped ones can be any that do. known: bool [height, width], where there are such.
     """
     if max(image.shape[:2]) > LARGEST:
         return None
     if integers is None:
-        return _found(image, image, Colours.GREY)
-    for colours in _plausible(image, integers):
-        found = _found(image, integers, colours)
+        return _found(image, image, _sure(image), Colours.GREY)
+    sure = _sure(image) if known is None else _sure(image) & known
+    for colours in _plausible(integers, sure):
+        found = _found(image, integers, sure, colours)
         if found is not None:
             return found
     return None
@@ -81,9 +82,8 @@ def _sure(image: Array) -> Array:
     return ((image > 0) & (image < 255)).all(axis=2)
 
 
-def _plausible(image: Array, integers: Array) -> list[Colours]:
+def _plausible(integers: Array, sure: Array) -> list[Colours]:
     """Ways to fill up colour differences that the pixels agree with."""
-    sure = _sure(image)
     found = []
     differences = integers[..., 1:]
     for colours, axes in ((Colours.REPEATED, (0, 1)), (Colours.REPEATED_ACROSS, (1,)), (Colours.REPEATED_DOWN, (0,))):
@@ -226,10 +226,9 @@ _SAMPLED = 256  # side of a square that tells which colours are plausible
 _SPREAD = 0.35  # standard deviation of what samples seem to be
 
 
-def _found(image: Array, integers: Array, colours: Colours) -> Found | None:
+def _found(image: Array, integers: Array, sure: Array, colours: Colours) -> Found | None:
     height, width = shape = image.shape[:2]
     frame = pixels.frame(height, width, colours)
-    sure = _sure(image)
     parts = [_Plane(one, colours if number else Colours.FULL, shape) for number, one in enumerate(frame.components)]
     hint = 0
     for number, part in enumerate(parts):
