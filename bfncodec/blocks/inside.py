@@ -18,8 +18,10 @@ from bfncodec.presets import Choices
 from bfncodec.spans import Data
 
 if TYPE_CHECKING:  # compiled code takes its time
-    from bfncodec import jpeg
+    from pathlib import Path
+
     from bfncodec.coding.ledger import Ledger
+    from bfncodec.jpeg.inverse import Found
 
 SEGMENT_LIMIT = 256
 SIDE_LIMIT = 65535  # pixels
@@ -132,29 +134,36 @@ def find(picture: Picture, choices: Choices, ledger: Ledger | None) -> tuple[byt
     shape = picture.pixels.shape[:2]
     if max(shape) > SIDE_LIMIT or shape[0] * shape[1] < FEWEST:
         return None
-    from bfncodec.jpeg import inverse, pixels
+    from bfncodec.jpeg import inverse
 
     if not inverse.is_likely(picture.pixels):
         return None
     found = _found(picture.pixels)
     if found is None:
         return None
-    from bfncodec.models.jpeg import memory, streams
-
     path = zoo.chosen(choices.model, "jpeg") or zoo.find("jpeg")
-    inside = Inside(int(found.colours), list(map(_named, range(3), found.quantisers)), len(found.wrong))
-    frame = pixels.frame(*shape, found.colours)
-    given = pixels.pixels(found.coefficients, found.quantisers, shape, found.colours)
-    differences = picture.pixels - given  # of grey given once, too
-    inside.listed = _packed(found.wrong, differences.reshape(-1, differences.shape[2])[found.wrong])
-    size = np.count_nonzero(found.coefficients)  # about as many bytes as a file has
-    inside.rows = streams.cuts(frame, size, found.coefficients)
-    start = memory.start(path)
-    inside.streams += streams.encode(start, frame, found.quantisers, found.coefficients, inside.rows, ledger)
+    inside = made(picture.pixels, found, path, None, ledger)
     return (zoo.digest(path), inside) if inside.holds(*shape) else None
 
 
-def _found(image: Pixels) -> jpeg.inverse.Found | None:
+def made(image: Pixels, found: Found, path: Path, rows: list[int] | None, ledger: Ledger | None = None) -> Inside:
+    """Coefficients that give pixels uint8 [height, width, channels], under a model. rows: of units, by segment."""
+    from bfncodec.jpeg import pixels
+    from bfncodec.models.jpeg import memory, streams
+
+    shape = image.shape[0], image.shape[1]
+    inside = Inside(int(found.colours), [_named(*table) for table in enumerate(found.quantisers)], len(found.wrong))
+    frame = pixels.frame(*shape, found.colours)
+    differences = image - pixels.pixels(found.coefficients, found.quantisers, shape, found.colours)
+    inside.listed = _packed(found.wrong, differences.reshape(-1, image.shape[2])[found.wrong])
+    size = np.count_nonzero(found.coefficients)  # about as many bytes as a file has
+    inside.rows = rows or streams.cuts(frame, size, found.coefficients)
+    start = memory.start(path)
+    inside.streams += streams.encode(start, frame, found.quantisers, found.coefficients, inside.rows, ledger)
+    return inside
+
+
+def _found(image: Pixels) -> Found | None:
     from bfncodec.jpeg import inverse
     from bfncodec.models.image import spaces
     from bfncodec.models.image.passes import Space, ordered
