@@ -60,7 +60,9 @@ class Inside:
         """The inverse of `write`; CorruptFile, UnsupportedFeature."""
         colours = header.byte()
         if colours >= len(COLOURS) or layout not in (Layout.L, Layout.RGB):
-            raise UnsupportedFeature(f"colours {colours:#04x} of a JPEG file's pixels are not supported by this version")
+            raise UnsupportedFeature(
+                f"colours {colours:#04x} of a JPEG file's pixels are not supported by this version"
+            )
         if max(height, width) > SIDE_LIMIT or (layout is Layout.L and colours):
             raise CorruptFile("the image's colours contradict its other fields")
         inside = cls(colours, [_table(header) for _ in range(3 if colours else 1)], header.varint())

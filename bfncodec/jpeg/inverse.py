@@ -25,7 +25,8 @@ _FEWEST, _MOST = 96, 2048  # blocks that tell whether to look on
 _LIKELY = 0.15  # what they must say
 _LUMA = np.array([0.299, 0.587, 0.114])
 _ROUNDS = 3
-_HOPELESS = 0.1  # of known pixels of a colour difference, those that are wrong before blocks are mended one by one
+_GOOD = 256  # if no more than one pixel in so many is wrong, other colours are not looked at
+_HOPELESS = 0.6  # of a colour difference's blocks that are wrong at first
 _PLAUSIBLE = 0.12  # mean square of what samples leave unexplained; rounding alone leaves less than 1/12
 
 
@@ -47,13 +48,20 @@ def find(image: Array, integers: Array | None, known: Array | None = None) -> Fo
     if max(image.shape[:2]) > LARGEST:
         return None
     if integers is None:
-        return _found(image, image, _sure(image), Colours.GREY)
+        sure = _sure(image)
+        return _found(image, image, sure, _parts(image, image, sure, Colours.GREY)[1])
     sure = _sure(image) if known is None else _sure(image) & known
-    for colours in _plausible(integers, sure):
-        found = _found(image, integers, sure, colours)
-        if found is not None:
-            return found
-    return None
+    starts = [_parts(image, integers, sure, colours) for colours in _plausible(integers, sure)]
+    best: Found | None = None
+    for share, parts in sorted(starts, key=lambda one: one[0]):
+        if share > _HOPELESS:
+            break
+        found = _found(image, integers, sure, parts)
+        if found is not None and (best is None or len(found.wrong) < len(best.wrong)):
+            best = found
+            if len(best.wrong) <= sure.size // _GOOD:
+                break
+    return best
 
 
 def is_likely(image: Array) -> bool:
@@ -84,17 +92,17 @@ def _sure(image: Array) -> Array:
 
 def _plausible(integers: Array, sure: Array) -> list[Colours]:
     """Ways to fill up colour differences that the pixels agree with."""
-    found = []
     differences = integers[..., 1:]
+    found = [
+        colours
+        for colours in (Colours.HALF, Colours.HALF_ACROSS, Colours.HALF_DOWN)
+        if all(_unexplained(differences[..., number], sure, colours) < _PLAUSIBLE for number in range(2))
+    ]
+    found.append(Colours.FULL)
     for colours, axes in ((Colours.REPEATED, (0, 1)), (Colours.REPEATED_ACROSS, (1,)), (Colours.REPEATED_DOWN, (0,))):
-        same = [_repeats(differences, sure, axis) for axis in axes]
-        if min(same) > 0.98:
-            found.append(colours)
-            break
-    for colours in (Colours.HALF, Colours.HALF_ACROSS, Colours.HALF_DOWN):
-        if all(_unexplained(differences[..., number], sure, colours) < _PLAUSIBLE for number in range(2)):
-            found.append(colours)
-    return [*found, Colours.FULL]
+        if min(_repeats(differences, sure, axis) for axis in axes) > 0.98:
+            return [*found, colours]
+    return found
 
 
 def _repeats(planes: Array, sure: Array, axis: int) -> float:
@@ -167,31 +175,24 @@ class _Plane:
         more = [(0, all_of - own) for all_of, own in zip(self.samples.shape, wanted.shape, strict=True)]
         return np.pad(wanted, more, "edge")
 
-    def mend(self, low: Array, high: Array) -> bool:
-        """Make the pixels fit their bounds uint8 [height, width]; False if too many do not from the start."""
+    def mend(self, low: Array, high: Array) -> None:
+        """Make the pixels fit their bounds uint8 [height, width], as far as that is possible."""
         if self.colours.across * self.colours.down == 1:
             least, most = np.full(self.samples.shape, -mending.FREE), np.full(self.samples.shape, mending.FREE)
             least[: self.shape[0], : self.shape[1]] = np.where(low > 0, low - 0.5, -mending.FREE)
             most[: self.shape[0], : self.shape[1]] = np.where(high < 255, high + 0.5, mending.FREE)
-            if self._wrong(low, high) > _HOPELESS:
-                return False
             mending.mend(self.values, self.steps, least, most, self.samples)
-            return True
+            return
         wanted = self._refined(low, high)
-        if self._wrong(low, high) > _HOPELESS:
-            return False
         whole = np.full(self.samples.shape, np.nan)
         whole[: self.size[0], : self.size[1]] = wanted
-        plane = mending.Filled(
-            self.values, self.steps, self.samples, self.own, low, high, pixels.filling(self.colours)
-        )
+        plane = mending.Filled(self.values, self.steps, self.samples, self.own, low, high, pixels.filling(self.colours))
         mending.mend_samples(plane, whole, _SPREAD)
-        return True
 
-    def _wrong(self, low: Array, high: Array) -> float:
-        """The share of pixels that are known and others than these."""
-        now, known = self.whole(), low == high
-        return float(np.count_nonzero(known & (now != low))) / max(np.count_nonzero(known), 1)
+    def wrong(self, plane: Array, sure: Array) -> float:
+        """The share of blocks, of those whose pixels are all known, that give other ones."""
+        blocks = ~self._blocks(~sure)
+        return float(np.count_nonzero(blocks & self._blocks(self.whole() != plane))) / max(int(blocks.sum()), 1)
 
     def _refined(self, low: Array, high: Array) -> Array:
         """Round coefficients of wrong blocks again, from what the others leave; what samples seem to be then."""
@@ -226,14 +227,24 @@ _SAMPLED = 256  # side of a square that tells which colours are plausible
 _SPREAD = 0.35  # standard deviation of what samples seem to be
 
 
-def _found(image: Array, integers: Array, sure: Array, colours: Colours) -> Found | None:
-    height, width = shape = image.shape[:2]
+def _parts(image: Array, integers: Array, sure: Array, colours: Colours) -> tuple[float, list[_Plane]]:
+    """Components as they seem to be at first, and how many of the known pixels of their colours are wrong."""
+    height, width = shape = image.shape[0], image.shape[1]
     frame = pixels.frame(height, width, colours)
     parts = [_Plane(one, colours if number else Colours.FULL, shape) for number, one in enumerate(frame.components)]
-    hint = 0
+    hint, share = 0, 0.0
     for number, part in enumerate(parts):
-        part.start(np.ascontiguousarray(integers[..., number]), sure, number > 0, hint)
+        plane = np.ascontiguousarray(integers[..., number])
+        part.start(plane, sure, number > 0, hint)
         hint = hint or part.quality
+        if number:
+            share = max(share, part.wrong(plane, sure))
+    return share, parts
+
+
+def _found(image: Array, integers: Array, sure: Array, parts: list[_Plane]) -> Found | None:
+    height, width = shape = image.shape[0], image.shape[1]
+    colours = parts[-1].colours if len(parts) > 1 else Colours.GREY
     best: tuple[Array, Array] | None = None
     low, high = np.empty_like(integers), np.empty_like(integers)
     for turn in range(_ROUNDS if colours else 1):
@@ -241,8 +252,7 @@ def _found(image: Array, integers: Array, sure: Array, colours: Colours) -> Foun
             _differences(image, integers, sure, parts[0].whole(), turn, low, high)
             for number in (1, 2):
                 own_low, own_high = np.ascontiguousarray(low[..., number]), np.ascontiguousarray(high[..., number])
-                if not parts[number].mend(own_low, own_high) and turn == 0:
-                    return None
+                parts[number].mend(own_low, own_high)
             _lights(image, parts[1].whole(), parts[2].whole(), low, high)
             parts[0].mend(np.ascontiguousarray(low[..., 0]), np.ascontiguousarray(high[..., 0]))
         else:

@@ -52,7 +52,9 @@ def test_odd_sizes_have_blocks_that_are_seen_in_part(colours: Colours) -> None:
     assert one is not None and one.colours == colours and len(one.wrong) < 75 * 109 // 100
 
 
-@pytest.mark.parametrize("colours", [Colours.REPEATED_ACROSS, Colours.REPEATED, Colours.REPEATED_DOWN, Colours.HALF_DOWN])
+@pytest.mark.parametrize(
+    "colours", [Colours.REPEATED_ACROSS, Colours.REPEATED, Colours.REPEATED_DOWN, Colours.HALF_DOWN]
+)
 def test_other_ways_to_fill_up_colours(colours: Colours) -> None:
     """Which Pillow does not have: coefficients from another file."""
     parsed = jpeg.parse(jpeg_file(photograph(96, 128, 5), Colours.HALF, 80))
@@ -60,7 +62,10 @@ def test_other_ways_to_fill_up_colours(colours: Colours) -> None:
     frame, own = pixels.frame(96, 128, colours), parsed[0].frame()
     assert own is not None
     parts = [jpeg.blocks(parsed[0].coefficients, one) for one in own.components]
-    wide = [np.resize(part, (one.stored_rows, one.stored_columns, 64)) for part, one in zip(parts, frame.components, strict=True)]
+    wide = [
+        np.resize(part, (one.stored_rows, one.stored_columns, 64))
+        for part, one in zip(parts, frame.components, strict=True)
+    ]
     coefficients = np.concatenate([part.reshape(-1) for part in wide]).astype(np.int16)
     quantisers = parsed[0].quantisers()
     image = pixels.pixels(coefficients, quantisers, (96, 128), colours)
@@ -85,7 +90,9 @@ def test_steps_that_are_no_standard_table() -> None:
     rng = np.random.default_rng(1)
     table = 4 + np.arange(64) // 2
     values = np.round(rng.laplace(0, 40 / (1 + np.arange(64)), (20, 20, 64))) * table
-    plane = np.einsum("rcf,fp->rcp", values, transform.BASIS).reshape(20, 20, 8, 8).transpose(0, 2, 1, 3).reshape(160, 160)
+    plane = (
+        np.einsum("rcf,fp->rcp", values, transform.BASIS).reshape(20, 20, 8, 8).transpose(0, 2, 1, 3).reshape(160, 160)
+    )
     plane = np.floor(plane + 128.5)
     known, noise = np.ones((20, 20), bool), np.full(64, transform.ROUNDING)
     steps = transform.steps(plane, transform.forward(plane), known, noise, False)

@@ -39,7 +39,9 @@ def test_pixels_are_those_of_libjpeg(colours: Colours) -> None:
     rng = np.random.default_rng(colours)
     for number in range(60):
         height, width = rng.integers(5, 130, 2).tolist()
-        data = jpeg_file(random_picture(rng, height, width, (0, 20, 80)[number % 3]), colours, int(rng.integers(1, 101)))
+        data = jpeg_file(
+            random_picture(rng, height, width, (0, 20, 80)[number % 3]), colours, int(rng.integers(1, 101))
+        )
         parsed = jpeg.parse(data)
         assert parsed is not None
         given = pixels.pixels(parsed[0].coefficients, parsed[0].quantisers(), (height, width), colours)

@@ -608,9 +608,7 @@ class Segment:
 
     def lumas(self) -> list[list[int]]:
         down, across = self.luma
-        return [
-            self.blocks[0][self.y * down + i, self.x * across + j] for i in range(down) for j in range(across)
-        ]
+        return [self.blocks[0][self.y * down + i, self.x * across + j] for i in range(down) for j in range(across)]
 
     def block(self, y: int, x: int) -> None:
         self.y, self.x = y, x

@@ -361,7 +361,13 @@ def decoded_jpegs() -> dict[str, tuple[Input, bytes]]:
         "inside-full": (Colours.FULL, 17, 18, [2, 1], True),
     }
     for colours in list(Colours)[2:]:
-        plans[f"inside-{colours.name.lower().replace('_', '-')}"] = colours, 19, 18, [-(-19 // (8 * colours.down))], True
+        plans[f"inside-{colours.name.lower().replace('_', '-')}"] = (
+            colours,
+            19,
+            18,
+            [-(-19 // (8 * colours.down))],
+            True,
+        )
     return {name: decoded_jpeg(*plan) for name, plan in plans.items()}
 
 
@@ -376,7 +382,9 @@ def decoded_jpeg(colours: Colours, height: int, width: int, rows: list[int], rgb
     places = np.arange(64) // 8 + np.arange(64) % 8
     coefficients = (noise.astype(np.int64) - 128) // (12 + 24 * places)
     coefficients[:, 0] //= 2
-    found = Found(colours, np.stack(tables), coefficients.astype(np.int16).reshape(-1), np.array([5, 6, 40])[: colours * 3])
+    found = Found(
+        colours, np.stack(tables), coefficients.astype(np.int16).reshape(-1), np.array([5, 6, 40])[: colours * 3]
+    )
     pixels = jpeg_pixels.pixels(found.coefficients, found.quantisers, (height, width), colours)
     pixels = np.repeat(pixels, 3, axis=2) if rgb and not colours else pixels
     pixels.reshape(-1, pixels.shape[2])[found.wrong] ^= 1 + colours
@@ -722,7 +730,9 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
 def make(folder: Path) -> None:
     """Write all files and the manifest into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    models = {"model": MODEL, "text_model": TEXT_MODEL, "jpeg_model": JPEG_MODEL} | {name: name for name in make_tiny_paper.SPECS}
+    models = {"model": MODEL, "text_model": TEXT_MODEL, "jpeg_model": JPEG_MODEL} | {
+        name: name for name in make_tiny_paper.SPECS
+    }
     digests = {key: zoo.digest(zoo.find(name)).hex() for key, name in models.items()}
     manifest: dict[str, Any] = {**digests, "good": {}, "archive": {}, "bad": {}}
     good: dict[str, bytes] = {}
@@ -780,7 +790,18 @@ def make(folder: Path) -> None:
         manifest["bad"][name] = error
     manifest["info"] = {
         name: api.info((folder / f"{name}.bfn").read_bytes())
-        for name in ("rgb", "space", "half", "exact-palette", "lzma", "archive", "parts-mixed", "jpeg", "inside-half", "single-values")
+        for name in (
+            "rgb",
+            "space",
+            "half",
+            "exact-palette",
+            "lzma",
+            "archive",
+            "parts-mixed",
+            "jpeg",
+            "inside-half",
+            "single-values",
+        )
     }
     (folder / "manifest.json").write_text(lines(manifest) + "\n")
 
