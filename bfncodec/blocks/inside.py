@@ -158,7 +158,7 @@ def made(image: Pixels, found: Found, path: Path, rows: list[int] | None, ledger
     frame = pixels.frame(*shape, found.colours)
     differences = image - pixels.pixels(found.coefficients, found.quantisers, shape, found.colours)
     inside.listed = _packed(found.wrong, differences.reshape(-1, image.shape[2])[found.wrong])
-    size = np.count_nonzero(found.coefficients)  # about as many bytes as a file has
+    size = int(np.count_nonzero(found.coefficients))  # about as many bytes as a file has
     inside.rows = rows or streams.cuts(frame, size, found.coefficients)
     start = memory.start(path)
     inside.streams += streams.encode(start, frame, found.quantisers, found.coefficients, inside.rows, ledger)
@@ -197,12 +197,14 @@ def _packed(numbers: NDArray[np.int64], differences: Pixels) -> bytes:
 
 def _unpacked(packed: Data, count: int, pixels: int, channels: int) -> tuple[NDArray[np.int64], Pixels]:
     """The inverse of `_packed`; CorruptFile if it is damaged."""
-    reader = Reader(b"".join(plain.unpack(packed, 12 * count)) if packed else b"")
-    numbers, last = [], -1
-    while len(numbers) < count and reader.position < len(reader.data):
+    content = b"".join(plain.unpack(packed, 12 * count)) if packed else b""
+    reader = Reader(content)
+    numbers: list[int] = []
+    last = -1
+    while len(numbers) < count and reader.position < len(content):
         last += reader.varint() + 1
         numbers.append(last)
-    rest = bytes(reader.data[reader.position :])
+    rest = content[reader.position :]
     if len(numbers) != count or len(rest) != count * channels or last >= pixels:
         raise CorruptFile("the image's exceptions are damaged")
     return np.array(numbers, np.int64), np.frombuffer(rest, np.uint8).reshape(channels, count).T

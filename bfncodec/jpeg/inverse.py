@@ -65,7 +65,7 @@ def find(image: Array, integers: Array | None, known: Array | None = None) -> Fo
 
 
 def is_likely(image: Array) -> bool:
-    """Whether a sample of blocks of pixels uint8 [height, width, 1 or 3] looks as if it had been quantised: a quick test."""
+    """A quick test: whether blocks of pixels uint8 [height, width, 1 or 3] look as if they had been quantised."""
     return _evidence(image) > _LIKELY
 
 
@@ -87,7 +87,7 @@ def _evidence(image: Array) -> float:
 
 def _sure(image: Array) -> Array:
     """Pixels that were not clipped."""
-    return ((image > 0) & (image < 255)).all(axis=2)
+    return np.asarray(((image > 0) & (image < 255)).all(axis=2))
 
 
 def _plausible(integers: Array, sure: Array) -> list[Colours]:
@@ -155,7 +155,7 @@ class _Plane:
         coefficients = transform.forward(padded)
         blocks = np.zeros(self.samples.shape, bool)
         blocks[: self.size[0], : self.size[1]] = known
-        whole = blocks.reshape(len(self.values), 8, -1, 8).all(axis=(1, 3))
+        whole = np.asarray(blocks.reshape(len(self.values), 8, -1, 8).all(axis=(1, 3)))
         noise = filling.noise(self.colours)
         found = transform.steps(padded, coefficients, whole, noise, colour, hint)
         self.steps, self.quality = found.table, found.quality
@@ -220,7 +220,7 @@ class _Plane:
         down, across = 8 * self.colours.down, 8 * self.colours.across
         every = np.zeros((len(self.values) * down, self.values.shape[1] * across), bool)
         every[: self.shape[0], : self.shape[1]] = wrong
-        return every.reshape(len(self.values), down, -1, across).any(axis=(1, 3))
+        return np.asarray(every.reshape(len(self.values), down, -1, across).any(axis=(1, 3)))
 
 
 _SAMPLED = 256  # side of a square that tells which colours are plausible

@@ -228,7 +228,7 @@ def _listed(steps: Array, kept: int, work: Work) -> int:
 
 @compiled
 def _guessed(block: Array, steps: Array, low: Array, high: Array, own: Array, kept: int, work: Work) -> bool:
-    """Whether one of the likeliest choices fits, as it is or after changes; else the block becomes one that nearly does."""
+    """Whether one of the likeliest choices fits, as it is or after changes; else the block nearly does then."""
     count = _listed(steps, kept, work)
     best, least = 0, 65
     for one in range(count):
@@ -379,7 +379,7 @@ def _last(middle: int, size: int, triangles: int, end: int) -> int:
 
 @compiled
 def _missed(plane: Filled, row: int, column: int, limit: int) -> int:
-    """How far pixels that a block has a part in are outside their bounds: squares of sixteenths; gives up at a limit."""
+    """How far pixels that a block has a part in are out of bounds: squares of sixteenths; gives up at a limit."""
     way, total = plane.way, 0
     for y in range(_first(row, way.down, way.triangles), _last(row, way.down, way.triangles, plane.low.shape[0])):
         for x in range(

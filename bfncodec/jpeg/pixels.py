@@ -18,7 +18,7 @@ LARGEST = 65535  # pixels of a side
 
 
 class Colours(IntEnum):
-    """How many samples the colour differences have, and how they are filled up: by triangles of weights, or repeated."""
+    """How many samples colour differences have, and how they are filled up: by triangles of weights, or repeated."""
 
     GREY = 0
     FULL = 1

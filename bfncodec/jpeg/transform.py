@@ -96,7 +96,7 @@ def steps(plane: Array, values: Array, known: Array, noise: Array, colour: bool,
 
 
 def gain(values: Array) -> float:
-    """How much likelier coefficients float64 [rows, columns, 64] are with steps than without: nats for each that tells."""
+    """How much likelier coefficients float64 [rows, columns, 64] are with steps than without: nats for each."""
     noise = np.full(64, ROUNDING)
     known = np.count_nonzero(np.abs(values) > _LIVELY * noise, axis=2) >= _LIVELY
     likely = np.zeros((64, LARGEST_STEP + 1))

@@ -61,6 +61,9 @@ JPEG_MODEL = "tiny-jpeg"
 JPEG_OPTIONS: dict[str, Any] = {"model": JPEG_MODEL, "device": "cpu"}
 EXACT_OPTIONS: dict[str, Any] = {"device": "cpu", "media": "image"}
 TEXT_OPTIONS: dict[str, Any] = {"model": TEXT_MODEL, "device": "cpu", "media": "text"}
+TOLD = (  # of which `info` is in the manifest
+    "rgb", "space", "half", "exact-palette", "lzma", "archive", "parts-mixed", "jpeg", "inside-half", "single-values",
+)  # fmt: skip
 Pixels = np.ndarray
 Chunks = list[tuple[bytes, bytes]]
 
@@ -361,13 +364,8 @@ def decoded_jpegs() -> dict[str, tuple[Input, bytes]]:
         "inside-full": (Colours.FULL, 17, 18, [2, 1], True),
     }
     for colours in list(Colours)[2:]:
-        plans[f"inside-{colours.name.lower().replace('_', '-')}"] = (
-            colours,
-            19,
-            18,
-            [-(-19 // (8 * colours.down))],
-            True,
-        )
+        name = colours.name.lower().replace("_", "-")
+        plans[f"inside-{name}"] = colours, 19, 18, [-(-19 // (8 * colours.down))], True
     return {name: decoded_jpeg(*plan) for name, plan in plans.items()}
 
 
@@ -788,21 +786,7 @@ def make(folder: Path) -> None:
     for name, (data, error) in (bad(good) | make_goldens_paper.bad(good)).items():
         (folder / f"bad-{name}.bfn").write_bytes(data)
         manifest["bad"][name] = error
-    manifest["info"] = {
-        name: api.info((folder / f"{name}.bfn").read_bytes())
-        for name in (
-            "rgb",
-            "space",
-            "half",
-            "exact-palette",
-            "lzma",
-            "archive",
-            "parts-mixed",
-            "jpeg",
-            "inside-half",
-            "single-values",
-        )
-    }
+    manifest["info"] = {name: api.info((folder / f"{name}.bfn").read_bytes()) for name in TOLD}
     (folder / "manifest.json").write_text(lines(manifest) + "\n")
 
 
