@@ -23,6 +23,7 @@ from tools import make_goldens, make_goldens_paper, make_tiny_jpeg, make_tiny_pa
 
 import bfncodec
 from bfncodec import api, decoding, errors
+from bfncodec.blocks.inside import COLOURS
 from bfncodec.media import build
 from bfncodec.models import zoo
 from bfncodec.models.paper.spec import from_card
@@ -90,7 +91,7 @@ def test_the_folder_is_what_the_manifest_lists() -> None:
     assert {path.name for path in GOLDEN.iterdir()} == names | {"archive.bfn", "manifest.json"}
     for path, key in zip(MODELS, ("model", "text_model", "jpeg_model", *make_tiny_paper.SPECS), strict=True):
         assert sha(path.read_bytes()).startswith(MANIFEST[key])
-    assert sum(path.stat().st_size for path in GOLDEN.iterdir()) < 175_000
+    assert sum(path.stat().st_size for path in GOLDEN.iterdir()) < 190_000
 
 
 def test_every_feature_of_the_format_is_in_a_golden() -> None:
@@ -104,9 +105,10 @@ def test_every_feature_of_the_format_is_in_a_golden() -> None:
     }
     assert {entry["batch"] for entry in single} == {1, 2}
     assert {entry.get("lanes") for entry in GOOD.values()} >= {1, 3, None}
-    schedules = {"WAVEFRONT", "LATTICE", "EXACT", "BYTEWISE", "BLOCKWISE", None}
+    schedules = {"WAVEFRONT", "LATTICE", "EXACT", "COEFFICIENTS", "BYTEWISE", "BLOCKWISE", None}
     assert {entry.get("schedule") for entry in GOOD.values()} == schedules
     assert {bool(entry["exceptions"]) for entry in GOOD.values() if "space" in entry} == {False, True}
+    assert {entry["colours"] for entry in GOOD.values() if "colours" in entry} == set(COLOURS)
     samplings = {entry.get("sampling") for entry in GOOD.values() if "space" in entry}
     assert samplings == {None, "EVEN_EVEN", "EVEN_ODD", "ODD_EVEN", "TRIANGLES"}
     assert any(entry.get("steps") and entry["lanes"] > 1 for entry in GOOD.values())

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.blocks import plain
+from bfncodec.blocks.inside import COLOURS, Inside
 from bfncodec.container import MODEL_BYTES, Block, Content, Form, Limits, Reader, hasher, varint
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
 from bfncodec.exact import threads
@@ -57,6 +58,7 @@ class Image(Form):
     exact: list[Data] = field(default_factory=list)  # streams of exact colours: a band each, neither passes nor a space
     frames: int = 1  # of each picture, below each other; exact colours only
     order: Data = b""  # of a palette: what the numbers that are coded stand for; empty: for themselves
+    inside: Inside | None = None  # what is coded instead of pixels, in the schedule of coefficients
 
     mode, name, many, pictorial = 2, "image", True, True
 
@@ -74,6 +76,8 @@ class Image(Form):
             header += b"".join(varint(len(piece)) for piece in payload)
             return payload
         header += self.model + varint(len(self.metadata))
+        if self.inside is not None:
+            return [*payload, *self.inside.write(header)]
         if self.space:
             header += bytes([self.sampling]) + varint(self.exceptions) + varint(len(self.listed))
             payload.append(self.listed)
@@ -121,6 +125,11 @@ class Image(Form):
         image = cls(origin, layout, schedule, width, height, header.take(MODEL_BYTES))
         image.metadata = payload.skip(header.varint())
         image.space = Space(way >> 4)
+        if schedule is Schedule.COEFFICIENTS:
+            if items > 1 or image.space:
+                raise CorruptFile("coefficients contradict the image's other fields")
+            image.inside = Inside.read(header, payload, layout, height, width)
+            return image
         if image.space:
             sampling = header.byte()
             if sampling not in list(Sampling):
@@ -155,7 +164,8 @@ class Image(Form):
 
     @property
     def coded_bytes(self) -> int:
-        return sum(len(part.stream) for part in self.passes) + sum(map(len, self.exact))
+        inside = self.inside.coded_bytes if self.inside is not None else 0
+        return sum(len(part.stream) for part in self.passes) + sum(map(len, self.exact)) + inside
 
     def describe(self, block: Block) -> dict[str, Any]:
         sampling = {"sampling": self.sampling.name.lower()} if self.sampling else {}
@@ -163,6 +173,8 @@ class Image(Form):
         depth = {"depth": self.depth, "signed": self.signed} if self.schedule is Schedule.EXACT else {}
         frames = {"frames": self.frames} if self.frames > 1 or self.origin is Origin.GIF else {}
         model = {"model": self.model.hex()} if self.model is not None else {}
+        if self.inside is not None:
+            space = {"decoded_from": f"JPEG, {COLOURS[self.inside.colours]}", "exceptions": self.inside.wrong}
         return {
             "width": self.width,
             "height": self.height // self.frames,
@@ -195,8 +207,8 @@ class Image(Form):
         """Pixels [N, height, width, channels] of so many pictures, or of their thumbnails."""
         if items * self.height * self.width > LARGEST:
             raise LimitExceeded("there is not enough memory for what the file claims")
-        if self.model is None:
-            whole = self._planes(items)
+        if self.model is None or self.inside is not None:
+            whole = self._planes(items) if self.inside is None else self._inside()
             return whole[:, : self.height // self.frames : STRIDE, ::STRIDE] if small else whole
         bands = self.bands(items)
         every = list(range(len(bands)))
@@ -222,6 +234,10 @@ class Image(Form):
             planes[-1] = spaces.to_grb(planes[-1], self.space)
             planes[-1][n, y, x] = passes.ordered(colours)
         return passes.merge(planes)
+
+    def _inside(self) -> AnyPixels:
+        assert self.inside is not None and self.model is not None
+        return self.inside.pixels(self.model, self.layout, self.height, self.width)
 
     def _planes(self, items: int) -> AnyPixels:
         from bfncodec.models.graphics import streams

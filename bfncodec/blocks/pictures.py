@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from bfncodec.blocks.choice import smallest, tried
+from bfncodec.blocks import inside
+from bfncodec.blocks.choice import Candidate, smallest, tried
 from bfncodec.blocks.image import Image, digest, pack_exceptions, pack_metadata
 from bfncodec.container import Block
 from bfncodec.exact import threads
@@ -40,9 +41,25 @@ Way = Callable[[list[Picture], Choices, "Ledger | None"], Block]
 
 def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = None) -> Block:
     """Pictures of one size and kind as one block, the smallest of those that look worth a try."""
+    if len(pictures) == 1 and choices.effort != "lattice" and zoo.chosen(choices.model, "images") is None:
+        account = ledger.blank() if ledger is not None else None
+        block = _coefficients(pictures[0], choices, account)
+        if block is not None:
+            return smallest([Candidate([block], account)], ledger)[0]
     candidates = [tried(partial(way, pictures, choices), ledger) for way in _ways(pictures, choices)]
     (block,) = smallest(candidates, ledger)
     return block
+
+
+def _coefficients(picture: Picture, choices: Choices, ledger: Ledger | None) -> Block | None:
+    """By the coefficients of the JPEG file that a picture was decoded from; None if it was not."""
+    found = inside.find(picture, choices, ledger)
+    if found is None:
+        return None
+    height, width, _ = picture.pixels.shape
+    form = Image(picture.origin, picture.layout, Schedule.COEFFICIENTS, width, height, found[0])
+    form.metadata, form.inside = pack_metadata([picture]), found[1]
+    return Block(1, picture.pixels.size, digest([picture]), form)
 
 
 def _ways(pictures: list[Picture], choices: Choices) -> list[Way]:

@@ -45,6 +45,9 @@ def _table(name: str, facts: dict[str, Any], details: bool) -> str:
                 count = block["exceptions"]
                 half = ", colour at half size" if "sampling" in block else ""
                 space = f", {block['space']}{half}, {count} exception{'s' * (count != 1)}"
+            elif "decoded_from" in block:
+                count = block["exceptions"]
+                space = f" (decoded from a {block['decoded_from']}), {count} exception{'s' * (count != 1)}"
             lines.append(f"  {block['items']} x {size} ({block['source']}), {block['schedule']}{space}, {rate}")
             model = f"model {block['model']}; " if "model" in block else ""
             lines.append(f"    {model}lossless: {block['lossless']}")

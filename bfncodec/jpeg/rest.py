@@ -7,6 +7,7 @@ from functools import cache
 from itertools import accumulate
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bfncodec.jpeg.files import SCAN_LIMIT, Jpeg
 from bfncodec.jpeg.layout import ZIGZAG
@@ -31,17 +32,24 @@ d5d6d7d8d9dae2e3e4e5e6e7e8e9eaf2f3f4f5f6f7f8f9fa"""
 
 
 @cache
+def standard_tables(colour: bool) -> NDArray[np.int64]:
+    """libjpeg's quantisation tables [100, 64] for qualities 1 .. 100, row by row: of luma, or of colour."""
+    wide = np.full((8, 8), 99, np.int64)
+    wide[:4, :4] = np.array(_COLOUR.split(), int).reshape(4, 4)
+    table = wide.reshape(-1) if colour else np.array(_LUMA.split(), np.int64)
+    quality = np.arange(1, 101)[:, None]
+    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
+    return np.clip((table * scale + 50) // 100, 1, 255)
+
+
+@cache
 def _dictionary() -> bytes:
     """What heads are made of most of the time: what is likeliest stands last."""
-    colour = np.full((8, 8), 99)
-    colour[:4, :4] = np.array(_COLOUR.split(), int).reshape(4, 4)
-    tables = [np.array(_LUMA.split(), int)[ZIGZAG], colour.reshape(-1)[ZIGZAG]]
     out = b"Exif\0\0MM\0*\0\0\0\x08Adobe Photoshop http://ns.adobe.com/xap/1.0/\0\xff\xee\0\x0eAdobe\0d\0\0\0\0\x01"
+    tables = [standard_tables(colour)[:, ZIGZAG] for colour in (False, True)]
     for quality in sorted(range(1, 101), key=lambda quality: abs(quality - 88), reverse=True):
-        scale = 5000 // quality if quality < 50 else 200 - 2 * quality
         for number, table in enumerate(tables):
-            scaled = np.clip((table * scale + 50) // 100, 1, 255)
-            out += b"\xff\xdb\0\x43" + bytes([number]) + scaled.astype(np.uint8).tobytes()
+            out += b"\xff\xdb\0\x43" + bytes([number]) + table[quality - 1].astype(np.uint8).tobytes()
     for across in (0x11, 0x21, 0x22):
         out += bytes([8, 0, 0, 0, 0, 3, 1, across, 0, 2, 0x11, 1, 3, 0x11, 1])
     out += b"\xff\xc2\0\x11\x08\xff\xd9\xff\xc0\0\x11\x08"

@@ -108,6 +108,7 @@ class Block:
     plan: reference_paper.Plan | None = None
     frame: bytes = b""
     images: list[reference_jpeg.Image] = field(default_factory=list)
+    inside: reference_jpeg.Inside | None = None
 
 
 def read_file(data: bytes) -> tuple[list[bytes] | None, list[Block]]:
@@ -165,7 +166,7 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     kind = fields.byte()
     block.source, block.layout = kind >> 4, kind & 15
     block.space, block.schedule = divmod(fields.byte(), 16)
-    require(block.source < 8 and block.layout < 5 and block.schedule < 3)
+    require(block.source < 8 and block.layout < 5 and block.schedule < 4)
     require(block.space < (12 if block.layout in (2, 3) and block.schedule < 2 else 1))
     block.width, block.height = fields.varint(), fields.varint()
     if block.schedule == 2:
@@ -184,6 +185,9 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     require(block.layout < 4)
     block.model = fields.take(4)
     block.metadata = payload.take(fields.varint())
+    if block.schedule == 3:
+        read_inside(block, fields, payload)
+        return block
     if block.space:
         block.sampling, block.exceptions = fields.byte(), fields.varint()
         block.listed = payload.take(fields.varint())
@@ -202,6 +206,29 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
     top, left = first_sample(block)
     require(block.height > top and block.width > left)
     return block
+
+
+def read_inside(block: Block, fields: Reader, payload: Reader) -> None:
+    """Section 20.1."""
+    colours = fields.byte()
+    require(block.items == 1 and colours < 8 and block.layout in (0, 2) and not (block.layout == 0 and colours))
+    require(max(block.width, block.height) <= 65535)
+    tables = []
+    for number in range(3 if colours else 1):
+        quality = fields.byte()
+        require(quality <= 100)
+        tables.append(reference_jpeg.standard(number, quality) if quality else list(fields.take(64)))
+        require(min(tables[-1]) > 0)
+    block.inside = inside = reference_jpeg.Inside(colours, tables, fields.varint())
+    inside.listed = payload.take(fields.varint())
+    segments = fields.varint()
+    require(1 <= segments <= 256 and inside.exceptions <= block.width * block.height // 32)
+    for _ in range(segments):
+        inside.rows.append(fields.varint())
+        inside.streams.append(payload.take(fields.varint()))
+    columns, rows = inside.units(block.width, block.height)
+    require(all(inside.rows) and sum(inside.rows) == rows)
+    require(40 * columns * rows <= 2**16 * (8 * sum(map(len, inside.streams)) + 64 * segments))
 
 
 BAND_PIXELS = 2**21
@@ -1346,6 +1373,8 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
         content = reference_jpeg.decode(block.images, tensors)
         check_digest(block, content)
         return [Item(content=content)]
+    if block.inside is not None:
+        return decode_inside(block, tensors)
     parts: list[list[Array]] = []
     ends = bands(block)
     count = len(block.passes) // len(ends)
@@ -1364,6 +1393,32 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
     check_digest(block, b"".join(one.tobytes() + more for one, more in zip(pixels, metadata, strict=True)))
     pairs = zip(pixels, metadata, strict=True)
     return [Item(source=block.source, pixels=one, metadata=more, layout=block.layout) for one, more in pairs]
+
+
+def decode_inside(block: Block, tensors: Tensors) -> list[Item]:
+    """Section 20."""
+    inside = block.inside
+    assert inside is not None
+    channels = CHANNELS[block.layout]
+    pixels = reference_jpeg.decode_pixels(inside, block.width, block.height, tensors)
+    pixels = np.broadcast_to(pixels, (*pixels.shape[:2], channels)).reshape(-1, channels).copy()
+    if inside.exceptions:
+        reader = Reader(unpack(inside.listed))
+        at = -1
+        numbers = []
+        for _ in range(inside.exceptions):
+            at += reader.varint() + 1
+            numbers.append(at)
+        require(at < len(pixels))
+        for channel in range(channels):
+            pixels[numbers, channel] += np.frombuffer(reader.take(len(numbers)), np.uint8)
+        reader.end()
+    else:
+        require(not inside.listed)
+    pixels = (pixels % 256).astype(np.uint8).reshape(block.height, block.width, channels)
+    metadata = read_metadata(block.metadata, 1)
+    check_digest(block, pixels.tobytes() + metadata[0])
+    return [Item(source=block.source, pixels=pixels, metadata=metadata[0], layout=block.layout)]
 
 
 def decode_exact(block: Block) -> list[Item]:

@@ -22,16 +22,22 @@ from typing import Any
 import numpy as np
 from tools import jpeg_files, make_goldens_paper, make_tiny_paper
 
-from bfncodec import api, container, decoding, encoding, jpeg, spans
+from bfncodec import api, container, decoding, encoding, jpeg, media, spans
 from bfncodec.blocks import jpeg as jpeg_blocks
 from bfncodec.blocks import plain as plain_blocks
 from bfncodec.blocks import smallest
 from bfncodec.blocks import text as text_blocks
-from bfncodec.blocks.image import Image
+from bfncodec.blocks.image import Image, pack_metadata
+from bfncodec.blocks.image import digest as image_digest
+from bfncodec.blocks.inside import COLOURS, Inside, made
 from bfncodec.blocks.text import Text, TextSchedule
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.container import Block, File
+from bfncodec.jpeg import pixels as jpeg_pixels
+from bfncodec.jpeg.inverse import Found
+from bfncodec.jpeg.pixels import Colours
+from bfncodec.jpeg.rest import standard_tables
 from bfncodec.models import zoo
 from bfncodec.models.image import coefficients as coefficients_image
 from bfncodec.models.image import streams as image_streams
@@ -55,6 +61,9 @@ JPEG_MODEL = "tiny-jpeg"
 JPEG_OPTIONS: dict[str, Any] = {"model": JPEG_MODEL, "device": "cpu"}
 EXACT_OPTIONS: dict[str, Any] = {"device": "cpu", "media": "image"}
 TEXT_OPTIONS: dict[str, Any] = {"model": TEXT_MODEL, "device": "cpu", "media": "text"}
+TOLD = (  # of which `info` is in the manifest
+    "rgb", "space", "half", "exact-palette", "lzma", "archive", "parts-mixed", "jpeg", "inside-half", "single-values",
+)  # fmt: skip
 Pixels = np.ndarray
 Chunks = list[tuple[bytes, bytes]]
 
@@ -347,6 +356,45 @@ def in_segments(data: bytes, rows: list[int]) -> bytes:
     return container.write(File([Block(1, len(data), digest(data), form)]))
 
 
+def decoded_jpegs() -> dict[str, tuple[Input, bytes]]:
+    """Pictures that were decoded from JPEG files of all colours, some pixels changed."""
+    plans: dict[str, tuple[Colours, int, int, list[int], bool]] = {
+        "inside-grey": (Colours.GREY, 21, 19, [3], False),
+        "inside-grey-rgb": (Colours.GREY, 16, 24, [1, 1], True),
+        "inside-full": (Colours.FULL, 17, 18, [2, 1], True),
+    }
+    for colours in list(Colours)[2:]:
+        name = colours.name.lower().replace("_", "-")
+        plans[f"inside-{name}"] = colours, 19, 18, [-(-19 // (8 * colours.down))], True
+    return {name: decoded_jpeg(*plan) for name, plan in plans.items()}
+
+
+def decoded_jpeg(colours: Colours, height: int, width: int, rows: list[int], rgb: bool) -> tuple[Input, bytes]:
+    """A PNG file of a JPEG file's pixels, with rows of units by segment."""
+    frame = jpeg_pixels.frame(height, width, colours)
+    quality = 60 + 4 * colours
+    tables = [standard_tables(number > 0)[quality - 1] for number in range(len(frame.components))]
+    if colours is Colours.FULL:
+        tables[2] = np.arange(64) // 3 + 5
+    noise = np.frombuffer(hashlib.shake_256(colours.name.encode()).digest(frame.coefficients), np.uint8).reshape(-1, 64)
+    places = np.arange(64) // 8 + np.arange(64) % 8
+    coefficients = (noise.astype(np.int64) - 128) // (12 + 24 * places)
+    coefficients[:, 0] //= 2
+    found = Found(
+        colours, np.stack(tables), coefficients.astype(np.int16).reshape(-1), np.array([5, 6, 40])[: colours * 3]
+    )
+    pixels = jpeg_pixels.pixels(found.coefficients, found.quantisers, (height, width), colours)
+    pixels = np.repeat(pixels, 3, axis=2) if rgb and not colours else pixels
+    pixels.reshape(-1, pixels.shape[2])[found.wrong] ^= 1 + colours
+    given = png(pixels)
+    picture = media.parse(given.file, None)
+    assert picture is not None
+    path = zoo.find(JPEG_MODEL)
+    image = Image(Origin.PNG, picture.layout, Schedule.COEFFICIENTS, width, height, zoo.digest(path))
+    image.metadata, image.inside = pack_metadata([picture]), made(pixels, found, path, rows)
+    return given, container.write(File([Block(1, pixels.size, image_digest([picture]), image)]))
+
+
 def archive_inputs() -> dict[str, Input]:
     """Two pictures that share a block, one of another size, two of exact colours, bytes; a name that is no UTF-8."""
     return {
@@ -540,6 +588,15 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
             setattr(target, name, value(getattr(target, name)))
         return container.write(file)
 
+    def insides(name: str = "inside-half", **fields: Any) -> bytes:
+        file = decoding.read(good[name])
+        form = file.blocks[0].form
+        assert isinstance(form, Image) and isinstance(form.inside, Inside)
+        for key, value in fields.items():
+            target = form if hasattr(form, key) else form.inside
+            setattr(target, key, value(getattr(target, key)))
+        return container.write(file)
+
     outside = plain_blocks.pack(b"\0abc" * 3 + container.varint(20 * 24 - 3) + b"abc")
     image = b"\x02\x01" + bytes(8) + b"\x30\x00\x01\x01" + zoo.digest(zoo.find(MODEL)) + b"\x00\x80"
     of_colour = b"\x02\x03" + bytes(8) + b"\x32"
@@ -588,6 +645,22 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "jpeg-no-model": (told(model=lambda old: bytes(4)), "MissingModel"),
         "jpeg-no-image": (told(parts=lambda old: [], gaps=lambda old: []), "CorruptFile"),
         "jpeg-no-segment": (told(rows=lambda old: [], streams=lambda old: []), "CorruptFile"),
+        "inside-payload": (flipped(good["inside-half"], len(good["inside-half"]) - 30), "CorruptFile"),
+        "inside-colours": (insides(colours=lambda old: 8), "UnsupportedFeature"),
+        "inside-other-colours": (insides(colours=lambda old: 6), "CorruptFile"),
+        "inside-coloured-grey": (insides(layout=lambda old: Layout.L), "CorruptFile"),
+        "inside-quality": (insides(tables=lambda old: [101, *old[1:]]), "UnsupportedFeature"),
+        "inside-no-step": (insides(tables=lambda old: [bytes(64), *old[1:]]), "CorruptFile"),
+        "inside-more-rows": (insides(rows=lambda old: [old[0] + 1]), "CorruptFile"),
+        "inside-no-segment": (insides(rows=lambda old: [], streams=lambda old: []), "CorruptFile"),
+        "inside-no-row": (insides(rows=lambda old: [0, *old], streams=lambda old: [b"", *old]), "CorruptFile"),
+        "inside-cut-stream": (insides(streams=lambda old: [old[0][:-4]]), "CorruptFile"),
+        "inside-redundant-zero": (insides(streams=lambda old: [old[0] + b"\0"]), "CorruptFile"),
+        "inside-more": (insides(wrong=lambda old: old + 1), "CorruptFile"),
+        "inside-too-many": (insides(wrong=lambda old: 19 * 18 // 32 + 1), "CorruptFile"),
+        "inside-cut": (insides(listed=lambda old: old[:-3]), "CorruptFile"),
+        "inside-space": (insides(space=lambda old: Space.JFIF), "CorruptFile"),
+        "inside-no-model": (insides(model=lambda old: bytes(4)), "MissingModel"),
         "text-schedule": (small(text(schedule=255)), "UnsupportedFeature"),
         "text-size": (small(text(0)), "CorruptFile"),
         "text-too-large": (small(text(2**30 + 1)), "LimitExceeded"),
@@ -608,7 +681,7 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "text-blocks-no-stream": (retold(blocks, streams=lambda old: []), "CorruptFile"),
         "text-blocks-two-streams": (retold(blocks, streams=lambda old: [*old, b""]), "CorruptFile"),
         "text-blocks-too-many-lanes": (small(text(2, 1, b"\3\0\0\1\3")), "CorruptFile"),
-        "schedule": (small(image[:11] + b"\x03" + image[12:]), "UnsupportedFeature"),
+        "schedule": (small(image[:11] + b"\x0f" + image[12:]), "UnsupportedFeature"),
         "space": (small(image[:11] + b"\xc0" + image[12:]), "UnsupportedFeature"),
         "space-grey": (small(image[:11] + b"\x10" + image[12:-1] + b"\0\0\0\1\7"), "CorruptFile"),
         "space-more": (edited(good["space"], exceptions=lambda old: old + 1), "CorruptFile"),
@@ -670,6 +743,8 @@ def make(folder: Path) -> None:
             entry["schedule"] = form.schedule.name
             if form.schedule is Schedule.EXACT:
                 entry |= {"layout": form.layout.name, "depth": form.depth, "signed": form.signed}
+            if form.inside is not None:
+                entry |= {"colours": COLOURS[form.inside.colours], "exceptions": form.inside.wrong}
             entry["passes"] = [shown(one) for one in form.passes]
             if form.space:
                 entry |= {"space": form.space.name, "exceptions": form.exceptions}
@@ -698,7 +773,7 @@ def make(folder: Path) -> None:
         put(name, given, api.encode(given.file, effort=effort, **TEXT_OPTIONS), effort)
     for name, data in jpeg_files.all_files().items():
         put(name, Input("jpg", data), api.encode(data, **JPEG_OPTIONS), "default")
-    for name, (given, data) in by_hand().items():
+    for name, (given, data) in (by_hand() | decoded_jpegs()).items():
         put(name, given, data, None)
     (folder / "archive.bfn").write_bytes(archive())
     for number, (name, one) in enumerate(archive_inputs().items()):
@@ -710,10 +785,7 @@ def make(folder: Path) -> None:
     for name, (data, error) in (bad(good) | make_goldens_paper.bad(good)).items():
         (folder / f"bad-{name}.bfn").write_bytes(data)
         manifest["bad"][name] = error
-    manifest["info"] = {
-        name: api.info((folder / f"{name}.bfn").read_bytes())
-        for name in ("rgb", "space", "half", "exact-palette", "lzma", "archive", "parts-mixed", "jpeg", "single-values")
-    }
+    manifest["info"] = {name: api.info((folder / f"{name}.bfn").read_bytes()) for name in TOLD}
     (folder / "manifest.json").write_text(lines(manifest) + "\n")
 
 

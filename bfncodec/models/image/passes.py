@@ -31,6 +31,7 @@ class Schedule(IntEnum):
     WAVEFRONT = 0
     LATTICE = 1
     EXACT = 2  # one stream; see models/graphics
+    COEFFICIENTS = 3  # of the JPEG file that the pixels were decoded from; see jpeg and models/jpeg
 
 
 class Space(IntEnum):

@@ -129,6 +129,11 @@ def likely(planes: Pixels) -> Space:
     return min(fitting, key=lambda one: fitting[one], default=Space.RGB)
 
 
+def integers(planes: Pixels, space: Space) -> tuple[Pixels, NDArray[np.int64]] | None:
+    """What `find` gives of a space that is known; None if too many pixels have no integers."""
+    return _inverse(np.ascontiguousarray(planes), space, planes.size // 3 // EXCEPTIONS)
+
+
 def _inverse(planes: Pixels, space: Space, limit: int) -> tuple[Pixels, NDArray[np.int64]] | None:
     """Integers, and which pixels have none; None if those are more than `limit`."""
     of = tables(space)
