@@ -3,8 +3,8 @@
     python -m benchmarks.inside --data DIR
 
 DIR holds kodak/*.png and evaluate/cid22/*.png. From the middle of each, 512 x 512 pixels become JPEG files by Pillow,
-and these PNG files, which are encoded and decoded again. Every quality has half of the samplings of a picture, in turn. Times
-are CPU seconds.
+and these PNG files, which are encoded and decoded again. Every quality has half of the samplings of a picture, in
+turn. Times are CPU seconds.
 """
 
 import io
