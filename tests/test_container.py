@@ -12,6 +12,7 @@ from bfncodec import container, decoding
 from bfncodec.blocks import MODES
 from bfncodec.blocks import single as single_blocks
 from bfncodec.blocks.image import Image
+from bfncodec.blocks.inside import Inside
 from bfncodec.blocks.plain import Lzma, Stored
 from bfncodec.blocks.single import Sender, Single
 from bfncodec.blocks.text import LANE_LIMIT, STEP_LIMIT, STREAM_BYTES, TEXT_LIMIT, Text, TextSchedule
@@ -506,11 +507,30 @@ def exact_images(draw: st.DrawFn) -> Image:
 
 
 @st.composite
+def coefficient_images(draw: st.DrawFn) -> Image:
+    """Any image header of coefficients."""
+    layout, model = draw(st.sampled_from([Layout.L, Layout.RGB])), draw(st.binary(min_size=4, max_size=4))
+    sides = draw(st.integers(1, 2**10)), draw(st.integers(1, 2**11))
+    image = Image(draw(st.sampled_from(Origin)), layout, Schedule.COEFFICIENTS, *sides, model, draw(_bytes))
+    colours = draw(st.integers(0, 7)) if layout is Layout.RGB else 0
+    steps = st.binary(min_size=64, max_size=64).map(lambda table: table.replace(b"\0", b"\1"))
+    tables = draw(st.lists(st.integers(1, 100) | steps, min_size=3, max_size=3))[: 3 if colours else 1]
+    image.inside = Inside(colours, tables, draw(st.integers(0, image.width * image.height // 32)), draw(_bytes))
+    units = image.inside.units(image.height)
+    first = draw(st.integers(1, units))
+    image.inside.rows = [first, units - first] if first < units else [units]
+    image.inside.streams += [draw(_bytes) for _ in image.inside.rows]
+    return image
+
+
+@st.composite
 def images(draw: st.DrawFn) -> Image:
     """Any image header that `read` takes."""
     schedule = draw(st.sampled_from(Schedule))
     if schedule is Schedule.EXACT:
         return draw(exact_images())
+    if schedule is Schedule.COEFFICIENTS:
+        return draw(coefficient_images())
     layout = draw(st.sampled_from([one for one in Layout if one is not Layout.P]))
     image = Image(
         draw(st.sampled_from(Origin)),
@@ -580,7 +600,7 @@ def files(draw: st.DrawFn) -> File:
         own = draw(st.binary(min_size=8, max_size=8))
         if form is Image:
             image = draw(images())
-            items = draw(st.integers(1, 20)) if archive else 1
+            items = draw(st.integers(1, 20)) if archive and image.inside is None else 1
             size = items * image.width * image.height * image.layout.channels * (1 if image.depth <= 8 else 2)
             blocks.append(Block(items, size, own, image))
         elif form is Text:

@@ -859,7 +859,7 @@ def decode_pixels(inside: Inside, width: int, height: int, tensors: dict[str, np
     """Pixels [height, width, 1 or 3], before the exceptions."""
     shapes = [SHAPES[inside.colours], (1, 1), (1, 1)][: len(inside.tables)]
     columns, rows = inside.units(width, height)
-    frame = Frame(False, 8, height, width, columns, rows, [Part(k, *shape, 0) for k, shape in enumerate(shapes)])
+    frame = Frame(False, columns, rows, [Part(k, *shape, 0) for k, shape in enumerate(shapes)])
     planes = [np.zeros((rows * down, columns * across, 64), int) for across, down in shapes]
     first = 0
     for count, stream in zip(inside.rows, inside.streams, strict=True):

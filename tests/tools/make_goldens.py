@@ -593,7 +593,7 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         form = file.blocks[0].form
         assert isinstance(form, Image) and isinstance(form.inside, Inside)
         for key, value in fields.items():
-            target = form if hasattr(form, key) else form.inside
+            target = form.inside if hasattr(form.inside, key) else form
             setattr(target, key, value(getattr(target, key)))
         return container.write(file)
 
