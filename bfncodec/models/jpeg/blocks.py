@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.decisions import Wire, hashed
 from bfncodec.exact.compiled import compiled
-from bfncodec.models.jpeg.memory import CONTEXTS, SIGN_CONTEXTS, Memory, settle
+from bfncodec.models.jpeg.memory import CONTEXTS, SEEN, SIGN_CONTEXTS, Memory, settle
 from bfncodec.models.jpeg.numbers import code_count, code_size, decision
 from bfncodec.models.jpeg.planes import MARGIN, Plane
 
@@ -28,6 +28,7 @@ _INNER = np.array(
     np.int64,
 )
 _LEVELS = np.array([min(15, ((2 * (1 + i) ** 4).bit_length() - 1) // 2) for i in range(1024)], np.int64)
+_FINE = np.array([round(16 * np.log2(1 + i)) for i in range(1024)], np.int64)
 _WIDTH = np.array([128] + 7 * [181], np.int64)  # of the basis functions at the border, 1 / 512
 KINDS = tuple(f"{what} of {whose}" for whose in ("luma", "colours") for what in ("numbers", "insides", "edges", "DC"))
 _INNER_COUNT, _EDGE_COUNT, _INNER_VALUE, _EDGE_VALUE, _DC_VALUE = range(1, 6)
@@ -330,6 +331,15 @@ def _inside(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, co
         choose[2] = kind * 16 + levels
         choose[3] = _level(before)
         value = int(block[place])
+        seen = memory.seen
+        _see(memory, plane, y, x, place)
+        own = 0
+        for index2 in range(64):
+            own += _abs(now[index2])
+        seen[21], seen[22] = 4 * rest, _fine(rest)
+        seen[23], seen[24], seen[25] = _fine(one), _fine(twin), _fine(luma)
+        seen[29], seen[30], seen[31] = _fine(around), _fine(own), 4 * count
+        _note(memory, kind, place, value, 1 if value < 0 else 0)
         some = 1
         if rest < 49 - index:
             some = decision(memory, wire, 1, 0, 1 if value else 0)
@@ -344,6 +354,52 @@ def _inside(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, co
                 _take(memory, plane, place, size)
         two = one
         one = size
+
+
+@compiled
+def _fine(value: int) -> int:
+    """0 .. 160: 16 times the logarithm of one more than an absolute value."""
+    return _FINE[min(_abs(value), 1023)]
+
+
+@compiled
+def _see(memory: Memory, plane: Plane, y: int, x: int, place: int) -> None:
+    """What networks see of any coefficient."""
+    seen, now, values, step = memory.seen, memory.now, plane.values, plane.steps[place]
+    u, v = place >> 3, place & 7
+    for which in range(2):
+        block = values[y, x - 1] if which == 0 else values[y - 1, x]
+        at = 5 * which
+        seen[at] = _fine(int(block[place]))
+        seen[at + 1] = _fine(int(block[place - 8])) if u > 0 else 0
+        seen[at + 2] = _fine(int(block[place + 8])) if u < 7 else 0
+        seen[at + 3] = _fine(int(block[place - 1])) if v > 0 else 0
+        seen[at + 4] = _fine(int(block[place + 1])) if v < 7 else 0
+    seen[10] = _fine(int(values[y, x - 2, place]))
+    seen[11] = _fine(int(values[y - 2, x, place]))
+    seen[12] = _fine(int(values[y - 1, x - 1, place]))
+    seen[13] = _fine(int(values[y - 1, x + 1, place]))
+    seen[14] = _fine(now[place - 1]) if v > 0 else 0
+    seen[15] = _fine(now[place - 8]) if u > 0 else 0
+    seen[16] = _fine(now[place - 9]) if u > 0 and v > 0 else 0
+    seen[17] = _fine(now[place - 7]) if u > 0 and v < 7 else 0
+    seen[18] = _fine(now[place + 7]) if u < 7 and v > 0 else 0
+    seen[19] = _fine(now[place - 2]) if v > 1 else _fine(now[place + 1])
+    seen[20] = _fine(now[place - 16]) if u > 1 else (_fine(now[place + 8]) if u < 7 else 0)
+    seen[26] = _fine(memory.borders[8 + v] // (64 * step))
+    seen[27] = _fine(memory.borders[u] // (64 * step))
+    seen[28] = _fine(step)
+
+
+@compiled
+def _note(memory: Memory, net: int, place: int, value: int, odd: int) -> None:
+    if len(memory.notes):
+        row = memory.notes[memory.noted[0]]
+        for index in range(SEEN):
+            row[index] = memory.seen[index]
+        row[SEEN], row[SEEN + 1], row[SEEN + 2] = net, place, min(_abs(value), 255)
+        row[SEEN + 3] = odd
+        memory.noted[0] += 1
 
 
 @compiled
@@ -435,6 +491,15 @@ def _edge(
         choose[2] = kind * 16 + expects
         choose[3] = levels
         value = int(block[place])
+        seen = memory.seen
+        _see(memory, plane, y, x, place)
+        seen[21], seen[22] = 16 * rest, 4 * inner
+        seen[23], seen[24], seen[25] = _fine(one), _fine(twin), _fine(luma)
+        seen[29], seen[30], seen[31] = _fine(around), _fine(size_of), _fine(before)
+        seen[17] = _fine(now[place + other])
+        seen[18] = _fine(now[place + 2 * other])
+        seen[19] = _fine(now[place + 3 * other])
+        _note(memory, kind, place, value, 1 if (value < 0) == (expected < 0) else 0)
         some = 1
         if rest < 8 - index:
             some = decision(memory, wire, 1, 0, 1 if value else 0)

@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.decisions import PER_CONTEXT, WEIGHT_ONE, Mixing, hashed, mixing
+from bfncodec.coding.decisions import hashed
 from bfncodec.errors import CorruptFile
 from bfncodec.exact import tables
 from bfncodec.exact.compiled import compiled
+from bfncodec.exact.vectors import fetch
 from bfncodec.models import zoo
+from bfncodec.models.jpeg.mixers import INPUTS, MIXERS, WEIGHT_ONE, Mixing, mixing
 
 Array = NDArray[Any]
 
@@ -27,8 +29,8 @@ BUCKET_BITS = 14  # buckets of a table
 BUCKET = 8  # numbers of a bucket: the hash that it belongs to, and seven slots
 MET_BITS = 10  # of a slot: how often it was met; above them its chance, of a one, 1 / 2**22
 UNKNOWN = 1 << 31  # a slot
-INPUTS = 40  # of mixers: two of a context, one that is always the same, and none
-USED = PER_CONTEXT * CONTEXTS + 1
+SEEN = 32  # numbers that networks see of a coefficient
+USED = 2 * CONTEXTS + 1  # inputs of mixers: two of a context, and one that is always the same
 SETS = (3 * 64 * 16, 64 * 16, 3 * 16 * 16, 16 * 16)
 LAST = 3 * 16
 RATE = 6  # of learning, of mixers
@@ -49,10 +51,14 @@ class Memory(NamedTuple):
     trusts: Array  # int32 [2**MET_BITS]: how much a slot is believed, 1 / 2**8
     count: Array  # int64 [1]: how many contexts the symbol has
     keys: Array  # int64 [CONTEXTS]: hashes of them
+    hashes: Array  # int64 [CONTEXTS]: the same, of the buckets in use
     kept: Array  # int64 [2 * CONTEXTS]: keys and places that are put aside
     places: Array  # int64 [CONTEXTS]: buckets of the symbol
     chooser: Array  # int64 [4]: what mixers are chosen by
     now: Array  # int64 [64]: the block so far
+    seen: Array  # int64 [SEEN]: what networks see of a coefficient
+    notes: Array  # uint8 [n, SEEN + 4]: all that they saw, for training; none otherwise
+    noted: Array  # int64 [1]
     borders: Array  # int64 [16]: what is missing at the left border, by row, and at the upper one, by column
 
 
@@ -68,8 +74,8 @@ def untrained() -> Start:
     """Nothing at all."""
     empty = np.full((CONTEXTS, 1 << BUCKET_BITS, BUCKET), UNKNOWN, np.uint32)
     empty[:, :, 0] = 0
-    first = mixing(INPUTS, SETS, LAST, RATE, _LIMIT, FIRST)
-    return Start(empty.reshape(CONTEXTS, -1), first.weights, first.last)
+    weights = np.full((sum(SETS), INPUTS), FIRST, np.int32)
+    return Start(empty.reshape(CONTEXTS, -1), weights, np.full((LAST, MIXERS), WEIGHT_ONE // MIXERS, np.int32))
 
 
 @zoo.per_file
@@ -114,18 +120,21 @@ def memory(start: Start, rate: int = RATE) -> Memory:
     met = np.arange(1 << MET_BITS)
     shares = (2 << 16) // (2 * np.minimum(met, _LIMIT) + 3)
     trusts = np.where(met == 0, 0, 64 + 192 * np.minimum(met, _SURE) // _SURE)
-    mixers = mixing(INPUTS, SETS, LAST, rate, _LIMIT, FIRST)
     return Memory(
         start.tables.copy(),
-        mixers._replace(weights=start.weights.copy(), last=start.last.copy()),
+        mixing(start.weights.copy(), start.last.copy(), rate),
         shares.astype(np.int32),
         trusts.astype(np.int32),
         np.zeros(1, np.int64),
+        np.zeros(CONTEXTS, np.int64),
         np.zeros(CONTEXTS, np.int64),
         np.zeros(2 * CONTEXTS, np.int64),
         np.zeros(CONTEXTS, np.int64),
         np.zeros(4, np.int64),
         np.zeros(64, np.int64),
+        np.zeros(SEEN, np.int64),
+        np.zeros((0, SEEN + 4), np.uint8),
+        np.zeros(1, np.int64),
         np.zeros(16, np.int64),
     )
 
@@ -136,19 +145,23 @@ def settle(memory: Memory, count: int, more: int) -> None:
 
     Where there is none, the one of two that was met less in its first slot is taken from another context.
     """
-    slots = memory.tables
+    slots, keys, places = memory.tables, memory.keys, memory.places
     memory.count[0] = count
     for number in range(count):
-        key = hashed(memory.keys[number], more)
-        place = (key >> (32 - BUCKET_BITS)) * BUCKET
-        if slots[number, place] != key:
+        key = hashed(keys[number], more)
+        keys_place = (key >> (32 - BUCKET_BITS)) * BUCKET
+        fetch(slots[number], keys_place)
+        memory.hashes[number], places[number] = key, keys_place
+    for number in range(count):
+        key, place, own = memory.hashes[number], places[number], slots[number]
+        if own[place] != key:
             other = place ^ BUCKET
-            if slots[number, other] == key:
+            if own[other] == key:
                 place = other
             else:
-                if slots[number, other + 1] & _MET_MASK < slots[number, place + 1] & _MET_MASK:
+                if own[other + 1] & _MET_MASK < own[place + 1] & _MET_MASK:
                     place = other
-                slots[number, place] = key
+                own[place] = key
                 for slot in range(1, BUCKET):
-                    slots[number, place + slot] = UNKNOWN
-        memory.places[number] = place
+                    own[place + slot] = UNKNOWN
+            places[number] = place

@@ -6,8 +6,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bfncodec.coding.decisions import Wire, adapt, decide, mix
+from bfncodec.coding.decisions import Wire, decide
 from bfncodec.exact.compiled import compiled
+from bfncodec.models.jpeg.mixers import adapt, mix
 from bfncodec.models.jpeg.memory import CONTEXTS, MET_BITS, SETS, Memory, settle
 
 Array = NDArray[Any]
@@ -37,7 +38,7 @@ def decision(memory: Memory, wire: Wire, slot: int, group: int, bit: int) -> int
 @compiled
 def _opine(memory: Memory, at: int) -> None:
     """What all contexts say of a decision."""
-    tables, places, stretch, inputs = memory.tables, memory.places, memory.mixing.curves.stretch, memory.mixing.inputs
+    tables, places, stretch, inputs = memory.tables, memory.places, memory.mixing.stretch, memory.mixing.inputs
     for number in range(2 * memory.count[0], 2 * CONTEXTS):
         inputs[number] = 0
     for number in range(memory.count[0]):
