@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.decisions import Wire, hashed
 from bfncodec.exact.compiled import compiled
-from bfncodec.models.jpeg.memory import CONTEXTS, SEEN, SIGN_CONTEXTS, Memory, settle
+from bfncodec.models.jpeg.memory import CONTEXTS, SIGN_CONTEXTS, Memory, settle
 from bfncodec.models.jpeg.numbers import code_count, code_size, decision
+from bfncodec.models.jpeg.networks import COUNT, DC, EDGE, EDGE_COUNT, HEADS, INSIDE, SIZE
 from bfncodec.models.jpeg.planes import MARGIN, Plane
+from bfncodec.models.jpeg.seeing import asked, see_dc, see_edge, see_edge_count, see_inner_count, see_inside, see_signs
 
 Array = NDArray[Any]
 
@@ -28,7 +30,6 @@ _INNER = np.array(
     np.int64,
 )
 _LEVELS = np.array([min(15, ((2 * (1 + i) ** 4).bit_length() - 1) // 2) for i in range(1024)], np.int64)
-_FINE = np.array([round(16 * np.log2(1 + i)) for i in range(1024)], np.int64)
 _WIDTH = np.array([128] + 7 * [181], np.int64)  # of the basis functions at the border, 1 / 512
 KINDS = tuple(f"{what} of {whose}" for whose in ("luma", "colours") for what in ("numbers", "insides", "edges", "DC"))
 _INNER_COUNT, _EDGE_COUNT, _INNER_VALUE, _EDGE_VALUE, _DC_VALUE = range(1, 6)
@@ -109,6 +110,7 @@ def _block(memory: Memory, wire: Wire, plane: Plane, counts: Array, row: int, co
     y, x = MARGIN + row, MARGIN + column
     block, now, known = plane.values[y, x], memory.now, len(wire.state) == 0
     now[:] = 0
+    memory.energy[:] = 0
     for index in range(8):
         memory.borders[index] = plane.rights[index]
         memory.borders[8 + index] = plane.bottoms[column, index]
@@ -117,22 +119,24 @@ def _block(memory: Memory, wire: Wire, plane: Plane, counts: Array, row: int, co
     inner = _inner_count(memory, wire, plane, counts, y, x, _count_inside(block) if known else 0)
     counts[y, x, 0] = inner
     wire.done[1] = kind + 1
-    _inside(memory, wire, plane, block, row, column, inner)
+    _inside(memory, wire, plane, counts, block, row, column, inner)
     for step in (1, 8):
         wire.done[1] = kind
         edge = _edge_count(memory, wire, plane, counts, y, x, step, inner, _count_edge(block, step) if known else 0)
         counts[y, x, 1 if step == 1 else 2] = edge
         wire.done[1] = kind + 2
-        _edge(memory, wire, plane, block, row, column, step, inner, edge)
+        _edge(memory, wire, plane, counts, block, row, column, step, inner, edge)
     wire.done[1] = kind + 3
-    _dc(memory, wire, plane, block, row, column, inner)
-    _finish(memory, plane, block, column)
+    _dc(memory, wire, plane, counts, block, row, column, inner)
+    _finish(memory, plane, block, y, x)
 
 
 @compiled
 def _take(memory: Memory, plane: Plane, place: int, value: int) -> None:
     """A coefficient is known."""
     memory.now[place] = value
+    memory.energy[place >> 3] += _abs(value)
+    memory.energy[8 + (place & 7)] += _abs(value)
     worth = value * plane.steps[place]
     u, v = place >> 3, place & 7
     memory.borders[u] -= worth * _WIDTH[v]
@@ -140,9 +144,9 @@ def _take(memory: Memory, plane: Plane, place: int, value: int) -> None:
 
 
 @compiled
-def _finish(memory: Memory, plane: Plane, block: Array, column: int) -> None:
+def _finish(memory: Memory, plane: Plane, block: Array, y: int, x: int) -> None:
     """What the block says of its right and its lower border."""
-    now = memory.now
+    now, column, total = memory.now, x - MARGIN, 0
     for index in range(8):
         plane.rights[index] = 0
         plane.bottoms[column, index] = 0
@@ -151,9 +155,11 @@ def _finish(memory: Memory, plane: Plane, block: Array, column: int) -> None:
             value = now[8 * u + v]
             block[8 * u + v] = value
             if value:
+                total += _abs(value)
                 worth = value * plane.steps[8 * u + v]
                 plane.rights[u] += worth * (_WIDTH[v] if v & 1 == 0 else -_WIDTH[v])
                 plane.bottoms[column, v] += worth * (_WIDTH[u] if u & 1 == 0 else -_WIDTH[u])
+    plane.sums[y, x] = total - _abs(now[0])
 
 
 @compiled
@@ -179,6 +185,8 @@ def _inner_count(memory: Memory, wire: Wire, plane: Plane, counts: Array, y: int
     if len(plane.twin) > 1:
         twin = _count_inside(plane.twin[y, x])
     start = hashed(_INNER_COUNT, min(kind, 1))
+    see_inner_count(memory, plane, counts, y, x, luma, twin, plane.sums)
+    asked(memory, plane, COUNT, value, 0)
     luma = _level(luma)
     keys[:] = start
     keys[0] = hashed(start, mean)
@@ -233,6 +241,8 @@ def _edge_count(
         )
     first = int(counts[y, x, 1]) if which == 2 else 0
     mean = 2 * left + 2 * above + corner + right
+    see_edge_count(memory, plane, counts, y, x, step, inner, luma, twin, plane.sums)
+    asked(memory, plane, EDGE_COUNT + which - 1, value, 0)
     keys[:] = start
     keys[0] = hashed(start, mean)
     keys[1] = hashed(start, left << 12 | above << 8 | inner)
@@ -283,7 +293,15 @@ def _sign(value: int) -> int:
 
 
 @compiled
-def _inside(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, column: int, count: int) -> None:
+def _heard(memory: Memory, head: int) -> int:
+    """0 .. 31: what the network says, coarsely."""
+    return min(max((memory.nets.said[head] >> 6) + 16, 0), 31)
+
+
+@compiled
+def _inside(
+    memory: Memory, wire: Wire, plane: Plane, counts: Array, block: Array, row: int, column: int, count: int
+) -> None:
     """The coefficients that neither row nor column 0 has."""
     keys, now, choose, kind = memory.keys, memory.now, memory.chooser, plane.kind
     y, x = MARGIN + row, MARGIN + column
@@ -307,6 +325,10 @@ def _inside(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, co
         here = place << 8
         levels = _level(around)
         step = _level(plane.steps[place])
+        value = int(block[place])
+        see_inside(memory, plane, counts, y, x, place, rest, count, one, two, around, nearby, before, luma, twin)
+        asked(memory, plane, INSIDE + index, value, 1 if value < 0 else 0)
+        some_said, more_said, most_said = _heard(memory, 0), _heard(memory, 1), _heard(memory, 2)
         keys[0] = hashed(start, here | rest)
         keys[1] = hashed(start, here | min(around, 255))
         keys[2] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
@@ -325,81 +347,27 @@ def _inside(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, co
         keys[15] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | rest)
         keys[16] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | u + v)
         keys[17] = hashed(start, here | _level(_abs(twin)) << 4 | levels)
+        keys[18] = hashed(start, here << 10 | some_said << 5 | more_said)
+        keys[19] = hashed(start, some_said << 10 | more_said << 5 | most_said)
         settle(memory, CONTEXTS, 0)
         choose[0] = kind * 64 + place
         choose[1] = rest
         choose[2] = kind * 16 + levels
         choose[3] = _level(before)
-        value = int(block[place])
-        seen = memory.seen
-        _see(memory, plane, y, x, place)
-        own = 0
-        for index2 in range(64):
-            own += _abs(now[index2])
-        seen[21], seen[22] = 4 * rest, _fine(rest)
-        seen[23], seen[24], seen[25] = _fine(one), _fine(twin), _fine(luma)
-        seen[29], seen[30], seen[31] = _fine(around), _fine(own), 4 * count
-        _note(memory, kind, place, value, 1 if value < 0 else 0)
         some = 1
         if rest < 49 - index:
-            some = decision(memory, wire, 1, 0, 1 if value else 0)
+            some = decision(memory, wire, 1, 0, 0, 1 if value else 0)
         size = 0
         if some:
             rest -= 1
             size = code_size(memory, wire, _abs(value), 0, 0)
             _signs(memory, plane, y, x, place, twin, size, 0)
-            if decision(memory, wire, 1 + place % 7, 15, 1 if value < 0 else 0):
+            if decision(memory, wire, 1 + place % 7, 15, HEADS, 1 if value < 0 else 0):
                 _take(memory, plane, place, -size)
             else:
                 _take(memory, plane, place, size)
         two = one
         one = size
-
-
-@compiled
-def _fine(value: int) -> int:
-    """0 .. 160: 16 times the logarithm of one more than an absolute value."""
-    return _FINE[min(_abs(value), 1023)]
-
-
-@compiled
-def _see(memory: Memory, plane: Plane, y: int, x: int, place: int) -> None:
-    """What networks see of any coefficient."""
-    seen, now, values, step = memory.seen, memory.now, plane.values, plane.steps[place]
-    u, v = place >> 3, place & 7
-    for which in range(2):
-        block = values[y, x - 1] if which == 0 else values[y - 1, x]
-        at = 5 * which
-        seen[at] = _fine(int(block[place]))
-        seen[at + 1] = _fine(int(block[place - 8])) if u > 0 else 0
-        seen[at + 2] = _fine(int(block[place + 8])) if u < 7 else 0
-        seen[at + 3] = _fine(int(block[place - 1])) if v > 0 else 0
-        seen[at + 4] = _fine(int(block[place + 1])) if v < 7 else 0
-    seen[10] = _fine(int(values[y, x - 2, place]))
-    seen[11] = _fine(int(values[y - 2, x, place]))
-    seen[12] = _fine(int(values[y - 1, x - 1, place]))
-    seen[13] = _fine(int(values[y - 1, x + 1, place]))
-    seen[14] = _fine(now[place - 1]) if v > 0 else 0
-    seen[15] = _fine(now[place - 8]) if u > 0 else 0
-    seen[16] = _fine(now[place - 9]) if u > 0 and v > 0 else 0
-    seen[17] = _fine(now[place - 7]) if u > 0 and v < 7 else 0
-    seen[18] = _fine(now[place + 7]) if u < 7 and v > 0 else 0
-    seen[19] = _fine(now[place - 2]) if v > 1 else _fine(now[place + 1])
-    seen[20] = _fine(now[place - 16]) if u > 1 else (_fine(now[place + 8]) if u < 7 else 0)
-    seen[26] = _fine(memory.borders[8 + v] // (64 * step))
-    seen[27] = _fine(memory.borders[u] // (64 * step))
-    seen[28] = _fine(step)
-
-
-@compiled
-def _note(memory: Memory, net: int, place: int, value: int, odd: int) -> None:
-    if len(memory.notes):
-        row = memory.notes[memory.noted[0]]
-        for index in range(SEEN):
-            row[index] = memory.seen[index]
-        row[SEEN], row[SEEN + 1], row[SEEN + 2] = net, place, min(_abs(value), 255)
-        row[SEEN + 3] = odd
-        memory.noted[0] += 1
 
 
 @compiled
@@ -439,7 +407,8 @@ def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, 
 
 @compiled
 def _edge(
-    memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, column: int, step: int, inner: int, count: int
+    memory: Memory, wire: Wire, plane: Plane, counts: Array, block: Array, row: int, column: int, step: int, inner: int,
+    count: int,
 ) -> None:
     """The coefficients of row 0 (step 1) or column 0 (step 8)."""
     keys, now, choose, kind = memory.keys, memory.now, memory.chooser, plane.kind
@@ -467,6 +436,12 @@ def _edge(
         levels = _level(around)
         wide = _level(plane.steps[place])
         expects = _level(size_of)
+        value, number = int(block[place]), index - 1 + (7 if step == 8 else 0)
+        see_edge(
+            memory, plane, counts, y, x, place, other, rest, inner, one, around, nearby, before, luma, twin, expected
+        )
+        asked(memory, plane, EDGE + number, value, 1 if (value < 0) == (expected < 0) else 0)
+        some_said, more_said, most_said = _heard(memory, 0), _heard(memory, 1), _heard(memory, 2)
         keys[0] = hashed(start, here << 4 | rest << 8 | expects)
         keys[1] = hashed(start, here | min(size_of, 255))
         keys[2] = hashed(start, here | levels << 4 | rest)
@@ -485,28 +460,20 @@ def _edge(
         keys[15] = hashed(start, here << 8 | expects << 8 | _level(before) << 4 | levels)
         keys[16] = hashed(start, here << 8 | _level(_abs(twin)) << 8 | expects << 4 | rest)
         keys[17] = hashed(start, here << 8 | inner << 4 | rest)
+        keys[18] = hashed(start, here << 10 | some_said << 5 | more_said)
+        keys[19] = hashed(start, some_said << 10 | more_said << 5 | most_said)
         settle(memory, CONTEXTS, 0)
         choose[0] = kind * 64 + place
         choose[1] = rest << 3 | 7 - index
         choose[2] = kind * 16 + expects
         choose[3] = levels
-        value = int(block[place])
-        seen = memory.seen
-        _see(memory, plane, y, x, place)
-        seen[21], seen[22] = 16 * rest, 4 * inner
-        seen[23], seen[24], seen[25] = _fine(one), _fine(twin), _fine(luma)
-        seen[29], seen[30], seen[31] = _fine(around), _fine(size_of), _fine(before)
-        seen[17] = _fine(now[place + other])
-        seen[18] = _fine(now[place + 2 * other])
-        seen[19] = _fine(now[place + 3 * other])
-        _note(memory, kind, place, value, 1 if (value < 0) == (expected < 0) else 0)
         some = 1
         if rest < 8 - index:
-            some = decision(memory, wire, 1, 0, 1 if value else 0)
+            some = decision(memory, wire, 1, 0, 0, 1 if value else 0)
         size = 0
         if some:
             rest -= 1
-            size = _signed(memory, wire, plane, y, x, place, twin, expected, value)
+            size = _signed(memory, wire, plane, y, x, place, twin, expected, value, SIZE + number)
             _take(memory, plane, place, size)
             size = _abs(size)
         two = one
@@ -515,7 +482,7 @@ def _edge(
 
 @compiled
 def _signed(
-    memory: Memory, wire: Wire, plane: Plane, y: int, x: int, place: int, twin: int, expected: int, value: int
+    memory: Memory, wire: Wire, plane: Plane, y: int, x: int, place: int, twin: int, expected: int, value: int, net: int
 ) -> int:
     """Code sign and size of a coefficient that is not zero; the sign first, since more is known of it."""
     keys = memory.keys
@@ -523,7 +490,11 @@ def _signed(
     for number in range(len(keys)):
         kept[number], kept[CONTEXTS + number] = keys[number], memory.places[number]
     _signs(memory, plane, y, x, place, twin, 0, expected)
-    negative = decision(memory, wire, 1 + place % 7, 15, 1 if value < 0 else 0)
+    if expected >= 0:
+        memory.nets.said[9] = -memory.nets.said[9]
+    negative = decision(memory, wire, 1 + place % 7, 15, 9, 1 if value < 0 else 0)
+    see_signs(memory, plane, y, x, place, twin, expected, -1 if negative else 1)
+    asked(memory, plane, net, value, 0)
     for number in range(len(keys)):
         keys[number], memory.places[number] = kept[number], kept[CONTEXTS + number]
     memory.count[0] = CONTEXTS
@@ -535,7 +506,9 @@ def _signed(
 
 
 @compiled
-def _dc(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, column: int, inner: int) -> None:
+def _dc(
+    memory: Memory, wire: Wire, plane: Plane, counts: Array, block: Array, row: int, column: int, inner: int
+) -> None:
     keys, choose, kind = memory.keys, memory.chooser, plane.kind
     y, x = MARGIN + row, MARGIN + column
     unit = 128 * plane.steps[0]
@@ -578,10 +551,15 @@ def _dc(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, column
     choose[2] = kind * 16 + _level(near)
     choose[3] = _level(inner)
     error = int(block[0]) - expected
-    size = 0
+    size, difference = 0, side - top
+    see_dc(memory, plane, counts, y, x, difference, guess, twin, inner, plane.sums)
+    asked(memory, plane, DC, error, 1 if (error < 0) == (difference < 0) else 0)
+    if difference >= 0:
+        memory.nets.said[9] = -memory.nets.said[9]
+    keys[18] = hashed(start, _heard(memory, 0) << 10 | _heard(memory, 1) << 5 | _heard(memory, 2))
     settle(memory, CONTEXTS, 0)
-    if decision(memory, wire, 1, 1, 1 if error else 0):
-        negative = decision(memory, wire, 2, 2, 1 if error < 0 else 0)
+    if decision(memory, wire, 1, 1, 0, 1 if error else 0):
+        negative = decision(memory, wire, 2, 2, 9, 1 if error < 0 else 0)
         settle(memory, CONTEXTS, 1 + negative)
         size = code_size(memory, wire, _abs(error), 0, 2)
         if negative:

@@ -19,19 +19,20 @@ from bfncodec.exact import tables
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.vectors import fetch
 from bfncodec.models import zoo
+from bfncodec.models.jpeg import networks
 from bfncodec.models.jpeg.mixers import INPUTS, MIXERS, WEIGHT_ONE, Mixing, mixing
+from bfncodec.models.jpeg.networks import SEEN, Networks
 
 Array = NDArray[Any]
 
-CONTEXTS = 18  # of a symbol, at most
+CONTEXTS = 20  # of a symbol, at most
 SIGN_CONTEXTS = 9
 BUCKET_BITS = 14  # buckets of a table
 BUCKET = 8  # numbers of a bucket: the hash that it belongs to, and seven slots
 MET_BITS = 10  # of a slot: how often it was met; above them its chance, of a one, 1 / 2**22
 UNKNOWN = 1 << 31  # a slot
-SEEN = 32  # numbers that networks see of a coefficient
-USED = 2 * CONTEXTS + 1  # inputs of mixers: two of a context, and one that is always the same
-SETS = (3 * 64 * 16, 64 * 16, 3 * 16 * 16, 16 * 16)
+USED = 2 * CONTEXTS + 3  # inputs of mixers: two of a context, one that is always the same, two of a network
+SETS = (3 * 64 * 16, 64 * 16, 3 * 16 * 16, 16 * 16, 32 * 32)
 LAST = 3 * 16
 RATE = 6  # of learning, of mixers
 FIRST = WEIGHT_ONE // 12  # weight of mixers that were not trained
@@ -56,9 +57,10 @@ class Memory(NamedTuple):
     places: Array  # int64 [CONTEXTS]: buckets of the symbol
     chooser: Array  # int64 [4]: what mixers are chosen by
     now: Array  # int64 [64]: the block so far
-    seen: Array  # int64 [SEEN]: what networks see of a coefficient
-    notes: Array  # uint8 [n, SEEN + 4]: all that they saw, for training; none otherwise
-    noted: Array  # int64 [1]
+    energy: Array  # int64 [16]: sums of absolute coefficients so far, by row and by column
+    nets: Networks
+    notes: Array  # uint8 [n, SEEN + 3]: all that networks see, for training; none otherwise
+    noted: Array  # int64 [1]: how much that is
     borders: Array  # int64 [16]: what is missing at the left border, by row, and at the upper one, by column
 
 
@@ -68,6 +70,7 @@ class Start(NamedTuple):
     tables: Array  # as in `Memory`
     weights: Array  # as in `Mixing`
     last: Array
+    nets: Networks
 
 
 def untrained() -> Start:
@@ -75,7 +78,7 @@ def untrained() -> Start:
     empty = np.full((CONTEXTS, 1 << BUCKET_BITS, BUCKET), UNKNOWN, np.uint32)
     empty[:, :, 0] = 0
     weights = np.full((sum(SETS), INPUTS), FIRST, np.int32)
-    return Start(empty.reshape(CONTEXTS, -1), weights, np.full((LAST, MIXERS), WEIGHT_ONE // MIXERS, np.int32))
+    return Start(empty.reshape(CONTEXTS, -1), weights, np.full((LAST, MIXERS), WEIGHT_ONE // MIXERS, np.int32), networks.untrained())
 
 
 @zoo.per_file
@@ -112,6 +115,8 @@ def started(model: Mapping[str, Array]) -> Start:
     every[places, 0], every[places, 1:] = keys, slots
     blank.weights[sets, :USED] = model["jpeg.weights"].astype(np.int32) * WEIGHT_UNIT
     blank.last[:] = model["jpeg.last"]
+    if "jpeg.first" in model:
+        return blank._replace(nets=networks.started(model))
     return blank
 
 
@@ -132,8 +137,9 @@ def memory(start: Start, rate: int = RATE) -> Memory:
         np.zeros(CONTEXTS, np.int64),
         np.zeros(4, np.int64),
         np.zeros(64, np.int64),
-        np.zeros(SEEN, np.int64),
-        np.zeros((0, SEEN + 4), np.uint8),
+        np.zeros(16, np.int64),
+        start.nets.copy(),
+        np.zeros((0, SEEN + 3), np.uint8),
         np.zeros(1, np.int64),
         np.zeros(16, np.int64),
     )

@@ -18,7 +18,7 @@ from bfncodec.exact.vectors import add_products, dot
 Array = NDArray[Any]
 
 INPUTS = 48  # of a mixer: a number of whole vectors
-MIXERS = 4
+MIXERS = 5
 WEIGHT_ONE = 1 << 16
 _WEIGHT_MAX = (1 << 18) - 1
 _DOWN = 5  # of products, so that sums stay within int32

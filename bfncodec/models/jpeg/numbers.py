@@ -8,22 +8,27 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.decisions import Wire, decide
 from bfncodec.exact.compiled import compiled
+from bfncodec.exact.tables import LOGIT_MAX
 from bfncodec.models.jpeg.mixers import adapt, mix
+from bfncodec.models.jpeg.networks import HEADS
 from bfncodec.models.jpeg.memory import CONTEXTS, MET_BITS, SETS, Memory, settle
 
 Array = NDArray[Any]
 
-_ONE, _TWO, _THREE = SETS[0], SETS[0] + SETS[1], SETS[0] + SETS[1] + SETS[2]
+_ONE, _TWO, _THREE, _FOUR = SETS[0], SETS[0] + SETS[1], sum(SETS[:3]), sum(SETS[:4])
 _LONGEST = 17
 _MASK = (1 << MET_BITS) - 1
 _CHANCE_BITS = 32 - MET_BITS
 
 
 @compiled
-def decision(memory: Memory, wire: Wire, slot: int, group: int, bit: int) -> int:
-    """Code a bit under a slot, 1 .. 7, of all buckets. group: 0 .. 15, its kind."""
-    mixing, choose = memory.mixing, memory.chooser
+def decision(memory: Memory, wire: Wire, slot: int, group: int, head: int, bit: int) -> int:
+    """Code a bit under a slot, 1 .. 7, of all buckets. group: 0 .. 15, its kind; head: of the network."""
+    mixing, choose, said = memory.mixing, memory.chooser, memory.nets.said[head]
     _opine(memory, slot)
+    mixing.inputs[2 * CONTEXTS + 1] = said
+    mixing.inputs[2 * CONTEXTS + 2] = int(mixing.squash[said + LOGIT_MAX]) - 32768 >> 6
+    mixing.chosen[4] = _FOUR + (min(max((said >> 6) + 16, 0), 31) * 16 + group) * 2 + (1 if choose[0] > 63 else 0)
     mixing.chosen[0] = choose[0] * 16 + group
     mixing.chosen[1] = _ONE + choose[1] * 16 + group
     mixing.chosen[2] = _TWO + choose[2] * 16 + group
@@ -71,7 +76,8 @@ def code_count(memory: Memory, wire: Wire, bits: int, value: int) -> int:
         if node > 7:
             settle(memory, CONTEXTS, node)
             node = 1
-        bit = decision(memory, wire, node, min(12 + bits - 1 - place, 15), value >> place & 1)
+        head = 1 << bits - 1 - place | known
+        bit = decision(memory, wire, node, min(12 + bits - 1 - place, 15), head, value >> place & 1)
         node = node << 1 | bit
         known = known << 1 | bit
     return known
@@ -95,7 +101,7 @@ def code_size(memory: Memory, wire: Wire, value: int, tag: int, first: int) -> i
             settle(memory, CONTEXTS, 256 + tag)
         if length > 3:
             slot = min(length - 3, 7)
-        more = decision(memory, wire, slot, min(first + length, 8), 1 if size > length else 0)
+        more = decision(memory, wire, slot, min(first + length, 8), length if length < 6 else HEADS, 1 if size > length else 0)
         if not more:
             break
         length += 1
@@ -110,6 +116,7 @@ def code_size(memory: Memory, wire: Wire, value: int, tag: int, first: int) -> i
         if depth > 2:
             settle(memory, CONTEXTS, 1024 + tag * 1024 + length * 32 + place)
             slot = 1
-        bit = decision(memory, wire, slot, min(9 + depth, 11), value >> place & 1)
+        head = length + 4 if depth == 0 and length < 5 else HEADS
+        bit = decision(memory, wire, slot, min(9 + depth, 11), head, value >> place & 1)
         known = known << 1 | bit
     return known

@@ -30,6 +30,7 @@ class Plane(NamedTuple):
     bottoms: Array  # int64 [columns, 8]: of the blocks above, by column of frequencies
     errors: Array  # int64 [MARGIN + rows, 2 * MARGIN + columns]: of the prediction of DC
     twin_errors: Array  # as `errors`
+    sums: Array  # as `errors`: of absolute coefficients of a block, DC aside
 
 
 def padded(component: Component, rows: int) -> Array:
@@ -66,6 +67,7 @@ def planes(frame: Frame, quantisers: Array, units: range) -> list[Plane]:
                 np.zeros((component.stored_columns, 8), np.int64),
                 errors,
                 made[-1].errors if twin else np.zeros((1, 1), np.int64),
+                np.zeros_like(errors),
             )
         )
     return made
