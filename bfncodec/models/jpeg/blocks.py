@@ -22,7 +22,7 @@ from bfncodec.models.jpeg.seeing import asked, see_dc, see_edge, see_edge_count,
 
 Array = NDArray[Any]
 
-_INNER = np.array(
+INNER = np.array(
     sorted(
         (8 * u + v for u in range(1, 8) for v in range(1, 8)),
         key=lambda i: (i // 8 + i % 8, i // 8 if (i // 8 + i % 8) % 2 else i % 8),
@@ -310,7 +310,7 @@ def _inside(
     for index in range(49):
         if rest == 0:
             break
-        place = _INNER[index]
+        place = INNER[index]
         u, v = place >> 3, place & 7
         a, b = _abs(int(above[place])), _abs(int(left[place]))
         around = _around(plane, y, x, place)

@@ -1,6 +1,6 @@
-"""Where the model of JPEG files starts: contexts that came often in other files, and weights of mixers.
+"""Where the model of JPEG files starts: networks, contexts that came often in other files, and weights of mixers.
 
-A first pass over files learns as coding does, and never forgets. The contexts that were met most are kept. A second
+Networks are trained first, on what they see in the files. Then a first pass over files learns as coding does, and never forgets. The contexts that were met most are kept. A second
 pass starts every segment with these alone, as coding will; the mixers go on learning.
 """
 
@@ -15,24 +15,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec import jpeg
+from bfncodec.coding.decisions import notes
 from bfncodec.exact import tables
 from bfncodec.models.jpeg import memory as memories
 from bfncodec.models.jpeg.memory import BUCKET, BUCKET_BITS, CONTEXTS, MET_BITS, UNKNOWN, USED, WEIGHT_UNIT, Memory, Start
-from bfncodec.models.jpeg.streams import Segment, cuts, ranges
+from bfncodec.models.jpeg.networks import COUNT, PLACES, SEEN, started
+from bfncodec.models.jpeg.streams import MOST, Segment, cuts, ranges
 from bfncodec.train import checkpoint
+from bfncodec.train.jpeg import networks
 
 Array = NDArray[Any]
 
 BUCKETS = 9000  # that are kept
+EPOCHS = 3  # of networks
+_FEW, _MANY = 20000, 45000  # numbers that networks see of a file: how many are not zero and DC, coefficients
 RATES = (12, 6, 6, 4)  # of mixers, in the halves of both passes
 
 
-def train(data: Path, output: Path, *, buckets: int = BUCKETS, seed: int = 0, log: Callable[[str], None]) -> None:
+def train(data: Path, output: Path, *, buckets: int = BUCKETS, epochs: int = EPOCHS, seed: int = 0, log: Callable[[str], None]) -> None:
     """Train on all JPEG files in a folder, and write a model file."""
     checkpoint.check_name(output)
     files = sorted(path for path in data.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     random.Random(seed).shuffle(files)
-    memory, known = memories.memory(memories.untrained()), None
+    nets = networks.train(_seen(files, seed), epochs, seed, log)
+    memory, known = memories.memory(memories.untrained()._replace(nets=started(nets))), None
     uses = np.zeros(CONTEXTS << BUCKET_BITS, np.int64)
     costs = []
     for number, rate in enumerate(RATES):
@@ -50,7 +56,36 @@ def train(data: Path, output: Path, *, buckets: int = BUCKETS, seed: int = 0, lo
         log(f"pass {number // 2 + 1}, half {number % 2 + 1}: {costs[-1]:.4f} of {size} bytes")
     assert known is not None
     card = {"kind": "jpeg", "files": len(files), "seed": seed, "rates": RATES, "shares": costs}
-    checkpoint.write_model(output, known | _mixers(memory), card)
+    checkpoint.write_model(output, nets | known | _mixers(memory), card)
+
+
+def _seen(files: list[Path], seed: int) -> Array:
+    """What networks see in the files: some of it, uint8 [n, SEEN + 3]."""
+    draw, kept = np.random.default_rng(seed), [np.zeros((0, SEEN + 3), np.uint8)]
+    start, room, wire = memories.untrained(), np.zeros((0, SEEN + 3), np.uint8), notes(0)
+    for path in files:
+        content = path.read_bytes()
+        parsed = jpeg.parse(content)
+        if parsed is None:
+            continue
+        image, frame = parsed[0], parsed[0].frame()
+        assert frame is not None
+        parts = ranges(cuts(frame, len(content), image.coefficients))
+        units = parts[len(parts) // 2]
+        most = sum(len(units) * one.down * one.stored_columns for one in frame.components)
+        if len(room) < PLACES * most:
+            room = np.zeros((PLACES * most, SEEN + 3), np.uint8)
+        if len(wire.bits) < MOST * most:
+            wire = notes(MOST * most)
+        memory = memories.memory(start)._replace(notes=room)
+        segment = Segment(frame, image.quantisers(), units, memory, image.coefficients)
+        wire.done[0] = 0
+        segment.code(wire, 0, segment.turns)
+        own = room[: memory.noted[0]]
+        others = own[:, SEEN] % PLACES >= COUNT
+        for which, most in ((others, _FEW), (~others, _MANY)):
+            kept.append(own[draw.permutation(np.flatnonzero(which))[:most]])
+    return np.concatenate(kept)
 
 
 def _pass(content: bytes, memory: Memory, uses: Array, tables: Array | None) -> float:

@@ -1,0 +1,164 @@
+"""Training of the JPEG model's networks, each on all that it would have seen in the files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bfncodec.models.jpeg.blocks import INNER
+from bfncodec.models.jpeg.networks import COUNT, DC, EDGE, EDGE_COUNT, HEADS, HIDDEN, KINDS, PLACES, SEEN, SIZE, STARTS
+
+Array = NDArray[Any]
+
+CHUNK = 128  # rows of one place
+CHUNKS = 32  # of a step
+_INPUT, _FIRST, _ACTIVE, _SECOND, _SAID = 64, 64, 32, 32, 256  # units in one of inputs, weights, activations, answers
+_SIZE_BOUNDS = (0, 1, 2, 4, 8, 16, 32)
+
+
+def targets(notes: Array, place: int) -> tuple[Array, Array]:
+    """What the heads of a place should have said, bool [n, HEADS], and which of them were asked.
+
+    notes: uint8 [n, SEEN + 3], see `models.jpeg.seeing.asked`.
+    """
+    values, odd = notes[:, SEEN + 1].astype(np.int64), notes[:, SEEN + 2] > 0
+    said, asked = np.zeros((len(notes), HEADS), bool), np.zeros((len(notes), HEADS), bool)
+    if place in (COUNT, EDGE_COUNT, EDGE_COUNT + 1):
+        bits = 6 if place == COUNT else 3
+        rows = np.arange(len(notes))
+        for depth in range(bits):
+            nodes = 1 << depth | values >> bits - depth
+            asked[rows, nodes], said[rows, nodes] = True, values >> bits - 1 - depth & 1
+        return said, asked
+    for head in range(6):
+        asked[:, head], said[:, head] = values >= _SIZE_BOUNDS[head], values >= _SIZE_BOUNDS[head + 1]
+    for head, low in ((6, 2), (7, 4), (8, 8)):
+        asked[:, head], said[:, head] = (values >= low) & (values < 2 * low), values >= 3 * low // 2
+    asked[:, 9], said[:, 9] = values > 0, odd
+    if place < EDGE:
+        asked[:, 0] &= notes[:, 24] // 4 < 49 - place
+        asked[:, 9] = False
+    elif place < SIZE:
+        asked[:, 0] &= notes[:, 17] // 16 < 7 - (place - EDGE) % 7
+    elif place < COUNT:
+        asked[:, [0, 9]] = False
+    return said, asked
+
+
+class _Rounded(torch.autograd.Function):
+    """Numbers in whole units; gradients as if they were not."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor, units: int, down: bool) -> Tensor:
+        return (torch.floor if down else torch.round)(values * units) / units
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return gradients[0], None, None
+
+
+class Net(nn.Module):
+    """The networks of a kind of places."""
+
+    def __init__(self, places: int) -> None:
+        super().__init__()
+        first = torch.randn(1, SEEN, HIDDEN) * 0.7 / SEEN**0.5
+        self.first = nn.Parameter(first.repeat(places, 1, 1))
+        self.first_bias = nn.Parameter(torch.zeros(places, HIDDEN))
+        self.second = nn.Parameter(torch.randn(HIDDEN, HEADS) / HIDDEN**0.5)
+        self.second_bias = nn.Parameter(torch.zeros(places, HEADS))
+        self.rounded = False
+
+    def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As they are used."""
+        first = self.first.clamp(-127 / _FIRST, 127 / _FIRST)
+        second = self.second.clamp(-127 / _SECOND, 127 / _SECOND)
+        if not self.rounded:
+            return first, self.first_bias, second, self.second_bias
+        rounded = _Rounded.apply
+        return (
+            rounded(first, _FIRST, False), rounded(self.first_bias, _INPUT * _FIRST >> 5, False),
+            rounded(second, _SECOND, False), rounded(self.second_bias, _SAID, False),
+        )  # fmt: skip
+
+    def forward(self, seen: Tensor, places: Tensor) -> Tensor:
+        """Log-odds [n, CHUNK, HEADS] of chunks [n, CHUNK, SEEN] of places [n]."""
+        first, first_bias, second, second_bias = self.weights()
+        hidden = torch.baddbmm(first_bias[places][:, None], seen / _INPUT, first[places])
+        if self.rounded:
+            hidden = _Rounded.apply(hidden, _ACTIVE, True)
+        return hidden.clamp(0, 255 / _ACTIVE) @ second + second_bias[places][:, None]
+
+
+def train(notes: Array, epochs: int, seed: int, log: Callable[[str], None]) -> dict[str, Array]:
+    """Tensors of a model file, see `docs/format.md`. notes: uint8 [n, SEEN + 3]."""
+    torch.manual_seed(seed)
+    made = {
+        "jpeg.first": np.zeros((2 * PLACES, HIDDEN, SEEN), np.int8),
+        "jpeg.first.bias": np.zeros((2 * PLACES, HIDDEN), np.int16),
+        "jpeg.second": np.zeros((2 * KINDS, HEADS, HIDDEN), np.int8),
+        "jpeg.second.bias": np.zeros((2 * PLACES, HEADS), np.int16),
+    }
+    for kind in range(2 * KINDS):
+        start = STARTS[kind % KINDS]
+        stop = (*STARTS, PLACES)[kind % KINDS + 1]
+        shift = PLACES * (kind // KINDS)
+        every = notes[(notes[:, SEEN] >= start + shift) & (notes[:, SEEN] < stop + shift)]
+        net = Net(stop - start)
+        _fit(net, every, start, shift, epochs, seed, f"kind {kind}", log)
+        with torch.no_grad():
+            first, first_bias, second, second_bias = net.weights()
+            own = slice(start + shift, stop + shift)
+            made["jpeg.first"][own] = np.rint(first.numpy() * _FIRST).transpose(0, 2, 1)
+            made["jpeg.first.bias"][own] = np.rint(first_bias.numpy() * (_INPUT * _FIRST >> 5))
+            made["jpeg.second"][kind] = np.rint(second.numpy() * _SECOND).T
+            made["jpeg.second.bias"][own] = np.rint(second_bias.numpy() * _SAID)
+    return made
+
+
+def _fit(
+    net: Net, notes: Array, start: int, shift: int, epochs: int, seed: int, name: str, log: Callable[[str], None]
+) -> None:
+    """Train networks of a kind, whose first place is `start`."""
+    draw = np.random.default_rng(seed)
+    own = notes[:, SEEN].astype(np.int64) - shift
+    groups = [np.flatnonzero(own == place) for place in range(start, start + len(net.first))]
+    counts = [max(len(group) // CHUNK, 1) if len(group) else 0 for group in groups]
+    steps = max(1, int(epochs * sum(counts) / CHUNKS))
+    optimiser = torch.optim.Adam(net.parameters(), 4e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps + 1, pct_start=0.1)
+    step, total, number = 0, 0.0, 0
+    while step < steps and sum(counts):
+        chunks = [
+            (place, rows)
+            for place, (group, count) in enumerate(zip(groups, counts, strict=True))
+            for rows in draw.permutation(np.resize(group, max(len(group), count * CHUNK)))[: count * CHUNK].reshape(-1, CHUNK)
+        ]
+        order = draw.permutation(len(chunks))
+        for first in range(0, max(len(order) - CHUNKS + 1, 1), CHUNKS):
+            if step == steps:
+                break
+            net.rounded = step > steps * 2 // 3
+            chosen = [chunks[one] for one in order[first : first + CHUNKS]]
+            places = torch.tensor([place for place, _ in chosen])
+            rows = [notes[one] for _, one in chosen]
+            wanted = [targets(one, start + place) for one, (place, _) in zip(rows, chosen, strict=True)]
+            said = torch.from_numpy(np.stack([one for one, _ in wanted])).float()
+            asked = torch.from_numpy(np.stack([one for _, one in wanted])).float()
+            seen = torch.from_numpy(np.stack(rows)[:, :, :SEEN]).float()
+            losses = nn.functional.binary_cross_entropy_with_logits(net(seen, places), said, reduction="none") * asked
+            optimiser.zero_grad()
+            loss = losses.sum() / (len(chosen) * CHUNK)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            step += 1
+            if step > steps * 9 // 10:
+                total, number = total + loss.item(), number + 1
+    net.rounded = True
+    log(f"networks, {name}: {len(notes)} numbers, {total / max(number, 1) / np.log(2):.4f} bits each")
