@@ -16,9 +16,9 @@ from bfncodec.coding.decisions import Wire, hashed
 from bfncodec.exact.compiled import compiled
 from bfncodec.models.jpeg.memory import CONTEXTS, SIGN_CONTEXTS, Memory, settle
 from bfncodec.models.jpeg.numbers import code_count, code_size, decision
-from bfncodec.models.jpeg.networks import COUNT, DC, EDGE, EDGE_COUNT, HEADS, INSIDE, SIZE
+from bfncodec.models.jpeg.networks import COUNT, DC, EDGE, EDGE_COUNT, INSIDE, IS_NEGATIVE, SIGN, SIZE
 from bfncodec.models.jpeg.planes import MARGIN, Plane
-from bfncodec.models.jpeg.seeing import asked, see_dc, see_edge, see_edge_count, see_inner_count, see_inside, see_signs
+from bfncodec.models.jpeg.seeing import asked, see_dc, see_edge, see_edge_count, see_inner_count, see_inside, see_signs, see_sign
 
 Array = NDArray[Any]
 
@@ -30,7 +30,8 @@ INNER = np.array(
     np.int64,
 )
 _LEVELS = np.array([min(15, ((2 * (1 + i) ** 4).bit_length() - 1) // 2) for i in range(1024)], np.int64)
-_WIDTH = np.array([128] + 7 * [181], np.int64)  # of the basis functions at the border, 1 / 512
+# Of the basis functions where blocks meet, 1 / 512; the second row: half of three times the first pixel less the next.
+_WIDTH = np.array([[128] + 7 * [181], [128, 191, 216, 243, 256, 240, 188, 103]], np.int64)
 KINDS = tuple(f"{what} of {whose}" for whose in ("luma", "colours") for what in ("numbers", "insides", "edges", "DC"))
 _INNER_COUNT, _EDGE_COUNT, _INNER_VALUE, _EDGE_VALUE, _DC_VALUE = range(1, 6)
 
@@ -111,9 +112,10 @@ def _block(memory: Memory, wire: Wire, plane: Plane, counts: Array, row: int, co
     block, now, known = plane.values[y, x], memory.now, len(wire.state) == 0
     now[:] = 0
     memory.energy[:] = 0
-    for index in range(8):
-        memory.borders[index] = plane.rights[index]
-        memory.borders[8 + index] = plane.bottoms[column, index]
+    for way in range(2):
+        for index in range(8):
+            memory.borders[way, index] = plane.rights[way, index]
+            memory.borders[way, 8 + index] = plane.bottoms[column, way, index]
     kind = 4 if plane.kind else 0
     wire.done[1] = kind
     inner = _inner_count(memory, wire, plane, counts, y, x, _count_inside(block) if known else 0)
@@ -139,17 +141,19 @@ def _take(memory: Memory, plane: Plane, place: int, value: int) -> None:
     memory.energy[8 + (place & 7)] += _abs(value)
     worth = value * plane.steps[place]
     u, v = place >> 3, place & 7
-    memory.borders[u] -= worth * _WIDTH[v]
-    memory.borders[8 + v] -= worth * _WIDTH[u]
+    for way in range(2):
+        memory.borders[way, u] -= worth * _WIDTH[way, v]
+        memory.borders[way, 8 + v] -= worth * _WIDTH[way, u]
 
 
 @compiled
 def _finish(memory: Memory, plane: Plane, block: Array, y: int, x: int) -> None:
     """What the block says of its right and its lower border."""
     now, column, total = memory.now, x - MARGIN, 0
-    for index in range(8):
-        plane.rights[index] = 0
-        plane.bottoms[column, index] = 0
+    for way in range(2):
+        for index in range(8):
+            plane.rights[way, index] = 0
+            plane.bottoms[column, way, index] = 0
     for u in range(8):
         for v in range(8):
             value = now[8 * u + v]
@@ -157,8 +161,9 @@ def _finish(memory: Memory, plane: Plane, block: Array, y: int, x: int) -> None:
             if value:
                 total += _abs(value)
                 worth = value * plane.steps[8 * u + v]
-                plane.rights[u] += worth * (_WIDTH[v] if v & 1 == 0 else -_WIDTH[v])
-                plane.bottoms[column, v] += worth * (_WIDTH[u] if u & 1 == 0 else -_WIDTH[u])
+                for way in range(2):
+                    plane.rights[way, u] += worth * (_WIDTH[way, v] if v & 1 == 0 else -_WIDTH[way, v])
+                    plane.bottoms[column, way, v] += worth * (_WIDTH[way, u] if u & 1 == 0 else -_WIDTH[way, u])
     plane.sums[y, x] = total - _abs(now[0])
 
 
@@ -228,7 +233,7 @@ def _edge_count(
             if now[step * index + other * depth]:
                 beyond = index
         at = 8 + index if step == 1 else index
-        if _abs(memory.borders[at]) > 96 * plane.steps[step * index]:
+        if _abs(memory.borders[0, at]) > 96 * plane.steps[step * index]:
             expected = expected << 1 | 1
         else:
             expected = expected << 1
@@ -362,7 +367,12 @@ def _inside(
             rest -= 1
             size = code_size(memory, wire, _abs(value), 0, 0)
             _signs(memory, plane, y, x, place, twin, size, 0)
-            if decision(memory, wire, 1 + place % 7, 15, HEADS, 1 if value < 0 else 0):
+            main = memory.borders[0, 8 + v]
+            see_sign(memory, plane, y, x, place, rest, size, twin, main)
+            asked(memory, plane, SIGN, value, 1 if (value < 0) == (main < 0) else 0)
+            if main >= 0:
+                memory.nets.said[IS_NEGATIVE] = -memory.nets.said[IS_NEGATIVE]
+            if decision(memory, wire, 1 + place % 7, 15, IS_NEGATIVE, 1 if value < 0 else 0):
                 _take(memory, plane, place, -size)
             else:
                 _take(memory, plane, place, size)
@@ -378,7 +388,7 @@ def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, 
     start = hashed(hashed(99, place // 7), min(plane.kind, 1))
     a, b = _sign(int(values[y - 1, x, place])), _sign(int(values[y, x - 1, place]))
     step = plane.steps[place] * 64
-    upper, lefter = memory.borders[8 + v] // step, memory.borders[u] // step
+    upper, lefter = memory.borders[0, 8 + v] // step, memory.borders[0, u] // step
     upper, lefter = min(max(upper, -15), 15) + 16, min(max(lefter, -15), 15) + 16
     c = _sign(twin)
     size = min(size, 3)
@@ -421,8 +431,9 @@ def _edge(
             break
         place = step * index
         u, v = place >> 3, place & 7
-        border = memory.borders[8 + index] if step == 1 else memory.borders[index]
-        expected = border // (16 * plane.steps[place])  # 1 / 8
+        at = 8 + index if step == 1 else index
+        expected = memory.borders[0, at] // (16 * plane.steps[place])  # 1 / 8
+        sloped = memory.borders[1, at] // (16 * plane.steps[place])
         size_of = min(_abs(expected), 1023)
         a, b = _abs(int(above[place])), _abs(int(left[place]))
         around = _around(plane, y, x, place)
@@ -438,7 +449,8 @@ def _edge(
         expects = _level(size_of)
         value, number = int(block[place]), index - 1 + (7 if step == 8 else 0)
         see_edge(
-            memory, plane, counts, y, x, place, other, rest, inner, one, around, nearby, before, luma, twin, expected
+            memory, plane, counts, y, x, place, other, rest, inner, one, around, nearby, before, luma, twin, expected,
+            sloped,
         )
         asked(memory, plane, EDGE + number, value, 1 if (value < 0) == (expected < 0) else 0)
         some_said, more_said, most_said = _heard(memory, 0), _heard(memory, 1), _heard(memory, 2)
@@ -473,7 +485,7 @@ def _edge(
         size = 0
         if some:
             rest -= 1
-            size = _signed(memory, wire, plane, y, x, place, twin, expected, value, SIZE + number)
+            size = _signed(memory, wire, plane, y, x, place, twin, expected, sloped, value, SIZE + number)
             _take(memory, plane, place, size)
             size = _abs(size)
         two = one
@@ -482,7 +494,8 @@ def _edge(
 
 @compiled
 def _signed(
-    memory: Memory, wire: Wire, plane: Plane, y: int, x: int, place: int, twin: int, expected: int, value: int, net: int
+    memory: Memory, wire: Wire, plane: Plane, y: int, x: int, place: int, twin: int, expected: int, sloped: int,
+    value: int, net: int,
 ) -> int:
     """Code sign and size of a coefficient that is not zero; the sign first, since more is known of it."""
     keys = memory.keys
@@ -491,9 +504,9 @@ def _signed(
         kept[number], kept[CONTEXTS + number] = keys[number], memory.places[number]
     _signs(memory, plane, y, x, place, twin, 0, expected)
     if expected >= 0:
-        memory.nets.said[9] = -memory.nets.said[9]
-    negative = decision(memory, wire, 1 + place % 7, 15, 9, 1 if value < 0 else 0)
-    see_signs(memory, plane, y, x, place, twin, expected, -1 if negative else 1)
+        memory.nets.said[IS_NEGATIVE] = -memory.nets.said[IS_NEGATIVE]
+    negative = decision(memory, wire, 1 + place % 7, 15, IS_NEGATIVE, 1 if value < 0 else 0)
+    see_signs(memory, plane, y, x, place, twin, expected, sloped, -1 if negative else 1)
     asked(memory, plane, net, value, 0)
     for number in range(len(keys)):
         keys[number], memory.places[number] = kept[number], kept[CONTEXTS + number]
@@ -512,7 +525,11 @@ def _dc(
     keys, choose, kind = memory.keys, memory.chooser, plane.kind
     y, x = MARGIN + row, MARGIN + column
     unit = 128 * plane.steps[0]
-    side, top = memory.borders[0] * 8 // unit, memory.borders[8] * 8 // unit  # 1 / 8
+    side, top = memory.borders[0, 0] * 8 // unit, memory.borders[0, 8] * 8 // unit  # 1 / 8
+    rough, steep = plane.steps[0] * 64, plane.steps[0] * 64
+    for index in range(1, 8):
+        rough += _abs(memory.borders[0, index])
+        steep += _abs(memory.borders[0, 8 + index])
     if row == 0 and column == 0:
         guess = 0
     elif row == 0:
@@ -520,7 +537,7 @@ def _dc(
     elif column == 0:
         guess = top
     else:
-        guess = (side + top) >> 1
+        guess = (side * steep + top * rough) // (rough + steep)
     expected = min(max((guess + 4) >> 3, -32767), 32767)
     apart = _level(_abs(side - top)) if row and column else 15
     e = plane.errors
@@ -552,14 +569,14 @@ def _dc(
     choose[3] = _level(inner)
     error = int(block[0]) - expected
     size, difference = 0, side - top
-    see_dc(memory, plane, counts, y, x, difference, guess, twin, inner, plane.sums)
+    see_dc(memory, plane, counts, y, x, difference, guess, twin, inner, rough // (64 * plane.steps[0]), steep // (64 * plane.steps[0]))
     asked(memory, plane, DC, error, 1 if (error < 0) == (difference < 0) else 0)
     if difference >= 0:
-        memory.nets.said[9] = -memory.nets.said[9]
+        memory.nets.said[IS_NEGATIVE] = -memory.nets.said[IS_NEGATIVE]
     keys[18] = hashed(start, _heard(memory, 0) << 10 | _heard(memory, 1) << 5 | _heard(memory, 2))
     settle(memory, CONTEXTS, 0)
     if decision(memory, wire, 1, 1, 0, 1 if error else 0):
-        negative = decision(memory, wire, 2, 2, 9, 1 if error < 0 else 0)
+        negative = decision(memory, wire, 2, 2, IS_NEGATIVE, 1 if error < 0 else 0)
         settle(memory, CONTEXTS, 1 + negative)
         size = code_size(memory, wire, _abs(error), 0, 2)
         if negative:

@@ -61,7 +61,8 @@ class Memory(NamedTuple):
     nets: Networks
     notes: Array  # uint8 [n, SEEN + 3]: all that networks see, for training; none otherwise
     noted: Array  # int64 [1]: how much that is
-    borders: Array  # int64 [16]: what is missing at the left border, by row, and at the upper one, by column
+    borders: Array  # int64 [2, 16]: what is missing at the left border, by row, and at the upper one, by column, if
+    # the border is smooth where blocks meet, and if slopes are the same on both sides
 
 
 class Start(NamedTuple):
@@ -141,7 +142,7 @@ def memory(start: Start, rate: int = RATE) -> Memory:
         start.nets.copy(),
         np.zeros((0, SEEN + 3), np.uint8),
         np.zeros(1, np.int64),
-        np.zeros(16, np.int64),
+        np.zeros((2, 16), np.int64),
     )
 
 

@@ -18,13 +18,16 @@ from bfncodec.exact.tables import LOGIT_MAX
 
 Array = NDArray[Any]
 
-SEEN = 40  # numbers that a network sees, 0 .. 255
+SEEN = 48  # numbers that a network sees, 0 .. 255
 HIDDEN = 64
 HEADS = 64
-KINDS = 6  # of places: inside, edges before and after the sign, numbers inside, of edges, DC
-INSIDE, EDGE, SIZE, COUNT, EDGE_COUNT, DC = 0, 49, 63, 77, 78, 80  # first places of the kinds
-STARTS = (INSIDE, EDGE, SIZE, COUNT, EDGE_COUNT, DC)
-PLACES = 81  # of luma, and as many of colours
+KINDS = 7  # of places: inside, edges before and after the sign, numbers inside, of edges, DC, signs inside
+INSIDE, EDGE, SIZE, COUNT, EDGE_COUNT, DC, SIGN = 0, 49, 63, 77, 78, 80, 81  # first places of the kinds
+STARTS = (INSIDE, EDGE, SIZE, COUNT, EDGE_COUNT, DC, SIGN)
+PLACES = 82  # of luma, and as many of colours
+# Heads of a coefficient: whether it has a bit, whether more than 1 .. 6, its highest bit but one where it has 2 .. 6, the
+# next one, by the one before, where it has 3 .. 6, and its sign. Heads of a number: by the bits before.
+MORE, TOP, NEXT, IS_NEGATIVE = 0, 7, 12, 20
 HIDDEN_SHIFT, HEAD_SHIFT = 7, 2  # of sums: inputs 1/64, weights 1/64 -> 1/32; weights 1/32 -> 1/256 nat
 
 

@@ -10,7 +10,7 @@ from bfncodec.coding.decisions import Wire, decide
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.tables import LOGIT_MAX
 from bfncodec.models.jpeg.mixers import adapt, mix
-from bfncodec.models.jpeg.networks import HEADS
+from bfncodec.models.jpeg.networks import HEADS, MORE, NEXT, TOP
 from bfncodec.models.jpeg.memory import CONTEXTS, MET_BITS, SETS, Memory, settle
 
 Array = NDArray[Any]
@@ -101,7 +101,7 @@ def code_size(memory: Memory, wire: Wire, value: int, tag: int, first: int) -> i
             settle(memory, CONTEXTS, 256 + tag)
         if length > 3:
             slot = min(length - 3, 7)
-        more = decision(memory, wire, slot, min(first + length, 8), length if length < 6 else HEADS, 1 if size > length else 0)
+        more = decision(memory, wire, slot, min(first + length, 8), MORE + length if length < 7 else HEADS, 1 if size > length else 0)
         if not more:
             break
         length += 1
@@ -116,7 +116,11 @@ def code_size(memory: Memory, wire: Wire, value: int, tag: int, first: int) -> i
         if depth > 2:
             settle(memory, CONTEXTS, 1024 + tag * 1024 + length * 32 + place)
             slot = 1
-        head = length + 4 if depth == 0 and length < 5 else HEADS
+        head = HEADS
+        if length < 7 and depth == 0:
+            head = TOP + length - 2
+        elif length < 7 and depth == 1:
+            head = NEXT + 2 * (length - 3) + (known & 1)
         bit = decision(memory, wire, slot, min(9 + depth, 11), head, value >> place & 1)
         known = known << 1 | bit
     return known

@@ -54,8 +54,8 @@ def see_around(memory: Memory, plane: Plane, y: int, x: int, place: int) -> None
     seen[11] = fine(int(values[y - 2, x, place]))
     seen[12] = fine(int(values[y - 1, x - 1, place]))
     seen[13] = fine(int(values[y - 1, x + 1, place]))
-    seen[14] = fine(memory.borders[8 + v] // (64 * step))
-    seen[15] = fine(memory.borders[u] // (64 * step))
+    seen[14] = fine(memory.borders[0, 8 + v] // (64 * step))
+    seen[15] = fine(memory.borders[0, u] // (64 * step))
     seen[16] = fine(step)
 
 
@@ -82,6 +82,11 @@ def see_inside(
     seen[34], seen[35] = fine(memory.energy[u]), fine(memory.energy[8 + v])
     seen[36], seen[37] = 4 * int(counts[y, x - 1, 0]), 4 * int(counts[y - 1, x, 0])
     seen[38], seen[39] = 4 * int(counts[y - 1, x + 1, 0]), 4 * int(counts[y - 1, x - 1, 0])
+    step = 64 * plane.steps[place]
+    seen[40], seen[41] = fine(memory.borders[1, 8 + v] // step), fine(memory.borders[1, u] // step)
+    seen[42], seen[43] = fine(plane.sums[y, x - 1]), fine(plane.sums[y - 1, x])
+    seen[44], seen[45] = fine(int(plane.values[y - 1, x + 1, place - 1])), fine(int(plane.values[y - 1, x + 1, place - 8]))
+    seen[46], seen[47] = fine(plane.sums[y - 1, x + 1]), fine(plane.sums[y - 1, x - 1])
 
 
 @compiled
@@ -95,7 +100,7 @@ def _compared(seen: Array, at: int, value: int, other: int) -> None:
 @compiled
 def see_edge(
     memory: Memory, plane: Plane, counts: Array, y: int, x: int, place: int, other: int, rest: int, inner: int, one: int,
-    around: int, nearby: int, before: int, luma: int, twin: int, expected: int,
+    around: int, nearby: int, before: int, luma: int, twin: int, expected: int, sloped: int,
 ) -> None:  # fmt: skip
     """Of a coefficient of row or column 0. expected: 1 / 8."""
     see_around(memory, plane, y, x, place)
@@ -108,7 +113,9 @@ def see_edge(
     seen[27], seen[28] = fine(luma), 16 * int(counts[y, x, 1]) if which == 2 else 0
     seen[29] = min(_near(expected), 255)
     seen[30], seen[31] = 16 * int(counts[y, x - 1, which]), 16 * int(counts[y - 1, x, which])
-    see_signs(memory, plane, y, x, place, twin, expected, expected)
+    seen[44], seen[45] = fine(plane.sums[y, x - 1]), fine(plane.sums[y - 1, x])
+    seen[46], seen[47] = 4 * int(counts[y, x - 1, 0]), 4 * int(counts[y - 1, x, 0])
+    see_signs(memory, plane, y, x, place, twin, expected, sloped, expected)
 
 
 @compiled
@@ -118,19 +125,50 @@ def _near(expected: int) -> int:
 
 
 @compiled
-def see_signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, expected: int, sign: int) -> None:
+def see_signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, expected: int, sloped: int, sign: int) -> None:
     """What has the same sign as another number."""
     seen, values = memory.nets.seen[0], plane.values
     _compared(seen, 32, expected, sign)
     _compared(seen, 34, int(values[y - 1, x, place]), sign)
     _compared(seen, 36, int(values[y, x - 1, place]), sign)
     _compared(seen, 38, twin, sign)
+    _compared(seen, 40, sloped, sign)
+    _compared(seen, 42, sloped - expected, sign)
+
+
+@compiled
+def see_sign(
+    memory: Memory, plane: Plane, y: int, x: int, place: int, rest: int, size: int, twin: int, main: int
+) -> None:
+    """Of the sign of a coefficient inside. main: what is missing at the upper border."""
+    seen, now, values, step = memory.nets.seen[0], memory.now, plane.values, 64 * plane.steps[place]
+    u, v = place >> 3, place & 7
+    seen[0], seen[1], seen[2] = fine(main // step), fine(size), 4 * rest
+    seen[3], seen[4], seen[5] = 32 * u, 32 * v, fine(plane.steps[place])
+    _compared(seen, 6, memory.borders[0, u] // step, main)
+    _compared(seen, 8, memory.borders[1, u] // step, main)
+    _compared(seen, 10, memory.borders[1, 8 + v] // step, main)
+    _compared(seen, 12, int(values[y - 1, x, place]), main)
+    _compared(seen, 14, int(values[y, x - 1, place]), main)
+    _compared(seen, 16, twin, main)
+    _compared(seen, 18, now[place - 1], main)
+    _compared(seen, 20, now[place - 8], main)
+    _compared(seen, 22, now[place - 2] if v > 1 else 0, main)
+    _compared(seen, 24, now[place - 16] if u > 1 else 0, main)
+    _compared(seen, 26, int(values[y - 1, x, v]), main)
+    _compared(seen, 28, int(values[y, x - 1, 8 * u]), main)
+    _compared(seen, 30, int(values[y, x - 1, v]), main)
+    _compared(seen, 32, int(values[y - 1, x, 8 * u]), main)
+    seen[34], seen[35] = fine(memory.energy[u]), fine(memory.energy[8 + v])
+    seen[36] = 64 * (u & 1) + 128 * (v & 1)
+    for index in range(37, SEEN):
+        seen[index] = 0
 
 
 @compiled
 def see_inner_count(memory: Memory, plane: Plane, counts: Array, y: int, x: int, luma: int, twin: int, sums: Array) -> None:
     """Of how many coefficients inside are not zero. sums: of absolute values, by block."""
-    seen, borders = memory.nets.seen[0], memory.borders
+    seen, borders = memory.nets.seen[0], memory.borders[0]
     seen[0], seen[1] = 4 * int(counts[y, x - 1, 0]), 4 * int(counts[y - 1, x, 0])
     seen[2], seen[3] = 4 * int(counts[y - 1, x - 1, 0]), 4 * int(counts[y - 1, x + 1, 0])
     seen[4], seen[5] = 4 * int(counts[y, x - 2, 0]), 4 * int(counts[y - 2, x, 0])
@@ -152,7 +190,7 @@ def see_edge_count(
     memory: Memory, plane: Plane, counts: Array, y: int, x: int, step: int, inner: int, luma: int, twin: int, sums: Array
 ) -> None:
     """Of how many coefficients of row 0 (step 1) or column 0 (step 8) are not zero."""
-    seen, borders, now = memory.nets.seen[0], memory.borders, memory.now
+    seen, borders, now = memory.nets.seen[0], memory.borders[0], memory.now
     which, other = 1 if step == 1 else 2, 9 - step
     seen[0], seen[1] = 16 * int(counts[y, x - 1, which]), 16 * int(counts[y - 1, x, which])
     seen[2], seen[3] = 16 * int(counts[y - 1, x - 1, which]), 16 * int(counts[y - 1, x + 1, which])
@@ -169,11 +207,14 @@ def see_edge_count(
     seen[33], seen[34], seen[35] = fine(sums[y, x - 1]), fine(sums[y - 1, x]), fine(sums[y - 1, x + 1])
     seen[36], seen[37] = 16 * int(counts[y, x - 1, 3 - which]), 16 * int(counts[y - 1, x, 3 - which])
     seen[38], seen[39] = fine(borders[0] // (64 * plane.steps[0])), fine(borders[8] // (64 * plane.steps[0]))
+    for index in range(40, SEEN):
+        seen[index] = 0
 
 
 @compiled
 def see_dc(
-    memory: Memory, plane: Plane, counts: Array, y: int, x: int, apart: int, guess: int, twin: int, inner: int, sums: Array
+    memory: Memory, plane: Plane, counts: Array, y: int, x: int, apart: int, guess: int, twin: int, inner: int, rough: int,
+    steep: int,
 ) -> None:
     """Of the error of DC. apart: what the two borders expect, one less the other, 1 / 8."""
     seen, errors, now = memory.nets.seen[0], plane.errors, memory.now
@@ -191,9 +232,15 @@ def see_dc(
     seen[27], seen[28], seen[29] = fine(now[9]), fine(now[10]), fine(now[17])
     seen[30], seen[31] = fine(memory.energy[0]), fine(memory.energy[8])
     seen[32] = 16 * (guess & 7)
-    seen[33], seen[34], seen[35] = fine(sums[y, x - 1]), fine(sums[y - 1, x]), fine(sums[y - 1, x + 1])
+    seen[33], seen[34], seen[35] = fine(plane.sums[y, x - 1]), fine(plane.sums[y - 1, x]), fine(plane.sums[y - 1, x + 1])
     seen[36], seen[37] = fine(errors[y, x - 2]), fine(errors[y - 2, x])
     seen[38] = min(abs(apart), 255)
     seen[39] = 0 if y > MARGIN else 64
     if x == MARGIN:
         seen[39] = 128
+    unit = 16 * plane.steps[0]
+    side, top = memory.borders[1, 0] // unit - guess, memory.borders[1, 8] // unit - guess
+    _compared(seen, 40, side, apart)
+    _compared(seen, 42, top, apart)
+    seen[44], seen[45] = fine(rough), fine(steep)
+    _compared(seen, 46, memory.borders[0, 0] // unit - guess, apart)

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bfncodec.models.jpeg.blocks import INNER
-from bfncodec.models.jpeg.networks import COUNT, DC, EDGE, EDGE_COUNT, HEADS, HIDDEN, KINDS, PLACES, SEEN, SIZE, STARTS
+from bfncodec.models.jpeg.networks import (
+    COUNT, EDGE, EDGE_COUNT, HEADS, HIDDEN, IS_NEGATIVE, KINDS, MORE, NEXT, PLACES, SEEN, SIGN, SIZE, STARTS, TOP,
+)  # fmt: skip
 
 Array = NDArray[Any]
 
 CHUNK = 128  # rows of one place
 CHUNKS = 32  # of a step
 _INPUT, _FIRST, _ACTIVE, _SECOND, _SAID = 64, 64, 32, 32, 256  # units in one of inputs, weights, activations, answers
-_SIZE_BOUNDS = (0, 1, 2, 4, 8, 16, 32)
 
 
 def targets(notes: Array, place: int) -> tuple[Array, Array]:
@@ -35,18 +36,25 @@ def targets(notes: Array, place: int) -> tuple[Array, Array]:
             nodes = 1 << depth | values >> bits - depth
             asked[rows, nodes], said[rows, nodes] = True, values >> bits - 1 - depth & 1
         return said, asked
-    for head in range(6):
-        asked[:, head], said[:, head] = values >= _SIZE_BOUNDS[head], values >= _SIZE_BOUNDS[head + 1]
-    for head, low in ((6, 2), (7, 4), (8, 8)):
-        asked[:, head], said[:, head] = (values >= low) & (values < 2 * low), values >= 3 * low // 2
-    asked[:, 9], said[:, 9] = values > 0, odd
+    for bits in range(7):
+        least = 1 << bits - 1 if bits else 0
+        asked[:, MORE + bits], said[:, MORE + bits] = values >= least, values >= 1 << bits
+    for bits in range(2, 7):
+        own, top = values >> bits - 1 == 1, values >> bits - 2 & 1
+        asked[:, TOP + bits - 2], said[:, TOP + bits - 2] = own, top
+        for which in range(2 if bits > 2 else 0):
+            head = NEXT + 2 * (bits - 3) + which
+            asked[:, head], said[:, head] = own & (top == which), values >> bits - 3 & 1
+    asked[:, IS_NEGATIVE], said[:, IS_NEGATIVE] = values > 0, odd
     if place < EDGE:
         asked[:, 0] &= notes[:, 24] // 4 < 49 - place
-        asked[:, 9] = False
+        asked[:, IS_NEGATIVE] = False
     elif place < SIZE:
         asked[:, 0] &= notes[:, 17] // 16 < 7 - (place - EDGE) % 7
     elif place < COUNT:
-        asked[:, [0, 9]] = False
+        asked[:, [0, IS_NEGATIVE]] = False
+    elif place == SIGN:
+        asked[:, :IS_NEGATIVE] = False
     return said, asked
 
 
