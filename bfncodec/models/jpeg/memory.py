@@ -154,6 +154,8 @@ def settle(memory: Memory, count: int, more: int) -> None:
     """
     slots, keys, places = memory.tables, memory.keys, memory.places
     memory.count[0] = count
+    if len(memory.notes):
+        return
     for number in range(count):
         key = hashed(keys[number], more)
         keys_place = (key >> (32 - BUCKET_BITS)) * BUCKET

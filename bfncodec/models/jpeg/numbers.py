@@ -24,6 +24,8 @@ _CHANCE_BITS = 32 - MET_BITS
 @compiled
 def decision(memory: Memory, wire: Wire, slot: int, group: int, head: int, bit: int) -> int:
     """Code a bit under a slot, 1 .. 7, of all buckets. group: 0 .. 15, its kind; head: of the network."""
+    if len(memory.notes):
+        return bit
     mixing, choose, said = memory.mixing, memory.chooser, memory.nets.said[head]
     _opine(memory, slot)
     mixing.inputs[2 * CONTEXTS + 1] = said
