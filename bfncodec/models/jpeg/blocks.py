@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.decisions import Wire, hashed
 from bfncodec.exact.compiled import compiled
-from bfncodec.models.jpeg.memory import CONTEXTS, SIGN_CONTEXTS, Memory, settle
+from bfncodec.models.jpeg.memory import CONTEXTS, SIGN_CONTEXTS, Memory, reach, settle
 from bfncodec.models.jpeg.numbers import code_count, code_size, decision
 from bfncodec.models.jpeg.networks import COUNT, DC, EDGE, EDGE_COUNT, INSIDE, IS_NEGATIVE, SIGN, SIZE
 from bfncodec.models.jpeg.planes import MARGIN, Plane
@@ -190,9 +190,7 @@ def _inner_count(memory: Memory, wire: Wire, plane: Plane, counts: Array, y: int
     if len(plane.twin) > 1:
         twin = _count_inside(plane.twin[y, x])
     start = hashed(_INNER_COUNT, min(kind, 1))
-    see_inner_count(memory, plane, counts, y, x, luma, twin, plane.sums)
-    asked(memory, plane, COUNT, value, 0)
-    luma = _level(luma)
+    lumas, luma = luma, _level(luma)
     keys[:] = start
     keys[0] = hashed(start, mean)
     keys[1] = hashed(start, left << 6 | above)
@@ -201,13 +199,14 @@ def _inner_count(memory: Memory, wire: Wire, plane: Plane, counts: Array, y: int
     keys[4] = hashed(start, (mean // 2) << 4 | luma)
     keys[5] = hashed(start, left + above << 8 | far)
     keys[6] = hashed(start, right + above << 8 | corner + left)
-    keys[7] = hashed(start, mean + far)
-    keys[8] = hashed(start, left << 4 | luma)
-    keys[9] = hashed(start, above << 4 | luma)
-    keys[10] = hashed(start, left << 8 | _level(plane.steps[27]))
-    keys[11] = hashed(start, above << 8 | int(counts[y - 1, x, 1]) << 4 | int(counts[y, x - 1, 2]))
-    keys[12] = hashed(start, mean // 3 << 8 | int(counts[y, x - 1, 1]) << 4 | int(counts[y - 1, x, 2]))
-    keys[13] = hashed(start, twin << 8 | left + above)
+    keys[7] = hashed(start, left << 4 | luma)
+    keys[8] = hashed(start, above << 4 | luma)
+    keys[9] = hashed(start, left << 8 | _level(plane.steps[27]))
+    keys[10] = hashed(start, above << 8 | int(counts[y - 1, x, 1]) << 4 | int(counts[y, x - 1, 2]))
+    keys[11] = hashed(start, twin << 8 | left + above)
+    reach(memory, CONTEXTS)
+    see_inner_count(memory, plane, counts, y, x, lumas, twin, plane.sums)
+    asked(memory, plane, COUNT, value, 0)
     choose = memory.chooser
     choose[0] = kind * 64
     choose[1] = min(mean // 6, 63)
@@ -246,24 +245,22 @@ def _edge_count(
         )
     first = int(counts[y, x, 1]) if which == 2 else 0
     mean = 2 * left + 2 * above + corner + right
+    keys[:] = start
+    keys[0] = hashed(start, left << 12 | above << 8 | inner)
+    keys[1] = hashed(start, near)
+    keys[2] = hashed(start, expected)
+    keys[3] = hashed(start, beyond << 8 | inner)
+    keys[4] = hashed(start, beyond << 8 | mean)
+    keys[5] = hashed(start, twin << 8 | luma << 4 | left)
+    keys[6] = hashed(start, inner << 8 | mean)
+    keys[7] = hashed(start, first << 8 | inner)
+    keys[8] = hashed(start, first << 8 | mean)
+    keys[9] = hashed(start, expected << 8 | mean)
+    keys[10] = hashed(start, near << 8 | left + above)
+    keys[11] = hashed(start, _level(plane.steps[step * 3]) << 8 | mean)
+    reach(memory, CONTEXTS)
     see_edge_count(memory, plane, counts, y, x, step, inner, luma, twin, plane.sums)
     asked(memory, plane, EDGE_COUNT + which - 1, value, 0)
-    keys[:] = start
-    keys[0] = hashed(start, mean)
-    keys[1] = hashed(start, left << 12 | above << 8 | inner)
-    keys[2] = hashed(start, near)
-    keys[3] = hashed(start, expected)
-    keys[4] = hashed(start, beyond << 8 | inner)
-    keys[5] = hashed(start, beyond << 8 | mean)
-    keys[6] = hashed(start, twin << 8 | luma << 4 | left)
-    keys[7] = hashed(start, inner << 8 | mean)
-    keys[8] = hashed(start, first << 8 | inner)
-    keys[9] = hashed(start, first << 8 | mean)
-    keys[10] = hashed(start, expected << 8 | beyond << 4 | first)
-    keys[11] = hashed(start, expected << 8 | mean)
-    keys[12] = hashed(start, near << 8 | left + above)
-    keys[13] = hashed(start, twin << 8 | mean)
-    keys[14] = hashed(start, _level(plane.steps[step * 3]) << 8 | mean)
     choose = memory.chooser
     choose[0] = kind * 64 + which
     choose[1] = inner
@@ -330,30 +327,23 @@ def _inside(
         here = place << 8
         levels = _level(around)
         step = _level(plane.steps[place])
+        keys[0] = hashed(start, here | rest)
+        keys[1] = hashed(start, here | min(around, 255))
+        keys[2] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
+        keys[3] = hashed(start, here | min(_abs(now[place - 8]), 7) << 4 | min(_abs(now[place - 1]), 7))
+        keys[4] = hashed(start, levels << 8 | _level(before) << 4 | _level(nearby))
+        keys[5] = hashed(start, here | _level(luma) << 4 | min(_abs(twin), 15))
+        keys[6] = hashed(start, here | count)
+        keys[7] = hashed(start, here | levels << 4 | _level(before))
+        keys[8] = hashed(start, here << 8 | step << 4 | levels)
+        keys[9] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | rest)
+        reach(memory, 10)
         value = int(block[place])
         see_inside(memory, plane, counts, y, x, place, rest, count, one, two, around, nearby, before, luma, twin)
         asked(memory, plane, INSIDE + index, value, 1 if value < 0 else 0)
         some_said, more_said, most_said = _heard(memory, 0), _heard(memory, 1), _heard(memory, 2)
-        keys[0] = hashed(start, here | rest)
-        keys[1] = hashed(start, here | min(around, 255))
-        keys[2] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
-        keys[3] = hashed(start, rest << 8 | 49 - index)
-        keys[4] = hashed(start, here | min(_abs(now[place - 8]), 7) << 4 | min(_abs(now[place - 1]), 7))
-        keys[5] = hashed(start, levels << 8 | _level(before) << 4 | _level(nearby))
-        keys[6] = hashed(start, here | _level(luma) << 4 | min(_abs(twin), 15))
-        keys[7] = hashed(start, here << 8 | rest << 4 | levels)
-        keys[8] = hashed(start, here | _level(nearby))
-        keys[9] = hashed(start, here | count)
-        keys[10] = hashed(start, here | levels << 4 | _level(before))
-        keys[11] = hashed(start, here << 8 | step << 4 | levels)
-        keys[12] = hashed(start, rest << 12 | _level(nearby) << 8 | _level(before) << 4 | (u + v))
-        keys[13] = hashed(start, here << 8 | min(one, 7) << 8 | min(two, 7) << 5 | min(rest, 31))
-        keys[14] = hashed(start, 49 - index << 12 | rest << 6 | min(levels + _level(nearby), 31))
-        keys[15] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | rest)
-        keys[16] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | u + v)
-        keys[17] = hashed(start, here | _level(_abs(twin)) << 4 | levels)
-        keys[18] = hashed(start, here << 10 | some_said << 5 | more_said)
-        keys[19] = hashed(start, some_said << 10 | more_said << 5 | most_said)
+        keys[10] = hashed(start, here << 10 | some_said << 5 | more_said)
+        keys[11] = hashed(start, some_said << 10 | more_said << 5 | most_said)
         settle(memory, CONTEXTS, 0)
         choose[0] = kind * 64 + place
         choose[1] = rest
@@ -372,6 +362,7 @@ def _inside(
             asked(memory, plane, SIGN, value, 1 if (value < 0) == (main < 0) else 0)
             if main >= 0:
                 memory.nets.said[IS_NEGATIVE] = -memory.nets.said[IS_NEGATIVE]
+            settle(memory, SIGN_CONTEXTS, 0)
             if decision(memory, wire, 1 + place % 7, 15, IS_NEGATIVE, 1 if value < 0 else 0):
                 _take(memory, plane, place, -size)
             else:
@@ -409,10 +400,9 @@ def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, 
     keys[3] = hashed(start, lefter << 2 | size)
     keys[4] = hashed(start, upper << 8 | lefter)
     keys[5] = hashed(start, near << 2 | size)
-    keys[6] = hashed(start, far << 8 | a << 4 | b)
-    keys[7] = hashed(start, more << 8 | left_of << 4 | over)
-    keys[8] = hashed(start, near << 8 | (upper if u else lefter))
-    settle(memory, SIGN_CONTEXTS, 0)
+    keys[6] = hashed(start, more << 8 | left_of << 4 | over)
+    keys[7] = hashed(start, near << 8 | (upper if u else lefter))
+    reach(memory, SIGN_CONTEXTS)
 
 
 @compiled
@@ -447,6 +437,17 @@ def _edge(
         levels = _level(around)
         wide = _level(plane.steps[place])
         expects = _level(size_of)
+        keys[0] = hashed(start, here << 4 | rest << 8 | expects)
+        keys[1] = hashed(start, here | min(size_of, 255))
+        keys[2] = hashed(start, here | levels << 4 | rest)
+        keys[3] = hashed(start, here << 8 | min(size_of >> 2, 63) << 4 | levels)
+        keys[4] = hashed(start, here << 8 | inner << 4 | expects)
+        keys[5] = hashed(start, here << 8 | min(_abs(now[place + other]), 15) << 8 | expects << 4 | rest)
+        keys[6] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
+        keys[7] = hashed(start, here << 4 | _level(luma) << 8 | min(_abs(twin), 15) << 4 | rest)
+        keys[8] = hashed(start, min(size_of, 511) << 8 | levels << 4 | wide)
+        keys[9] = hashed(start, here << 8 | _level(_abs(twin)) << 8 | expects << 4 | rest)
+        reach(memory, 10)
         value, number = int(block[place]), index - 1 + (7 if step == 8 else 0)
         see_edge(
             memory, plane, counts, y, x, place, other, rest, inner, one, around, nearby, before, luma, twin, expected,
@@ -454,26 +455,8 @@ def _edge(
         )
         asked(memory, plane, EDGE + number, value, 1 if (value < 0) == (expected < 0) else 0)
         some_said, more_said, most_said = _heard(memory, 0), _heard(memory, 1), _heard(memory, 2)
-        keys[0] = hashed(start, here << 4 | rest << 8 | expects)
-        keys[1] = hashed(start, here | min(size_of, 255))
-        keys[2] = hashed(start, here | levels << 4 | rest)
-        keys[3] = hashed(start, here << 8 | min(size_of >> 2, 63) << 4 | levels)
-        keys[4] = hashed(start, here << 8 | inner << 4 | expects)
-        keys[5] = hashed(start, here << 8 | min(_abs(now[place + other]), 15) << 8 | expects << 4 | rest)
-        keys[6] = hashed(start, here << 4 | min(one, 15) << 8 | min(two, 15) << 4 | rest)
-        keys[7] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
-        keys[8] = hashed(start, here << 4 | _level(luma) << 8 | min(_abs(twin), 15) << 4 | rest)
-        keys[9] = hashed(start, here << 8 | wide << 8 | expects << 4 | rest)
-        keys[10] = hashed(start, here | 7 - index << 4 | rest)
-        keys[11] = hashed(start, here | _level(before) << 4 | levels)
-        keys[12] = hashed(start, here << 6 | expects << 6 | _level(nearby) << 2)
-        keys[13] = hashed(start, min(size_of, 511) << 8 | levels << 4 | wide)
-        keys[14] = hashed(start, min(size_of, 511) << 8 | _level(before) << 4 | rest)
-        keys[15] = hashed(start, here << 8 | expects << 8 | _level(before) << 4 | levels)
-        keys[16] = hashed(start, here << 8 | _level(_abs(twin)) << 8 | expects << 4 | rest)
-        keys[17] = hashed(start, here << 8 | inner << 4 | rest)
-        keys[18] = hashed(start, here << 10 | some_said << 5 | more_said)
-        keys[19] = hashed(start, some_said << 10 | more_said << 5 | most_said)
+        keys[10] = hashed(start, here << 10 | some_said << 5 | more_said)
+        keys[11] = hashed(start, some_said << 10 | more_said << 5 | most_said)
         settle(memory, CONTEXTS, 0)
         choose[0] = kind * 64 + place
         choose[1] = rest << 3 | 7 - index
@@ -505,6 +488,7 @@ def _signed(
     _signs(memory, plane, y, x, place, twin, 0, expected)
     if expected >= 0:
         memory.nets.said[IS_NEGATIVE] = -memory.nets.said[IS_NEGATIVE]
+    settle(memory, SIGN_CONTEXTS, 0)
     negative = decision(memory, wire, 1 + place % 7, 15, IS_NEGATIVE, 1 if value < 0 else 0)
     see_signs(memory, plane, y, x, place, twin, expected, sloped, -1 if negative else 1)
     asked(memory, plane, net, value, 0)
@@ -552,28 +536,26 @@ def _dc(
     keys[0] = hashed(start, apart)
     keys[1] = hashed(start, _level(near))
     keys[2] = hashed(start, _level(more) << 4 | apart)
-    keys[3] = hashed(start, inner)
-    keys[4] = hashed(start, apart << 4 | _level(inner))
-    keys[5] = hashed(start, _level(_abs(twin)) << 4 | apart)
-    keys[6] = hashed(start, min(max(twin, -30), 30) + 31)
-    keys[7] = hashed(start, wide << 4 | apart)
-    keys[8] = hashed(start, min(_abs(e[y, x - 1]), 31) << 5 | min(_abs(e[y - 1, x]), 31))
-    keys[9] = hashed(start, _sign(e[y, x - 1]) << 8 | _sign(e[y - 1, x]) << 4 | _level(near))
-    keys[10] = hashed(start, min(max(side - top, -60), 60) + 64)
-    keys[11] = hashed(start, (guess & 7) << 4 | apart)
-    keys[12] = hashed(start, min(max(side - top, -60) // 8, 60) + 64 << 8 | min(max(twin, -30), 30) + 31)
-    keys[13] = hashed(start, _level(more) << 8 | apart << 4 | _level(inner))
+    keys[3] = hashed(start, apart << 4 | _level(inner))
+    keys[4] = hashed(start, _level(_abs(twin)) << 4 | apart)
+    keys[5] = hashed(start, min(max(twin, -30), 30) + 31)
+    keys[6] = hashed(start, min(_abs(e[y, x - 1]), 31) << 5 | min(_abs(e[y - 1, x]), 31))
+    keys[7] = hashed(start, _sign(e[y, x - 1]) << 8 | _sign(e[y - 1, x]) << 4 | _level(near))
+    keys[8] = hashed(start, min(max(side - top, -60), 60) + 64)
+    keys[9] = hashed(start, min(max(side - top, -60) // 8, 60) + 64 << 8 | min(max(twin, -30), 30) + 31)
+    keys[10] = hashed(start, _level(more) << 8 | apart << 4 | _level(inner))
     choose[0] = kind * 64
     choose[1] = apart
     choose[2] = kind * 16 + _level(near)
     choose[3] = _level(inner)
     error = int(block[0]) - expected
     size, difference = 0, side - top
+    reach(memory, 11)
     see_dc(memory, plane, counts, y, x, difference, guess, twin, inner, rough // (64 * plane.steps[0]), steep // (64 * plane.steps[0]))
     asked(memory, plane, DC, error, 1 if (error < 0) == (difference < 0) else 0)
     if difference >= 0:
         memory.nets.said[IS_NEGATIVE] = -memory.nets.said[IS_NEGATIVE]
-    keys[18] = hashed(start, _heard(memory, 0) << 10 | _heard(memory, 1) << 5 | _heard(memory, 2))
+    keys[11] = hashed(start, _heard(memory, 0) << 10 | _heard(memory, 1) << 5 | _heard(memory, 2))
     settle(memory, CONTEXTS, 0)
     if decision(memory, wire, 1, 1, 0, 1 if error else 0):
         negative = decision(memory, wire, 2, 2, IS_NEGATIVE, 1 if error < 0 else 0)

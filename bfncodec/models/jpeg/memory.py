@@ -25,8 +25,8 @@ from bfncodec.models.jpeg.networks import SEEN, Networks
 
 Array = NDArray[Any]
 
-CONTEXTS = 20  # of a symbol, at most
-SIGN_CONTEXTS = 9
+CONTEXTS = 12  # of a symbol, at most
+SIGN_CONTEXTS = 8
 BUCKET_BITS = 14  # buckets of a table
 BUCKET = 8  # numbers of a bucket: the hash that it belongs to, and seven slots
 MET_BITS = 10  # of a slot: how often it was met; above them its chance, of a one, 1 / 2**22
@@ -147,6 +147,13 @@ def memory(start: Start, rate: int = RATE) -> Memory:
 
 
 @compiled
+def reach(memory: Memory, count: int) -> None:
+    """Fetch the buckets of the first keys, which `settle` will look at."""
+    for number in range(count):
+        fetch(memory.tables[number], (memory.keys[number] >> (32 - BUCKET_BITS)) * BUCKET)
+
+
+@compiled
 def settle(memory: Memory, count: int, more: int) -> None:
     """Find the buckets of the first `count` of memory.keys, and of a number more: those that decisions are made with.
 
@@ -157,7 +164,9 @@ def settle(memory: Memory, count: int, more: int) -> None:
     if len(memory.notes):
         return
     for number in range(count):
-        key = hashed(keys[number], more)
+        key = keys[number]
+        if more:
+            key = hashed(key, more)
         keys_place = (key >> (32 - BUCKET_BITS)) * BUCKET
         fetch(slots[number], keys_place)
         memory.hashes[number], places[number] = key, keys_place

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from bfncodec.exact import tables
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.tables import CHANCE_ONE, LOGIT_MAX
-from bfncodec.exact.vectors import add_products, dot
+from bfncodec.exact.vectors import LANES, add_products, dot, fetch
 
 Array = NDArray[Any]
 
-INPUTS = 48  # of a mixer: a number of whole vectors
+INPUTS = 32  # of a mixer: a number of whole vectors
 MIXERS = 5
 WEIGHT_ONE = 1 << 16
 _WEIGHT_MAX = (1 << 18) - 1
@@ -45,6 +45,14 @@ def mixing(weights: Array, last: Array, rate: int) -> Mixing:
         np.zeros(INPUTS, np.int32), weights, np.zeros(MIXERS, np.int64), np.zeros(MIXERS, np.int64), last,
         np.array([0, 0, rate], np.int64),
     )  # fmt: skip
+
+
+@compiled
+def ready(mixing: Mixing) -> None:
+    """Fetch the sets in use, which will soon be wanted."""
+    for mixer in range(MIXERS):
+        for start in range(0, INPUTS, LANES):
+            fetch(mixing.weights[mixing.chosen[mixer]], start)
 
 
 @compiled

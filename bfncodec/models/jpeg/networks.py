@@ -91,5 +91,6 @@ def ask(nets: Networks, place: int) -> None:
         hidden[index] = min(max(int(sums[index]) + int(bias[index]) >> HIDDEN_SHIFT, 0), 255)
     product(nets.hidden, nets.second[nets.kinds[place]], nets.sums)
     bias = nets.second_bias[place]
-    for index in range(HEADS):
+    heads = HEADS if nets.kinds[place] % KINDS == 3 else 24  # that anybody listens to
+    for index in range(heads):
         said[index] = min(max(int(sums[index]) + int(bias[index]) >> HEAD_SHIFT, -LOGIT_MAX), LOGIT_MAX)

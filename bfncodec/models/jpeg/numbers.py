@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bfncodec.coding.decisions import Wire, decide
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.tables import LOGIT_MAX
-from bfncodec.models.jpeg.mixers import adapt, mix
+from bfncodec.models.jpeg.mixers import adapt, mix, ready
 from bfncodec.models.jpeg.networks import HEADS, MORE, NEXT, TOP
 from bfncodec.models.jpeg.memory import CONTEXTS, MET_BITS, SETS, Memory, settle
 
@@ -27,7 +27,6 @@ def decision(memory: Memory, wire: Wire, slot: int, group: int, head: int, bit: 
     if len(memory.notes):
         return bit
     mixing, choose, said = memory.mixing, memory.chooser, memory.nets.said[head]
-    _opine(memory, slot)
     mixing.inputs[2 * CONTEXTS + 1] = said
     mixing.inputs[2 * CONTEXTS + 2] = int(mixing.squash[said + LOGIT_MAX]) - 32768 >> 6
     mixing.chosen[4] = _FOUR + (min(max((said >> 6) + 16, 0), 31) * 16 + group) * 2 + (1 if choose[0] > 63 else 0)
@@ -36,6 +35,8 @@ def decision(memory: Memory, wire: Wire, slot: int, group: int, head: int, bit: 
     mixing.chosen[2] = _TWO + choose[2] * 16 + group
     mixing.chosen[3] = _THREE + choose[3] * 16 + group
     mixing.ends[0] = choose[0] // 64 * 16 + group
+    ready(mixing)
+    _opine(memory, slot)
     bit = decide(wire, mix(mixing), bit)
     adapt(mixing, bit)
     _learn(memory, slot, bit)
