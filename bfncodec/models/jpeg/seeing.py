@@ -34,7 +34,8 @@ def asked(memory: Memory, plane: Plane, place: int, value: int, odd: int) -> Non
             row[index] = seen[index]
         row[SEEN], row[SEEN + 1], row[SEEN + 2] = place, min(abs(value), 255), odd
         memory.noted[0] += 1
-    ask(memory.nets, place)
+    else:
+        ask(memory.nets, place)
 
 
 @compiled
