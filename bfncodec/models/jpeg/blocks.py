@@ -33,6 +33,7 @@ _LEVELS = np.array([min(15, ((2 * (1 + i) ** 4).bit_length() - 1) // 2) for i in
 # Of the basis functions where blocks meet, 1 / 512; the second row: half of three times the first pixel less the next.
 _WIDTH = np.array([[128] + 7 * [181], [128, 191, 216, 243, 256, 240, 188, 103]], np.int64)
 KINDS = tuple(f"{what} of {whose}" for whose in ("luma", "colours") for what in ("numbers", "insides", "edges", "DC"))
+_ROUGHEST = 1 << 20
 _INNER_COUNT, _EDGE_COUNT, _INNER_VALUE, _EDGE_VALUE, _DC_VALUE = range(1, 6)
 
 
@@ -192,18 +193,14 @@ def _inner_count(memory: Memory, wire: Wire, plane: Plane, counts: Array, y: int
     start = hashed(_INNER_COUNT, min(kind, 1))
     lumas, luma = luma, _level(luma)
     keys[:] = start
-    keys[0] = hashed(start, mean)
-    keys[1] = hashed(start, left << 6 | above)
-    keys[2] = hashed(start, twin << 4 | luma)
-    keys[3] = hashed(start, (mean // 4) << 6 | twin)
-    keys[4] = hashed(start, (mean // 2) << 4 | luma)
-    keys[5] = hashed(start, left + above << 8 | far)
-    keys[6] = hashed(start, right + above << 8 | corner + left)
-    keys[7] = hashed(start, left << 4 | luma)
-    keys[8] = hashed(start, above << 4 | luma)
-    keys[9] = hashed(start, left << 8 | _level(plane.steps[27]))
-    keys[10] = hashed(start, above << 8 | int(counts[y - 1, x, 1]) << 4 | int(counts[y, x - 1, 2]))
-    keys[11] = hashed(start, twin << 8 | left + above)
+    keys[0] = hashed(start, left << 6 | above)
+    keys[1] = hashed(start, twin << 4 | luma)
+    keys[2] = hashed(start, (mean // 2) << 4 | luma)
+    keys[3] = hashed(start, left + above << 8 | far)
+    keys[4] = hashed(start, right + above << 8 | corner + left)
+    keys[5] = hashed(start, left << 4 | luma)
+    keys[6] = hashed(start, above << 4 | luma)
+    keys[7] = hashed(start, twin << 8 | left + above)
     reach(memory, CONTEXTS)
     see_inner_count(memory, plane, counts, y, x, lumas, twin, plane.sums)
     asked(memory, plane, COUNT, value, 0)
@@ -247,17 +244,13 @@ def _edge_count(
     mean = 2 * left + 2 * above + corner + right
     keys[:] = start
     keys[0] = hashed(start, left << 12 | above << 8 | inner)
-    keys[1] = hashed(start, near)
-    keys[2] = hashed(start, expected)
-    keys[3] = hashed(start, beyond << 8 | inner)
-    keys[4] = hashed(start, beyond << 8 | mean)
-    keys[5] = hashed(start, twin << 8 | luma << 4 | left)
-    keys[6] = hashed(start, inner << 8 | mean)
-    keys[7] = hashed(start, first << 8 | inner)
-    keys[8] = hashed(start, first << 8 | mean)
-    keys[9] = hashed(start, expected << 8 | mean)
-    keys[10] = hashed(start, near << 8 | left + above)
-    keys[11] = hashed(start, _level(plane.steps[step * 3]) << 8 | mean)
+    keys[1] = hashed(start, expected)
+    keys[2] = hashed(start, beyond << 8 | inner)
+    keys[3] = hashed(start, beyond << 8 | mean)
+    keys[4] = hashed(start, inner << 8 | mean)
+    keys[5] = hashed(start, first << 8 | inner)
+    keys[6] = hashed(start, expected << 8 | mean)
+    keys[7] = hashed(start, near << 8 | left + above)
     reach(memory, CONTEXTS)
     see_edge_count(memory, plane, counts, y, x, step, inner, luma, twin, plane.sums)
     asked(memory, plane, EDGE_COUNT + which - 1, value, 0)
@@ -328,22 +321,18 @@ def _inside(
         levels = _level(around)
         step = _level(plane.steps[place])
         keys[0] = hashed(start, here | rest)
-        keys[1] = hashed(start, here | min(around, 255))
-        keys[2] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
-        keys[3] = hashed(start, here | min(_abs(now[place - 8]), 7) << 4 | min(_abs(now[place - 1]), 7))
-        keys[4] = hashed(start, levels << 8 | _level(before) << 4 | _level(nearby))
-        keys[5] = hashed(start, here | _level(luma) << 4 | min(_abs(twin), 15))
-        keys[6] = hashed(start, here | count)
-        keys[7] = hashed(start, here | levels << 4 | _level(before))
-        keys[8] = hashed(start, here << 8 | step << 4 | levels)
-        keys[9] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | rest)
-        reach(memory, 10)
+        keys[1] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
+        keys[2] = hashed(start, here | min(_abs(now[place - 8]), 7) << 4 | min(_abs(now[place - 1]), 7))
+        keys[3] = hashed(start, levels << 8 | _level(before) << 4 | _level(nearby))
+        keys[4] = hashed(start, here | _level(luma) << 4 | min(_abs(twin), 15))
+        keys[5] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | rest)
+        reach(memory, 6)
         value = int(block[place])
         see_inside(memory, plane, counts, y, x, place, rest, count, one, two, around, nearby, before, luma, twin)
         asked(memory, plane, INSIDE + index, value, 1 if value < 0 else 0)
         some_said, more_said, most_said = _heard(memory, 0), _heard(memory, 1), _heard(memory, 2)
-        keys[10] = hashed(start, here << 10 | some_said << 5 | more_said)
-        keys[11] = hashed(start, some_said << 10 | more_said << 5 | most_said)
+        keys[6] = hashed(start, here << 10 | some_said << 5 | more_said)
+        keys[7] = hashed(start, some_said << 10 | more_said << 5 | most_said)
         settle(memory, CONTEXTS, 0)
         choose[0] = kind * 64 + place
         choose[1] = rest
@@ -396,12 +385,10 @@ def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, 
         more = more << 4 | _sign(now[place - 16])
     keys[0] = hashed(start, a << 4 | b)
     keys[1] = hashed(start, c << 8 | min(max(twin, -7), 7) + 8)
-    keys[2] = hashed(start, upper << 2 | size)
-    keys[3] = hashed(start, lefter << 2 | size)
-    keys[4] = hashed(start, upper << 8 | lefter)
-    keys[5] = hashed(start, near << 2 | size)
-    keys[6] = hashed(start, more << 8 | left_of << 4 | over)
-    keys[7] = hashed(start, near << 8 | (upper if u else lefter))
+    keys[2] = hashed(start, upper << 8 | lefter)
+    keys[3] = hashed(start, near << 2 | size)
+    keys[4] = hashed(start, more << 8 | left_of << 4 | over)
+    keys[5] = hashed(start, near << 8 | (upper if u else lefter))
     reach(memory, SIGN_CONTEXTS)
 
 
@@ -437,17 +424,13 @@ def _edge(
         levels = _level(around)
         wide = _level(plane.steps[place])
         expects = _level(size_of)
-        keys[0] = hashed(start, here << 4 | rest << 8 | expects)
-        keys[1] = hashed(start, here | min(size_of, 255))
-        keys[2] = hashed(start, here | levels << 4 | rest)
-        keys[3] = hashed(start, here << 8 | min(size_of >> 2, 63) << 4 | levels)
-        keys[4] = hashed(start, here << 8 | inner << 4 | expects)
-        keys[5] = hashed(start, here << 8 | min(_abs(now[place + other]), 15) << 8 | expects << 4 | rest)
-        keys[6] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
-        keys[7] = hashed(start, here << 4 | _level(luma) << 8 | min(_abs(twin), 15) << 4 | rest)
-        keys[8] = hashed(start, min(size_of, 511) << 8 | levels << 4 | wide)
-        keys[9] = hashed(start, here << 8 | _level(_abs(twin)) << 8 | expects << 4 | rest)
-        reach(memory, 10)
+        keys[0] = hashed(start, here | min(size_of, 255))
+        keys[1] = hashed(start, here | levels << 4 | rest)
+        keys[2] = hashed(start, here << 8 | min(size_of >> 2, 63) << 4 | levels)
+        keys[3] = hashed(start, here << 8 | min(_abs(now[place + other]), 15) << 8 | expects << 4 | rest)
+        keys[4] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
+        keys[5] = hashed(start, here << 4 | _level(luma) << 8 | min(_abs(twin), 15) << 4 | rest)
+        reach(memory, 6)
         value, number = int(block[place]), index - 1 + (7 if step == 8 else 0)
         see_edge(
             memory, plane, counts, y, x, place, other, rest, inner, one, around, nearby, before, luma, twin, expected,
@@ -455,8 +438,8 @@ def _edge(
         )
         asked(memory, plane, EDGE + number, value, 1 if (value < 0) == (expected < 0) else 0)
         some_said, more_said, most_said = _heard(memory, 0), _heard(memory, 1), _heard(memory, 2)
-        keys[10] = hashed(start, here << 10 | some_said << 5 | more_said)
-        keys[11] = hashed(start, some_said << 10 | more_said << 5 | most_said)
+        keys[6] = hashed(start, here << 10 | some_said << 5 | more_said)
+        keys[7] = hashed(start, some_said << 10 | more_said << 5 | most_said)
         settle(memory, CONTEXTS, 0)
         choose[0] = kind * 64 + place
         choose[1] = rest << 3 | 7 - index
@@ -510,10 +493,12 @@ def _dc(
     y, x = MARGIN + row, MARGIN + column
     unit = 128 * plane.steps[0]
     side, top = memory.borders[0, 0] * 8 // unit, memory.borders[0, 8] * 8 // unit  # 1 / 8
-    rough, steep = plane.steps[0] * 64, plane.steps[0] * 64
+    rough, steep = 0, 0
     for index in range(1, 8):
         rough += _abs(memory.borders[0, index])
         steep += _abs(memory.borders[0, 8 + index])
+    rough = 1 + min(rough // (64 * plane.steps[0]), _ROUGHEST)
+    steep = 1 + min(steep // (64 * plane.steps[0]), _ROUGHEST)
     if row == 0 and column == 0:
         guess = 0
     elif row == 0:
@@ -533,29 +518,25 @@ def _dc(
     start = hashed(_DC_VALUE, min(kind, 1))
     wide = _level(plane.steps[0])
     keys[:] = start
-    keys[0] = hashed(start, apart)
-    keys[1] = hashed(start, _level(near))
-    keys[2] = hashed(start, _level(more) << 4 | apart)
-    keys[3] = hashed(start, apart << 4 | _level(inner))
-    keys[4] = hashed(start, _level(_abs(twin)) << 4 | apart)
-    keys[5] = hashed(start, min(max(twin, -30), 30) + 31)
-    keys[6] = hashed(start, min(_abs(e[y, x - 1]), 31) << 5 | min(_abs(e[y - 1, x]), 31))
-    keys[7] = hashed(start, _sign(e[y, x - 1]) << 8 | _sign(e[y - 1, x]) << 4 | _level(near))
-    keys[8] = hashed(start, min(max(side - top, -60), 60) + 64)
-    keys[9] = hashed(start, min(max(side - top, -60) // 8, 60) + 64 << 8 | min(max(twin, -30), 30) + 31)
-    keys[10] = hashed(start, _level(more) << 8 | apart << 4 | _level(inner))
+    keys[0] = hashed(start, _level(more) << 4 | apart)
+    keys[1] = hashed(start, apart << 4 | _level(inner))
+    keys[2] = hashed(start, min(max(twin, -30), 30) + 31)
+    keys[3] = hashed(start, min(_abs(e[y, x - 1]), 31) << 5 | min(_abs(e[y - 1, x]), 31))
+    keys[4] = hashed(start, min(max(side - top, -60), 60) + 64)
+    keys[5] = hashed(start, min(max(side - top, -60) // 8, 60) + 64 << 8 | min(max(twin, -30), 30) + 31)
+    keys[6] = hashed(start, _level(more) << 8 | apart << 4 | _level(inner))
     choose[0] = kind * 64
     choose[1] = apart
     choose[2] = kind * 16 + _level(near)
     choose[3] = _level(inner)
     error = int(block[0]) - expected
     size, difference = 0, side - top
-    reach(memory, 11)
-    see_dc(memory, plane, counts, y, x, difference, guess, twin, inner, rough // (64 * plane.steps[0]), steep // (64 * plane.steps[0]))
+    reach(memory, 7)
+    see_dc(memory, plane, counts, y, x, difference, guess, twin, inner, rough, steep)
     asked(memory, plane, DC, error, 1 if (error < 0) == (difference < 0) else 0)
     if difference >= 0:
         memory.nets.said[IS_NEGATIVE] = -memory.nets.said[IS_NEGATIVE]
-    keys[11] = hashed(start, _heard(memory, 0) << 10 | _heard(memory, 1) << 5 | _heard(memory, 2))
+    keys[7] = hashed(start, _heard(memory, 0) << 10 | _heard(memory, 1) << 5 | _heard(memory, 2))
     settle(memory, CONTEXTS, 0)
     if decision(memory, wire, 1, 1, 0, 1 if error else 0):
         negative = decision(memory, wire, 2, 2, IS_NEGATIVE, 1 if error < 0 else 0)

@@ -25,14 +25,14 @@ from bfncodec.models.jpeg.networks import SEEN, Networks
 
 Array = NDArray[Any]
 
-CONTEXTS = 12  # of a symbol, at most
-SIGN_CONTEXTS = 8
+CONTEXTS = 8  # of a symbol, at most
+SIGN_CONTEXTS = 6
 BUCKET_BITS = 14  # buckets of a table
 BUCKET = 8  # numbers of a bucket: the hash that it belongs to, and seven slots
 MET_BITS = 10  # of a slot: how often it was met; above them its chance, of a one, 1 / 2**22
 UNKNOWN = 1 << 31  # a slot
 USED = 2 * CONTEXTS + 3  # inputs of mixers: two of a context, one that is always the same, two of a network
-SETS = (3 * 64 * 16, 64 * 16, 3 * 16 * 16, 16 * 16, 32 * 32)
+SETS = (3 * 64 * 16, 64 * 16, 32 * 32)
 LAST = 3 * 16
 RATE = 6  # of learning, of mixers
 FIRST = WEIGHT_ONE // 12  # weight of mixers that were not trained

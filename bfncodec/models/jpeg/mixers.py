@@ -18,7 +18,7 @@ from bfncodec.exact.vectors import LANES, add_products, dot, fetch
 Array = NDArray[Any]
 
 INPUTS = 32  # of a mixer: a number of whole vectors
-MIXERS = 5
+MIXERS = 3
 WEIGHT_ONE = 1 << 16
 _WEIGHT_MAX = (1 << 18) - 1
 _DOWN = 5  # of products, so that sums stay within int32

@@ -28,6 +28,7 @@ PLACES = 82  # of luma, and as many of colours
 # Heads of a coefficient: whether it has a bit, whether more than 1 .. 6, its highest bit but one where it has 2 .. 6, the
 # next one, by the one before, where it has 3 .. 6, and its sign. Heads of a number: by the bits before.
 MORE, TOP, NEXT, IS_NEGATIVE = 0, 7, 12, 20
+_FEWER_HEADS = 24  # of all but numbers inside
 HIDDEN_SHIFT, HEAD_SHIFT = 7, 2  # of sums: inputs 1/64, weights 1/64 -> 1/32; weights 1/32 -> 1/256 nat
 
 
@@ -81,6 +82,11 @@ def networks(first: Array, first_bias: Array, second: Array, second_bias: Array)
     )
 
 
+def heads(kind: int) -> int:
+    """How many heads of a kind of places say anything."""
+    return HEADS if STARTS[kind] == COUNT else _FEWER_HEADS
+
+
 @compiled
 def ask(nets: Networks, place: int) -> None:
     """What the network of a place says of what is `seen`."""
@@ -91,6 +97,6 @@ def ask(nets: Networks, place: int) -> None:
         hidden[index] = min(max(int(sums[index]) + int(bias[index]) >> HIDDEN_SHIFT, 0), 255)
     product(nets.hidden, nets.second[nets.kinds[place]], nets.sums)
     bias = nets.second_bias[place]
-    heads = HEADS if nets.kinds[place] % KINDS == 3 else 24  # that anybody listens to
-    for index in range(heads):
+    many = HEADS if nets.kinds[place] % KINDS == 3 else _FEWER_HEADS
+    for index in range(many):
         said[index] = min(max(int(sums[index]) + int(bias[index]) >> HEAD_SHIFT, -LOGIT_MAX), LOGIT_MAX)

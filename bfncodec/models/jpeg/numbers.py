@@ -15,7 +15,7 @@ from bfncodec.models.jpeg.memory import CONTEXTS, MET_BITS, SETS, Memory, settle
 
 Array = NDArray[Any]
 
-_ONE, _TWO, _THREE, _FOUR = SETS[0], SETS[0] + SETS[1], sum(SETS[:3]), sum(SETS[:4])
+_ONE, _TWO = SETS[0], SETS[0] + SETS[1]
 _LONGEST = 17
 _MASK = (1 << MET_BITS) - 1
 _CHANCE_BITS = 32 - MET_BITS
@@ -29,11 +29,9 @@ def decision(memory: Memory, wire: Wire, slot: int, group: int, head: int, bit: 
     mixing, choose, said = memory.mixing, memory.chooser, memory.nets.said[head]
     mixing.inputs[2 * CONTEXTS + 1] = said
     mixing.inputs[2 * CONTEXTS + 2] = int(mixing.squash[said + LOGIT_MAX]) - 32768 >> 6
-    mixing.chosen[4] = _FOUR + (min(max((said >> 6) + 16, 0), 31) * 16 + group) * 2 + (1 if choose[0] > 63 else 0)
+    mixing.chosen[2] = _TWO + (min(max((said >> 6) + 16, 0), 31) * 16 + group) * 2 + (1 if choose[0] > 63 else 0)
     mixing.chosen[0] = choose[0] * 16 + group
     mixing.chosen[1] = _ONE + choose[1] * 16 + group
-    mixing.chosen[2] = _TWO + choose[2] * 16 + group
-    mixing.chosen[3] = _THREE + choose[3] * 16 + group
     mixing.ends[0] = choose[0] // 64 * 16 + group
     ready(mixing)
     _opine(memory, slot)

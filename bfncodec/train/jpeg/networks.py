@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from bfncodec.models.jpeg.blocks import INNER
 from bfncodec.models.jpeg.networks import (
-    COUNT, EDGE, EDGE_COUNT, HEADS, HIDDEN, IS_NEGATIVE, KINDS, MORE, NEXT, PLACES, SEEN, SIGN, SIZE, STARTS, TOP,
+    COUNT, EDGE, EDGE_COUNT, HEADS, HIDDEN, INSIDE, IS_NEGATIVE, KINDS, MORE, NEXT, PLACES, SEEN, SIGN, SIZE, STARTS,
+    TOP, heads,
 )  # fmt: skip
 
 Array = NDArray[Any]
@@ -22,19 +23,22 @@ CHUNKS = 32  # of a step
 _INPUT, _FIRST, _ACTIVE, _SECOND, _SAID = 64, 64, 32, 32, 256  # units in one of inputs, weights, activations, answers
 
 
-def targets(notes: Array, place: int) -> tuple[Array, Array]:
-    """What the heads of a place should have said, bool [n, HEADS], and which of them were asked.
+def targets(notes: Array, kind: int) -> tuple[Array, Array]:
+    """What the heads of a kind of places should have said, bool [n, heads], and which of them were asked.
 
     notes: uint8 [n, SEEN + 3], see `models.jpeg.seeing.asked`.
     """
     values, odd = notes[:, SEEN + 1].astype(np.int64), notes[:, SEEN + 2] > 0
-    said, asked = np.zeros((len(notes), HEADS), bool), np.zeros((len(notes), HEADS), bool)
-    if place in (COUNT, EDGE_COUNT, EDGE_COUNT + 1):
-        bits = 6 if place == COUNT else 3
-        rows = np.arange(len(notes))
+    places, start = notes[:, SEEN].astype(np.int64) % PLACES, STARTS[kind]
+    said, asked = np.zeros((len(notes), heads(kind)), bool), np.zeros((len(notes), heads(kind)), bool)
+    if start in (COUNT, EDGE_COUNT):
+        bits, rows = 6 if start == COUNT else 3, np.arange(len(notes))
         for depth in range(bits):
             nodes = 1 << depth | values >> bits - depth
             asked[rows, nodes], said[rows, nodes] = True, values >> bits - 1 - depth & 1
+        return said, asked
+    asked[:, IS_NEGATIVE], said[:, IS_NEGATIVE] = values > 0, odd
+    if start == SIGN:
         return said, asked
     for bits in range(7):
         least = 1 << bits - 1 if bits else 0
@@ -45,16 +49,13 @@ def targets(notes: Array, place: int) -> tuple[Array, Array]:
         for which in range(2 if bits > 2 else 0):
             head = NEXT + 2 * (bits - 3) + which
             asked[:, head], said[:, head] = own & (top == which), values >> bits - 3 & 1
-    asked[:, IS_NEGATIVE], said[:, IS_NEGATIVE] = values > 0, odd
-    if place < EDGE:
-        asked[:, 0] &= notes[:, 24] // 4 < 49 - place
+    if start == INSIDE:  # where as many are left as places, none of them is zero
+        asked[:, 0] &= notes[:, 24] // 4 < 49 - places
         asked[:, IS_NEGATIVE] = False
-    elif place < SIZE:
-        asked[:, 0] &= notes[:, 17] // 16 < 7 - (place - EDGE) % 7
-    elif place < COUNT:
+    elif start == EDGE:
+        asked[:, 0] &= notes[:, 17] // 16 < 7 - (places - EDGE) % 7
+    elif start == SIZE:
         asked[:, [0, IS_NEGATIVE]] = False
-    elif place == SIGN:
-        asked[:, :IS_NEGATIVE] = False
     return said, asked
 
 
@@ -73,13 +74,13 @@ class _Rounded(torch.autograd.Function):
 class Net(nn.Module):
     """The networks of a kind of places."""
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, heads: int) -> None:
         super().__init__()
         first = torch.randn(1, SEEN, HIDDEN) * 0.7 / SEEN**0.5
         self.first = nn.Parameter(first.repeat(places, 1, 1))
         self.first_bias = nn.Parameter(torch.zeros(places, HIDDEN))
-        self.second = nn.Parameter(torch.randn(HIDDEN, HEADS) / HIDDEN**0.5)
-        self.second_bias = nn.Parameter(torch.zeros(places, HEADS))
+        self.second = nn.Parameter(torch.randn(HIDDEN, heads) / HIDDEN**0.5)
+        self.second_bias = nn.Parameter(torch.zeros(places, heads))
         self.rounded = False
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -95,7 +96,7 @@ class Net(nn.Module):
         )  # fmt: skip
 
     def forward(self, seen: Tensor, places: Tensor) -> Tensor:
-        """Log-odds [n, CHUNK, HEADS] of chunks [n, CHUNK, SEEN] of places [n]."""
+        """Log-odds [n, CHUNK, heads] of chunks [n, CHUNK, SEEN] of places [n]."""
         first, first_bias, second, second_bias = self.weights()
         hidden = torch.baddbmm(first_bias[places][:, None], seen / _INPUT, first[places])
         if self.rounded:
@@ -103,7 +104,7 @@ class Net(nn.Module):
         return hidden.clamp(0, 255 / _ACTIVE) @ second + second_bias[places][:, None]
 
 
-def train(notes: Array, epochs: int, seed: int, log: Callable[[str], None]) -> dict[str, Array]:
+def train(notes: Array, epochs: float, seed: int, log: Callable[[str], None]) -> dict[str, Array]:
     """Tensors of a model file, see `docs/format.md`. notes: uint8 [n, SEEN + 3]."""
     torch.manual_seed(seed)
     made = {
@@ -117,25 +118,25 @@ def train(notes: Array, epochs: int, seed: int, log: Callable[[str], None]) -> d
         stop = (*STARTS, PLACES)[kind % KINDS + 1]
         shift = PLACES * (kind // KINDS)
         every = notes[(notes[:, SEEN] >= start + shift) & (notes[:, SEEN] < stop + shift)]
-        net = Net(stop - start)
-        _fit(net, every, start, shift, epochs, seed, f"kind {kind}", log)
+        net = Net(stop - start, heads(kind % KINDS))
+        _fit(net, every, kind, epochs, seed, log)
         with torch.no_grad():
             first, first_bias, second, second_bias = net.weights()
             own = slice(start + shift, stop + shift)
             made["jpeg.first"][own] = np.rint(first.numpy() * _FIRST).transpose(0, 2, 1)
             made["jpeg.first.bias"][own] = np.rint(first_bias.numpy() * (_INPUT * _FIRST >> 5))
-            made["jpeg.second"][kind] = np.rint(second.numpy() * _SECOND).T
-            made["jpeg.second.bias"][own] = np.rint(second_bias.numpy() * _SAID)
+            made["jpeg.second"][kind, : len(second.T)] = np.rint(second.numpy() * _SECOND).T
+            made["jpeg.second.bias"][own, : len(second.T)] = np.rint(second_bias.numpy() * _SAID)
     return made
 
 
 def _fit(
-    net: Net, notes: Array, start: int, shift: int, epochs: int, seed: int, name: str, log: Callable[[str], None]
+    net: Net, notes: Array, kind: int, epochs: float, seed: int, log: Callable[[str], None]
 ) -> None:
-    """Train networks of a kind, whose first place is `start`."""
+    """Train the networks of a kind."""
     draw = np.random.default_rng(seed)
-    own = notes[:, SEEN].astype(np.int64) - shift
-    groups = [np.flatnonzero(own == place) for place in range(start, start + len(net.first))]
+    own = notes[:, SEEN] % PLACES - STARTS[kind % KINDS]
+    groups = [np.flatnonzero(own == place) for place in range(len(net.first))]
     counts = [max(len(group) // CHUNK, 1) if len(group) else 0 for group in groups]
     steps = max(1, int(epochs * sum(counts) / CHUNKS))
     optimiser = torch.optim.Adam(net.parameters(), 4e-3)
@@ -154,12 +155,13 @@ def _fit(
             net.rounded = step > steps * 2 // 3
             chosen = [chunks[one] for one in order[first : first + CHUNKS]]
             places = torch.tensor([place for place, _ in chosen])
-            rows = [notes[one] for _, one in chosen]
-            wanted = [targets(one, start + place) for one, (place, _) in zip(rows, chosen, strict=True)]
-            said = torch.from_numpy(np.stack([one for one, _ in wanted])).float()
-            asked = torch.from_numpy(np.stack([one for _, one in wanted])).float()
-            seen = torch.from_numpy(np.stack(rows)[:, :, :SEEN]).float()
-            losses = nn.functional.binary_cross_entropy_with_logits(net(seen, places), said, reduction="none") * asked
+            rows = notes[np.stack([one for _, one in chosen])]
+            said, asked = targets(rows.reshape(-1, SEEN + 3), kind % KINDS)
+            seen = torch.from_numpy(rows[:, :, :SEEN]).float()
+            answers = net(seen, places)
+            wanted = torch.from_numpy(said).float().reshape(answers.shape)
+            losses = nn.functional.binary_cross_entropy_with_logits(answers, wanted, reduction="none")
+            losses = losses * torch.from_numpy(asked).reshape(answers.shape)
             optimiser.zero_grad()
             loss = losses.sum() / (len(chosen) * CHUNK)
             loss.backward()
@@ -169,4 +171,4 @@ def _fit(
             if step > steps * 9 // 10:
                 total, number = total + loss.item(), number + 1
     net.rounded = True
-    log(f"networks, {name}: {len(notes)} numbers, {total / max(number, 1) / np.log(2):.4f} bits each")
+    log(f"networks of kind {kind}: {len(notes)} numbers, {total / max(number, 1) / np.log(2):.4f} bits each")

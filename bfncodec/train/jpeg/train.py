@@ -27,7 +27,7 @@ from bfncodec.train.jpeg import networks
 Array = NDArray[Any]
 
 BUCKETS = 18000  # that are kept
-EPOCHS = 4  # of networks
+EPOCHS = 3  # of networks
 _FEW, _MANY = 30000, 50000  # numbers that networks see of a file: how many are not zero and DC, coefficients
 RATES = (12, 6, 6, 4)  # of mixers, in the halves of both passes
 
