@@ -44,7 +44,9 @@ def dot(into: Places, one: View, other: View, count: Value, down: Value) -> Valu
     return Value(INT, into.op(f"sext i32 {_call(into, 'vector.reduce.add', 'i32', total)} to i64"))
 
 
-def add_products(into: Places, target: View, source: View, factor: Value, count: Value, down: Value, most: Value) -> Any:
+def add_products(
+    into: Places, target: View, source: View, factor: Value, count: Value, down: Value, most: Value
+) -> Any:
     low = into.op(f"trunc i64 {factor.text} to i32")
     one = into.op(f"insertelement {_VECTOR} zeroinitializer, i32 {low}, i64 0")
     factors = into.op(f"shufflevector {_VECTOR} {one}, {_VECTOR} zeroinitializer, <{LANES} x i32> zeroinitializer")

@@ -2,7 +2,8 @@
 
 How many coefficients are not zero is said first. Those of the first row and column are expected where the border to
 the next block would be smooth, DC likewise; all others from the same frequencies of the blocks around, from what the
-block has said so far and from what other components have at the same place.
+block has said so far and from what other components have at the same place. Networks that were trained on other files
+see all this; contexts that learn from the file at hand see some of it, and what the networks say.
 """
 
 from __future__ import annotations
@@ -15,10 +16,19 @@ from numpy.typing import NDArray
 from bfncodec.coding.decisions import Wire, hashed
 from bfncodec.exact.compiled import compiled
 from bfncodec.models.jpeg.memory import CONTEXTS, SIGN_CONTEXTS, Memory, reach, settle
+from bfncodec.models.jpeg.networks import COUNT, DC, EDGE, EDGE_COUNT, INSIDE, IS_NEGATIVE, MORE, SIGN, SIZE, coarse
 from bfncodec.models.jpeg.numbers import code_count, code_size, decision
-from bfncodec.models.jpeg.networks import COUNT, DC, EDGE, EDGE_COUNT, INSIDE, IS_NEGATIVE, SIGN, SIZE
 from bfncodec.models.jpeg.planes import MARGIN, Plane
-from bfncodec.models.jpeg.seeing import asked, see_dc, see_edge, see_edge_count, see_inner_count, see_inside, see_signs, see_sign
+from bfncodec.models.jpeg.seeing import (
+    asked,
+    see_dc,
+    see_edge,
+    see_edge_count,
+    see_inner_count,
+    see_inside,
+    see_sign,
+    see_signs,
+)
 
 Array = NDArray[Any]
 
@@ -192,7 +202,6 @@ def _inner_count(memory: Memory, wire: Wire, plane: Plane, counts: Array, y: int
         twin = _count_inside(plane.twin[y, x])
     start = hashed(_INNER_COUNT, min(kind, 1))
     lumas, luma = luma, _level(luma)
-    keys[:] = start
     keys[0] = hashed(start, left << 6 | above)
     keys[1] = hashed(start, twin << 4 | luma)
     keys[2] = hashed(start, (mean // 2) << 4 | luma)
@@ -202,13 +211,11 @@ def _inner_count(memory: Memory, wire: Wire, plane: Plane, counts: Array, y: int
     keys[6] = hashed(start, above << 4 | luma)
     keys[7] = hashed(start, twin << 8 | left + above)
     reach(memory, CONTEXTS)
-    see_inner_count(memory, plane, counts, y, x, lumas, twin, plane.sums)
+    see_inner_count(memory, plane, counts, y, x, lumas, twin)
     asked(memory, plane, COUNT, value, 0)
     choose = memory.chooser
     choose[0] = kind * 64
     choose[1] = min(mean // 6, 63)
-    choose[2] = kind * 16 + luma
-    choose[3] = _level(twin)
     return code_count(memory, wire, 6, value)
 
 
@@ -242,7 +249,6 @@ def _edge_count(
         )
     first = int(counts[y, x, 1]) if which == 2 else 0
     mean = 2 * left + 2 * above + corner + right
-    keys[:] = start
     keys[0] = hashed(start, left << 12 | above << 8 | inner)
     keys[1] = hashed(start, expected)
     keys[2] = hashed(start, beyond << 8 | inner)
@@ -252,13 +258,11 @@ def _edge_count(
     keys[6] = hashed(start, expected << 8 | mean)
     keys[7] = hashed(start, near << 8 | left + above)
     reach(memory, CONTEXTS)
-    see_edge_count(memory, plane, counts, y, x, step, inner, luma, twin, plane.sums)
+    see_edge_count(memory, plane, counts, y, x, step, inner, luma, twin)
     asked(memory, plane, EDGE_COUNT + which - 1, value, 0)
     choose = memory.chooser
     choose[0] = kind * 64 + which
     choose[1] = inner
-    choose[2] = kind * 16 + min(mean // 3, 15)
-    choose[3] = beyond
     return code_count(memory, wire, 3, value)
 
 
@@ -288,12 +292,6 @@ def _sign(value: int) -> int:
 
 
 @compiled
-def _heard(memory: Memory, head: int) -> int:
-    """0 .. 31: what the network says, coarsely."""
-    return min(max((memory.nets.said[head] >> 6) + 16, 0), 31)
-
-
-@compiled
 def _inside(
     memory: Memory, wire: Wire, plane: Plane, counts: Array, block: Array, row: int, column: int, count: int
 ) -> None:
@@ -319,7 +317,6 @@ def _inside(
         start = hashed(_INNER_VALUE, min(kind, 1))
         here = place << 8
         levels = _level(around)
-        step = _level(plane.steps[place])
         keys[0] = hashed(start, here | rest)
         keys[1] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
         keys[2] = hashed(start, here | min(_abs(now[place - 8]), 7) << 4 | min(_abs(now[place - 1]), 7))
@@ -330,14 +327,13 @@ def _inside(
         value = int(block[place])
         see_inside(memory, plane, counts, y, x, place, rest, count, one, two, around, nearby, before, luma, twin)
         asked(memory, plane, INSIDE + index, value, 1 if value < 0 else 0)
-        some_said, more_said, most_said = _heard(memory, 0), _heard(memory, 1), _heard(memory, 2)
+        said = memory.nets.said
+        some_said, more_said, most_said = coarse(said[MORE]), coarse(said[MORE + 1]), coarse(said[MORE + 2])
         keys[6] = hashed(start, here << 10 | some_said << 5 | more_said)
         keys[7] = hashed(start, some_said << 10 | more_said << 5 | most_said)
         settle(memory, CONTEXTS, 0)
         choose[0] = kind * 64 + place
         choose[1] = rest
-        choose[2] = kind * 16 + levels
-        choose[3] = _level(before)
         some = 1
         if rest < 49 - index:
             some = decision(memory, wire, 1, 0, 0, 1 if value else 0)
@@ -373,7 +369,6 @@ def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, 
     c = _sign(twin)
     size = min(size, 3)
     near = min(max(expected, -40), 40) + 64
-    far = min(max(expected // 4, -40), 40) + 64
     left_of, over, more = 0, 0, 0
     if v > 0:
         left_of = _sign(now[place - 1])
@@ -394,7 +389,15 @@ def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, 
 
 @compiled
 def _edge(
-    memory: Memory, wire: Wire, plane: Plane, counts: Array, block: Array, row: int, column: int, step: int, inner: int,
+    memory: Memory,
+    wire: Wire,
+    plane: Plane,
+    counts: Array,
+    block: Array,
+    row: int,
+    column: int,
+    step: int,
+    inner: int,
     count: int,
 ) -> None:
     """The coefficients of row 0 (step 1) or column 0 (step 8)."""
@@ -402,7 +405,7 @@ def _edge(
     y, x = MARGIN + row, MARGIN + column
     above, left = plane.values[y - 1, x], plane.values[y, x - 1]
     other = 9 - step
-    rest, one, two = count, 0, 0
+    rest, one = count, 0
     for index in range(1, 8):
         if rest == 0:
             break
@@ -422,7 +425,6 @@ def _edge(
         start = hashed(_EDGE_VALUE, min(kind, 1))
         here = place << 8
         levels = _level(around)
-        wide = _level(plane.steps[place])
         expects = _level(size_of)
         keys[0] = hashed(start, here | min(size_of, 255))
         keys[1] = hashed(start, here | levels << 4 | rest)
@@ -433,18 +435,32 @@ def _edge(
         reach(memory, 6)
         value, number = int(block[place]), index - 1 + (7 if step == 8 else 0)
         see_edge(
-            memory, plane, counts, y, x, place, other, rest, inner, one, around, nearby, before, luma, twin, expected,
+            memory,
+            plane,
+            counts,
+            y,
+            x,
+            place,
+            other,
+            rest,
+            inner,
+            one,
+            around,
+            nearby,
+            before,
+            luma,
+            twin,
+            expected,
             sloped,
         )
         asked(memory, plane, EDGE + number, value, 1 if (value < 0) == (expected < 0) else 0)
-        some_said, more_said, most_said = _heard(memory, 0), _heard(memory, 1), _heard(memory, 2)
+        said = memory.nets.said
+        some_said, more_said, most_said = coarse(said[MORE]), coarse(said[MORE + 1]), coarse(said[MORE + 2])
         keys[6] = hashed(start, here << 10 | some_said << 5 | more_said)
         keys[7] = hashed(start, some_said << 10 | more_said << 5 | most_said)
         settle(memory, CONTEXTS, 0)
         choose[0] = kind * 64 + place
         choose[1] = rest << 3 | 7 - index
-        choose[2] = kind * 16 + expects
-        choose[3] = levels
         some = 1
         if rest < 8 - index:
             some = decision(memory, wire, 1, 0, 0, 1 if value else 0)
@@ -454,14 +470,22 @@ def _edge(
             size = _signed(memory, wire, plane, y, x, place, twin, expected, sloped, value, SIZE + number)
             _take(memory, plane, place, size)
             size = _abs(size)
-        two = one
         one = size
 
 
 @compiled
 def _signed(
-    memory: Memory, wire: Wire, plane: Plane, y: int, x: int, place: int, twin: int, expected: int, sloped: int,
-    value: int, net: int,
+    memory: Memory,
+    wire: Wire,
+    plane: Plane,
+    y: int,
+    x: int,
+    place: int,
+    twin: int,
+    expected: int,
+    sloped: int,
+    value: int,
+    net: int,
 ) -> int:
     """Code sign and size of a coefficient that is not zero; the sign first, since more is known of it."""
     keys = memory.keys
@@ -477,7 +501,7 @@ def _signed(
     asked(memory, plane, net, value, 0)
     for number in range(len(keys)):
         keys[number], memory.places[number] = kept[number], kept[CONTEXTS + number]
-    memory.count[0] = CONTEXTS
+    memory.many[0] = CONTEXTS
     tag = 0
     if expected:
         tag = 1 if (expected < 0) == (negative == 1) else 2
@@ -516,8 +540,6 @@ def _dc(
     if len(plane.twin) > 1:
         twin = plane.twin_errors[y, x]
     start = hashed(_DC_VALUE, min(kind, 1))
-    wide = _level(plane.steps[0])
-    keys[:] = start
     keys[0] = hashed(start, _level(more) << 4 | apart)
     keys[1] = hashed(start, apart << 4 | _level(inner))
     keys[2] = hashed(start, min(max(twin, -30), 30) + 31)
@@ -527,8 +549,6 @@ def _dc(
     keys[6] = hashed(start, _level(more) << 8 | apart << 4 | _level(inner))
     choose[0] = kind * 64
     choose[1] = apart
-    choose[2] = kind * 16 + _level(near)
-    choose[3] = _level(inner)
     error = int(block[0]) - expected
     size, difference = 0, side - top
     reach(memory, 7)
@@ -536,7 +556,8 @@ def _dc(
     asked(memory, plane, DC, error, 1 if (error < 0) == (difference < 0) else 0)
     if difference >= 0:
         memory.nets.said[IS_NEGATIVE] = -memory.nets.said[IS_NEGATIVE]
-    keys[7] = hashed(start, _heard(memory, 0) << 10 | _heard(memory, 1) << 5 | _heard(memory, 2))
+    said = memory.nets.said
+    keys[7] = hashed(start, coarse(said[MORE]) << 10 | coarse(said[MORE + 1]) << 5 | coarse(said[MORE + 2]))
     settle(memory, CONTEXTS, 0)
     if decision(memory, wire, 1, 1, 0, 1 if error else 0):
         negative = decision(memory, wire, 2, 2, IS_NEGATIVE, 1 if error < 0 else 0)

@@ -50,12 +50,12 @@ class Memory(NamedTuple):
     mixing: Mixing
     shares: Array  # int32 [2**MET_BITS]: of an error that a chance takes over, 1 / 2**16, by how often it was met
     trusts: Array  # int32 [2**MET_BITS]: how much a slot is believed, 1 / 2**8
-    count: Array  # int64 [1]: how many contexts the symbol has
+    many: Array  # int64 [1]: how many contexts the symbol has
     keys: Array  # int64 [CONTEXTS]: hashes of them
     hashes: Array  # int64 [CONTEXTS]: the same, of the buckets in use
     kept: Array  # int64 [2 * CONTEXTS]: keys and places that are put aside
     places: Array  # int64 [CONTEXTS]: buckets of the symbol
-    chooser: Array  # int64 [4]: what mixers are chosen by
+    chooser: Array  # int64 [2]: what mixers are chosen by, as well as by the network
     now: Array  # int64 [64]: the block so far
     energy: Array  # int64 [16]: sums of absolute coefficients so far, by row and by column
     nets: Networks
@@ -79,7 +79,8 @@ def untrained() -> Start:
     empty = np.full((CONTEXTS, 1 << BUCKET_BITS, BUCKET), UNKNOWN, np.uint32)
     empty[:, :, 0] = 0
     weights = np.full((sum(SETS), INPUTS), FIRST, np.int32)
-    return Start(empty.reshape(CONTEXTS, -1), weights, np.full((LAST, MIXERS), WEIGHT_ONE // MIXERS, np.int32), networks.untrained())
+    last = np.full((LAST, MIXERS), WEIGHT_ONE // MIXERS, np.int32)
+    return Start(empty.reshape(CONTEXTS, -1), weights, last, networks.untrained())
 
 
 @zoo.per_file
@@ -116,9 +117,7 @@ def started(model: Mapping[str, Array]) -> Start:
     every[places, 0], every[places, 1:] = keys, slots
     blank.weights[sets, :USED] = model["jpeg.weights"].astype(np.int32) * WEIGHT_UNIT
     blank.last[:] = model["jpeg.last"]
-    if "jpeg.first" in model:
-        return blank._replace(nets=networks.started(model))
-    return blank
+    return blank._replace(nets=networks.started(model))
 
 
 def memory(start: Start, rate: int = RATE) -> Memory:
@@ -136,7 +135,7 @@ def memory(start: Start, rate: int = RATE) -> Memory:
         np.zeros(CONTEXTS, np.int64),
         np.zeros(2 * CONTEXTS, np.int64),
         np.zeros(CONTEXTS, np.int64),
-        np.zeros(4, np.int64),
+        np.zeros(2, np.int64),
         np.zeros(64, np.int64),
         np.zeros(16, np.int64),
         start.nets.copy(),
@@ -160,16 +159,15 @@ def settle(memory: Memory, count: int, more: int) -> None:
     Where there is none, the one of two that was met less in its first slot is taken from another context.
     """
     slots, keys, places = memory.tables, memory.keys, memory.places
-    memory.count[0] = count
+    memory.many[0] = count
     if len(memory.notes):
         return
     for number in range(count):
         key = keys[number]
         if more:
             key = hashed(key, more)
-        keys_place = (key >> (32 - BUCKET_BITS)) * BUCKET
-        fetch(slots[number], keys_place)
-        memory.hashes[number], places[number] = key, keys_place
+        memory.hashes[number], places[number] = key, (key >> (32 - BUCKET_BITS)) * BUCKET
+        fetch(slots[number], places[number])
     for number in range(count):
         key, place, own = memory.hashes[number], places[number], slots[number]
         if own[place] != key:

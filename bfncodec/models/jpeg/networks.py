@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.exact.compiled import compiled
-from bfncodec.exact.products import GROUP, packed, product
+from bfncodec.exact.products import packed, product
 from bfncodec.exact.tables import LOGIT_MAX
 
 Array = NDArray[Any]
@@ -24,9 +24,10 @@ HEADS = 64
 KINDS = 7  # of places: inside, edges before and after the sign, numbers inside, of edges, DC, signs inside
 INSIDE, EDGE, SIZE, COUNT, EDGE_COUNT, DC, SIGN = 0, 49, 63, 77, 78, 80, 81  # first places of the kinds
 STARTS = (INSIDE, EDGE, SIZE, COUNT, EDGE_COUNT, DC, SIGN)
+_COUNTS = STARTS.index(COUNT)
 PLACES = 82  # of luma, and as many of colours
-# Heads of a coefficient: whether it has a bit, whether more than 1 .. 6, its highest bit but one where it has 2 .. 6, the
-# next one, by the one before, where it has 3 .. 6, and its sign. Heads of a number: by the bits before.
+# Heads of a coefficient: whether it is not zero, has more than 1 .. 6 bits; its highest bit but one where it has 2 to
+# 6; the next one, by the one before, where it has 3 to 6; its sign. Heads of a number: by the bits before.
 MORE, TOP, NEXT, IS_NEGATIVE = 0, 7, 12, 20
 _FEWER_HEADS = 24  # of all but numbers inside
 HIDDEN_SHIFT, HEAD_SHIFT = 7, 2  # of sums: inputs 1/64, weights 1/64 -> 1/32; weights 1/32 -> 1/256 nat
@@ -66,8 +67,18 @@ def started(model: Mapping[str, Array]) -> Networks:
 
 
 def networks(first: Array, first_bias: Array, second: Array, second_bias: Array) -> Networks:
-    """Of int8 [2 * PLACES, HIDDEN, SEEN], int16 [2 * PLACES, HIDDEN], int8 [2 * KINDS, HEADS, HIDDEN] and
-    int16 [2 * PLACES, HEADS]; biases in units of 2**5 and 2**2 of sums."""
+    """Of int8 [2 * PLACES, h, SEEN], int16 [2 * PLACES, h], int8 [2 * KINDS, HEADS, h], int16 [2 * PLACES, HEADS].
+
+    h: at most HIDDEN. Biases are in units of 2**5 and 2**2 of sums. ValueError if they contradict each other.
+    """
+    width = first.shape[1]
+    shapes = first.shape, first_bias.shape, second.shape, second_bias.shape
+    wanted = (2 * PLACES, width, SEEN), (2 * PLACES, width), (2 * KINDS, HEADS, width), (2 * PLACES, HEADS)
+    if shapes != wanted or width > HIDDEN:
+        raise ValueError("tensors contradict each other")
+    more = 0, HIDDEN - width
+    first, first_bias = np.pad(first, ((0, 0), more, (0, 0))), np.pad(first_bias, ((0, 0), more))
+    second = np.pad(second, ((0, 0), (0, 0), more))
     kinds = np.searchsorted(STARTS, np.arange(PLACES), side="right") - 1
     return Networks(
         np.concatenate([kinds, KINDS + kinds]),
@@ -80,6 +91,12 @@ def networks(first: Array, first_bias: Array, second: Array, second_bias: Array)
         np.zeros((1, HEADS), np.int32),
         np.zeros(HEADS + 1, np.int64),
     )
+
+
+@compiled
+def coarse(said: int) -> int:
+    """0 .. 31: log-odds, coarsely."""
+    return min(max((said >> 6) + 16, 0), 31)
 
 
 def heads(kind: int) -> int:
@@ -97,6 +114,6 @@ def ask(nets: Networks, place: int) -> None:
         hidden[index] = min(max(int(sums[index]) + int(bias[index]) >> HIDDEN_SHIFT, 0), 255)
     product(nets.hidden, nets.second[nets.kinds[place]], nets.sums)
     bias = nets.second_bias[place]
-    many = HEADS if nets.kinds[place] % KINDS == 3 else _FEWER_HEADS
+    many = HEADS if nets.kinds[place] % KINDS == _COUNTS else _FEWER_HEADS
     for index in range(many):
         said[index] = min(max(int(sums[index]) + int(bias[index]) >> HEAD_SHIFT, -LOGIT_MAX), LOGIT_MAX)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from bfncodec.coding.decisions import Wire, decide
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.tables import LOGIT_MAX
-from bfncodec.models.jpeg.mixers import adapt, mix, ready
-from bfncodec.models.jpeg.networks import HEADS, MORE, NEXT, TOP
 from bfncodec.models.jpeg.memory import CONTEXTS, MET_BITS, SETS, Memory, settle
+from bfncodec.models.jpeg.mixers import adapt, mix, ready
+from bfncodec.models.jpeg.networks import HEADS, MORE, NEXT, TOP, coarse
 
 Array = NDArray[Any]
 
@@ -27,12 +27,12 @@ def decision(memory: Memory, wire: Wire, slot: int, group: int, head: int, bit: 
     if len(memory.notes):
         return bit
     mixing, choose, said = memory.mixing, memory.chooser, memory.nets.said[head]
-    mixing.inputs[2 * CONTEXTS + 1] = said
-    mixing.inputs[2 * CONTEXTS + 2] = int(mixing.squash[said + LOGIT_MAX]) - 32768 >> 6
-    mixing.chosen[2] = _TWO + (min(max((said >> 6) + 16, 0), 31) * 16 + group) * 2 + (1 if choose[0] > 63 else 0)
     mixing.chosen[0] = choose[0] * 16 + group
     mixing.chosen[1] = _ONE + choose[1] * 16 + group
+    mixing.chosen[2] = _TWO + (coarse(said) * 16 + group) * 2 + (1 if choose[0] > 63 else 0)
     mixing.ends[0] = choose[0] // 64 * 16 + group
+    mixing.inputs[2 * CONTEXTS + 1] = said
+    mixing.inputs[2 * CONTEXTS + 2] = int(mixing.squash[said + LOGIT_MAX]) - 32768 >> 6
     ready(mixing)
     _opine(memory, slot)
     bit = decide(wire, mix(mixing), bit)
@@ -45,9 +45,9 @@ def decision(memory: Memory, wire: Wire, slot: int, group: int, head: int, bit: 
 def _opine(memory: Memory, at: int) -> None:
     """What all contexts say of a decision."""
     tables, places, stretch, inputs = memory.tables, memory.places, memory.mixing.stretch, memory.mixing.inputs
-    for number in range(2 * memory.count[0], 2 * CONTEXTS):
+    for number in range(2 * memory.many[0], 2 * CONTEXTS):
         inputs[number] = 0
-    for number in range(memory.count[0]):
+    for number in range(memory.many[0]):
         slot = int(tables[number, places[number] + at])
         chance, trust = slot >> MET_BITS, int(memory.trusts[slot & _MASK])
         inputs[2 * number] = int(stretch[chance >> (_CHANCE_BITS - 12)]) * trust >> 8
@@ -60,7 +60,7 @@ def _learn(memory: Memory, at: int, bit: int) -> None:
     """Let all contexts learn the outcome."""
     tables, places, shares = memory.tables, memory.places, memory.shares
     target = bit << _CHANCE_BITS
-    for number in range(memory.count[0]):
+    for number in range(memory.many[0]):
         slot = int(tables[number, places[number] + at])
         chance, met = slot >> MET_BITS, slot & _MASK
         chance += (target - chance) * int(shares[met]) >> 16
@@ -102,7 +102,8 @@ def code_size(memory: Memory, wire: Wire, value: int, tag: int, first: int) -> i
             settle(memory, CONTEXTS, 256 + tag)
         if length > 3:
             slot = min(length - 3, 7)
-        more = decision(memory, wire, slot, min(first + length, 8), MORE + length if length < 7 else HEADS, 1 if size > length else 0)
+        head = MORE + length if length < 7 else HEADS
+        more = decision(memory, wire, slot, min(first + length, 8), head, 1 if size > length else 0)
         if not more:
             break
         length += 1

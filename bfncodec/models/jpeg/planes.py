@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.jpeg import Component, Frame, blocks
+from bfncodec.jpeg import Component, Frame
 
 Array = NDArray[Any]
 

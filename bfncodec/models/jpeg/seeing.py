@@ -41,7 +41,7 @@ def asked(memory: Memory, plane: Plane, place: int, value: int, odd: int) -> Non
 @compiled
 def see_around(memory: Memory, plane: Plane, y: int, x: int, place: int) -> None:
     """The first numbers, of any coefficient."""
-    seen, now, values, step = memory.nets.seen[0], memory.now, plane.values, plane.steps[place]
+    seen, values, step = memory.nets.seen[0], plane.values, plane.steps[place]
     u, v = place >> 3, place & 7
     for which in range(2):
         block = values[y, x - 1] if which == 0 else values[y - 1, x]
@@ -86,7 +86,8 @@ def see_inside(
     step = 64 * plane.steps[place]
     seen[40], seen[41] = fine(memory.borders[1, 8 + v] // step), fine(memory.borders[1, u] // step)
     seen[42], seen[43] = fine(plane.sums[y, x - 1]), fine(plane.sums[y - 1, x])
-    seen[44], seen[45] = fine(int(plane.values[y - 1, x + 1, place - 1])), fine(int(plane.values[y - 1, x + 1, place - 8]))
+    right = plane.values[y - 1, x + 1]
+    seen[44], seen[45] = fine(int(right[place - 1])), fine(int(right[place - 8]))
     seen[46], seen[47] = fine(plane.sums[y - 1, x + 1]), fine(plane.sums[y - 1, x - 1])
 
 
@@ -100,8 +101,8 @@ def _compared(seen: Array, at: int, value: int, other: int) -> None:
 
 @compiled
 def see_edge(
-    memory: Memory, plane: Plane, counts: Array, y: int, x: int, place: int, other: int, rest: int, inner: int, one: int,
-    around: int, nearby: int, before: int, luma: int, twin: int, expected: int, sloped: int,
+    memory: Memory, plane: Plane, counts: Array, y: int, x: int, place: int, other: int, rest: int, inner: int,
+    one: int, around: int, nearby: int, before: int, luma: int, twin: int, expected: int, sloped: int,
 ) -> None:  # fmt: skip
     """Of a coefficient of row or column 0. expected: 1 / 8."""
     see_around(memory, plane, y, x, place)
@@ -126,7 +127,9 @@ def _near(expected: int) -> int:
 
 
 @compiled
-def see_signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, expected: int, sloped: int, sign: int) -> None:
+def see_signs(
+    memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, expected: int, sloped: int, sign: int
+) -> None:
     """What has the same sign as another number."""
     seen, values = memory.nets.seen[0], plane.values
     _compared(seen, 32, expected, sign)
@@ -167,14 +170,15 @@ def see_sign(
 
 
 @compiled
-def see_inner_count(memory: Memory, plane: Plane, counts: Array, y: int, x: int, luma: int, twin: int, sums: Array) -> None:
-    """Of how many coefficients inside are not zero. sums: of absolute values, by block."""
-    seen, borders = memory.nets.seen[0], memory.borders[0]
+def see_inner_count(memory: Memory, plane: Plane, counts: Array, y: int, x: int, luma: int, twin: int) -> None:
+    """Of how many coefficients inside are not zero."""
+    seen, borders, sums = memory.nets.seen[0], memory.borders[0], plane.sums
     seen[0], seen[1] = 4 * int(counts[y, x - 1, 0]), 4 * int(counts[y - 1, x, 0])
     seen[2], seen[3] = 4 * int(counts[y - 1, x - 1, 0]), 4 * int(counts[y - 1, x + 1, 0])
     seen[4], seen[5] = 4 * int(counts[y, x - 2, 0]), 4 * int(counts[y - 2, x, 0])
     for which in range(1, 3):
-        seen[4 + 2 * which], seen[5 + 2 * which] = 16 * int(counts[y, x - 1, which]), 16 * int(counts[y - 1, x, which])
+        seen[4 + 2 * which] = 16 * int(counts[y, x - 1, which])
+        seen[5 + 2 * which] = 16 * int(counts[y - 1, x, which])
     seen[10], seen[11] = min(luma, 255), fine(luma)
     seen[12], seen[13] = 4 * twin, fine(twin)
     seen[14], seen[15] = fine(plane.steps[9]), fine(plane.steps[27])
@@ -188,10 +192,10 @@ def see_inner_count(memory: Memory, plane: Plane, counts: Array, y: int, x: int,
 
 @compiled
 def see_edge_count(
-    memory: Memory, plane: Plane, counts: Array, y: int, x: int, step: int, inner: int, luma: int, twin: int, sums: Array
+    memory: Memory, plane: Plane, counts: Array, y: int, x: int, step: int, inner: int, luma: int, twin: int
 ) -> None:
     """Of how many coefficients of row 0 (step 1) or column 0 (step 8) are not zero."""
-    seen, borders, now = memory.nets.seen[0], memory.borders[0], memory.now
+    seen, borders, now, sums = memory.nets.seen[0], memory.borders[0], memory.now, plane.sums
     which, other = 1 if step == 1 else 2, 9 - step
     seen[0], seen[1] = 16 * int(counts[y, x - 1, which]), 16 * int(counts[y - 1, x, which])
     seen[2], seen[3] = 16 * int(counts[y - 1, x - 1, which]), 16 * int(counts[y - 1, x + 1, which])
@@ -214,7 +218,16 @@ def see_edge_count(
 
 @compiled
 def see_dc(
-    memory: Memory, plane: Plane, counts: Array, y: int, x: int, apart: int, guess: int, twin: int, inner: int, rough: int,
+    memory: Memory,
+    plane: Plane,
+    counts: Array,
+    y: int,
+    x: int,
+    apart: int,
+    guess: int,
+    twin: int,
+    inner: int,
+    rough: int,
     steep: int,
 ) -> None:
     """Of the error of DC. apart: what the two borders expect, one less the other, 1 / 8."""
@@ -233,7 +246,8 @@ def see_dc(
     seen[27], seen[28], seen[29] = fine(now[9]), fine(now[10]), fine(now[17])
     seen[30], seen[31] = fine(memory.energy[0]), fine(memory.energy[8])
     seen[32] = 16 * (guess & 7)
-    seen[33], seen[34], seen[35] = fine(plane.sums[y, x - 1]), fine(plane.sums[y - 1, x]), fine(plane.sums[y - 1, x + 1])
+    sums = plane.sums
+    seen[33], seen[34], seen[35] = fine(sums[y, x - 1]), fine(sums[y - 1, x]), fine(sums[y - 1, x + 1])
     seen[36], seen[37] = fine(errors[y, x - 2]), fine(errors[y - 2, x])
     seen[38] = min(abs(apart), 255)
     seen[39] = 0 if y > MARGIN else 64

@@ -37,7 +37,10 @@ class Segment(Outcome):
         """known: all coefficients of the frame, of an encoder."""
         self.planes, self.memory = planes(frame, quantisers, units), memory
         self._shapes = [inside(plane.values).shape[:2] for plane in self.planes]
-        self.turns, self.most = sum(rows for rows, _ in self._shapes), MOST * max(columns for _, columns in self._shapes)
+        self.turns, self.most = (
+            sum(rows for rows, _ in self._shapes),
+            MOST * max(columns for _, columns in self._shapes),
+        )
         self._counts = [np.zeros((*plane.values.shape[:2], 3), np.uint8) for plane in self.planes]
         self._parts = [slice(units.start * one.down, units.stop * one.down) for one in frame.components]
         self._components = frame.components

@@ -10,10 +10,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bfncodec.models.jpeg.blocks import INNER
 from bfncodec.models.jpeg.networks import (
-    COUNT, EDGE, EDGE_COUNT, HEADS, HIDDEN, INSIDE, IS_NEGATIVE, KINDS, MORE, NEXT, PLACES, SEEN, SIGN, SIZE, STARTS,
-    TOP, heads,
+    COUNT,
+    EDGE,
+    EDGE_COUNT,
+    HEADS,
+    HIDDEN,
+    INSIDE,
+    IS_NEGATIVE,
+    KINDS,
+    MORE,
+    NEXT,
+    PLACES,
+    SEEN,
+    SIGN,
+    SIZE,
+    STARTS,
+    TOP,
+    heads,
 )  # fmt: skip
 
 Array = NDArray[Any]
@@ -89,7 +103,7 @@ class Net(nn.Module):
         second = self.second.clamp(-127 / _SECOND, 127 / _SECOND)
         if not self.rounded:
             return first, self.first_bias, second, self.second_bias
-        rounded = _Rounded.apply
+        rounded: Any = _Rounded.apply
         return (
             rounded(first, _FIRST, False), rounded(self.first_bias, _INPUT * _FIRST >> 5, False),
             rounded(second, _SECOND, False), rounded(self.second_bias, _SAID, False),
@@ -100,14 +114,14 @@ class Net(nn.Module):
         first, first_bias, second, second_bias = self.weights()
         hidden = torch.baddbmm(first_bias[places][:, None], seen / _INPUT, first[places])
         if self.rounded:
-            hidden = _Rounded.apply(hidden, _ACTIVE, True)
+            hidden = _Rounded.apply(hidden, _ACTIVE, True)  # type: ignore[no-untyped-call]
         return hidden.clamp(0, 255 / _ACTIVE) @ second + second_bias[places][:, None]
 
 
 def train(notes: Array, epochs: float, seed: int, log: Callable[[str], None]) -> dict[str, Array]:
     """Tensors of a model file, see `docs/format.md`. notes: uint8 [n, SEEN + 3]."""
     torch.manual_seed(seed)
-    made = {
+    made: dict[str, Array] = {
         "jpeg.first": np.zeros((2 * PLACES, HIDDEN, SEEN), np.int8),
         "jpeg.first.bias": np.zeros((2 * PLACES, HIDDEN), np.int16),
         "jpeg.second": np.zeros((2 * KINDS, HEADS, HIDDEN), np.int8),
@@ -130,9 +144,13 @@ def train(notes: Array, epochs: float, seed: int, log: Callable[[str], None]) ->
     return made
 
 
-def _fit(
-    net: Net, notes: Array, kind: int, epochs: float, seed: int, log: Callable[[str], None]
-) -> None:
+def _cut(draw: np.random.Generator, group: Array, count: int) -> Array:
+    """So many chunks of a group's rows, in any order; a small group's are repeated."""
+    rows = draw.permutation(np.resize(group, max(len(group), count * CHUNK)))
+    return rows[: count * CHUNK].reshape(-1, CHUNK)
+
+
+def _fit(net: Net, notes: Array, kind: int, epochs: float, seed: int, log: Callable[[str], None]) -> None:
     """Train the networks of a kind."""
     draw = np.random.default_rng(seed)
     own = notes[:, SEEN] % PLACES - STARTS[kind % KINDS]
@@ -142,11 +160,11 @@ def _fit(
     optimiser = torch.optim.Adam(net.parameters(), 4e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps + 1, pct_start=0.1)
     step, total, number = 0, 0.0, 0
-    while step < steps and sum(counts):
+    while step < steps and any(counts):
         chunks = [
             (place, rows)
             for place, (group, count) in enumerate(zip(groups, counts, strict=True))
-            for rows in draw.permutation(np.resize(group, max(len(group), count * CHUNK)))[: count * CHUNK].reshape(-1, CHUNK)
+            for rows in _cut(draw, group, count)
         ]
         order = draw.permutation(len(chunks))
         for first in range(0, max(len(order) - CHUNKS + 1, 1), CHUNKS):
@@ -164,7 +182,7 @@ def _fit(
             losses = losses * torch.from_numpy(asked).reshape(answers.shape)
             optimiser.zero_grad()
             loss = losses.sum() / (len(chosen) * CHUNK)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
             step += 1

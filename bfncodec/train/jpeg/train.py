@@ -1,7 +1,8 @@
 """Where the model of JPEG files starts: networks, contexts that came often in other files, and weights of mixers.
 
-Networks are trained first, on what they see in the files. Then a first pass over files learns as coding does, and never forgets. The contexts that were met most are kept. A second
-pass starts every segment with these alone, as coding will; the mixers go on learning.
+Networks are trained first, on what they see in the files. Then a pass over files learns as coding does, and never
+forgets. The contexts that were met most are kept. Another pass starts every segment with these alone, as coding will;
+the mixers go on learning.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ from bfncodec import jpeg
 from bfncodec.coding.decisions import notes
 from bfncodec.exact import tables
 from bfncodec.models.jpeg import memory as memories
-from bfncodec.models.jpeg.memory import BUCKET, BUCKET_BITS, CONTEXTS, MET_BITS, UNKNOWN, USED, WEIGHT_UNIT, Memory, Start
+from bfncodec.models.jpeg.memory import (
+    BUCKET,
+    BUCKET_BITS,
+    CONTEXTS,
+    MET_BITS,
+    USED,
+    WEIGHT_UNIT,
+    Memory,
+)
 from bfncodec.models.jpeg.networks import COUNT, PLACES, SEEN, started
 from bfncodec.models.jpeg.streams import MOST, Segment, cuts, ranges
 from bfncodec.train import checkpoint
@@ -32,7 +41,15 @@ _FEW, _MANY = 30000, 50000  # numbers that networks see of a file: how many are 
 RATES = (12, 6, 6, 4)  # of mixers, in the halves of both passes
 
 
-def train(data: Path, output: Path, *, buckets: int = BUCKETS, epochs: int = EPOCHS, seed: int = 0, log: Callable[[str], None]) -> None:
+def train(
+    data: Path,
+    output: Path,
+    *,
+    buckets: int = BUCKETS,
+    epochs: float = EPOCHS,
+    seed: int = 0,
+    log: Callable[[str], None],
+) -> None:
     """Train on all JPEG files in a folder, and write a model file."""
     checkpoint.check_name(output)
     files = sorted(path for path in data.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
@@ -44,7 +61,7 @@ def train(data: Path, output: Path, *, buckets: int = BUCKETS, epochs: int = EPO
     for number, rate in enumerate(RATES):
         if number == 2:
             known = _most_used(memory.tables, uses, buckets)
-            kept = _quantised(known)
+            kept = _quantised(nets | known, memory.mixing.last)
         half = files[: len(files) // 2] if number % 2 == 0 else files[len(files) // 2 :]
         memory.mixing.ends[2] = rate
         bits, size = 0.0, 0
@@ -130,10 +147,9 @@ def _most_used(slots: Array, uses: Array, count: int) -> dict[str, Array]:
     }
 
 
-def _quantised(known: dict[str, Array]) -> Array:
-    """The tables that a model file with these buckets starts with."""
-    blank = memories.untrained()
-    nothing = {"jpeg.sets": np.empty(0, np.uint16), "jpeg.weights": np.empty((0, USED), np.int8), "jpeg.last": blank.last}
+def _quantised(known: dict[str, Array], last: Array) -> Array:
+    """The tables that a model file with these networks and buckets starts with."""
+    nothing = {"jpeg.sets": np.empty(0, np.uint16), "jpeg.weights": np.empty((0, USED), np.int8), "jpeg.last": last}
     return memories.started(known | nothing).tables
 
 
