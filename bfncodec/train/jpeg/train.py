@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec import jpeg
-from bfncodec.coding.decisions import notes
 from bfncodec.exact import tables
 from bfncodec.models.jpeg import memory as memories
 from bfncodec.models.jpeg.memory import (
@@ -29,7 +28,7 @@ from bfncodec.models.jpeg.memory import (
     Memory,
 )
 from bfncodec.models.jpeg.networks import COUNT, PLACES, SEEN, started
-from bfncodec.models.jpeg.streams import MOST, Segment, cuts, ranges
+from bfncodec.models.jpeg.streams import Segment, cuts, ranges, seen
 from bfncodec.train import checkpoint
 from bfncodec.train.jpeg import networks
 
@@ -79,7 +78,6 @@ def train(
 def _seen(files: list[Path], seed: int) -> Array:
     """What networks see in the files: some of it, uint8 [n, SEEN + 3]."""
     draw, kept = np.random.default_rng(seed), [np.zeros((0, SEEN + 3), np.uint8)]
-    start, room, wire = memories.untrained(), np.zeros((0, SEEN + 3), np.uint8), notes(0)
     for path in files:
         content = path.read_bytes()
         parsed = jpeg.parse(content)
@@ -88,17 +86,7 @@ def _seen(files: list[Path], seed: int) -> Array:
         image, frame = parsed[0], parsed[0].frame()
         assert frame is not None
         parts = ranges(cuts(frame, len(content), image.coefficients))
-        units = parts[len(parts) // 2]
-        most = sum(len(units) * one.down * one.stored_columns for one in frame.components)
-        if len(room) < PLACES * most:
-            room = np.zeros((PLACES * most, SEEN + 3), np.uint8)
-        if len(wire.bits) < MOST * most:
-            wire = notes(MOST * most)
-        memory = memories.memory(start)._replace(notes=room)
-        segment = Segment(frame, image.quantisers(), units, memory, image.coefficients)
-        wire.done[0] = 0
-        segment.code(wire, 0, segment.turns)
-        own = room[: memory.noted[0]]
+        own = seen(frame, image.quantisers(), parts[len(parts) // 2], image.coefficients)
         others = own[:, SEEN] % PLACES >= COUNT
         for which, most in ((others, _FEW), (~others, _MANY)):
             kept.append(own[draw.permutation(np.flatnonzero(which))[:most]])
@@ -149,7 +137,11 @@ def _most_used(slots: Array, uses: Array, count: int) -> dict[str, Array]:
 
 def _quantised(known: dict[str, Array], last: Array) -> Array:
     """The tables that a model file with these networks and buckets starts with."""
-    nothing = {"jpeg.sets": np.empty(0, np.uint16), "jpeg.weights": np.empty((0, USED), np.int8), "jpeg.last": last}
+    nothing: dict[str, Array] = {
+        "jpeg.sets": np.empty(0, np.uint16),
+        "jpeg.weights": np.empty((0, USED), np.int8),
+        "jpeg.last": last,
+    }
     return memories.started(known | nothing).tables
 
 
