@@ -556,7 +556,7 @@ def read_weights(data: bytes) -> Tensors:
     size = int.from_bytes(data[:8], "little")
     entries, body = json.loads(data[8 : 8 + size]), data[8 + size :]
     entries.pop("__metadata__", None)
-    types = {"I8": "i1", "I32": "<i4", "U16": "<u2", "U32": "<u4"}
+    types = {"I8": "i1", "I16": "<i2", "I32": "<i4", "U16": "<u2", "U32": "<u4"}
     return {
         name: np.frombuffer(body[slice(*entry["data_offsets"])], types[entry["dtype"]])
         .reshape(entry["shape"])

@@ -450,10 +450,33 @@ class Bucket:
         self.slots = [[2**21, 0] for _ in range(8)]
 
 
+class JpegMixers(Mixers):
+    """Mixers with other scales."""
+
+    def chance(self, inputs: Sequence[int], chosen: Sequence[int], end: int) -> int:
+        self.inputs = inputs
+        self.sets = [self.weights.setdefault(pair, list(self.first)) for pair in enumerate(chosen)]
+        self.end = self.last[end]
+        dots = (sum(i * w >> 5 for i, w in zip(inputs, weights, strict=True)) for weights in self.sets)
+        self.said = [clip(dot >> 11, -2815, 2815) for dot in dots]
+        total = sum(said * weight for said, weight in zip(self.said, self.end, strict=True))
+        self.total = clip(total >> 16, -2815, 2815)
+        return clip(squash(self.total), 3, 2**16 - 3)
+
+    def learn(self, bit: int) -> None:
+        error, most = 6 * (bit * 2**16 - squash(self.total)), 2**18 - 1
+        for number, (said, weights) in enumerate(zip(self.said, self.sets, strict=True)):
+            self.end[number] = clip(self.end[number] + (said * error + 2**19 >> 20), -most, most)
+            step = (bit * 2**16 - squash(said)) * self.rate >> 5
+            if abs(step) >= 9:
+                for place, value in enumerate(self.inputs):
+                    weights[place] = clip(weights[place] + (value * step + 2**14 >> 15), -most, most)
+
+
 class Tables:
     def __init__(self, tensors: dict[str, np.ndarray]) -> None:
-        self.tables: list[dict[int, Bucket]] = [{} for _ in range(18)]
-        self.mixers = Mixers(4, [5461] * 37, 6)
+        self.tables: list[dict[int, Bucket]] = [{} for _ in range(8)]
+        self.mixers = JpegMixers(3, [5461] * 19, 6)
         at = 0
         for table, count in zip(self.tables, tensors["jpeg.buckets"].tolist(), strict=True):
             taken = set()
@@ -471,7 +494,7 @@ class Tables:
                 require(place not in table)
                 table[place] = bucket
             at += count
-        ends = np.cumsum([3072, 1024, 768, 256]).tolist()
+        ends = np.cumsum([3072, 1024, 1024]).tolist()
         for number, row in zip(tensors["jpeg.sets"].tolist(), tensors["jpeg.weights"].tolist(), strict=True):
             mixer = sum(number >= end for end in ends)
             own = number - (ends[mixer - 1] if mixer else 0)
@@ -483,7 +506,7 @@ class Tables:
     def settle(self, keys: Sequence[int], more: int) -> None:
         self.found = []
         for table, key in zip(self.tables, keys, strict=False):
-            key = fold(key, more)
+            key = fold(key, more) if more else key
             place = key >> 18
             two = [table.setdefault(place, Bucket(0)), table.setdefault(place ^ 1, Bucket(0))]
             fits = [bucket for bucket in two if bucket.key == key]
@@ -494,11 +517,23 @@ class Tables:
             self.found.append(fits[0])
 
 
-# 19.7 to 19.13
+# 19.7 to 19.14
 
 
 def level(number: int) -> int:
     return min(15, ((2 * (1 + min(number, 1023)) ** 4).bit_length() - 1) // 2)
+
+
+def fine(number: int) -> int:
+    return ((1 + min(abs(number), 1023)) ** 16).bit_length() - 1
+
+
+def pair(number: int, other: int) -> tuple[int, int]:
+    return (fine(number), 0) if (number < 0) == (other < 0) else (0, fine(number))
+
+
+def coarse(said: int) -> int:
+    return clip((said >> 6) + 16, 0, 31)
 
 
 def sgn(number: int) -> int:
@@ -511,6 +546,7 @@ def insides(block: list[int]) -> int:
 
 INNER = [place for place in ZIGZAG if place >= 8 and place % 8]
 ZERO = [0] * 64
+WIDTHS = [128] + [181] * 7, [128, 191, 216, 243, 256, 240, 188, 103]
 
 
 class Segment:
@@ -526,6 +562,7 @@ class Segment:
         self.memory = Tables(tensors)
         self.blocks: list[dict[tuple[int, int], list[int]]] = [{} for _ in planes]
         self.errors: list[dict[tuple[int, int], int]] = [{} for _ in planes]
+        self.nets = [tensors["jpeg." + name].astype(int) for name in ("first", "first.bias", "second", "second.bias")]
 
     def decode(self) -> None:
         for number, plane in enumerate(self.planes):
@@ -538,23 +575,25 @@ class Segment:
                 self.luma = first.down // own.down, first.across // own.across
             before = self.frame.parts[number - 1]
             self.twin = number > 1 and (before.down, before.across) == (own.down, own.across)
-            self.bottoms: dict[int, list[int]] = {}
+            self.bottoms: dict[int, list[list[int]]] = {}
             for row in range(plane.shape[0]):
-                self.right = [0] * 8
+                self.right = [[0] * 8] * 2
                 for column in range(plane.shape[1]):
                     self.block(row, column)
                     plane[row, column] = self.c
         self.stack.end()
 
-    def bit(self, slot: int, group: int) -> int:
-        memory, inputs = self.memory, [0] * 36
+    def bit(self, slot: int, group: int, head: int | None = None) -> int:
+        memory, inputs = self.memory, [0] * 16
         slots = [bucket.slots[slot] for bucket in memory.found]
         for number, (chance, met) in enumerate(slots):
             trust = 64 + 192 * min(met, 48) // 48 if met else 0
             inputs[2 * number] = stretch(16 * (chance >> 10) + 8) * trust >> 8
             inputs[2 * number + 1] = (chance - 2**21) * trust >> 19
-        chosen = [16 * choice + group for choice in self.choose]
-        bit = pop(self.stack, memory.mixers.chance([*inputs, 256], chosen, 16 * (self.choose[0] // 64) + group))
+        said = 0 if head is None else self.said[head]
+        inputs += [256, said, squash(said) - 2**15 >> 6]
+        chosen = [16 * choice + group for choice in self.choose] + [2 * (16 * coarse(said) + group) + self.both]
+        bit = pop(self.stack, memory.mixers.chance(inputs, chosen, 16 * (self.choose[0] // 64) + group))
         memory.mixers.learn(bit)
         for state in slots:
             share = 2**17 // (2 * min(state[1], 255) + 3)
@@ -562,9 +601,18 @@ class Segment:
             state[1] = min(state[1] + 1, 1023)
         return bit
 
+    def ask(self, place: int, seen: Sequence[int]) -> None:
+        """Section 19.14."""
+        first, first_bias, second, second_bias = self.nets
+        one = place + 82 * self.both
+        kind = sum(place >= start for start in (49, 63, 77, 78, 80, 81)) + 7 * self.both
+        values = np.array([*seen, *[0] * (48 - len(seen))])
+        require(0 <= values.min() and values.max() <= 255)
+        hidden = np.clip(first[one] @ values + 32 * first_bias[one] >> 7, 0, 255)
+        self.said = np.clip(second[kind] @ hidden + 4 * second_bias[one] >> 2, -2815, 2815).tolist()
+
     def settle(self, more: int) -> None:
-        keys = self.keys + [self.start] * (18 - len(self.keys))
-        self.memory.settle(keys, more)
+        self.memory.settle(self.keys, more)
 
     def count(self, bits: int) -> int:
         node, value = 1, 0
@@ -573,7 +621,7 @@ class Segment:
             if node > 7:
                 self.settle(node)
                 node = 1
-            bit = self.bit(node, min(12 + number, 15))
+            bit = self.bit(node, min(12 + number, 15), 2**number + value)
             node, value = 2 * node + bit, 2 * value + bit
         return value
 
@@ -583,7 +631,7 @@ class Segment:
             if length == 4:
                 self.settle(256 + tag)
             slot = min(length - 3, 7) if length > 3 else length + 4 if tag == 2 else length + 1
-            if not self.bit(slot, min(first + length, 8)):
+            if not self.bit(slot, min(first + length, 8), length if length < 7 else None):
                 break
             length += 1
         if length > 1 and (tag or length > 3):
@@ -594,11 +642,12 @@ class Segment:
             if depth > 2:
                 self.settle(1024 + 1024 * tag + 32 * length + length - 2 - depth)
                 slot = 1
-            known = 2 * known + self.bit(slot, min(9 + depth, 11))
+            head = [length + 5, 2 * length + 6 + known % 2][depth] if length < 7 and depth < 2 else None
+            known = 2 * known + self.bit(slot, min(9 + depth, 11), head)
         return known
 
     def fold_all(self, start: int, numbers: Sequence[int]) -> None:
-        self.start, self.keys = start, [fold(start, number) for number in numbers]
+        self.keys = [fold(start, number) for number in numbers]
 
     def at(self, row: int, column: int) -> list[int]:
         return self.own.get((row, column), ZERO)
@@ -613,64 +662,88 @@ class Segment:
     def block(self, y: int, x: int) -> None:
         self.y, self.x = y, x
         self.c = [0] * 64
-        self.left, self.top = list(self.right), list(self.bottoms.get(x, [0] * 8))
+        self.borders = [list(border) for border in (*self.right, *self.bottoms.get(x, [[0] * 8] * 2))]
         self.around = {
             name: self.at(y + dy, x + dx)
             for name, dy, dx in (("A", -1, 0), ("L", 0, -1), ("D", -1, -1), ("R", -1, 1), ("LL", 0, -2), ("AA", -2, 0))
         }
+        self.sums = {name: fine(sum(map(abs, block[1:]))) for name, block in self.around.items()}
         self.counts[y, x] = [0, 0, 0]
         self.inner = self.counts[y, x][0] = self.code_inner()
         self.insides(self.inner)
         for which, step in ((1, 1), (2, 8)):
             self.counts[y, x][which] = self.code_edge(which, step)
-            self.edge(step, self.counts[y, x][which])
+            self.edge(which, step, self.counts[y, x][which])
         self.dc()
         self.own[y, x] = self.c
         signs = [1, -1] * 4
-        width = [128] + [181] * 7
         worth = [value * q for value, q in zip(self.c, self.q, strict=True)]
-        self.right = [sum(worth[8 * u + v] * width[v] * signs[v] for v in range(8)) for u in range(8)]
-        self.bottoms[x] = [sum(worth[8 * u + v] * width[u] * signs[u] for u in range(8)) for v in range(8)]
+        self.right = [
+            [sum(worth[8 * u + v] * width[v] * signs[v] for v in range(8)) for u in range(8)] for width in WIDTHS
+        ]
+        self.bottoms[x] = [
+            [sum(worth[8 * u + v] * width[u] * signs[u] for u in range(8)) for v in range(8)] for width in WIDTHS
+        ]
+
+    @property
+    def left(self) -> list[int]:
+        return self.borders[0]
+
+    @property
+    def top(self) -> list[int]:
+        return self.borders[2]
 
     def take(self, place: int, value: int) -> None:
         self.c[place] = value
         u, v = divmod(place, 8)
-        self.left[u] -= value * self.q[place] * (181 if v else 128)
-        self.top[v] -= value * self.q[place] * (181 if u else 128)
+        for which, width in enumerate(WIDTHS):
+            self.borders[which][u] -= value * self.q[place] * width[v]
+            self.borders[2 + which][v] -= value * self.q[place] * width[u]
 
-    def neighbours(self, which: int) -> tuple[int, int, int, int]:
+    def neighbours(self, which: int) -> tuple[int, ...]:
+        """Counts of L, A, D, R, LL, AA."""
         y, x = self.y, self.x
-        return tuple(self.tally(y + dy, x + dx, which) for dy, dx in ((0, -1), (-1, 0), (-1, -1), (-1, 1)))
+        places = (0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)
+        return tuple(self.tally(y + dy, x + dx, which) for dy, dx in places)
+
+    def energy(self, place: int) -> tuple[int, int]:
+        """f(row_u), f(col_v)"""
+        u, v = divmod(place, 8)
+        return fine(sum(map(abs, self.c[8 * u : 8 * u + 8]))), fine(sum(map(abs, self.c[v::8])))
 
     def code_inner(self) -> int:
-        y, x = self.y, self.x
-        l, a, d, r = self.neighbours(0)  # noqa: E741
+        l, a, d, r, ll, aa = self.neighbours(0)  # noqa: E741
         mean = 2 * l + 2 * a + d + r
-        far = self.tally(y, x - 2, 0) + self.tally(y - 2, x, 0)
-        w = level(sum(map(insides, self.lumas())) if self.luma else 0)
-        twin = insides(self.blocks[self.number - 1][y, x]) if self.twin else 0
-        edges = [self.tally(*place) for place in ((y - 1, x, 1), (y, x - 1, 2), (y, x - 1, 1), (y - 1, x, 2))]
+        w = sum(map(insides, self.lumas())) if self.luma else 0
+        twin = insides(self.blocks[self.number - 1][self.y, self.x]) if self.twin else 0
+        luma = level(w)
         self.fold_all(
             fold(1, self.both),
             [
-                mean, 64 * l | a, 16 * twin | w, 64 * (mean // 4) | twin, 16 * (mean // 2) | w, 256 * (l + a) | far,
-                256 * (r + a) | d + l, mean + far, 16 * l | w, 16 * a | w, 256 * l | level(self.q[27]),
-                256 * a | 16 * edges[0] | edges[1], 256 * (mean // 3) | 16 * edges[2] | edges[3], 256 * twin | l + a,
+                64 * l | a, 16 * twin | luma, 16 * (mean // 2) | luma, 256 * (l + a) | ll + aa, 256 * (r + a) | d + l,
+                16 * l | luma, 16 * a | luma, 256 * twin | l + a,
             ],
         )  # fmt: skip
-        self.choose = [64 * self.kind, min(mean // 6, 63), 16 * self.kind + w, level(twin)]
+        self.choose = [64 * self.kind, min(mean // 6, 63)]
+        seen = [4 * count for count in (l, a, d, r, ll, aa)]
+        for which in (1, 2):
+            seen += [16 * count for count in self.neighbours(which)[:2]]
+        seen += [min(w, 255), fine(w), 4 * twin, fine(twin), fine(self.q[9]), fine(self.q[27])]
+        seen += [fine(self.left[u] // (64 * self.q[8 * u])) for u in range(1, 8)]
+        seen += [fine(self.top[v] // (64 * self.q[v])) for v in range(1, 8)]
+        self.ask(77, seen + [self.sums[name] for name in "LAR"])
         return self.count(6)
 
     def code_edge(self, which: int, step: int) -> int:
-        l, a, d, r = self.neighbours(which)  # noqa: E741
+        l, a, d, r, ll, aa = self.neighbours(which)  # noqa: E741
         mean, other = 2 * l + 2 * a + d + r, 9 - step
+        border = self.top if step == 1 else self.left
         near = beyond = expect = 0
         for i in range(1, 8):
             near = 2 * near + (self.c[step * i + other] != 0)
             if any(self.c[step * i + m * other] for m in range(1, 8)):
                 beyond = i
-            border = self.top[i] if step == 1 else self.left[i]
-            expect = 2 * expect + (abs(border) > 96 * self.q[step * i])
+            expect = 2 * expect + (abs(border[i]) > 96 * self.q[step * i])
 
         def number(block: list[int]) -> int:
             return 1 + sum(block[step * i] != 0 for i in range(1, 8))
@@ -681,14 +754,31 @@ class Segment:
         self.fold_all(
             fold(2, 2 * self.both + which),
             [
-                mean, 4096 * l | 256 * a | self.inner, near, expect, 256 * beyond | self.inner, 256 * beyond | mean,
-                256 * twin | 16 * w | l, 256 * self.inner | mean, 256 * first | self.inner, 256 * first | mean,
-                256 * expect | 16 * beyond | first, 256 * expect | mean, 256 * near | l + a, 256 * twin | mean,
-                256 * level(self.q[3 * step]) | mean,
+                4096 * l | 256 * a | self.inner, expect, 256 * beyond | self.inner, 256 * beyond | mean,
+                256 * self.inner | mean, 256 * first | self.inner, 256 * expect | mean, 256 * near | l + a,
             ],
         )  # fmt: skip
-        self.choose = [64 * self.kind + which, self.inner, 16 * self.kind + min(mean // 3, 15), beyond]
+        self.choose = [64 * self.kind + which, self.inner]
+        seen = [16 * count for count in (l, a, d, r, ll, aa)]
+        seen += [4 * self.inner, fine(self.inner), 16 * first, 16 * w, 16 * twin, fine(self.q[step])]
+        seen += [fine(border[i] // (64 * self.q[step * i])) for i in range(1, 8)]
+        seen += [fine(self.c[step * i + other]) for i in range(1, 8)]
+        seen += [self.energy(step * i)[step == 1] for i in range(1, 8)]
+        seen += [self.sums[name] for name in "LAR"] + [16 * count for count in self.neighbours(3 - which)[:2]]
+        self.ask(77 + which, [*seen, fine(self.left[0] // (64 * self.q[0])), fine(self.top[0] // (64 * self.q[0]))])
         return self.count(3)
+
+    def see_around(self, p: int) -> list[int]:
+        u, v = divmod(p, 8)
+        there = [True, u > 0, u < 7, v > 0, v < 7]
+        seen = []
+        for name in "LA":
+            block = self.around[name]
+            places = (p, p - 8, p + 8, p - 1, p + 1)
+            seen += [fine(block[place]) if known else 0 for place, known in zip(places, there, strict=True)]
+        seen += [fine(self.around[name][p]) for name in ("LL", "AA", "D", "R")]
+        unit = 64 * self.q[p]
+        return [*seen, fine(self.top[v] // unit), fine(self.left[u] // unit), fine(self.q[p])]
 
     def nearby(self, place: int) -> tuple[int, int, int, int]:
         """around, nearby, w, t"""
@@ -715,114 +805,169 @@ class Segment:
                 break
             u, v = divmod(p, 8)
             c = [abs(value) for value in self.c]
+            beside = [
+                c[p - 1], c[p - 8], c[p - 9], c[p - 7] if v < 7 else 0, c[p + 7] if u < 7 else 0,
+                c[p - 2] if v > 1 else 0, c[p - 16] if u > 1 else 0,
+            ]  # fmt: skip
             around, nearby, w, t = self.nearby(p)
-            before = 2 * (c[p - 8] + c[p - 1]) + c[p - 9] + (c[p - 7] if v < 7 else 0) + (c[p + 7] if u < 7 else 0)
-            lv, near, bef, h = level(around), level(nearby), level(before), 256 * p
-            mix = min(2 * around + 5 * nearby + 8 * before, 1023)
+            before = 2 * (beside[0] + beside[1]) + sum(beside[2:5])
+            h, mix = 256 * p, min(2 * around + 5 * nearby + 8 * before, 1023)
             a, b = abs(self.around["A"][p]), abs(self.around["L"][p])
+            r, unit = self.around["R"], 64 * self.q[p]
+            counts = [4 * self.neighbours(0)[number] for number in (0, 1, 3, 2)]
+            self.ask(
+                i,
+                [
+                    *self.see_around(p), *map(fine, beside), 4 * rest, fine(rest), 4 * self.inner, fine(one), fine(two),
+                    fine(around), fine(nearby), fine(before), fine(w), fine(t), *self.energy(p), *counts,
+                    fine(self.borders[3][v] // unit), fine(self.borders[1][u] // unit), self.sums["L"], self.sums["A"],
+                    fine(r[p - 1]), fine(r[p - 8]), self.sums["R"], self.sums["D"],
+                ],
+            )  # fmt: skip
+            n = [coarse(said) for said in self.said[:3]]
             self.fold_all(
                 fold(3, self.both),
                 [
-                    h | rest, h | min(around, 255), h | 16 * min(a, 15) | min(b, 15), 256 * rest | 49 - i,
-                    h | 16 * min(c[p - 8], 7) | min(c[p - 1], 7), 256 * lv | 16 * bef | near,
-                    h | 16 * level(w) | min(abs(t), 15), 256 * h | 16 * rest | lv, h | near, h | self.inner,
-                    h | 16 * lv | bef, 256 * h | 16 * level(self.q[p]) | lv, 4096 * rest | 256 * near | 16 * bef | u + v,
-                    256 * h | 256 * min(one, 7) | 32 * min(two, 7) | min(rest, 31),
-                    4096 * (49 - i) | 64 * rest | min(lv + near, 31), 64 * mix | rest, 64 * mix | u + v,
-                    h | 16 * level(abs(t)) | lv,
+                    h | rest, h | 16 * min(a, 15) | min(b, 15), h | 16 * min(c[p - 8], 7) | min(c[p - 1], 7),
+                    256 * level(around) | 16 * level(before) | level(nearby), h | 16 * level(w) | min(abs(t), 15),
+                    64 * mix | rest, 1024 * h | 32 * n[0] | n[1], 1024 * n[0] | 32 * n[1] | n[2],
                 ],
             )  # fmt: skip
-            self.choose = [64 * self.kind + p, rest, 16 * self.kind + lv, bef]
+            self.choose = [64 * self.kind + p, rest]
             self.settle(0)
             size = 0
-            if rest >= 49 - i or self.bit(1, 0):
+            if rest >= 49 - i or self.bit(1, 0, 0):
                 rest -= 1
                 size = self.size(0, 0)
-                self.take(p, -size if self.sign(p, t, 0, min(size, 3)) else size)
+                self.see_sign(p, rest, size, t)
+                self.take(p, -size if self.sign(p, t, 0, min(size, 3), self.top[v]) else size)
             one, two = size, one
 
-    def edge(self, step: int, rest: int) -> None:
-        one = two = 0
+    def see_sign(self, p: int, rest: int, size: int, t: int) -> None:
+        u, v = divmod(p, 8)
+        unit, m, around = 64 * self.q[p], self.top[v], self.around
+        seen = [fine(m // unit), fine(size), 4 * rest, 32 * u, 32 * v, fine(self.q[p])]
+        compared = [
+            self.left[u] // unit, self.borders[1][u] // unit, self.borders[3][v] // unit,
+            around["A"][p], around["L"][p], t, self.c[p - 1], self.c[p - 8], self.c[p - 2] if v > 1 else 0, self.c[p - 16] if u > 1 else 0,
+            around["A"][v], around["L"][8 * u], around["L"][v], around["A"][8 * u],
+        ]  # fmt: skip
+        for value in compared:
+            seen += pair(value, m)
+        self.ask(81, [*seen, *self.energy(p), 64 * (u % 2) + 128 * (v % 2)])
+
+    def edge(self, which: int, step: int, rest: int) -> None:
+        one = 0
         for i in range(1, 8):
             if rest == 0:
                 break
-            p, other = step * i, 9 - step
-            e = (self.top[i] if step == 1 else self.left[i]) // (16 * self.q[p])
+            p, other, q = step * i, 9 - step, 16 * self.q[step * i]
+            e = (self.top[i] if step == 1 else self.left[i]) // q
+            slope = (self.borders[3][i] if step == 1 else self.borders[1][i]) // q
             s = min(abs(e), 1023)
             around, nearby, w, t = self.nearby(p)
-            c = [abs(value) for value in self.c]
-            side, bef = c[p + other], level(c[p + other] + c[p + 2 * other] + c[p + 3 * other])
-            lv, near, h, ex, wide, far = level(around), level(nearby), 256 * p, level(s), level(self.q[p]), min(s, 511)
-            a, b = abs(self.around["A"][p]), abs(self.around["L"][p])
+            beside = [abs(self.c[p + m * other]) for m in range(1, 5)]
+            lv, h, ex = level(around), 256 * p, level(s)
+            a, b = self.around["A"][p], self.around["L"][p]
+            counts = self.neighbours(which)
+            seen = [
+                *self.see_around(p), 16 * rest, 4 * self.inner, fine(one), *map(fine, beside), fine(around),
+                fine(nearby), fine(sum(beside[:3])), fine(w), 16 * self.counts[self.y, self.x][1] if which == 2 else 0,
+                min(16 * (abs(e) % 8) + 128 * (abs(e) // 8), 255), 16 * counts[0], 16 * counts[1],
+            ]  # fmt: skip
+            inner = [4 * count for count in self.neighbours(0)[:2]]
+
+            def signs(m: int, values: tuple[int, ...] = (e, a, b, t, slope, slope - e)) -> list[int]:
+                return [number for value in values for number in pair(value, m)]
+
+            place = 48 + i if step == 1 else 55 + i
+            self.ask(place, [*seen, *signs(e), self.sums["L"], self.sums["A"], *inner])
+            n = [coarse(said) for said in self.said[:3]]
             self.fold_all(
                 fold(4, self.both),
                 [
-                    16 * h | 256 * rest | ex, h | min(s, 255), h | 16 * lv | rest, 256 * h | 16 * min(s >> 2, 63) | lv,
-                    256 * h | 16 * self.inner | ex, 256 * h | 256 * min(side, 15) | 16 * ex | rest,
-                    16 * h | 256 * min(one, 15) | 16 * min(two, 15) | rest, h | 16 * min(a, 15) | min(b, 15),
-                    16 * h | 256 * level(w) | 16 * min(abs(t), 15) | rest, 256 * h | 256 * wide | 16 * ex | rest,
-                    h | 16 * (7 - i) | rest, h | 16 * bef | lv, 64 * h | 64 * ex | 4 * near, 256 * far | 16 * lv | wide,
-                    256 * far | 16 * bef | rest, 256 * h | 256 * ex | 16 * bef | lv,
-                    256 * h | 256 * level(abs(t)) | 16 * ex | rest, 256 * h | 16 * self.inner | rest,
+                    h | min(s, 255), h | 16 * lv | rest, 256 * h | 16 * min(s >> 2, 63) | lv,
+                    256 * h | 256 * min(beside[0], 15) | 16 * ex | rest, h | 16 * min(abs(a), 15) | min(abs(b), 15),
+                    16 * h | 256 * level(w) | 16 * min(abs(t), 15) | rest,
+                    1024 * h | 32 * n[0] | n[1], 1024 * n[0] | 32 * n[1] | n[2],
                 ],
             )  # fmt: skip
-            self.choose = [64 * self.kind + p, 8 * rest | 7 - i, 16 * self.kind + ex, lv]
+            self.choose = [64 * self.kind + p, 8 * rest | 7 - i]
             self.settle(0)
             size = 0
-            if rest >= 8 - i or self.bit(1, 0):
+            if rest >= 8 - i or self.bit(1, 0, 0):
                 rest -= 1
-                found, kept = self.memory.found, (self.start, self.keys)
-                negative = self.sign(p, t, e, 0)
-                self.memory.found, (self.start, self.keys) = found, kept
+                found, keys = self.memory.found, self.keys
+                negative = self.sign(p, t, e, 0, e)
+                self.memory.found, self.keys = found, keys
+                self.ask(place + 14, [*seen, *signs(-1 if negative else 1), self.sums["L"], self.sums["A"], *inner])
                 size = self.size((1 if (e < 0) == bool(negative) else 2) if e else 0, 0)
                 self.take(p, -size if negative else size)
-            one, two = size, one
+            one = size
 
-    def sign(self, p: int, t: int, e: int, z: int) -> int:
+    def sign(self, p: int, t: int, e: int, z: int, m: int) -> int:
         u, v = divmod(p, 8)
         a, b = sgn(self.around["A"][p]), sgn(self.around["L"][p])
         up = clip(self.top[v] // (64 * self.q[p]), -15, 15) + 16
         le = clip(self.left[u] // (64 * self.q[p]), -15, 15) + 16
-        x, far = clip(e, -40, 40) + 64, clip(e // 4, -40, 40) + 64
+        x = clip(e, -40, 40) + 64
         g = sgn(self.c[p - 1]) if v else 0
         o = sgn(self.c[p - 8]) if u else 0
-        m = sgn(self.c[p - 2]) if v > 1 else 0
+        more = sgn(self.c[p - 2]) if v > 1 else 0
         if u > 1:
-            m = 16 * m | sgn(self.c[p - 16])
+            more = 16 * more | sgn(self.c[p - 16])
         start = fold(fold(99, p // 7), self.both)
         numbers = [
-            16 * a | b, 256 * sgn(t) | clip(t, -7, 7) + 8, 4 * up | z, 4 * le | z, 256 * up | le, 4 * x | z,
-            256 * far | 16 * a | b, 256 * m | 16 * g | o, 256 * x | (up if u else le),
+            16 * a | b, 256 * sgn(t) | clip(t, -7, 7) + 8, 256 * up | le, 4 * x | z, 256 * more | 16 * g | o,
+            256 * x | (up if u else le),
         ]  # fmt: skip
         self.memory.settle([fold(start, number) for number in numbers], 0)
-        return self.bit(1 + p % 7, 15)
+        self.turn(m)
+        return self.bit(1 + p % 7, 15, 20)
+
+    def turn(self, m: int) -> None:
+        """What the network says of a sign that is that of m, as one of a negative number."""
+        if m >= 0:
+            self.said[20] = -self.said[20]
 
     def dc(self) -> None:
-        y, x, unit = self.y, self.x, 128 * self.q[0]
-        side, over = 8 * self.left[0] // unit, 8 * self.top[0] // unit
-        guess = (side + over) >> 1 if y and x else side if x else over if y else 0
+        y, x, unit = self.y, self.x, 64 * self.q[0]
+        side, over = 8 * self.left[0] // (2 * unit), 8 * self.top[0] // (2 * unit)
+        rough, steep = (1 + min(sum(map(abs, border[1:])) // unit, 2**20) for border in (self.left, self.top))
+        weighed = (side * steep + over * rough) // (rough + steep)
+        guess = weighed if y and x else side if x else over if y else 0
         expected = clip((guess + 4) >> 3, -32767, 32767)
         apart = level(abs(side - over)) if y and x else 15
-        errors = self.errors[self.number]
-        el, ea, ed, er = (errors.get((y + i, x + j), 0) for i, j in ((0, -1), (-1, 0), (-1, -1), (-1, 1)))
-        near = abs(el) + abs(ea)
-        more = level(near + abs(ed) + abs(er))
+        errors, m = self.errors[self.number], side - over
+        places = (0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)
+        el, ea, ed, er, ell, eaa = (errors.get((y + i, x + j), 0) for i, j in places)
+        more = level(abs(el) + abs(ea) + abs(ed) + abs(er))
         t = self.errors[self.number - 1][y, x] if self.twin else 0
-        inner, wide, close = level(self.inner), level(self.q[0]), clip(t, -30, 30) + 31
+        inner, close = level(self.inner), clip(t, -30, 30) + 31
+        seen = [fine(m), *(number for value in (el, ea, ed, er, t) for number in pair(value, m)), fine(self.q[0])]
+        seen += [4 * self.inner, *(16 * count for count in self.counts[y, x][1:])]
+        seen += [number for place in (1, 2, 3, 8, 16, 24) for number in pair(self.c[place], m)]
+        seen += [*(fine(self.c[place]) for place in (9, 10, 17)), *self.energy(0), 16 * (guess % 8)]
+        seen += [*(self.sums[name] for name in "LAR"), fine(ell), fine(eaa), min(abs(m), 255)]
+        seen += [128 if x == 0 else 64 if y == 0 else 0]
+        beside = [self.borders[which][0] // (16 * self.q[0]) - guess for which in (1, 3, 0)]
+        seen += [*pair(beside[0], m), *pair(beside[1], m), fine(rough), fine(steep), *pair(beside[2], m)]
+        self.ask(80, seen)
+        n = [coarse(said) for said in self.said[:3]]
         self.fold_all(
             fold(5, self.both),
             [
-                apart, level(near), 16 * more | apart, self.inner, 16 * apart | inner, 16 * level(abs(t)) | apart, close,
-                16 * wide | apart, 32 * min(abs(el), 31) | min(abs(ea), 31), 256 * sgn(el) | 16 * sgn(ea) | level(near),
-                clip(side - over, -60, 60) + 64, 16 * (guess % 8) | apart,
-                256 * (min(max(side - over, -60) // 8, 60) + 64) | close, 256 * more | 16 * apart | inner,
+                16 * more | apart, 16 * apart | inner, close, 32 * min(abs(el), 31) | min(abs(ea), 31),
+                clip(m, -60, 60) + 64, 256 * (min(max(m, -60) // 8, 60) + 64) | close, 256 * more | 16 * apart | inner,
+                1024 * n[0] | 32 * n[1] | n[2],
             ],
         )  # fmt: skip
-        self.choose = [64 * self.kind, apart, 16 * self.kind + level(near), inner]
+        self.choose = [64 * self.kind, apart]
         self.settle(0)
+        self.turn(m)
         error = 0
-        if self.bit(1, 1):
-            negative = self.bit(2, 2)
+        if self.bit(1, 1, 0):
+            negative = self.bit(2, 2, 20)
             self.settle(1 + negative)
             error = self.size(0, 2)
             error = -error if negative else error

@@ -2,7 +2,8 @@
 
 How many coefficients are not zero is said first. Those of the first row and column are expected where the border to
 the next block would be smooth, DC likewise; all others from the same frequencies of the blocks around, from what the
-block has said so far and from what other components have at the same place.
+block has said so far and from what other components have at the same place. Networks that were trained on other files
+see all this; contexts that learn from the file at hand see some of it, and what the networks say.
 """
 
 from __future__ import annotations
@@ -14,13 +15,24 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.decisions import Wire, hashed
 from bfncodec.exact.compiled import compiled
-from bfncodec.models.jpeg.memory import CONTEXTS, SIGN_CONTEXTS, Memory, settle
+from bfncodec.models.jpeg.memory import CONTEXTS, SIGN_CONTEXTS, Memory, reach, settle
+from bfncodec.models.jpeg.networks import COUNT, DC, EDGE, EDGE_COUNT, INSIDE, IS_NEGATIVE, MORE, SIGN, SIZE, coarse
 from bfncodec.models.jpeg.numbers import code_count, code_size, decision
 from bfncodec.models.jpeg.planes import MARGIN, Plane
+from bfncodec.models.jpeg.seeing import (
+    asked,
+    see_dc,
+    see_edge,
+    see_edge_count,
+    see_inner_count,
+    see_inside,
+    see_sign,
+    see_signs,
+)
 
 Array = NDArray[Any]
 
-_INNER = np.array(
+INNER = np.array(
     sorted(
         (8 * u + v for u in range(1, 8) for v in range(1, 8)),
         key=lambda i: (i // 8 + i % 8, i // 8 if (i // 8 + i % 8) % 2 else i % 8),
@@ -28,8 +40,10 @@ _INNER = np.array(
     np.int64,
 )
 _LEVELS = np.array([min(15, ((2 * (1 + i) ** 4).bit_length() - 1) // 2) for i in range(1024)], np.int64)
-_WIDTH = np.array([128] + 7 * [181], np.int64)  # of the basis functions at the border, 1 / 512
+# Of the basis functions where blocks meet, 1 / 512; the second row: half of three times the first pixel less the next.
+_WIDTH = np.array([[128] + 7 * [181], [128, 191, 216, 243, 256, 240, 188, 103]], np.int64)
 KINDS = tuple(f"{what} of {whose}" for whose in ("luma", "colours") for what in ("numbers", "insides", "edges", "DC"))
+_ROUGHEST = 1 << 20
 _INNER_COUNT, _EDGE_COUNT, _INNER_VALUE, _EDGE_VALUE, _DC_VALUE = range(1, 6)
 
 
@@ -108,51 +122,60 @@ def _block(memory: Memory, wire: Wire, plane: Plane, counts: Array, row: int, co
     y, x = MARGIN + row, MARGIN + column
     block, now, known = plane.values[y, x], memory.now, len(wire.state) == 0
     now[:] = 0
-    for index in range(8):
-        memory.borders[index] = plane.rights[index]
-        memory.borders[8 + index] = plane.bottoms[column, index]
+    memory.energy[:] = 0
+    for way in range(2):
+        for index in range(8):
+            memory.borders[way, index] = plane.rights[way, index]
+            memory.borders[way, 8 + index] = plane.bottoms[column, way, index]
     kind = 4 if plane.kind else 0
     wire.done[1] = kind
     inner = _inner_count(memory, wire, plane, counts, y, x, _count_inside(block) if known else 0)
     counts[y, x, 0] = inner
     wire.done[1] = kind + 1
-    _inside(memory, wire, plane, block, row, column, inner)
+    _inside(memory, wire, plane, counts, block, row, column, inner)
     for step in (1, 8):
         wire.done[1] = kind
         edge = _edge_count(memory, wire, plane, counts, y, x, step, inner, _count_edge(block, step) if known else 0)
         counts[y, x, 1 if step == 1 else 2] = edge
         wire.done[1] = kind + 2
-        _edge(memory, wire, plane, block, row, column, step, inner, edge)
+        _edge(memory, wire, plane, counts, block, row, column, step, inner, edge)
     wire.done[1] = kind + 3
-    _dc(memory, wire, plane, block, row, column, inner)
-    _finish(memory, plane, block, column)
+    _dc(memory, wire, plane, counts, block, row, column, inner)
+    _finish(memory, plane, block, y, x)
 
 
 @compiled
 def _take(memory: Memory, plane: Plane, place: int, value: int) -> None:
     """A coefficient is known."""
     memory.now[place] = value
+    memory.energy[place >> 3] += _abs(value)
+    memory.energy[8 + (place & 7)] += _abs(value)
     worth = value * plane.steps[place]
     u, v = place >> 3, place & 7
-    memory.borders[u] -= worth * _WIDTH[v]
-    memory.borders[8 + v] -= worth * _WIDTH[u]
+    for way in range(2):
+        memory.borders[way, u] -= worth * _WIDTH[way, v]
+        memory.borders[way, 8 + v] -= worth * _WIDTH[way, u]
 
 
 @compiled
-def _finish(memory: Memory, plane: Plane, block: Array, column: int) -> None:
+def _finish(memory: Memory, plane: Plane, block: Array, y: int, x: int) -> None:
     """What the block says of its right and its lower border."""
-    now = memory.now
-    for index in range(8):
-        plane.rights[index] = 0
-        plane.bottoms[column, index] = 0
+    now, column, total = memory.now, x - MARGIN, 0
+    for way in range(2):
+        for index in range(8):
+            plane.rights[way, index] = 0
+            plane.bottoms[column, way, index] = 0
     for u in range(8):
         for v in range(8):
             value = now[8 * u + v]
             block[8 * u + v] = value
             if value:
+                total += _abs(value)
                 worth = value * plane.steps[8 * u + v]
-                plane.rights[u] += worth * (_WIDTH[v] if v & 1 == 0 else -_WIDTH[v])
-                plane.bottoms[column, v] += worth * (_WIDTH[u] if u & 1 == 0 else -_WIDTH[u])
+                for way in range(2):
+                    plane.rights[way, u] += worth * (_WIDTH[way, v] if v & 1 == 0 else -_WIDTH[way, v])
+                    plane.bottoms[column, way, v] += worth * (_WIDTH[way, u] if u & 1 == 0 else -_WIDTH[way, u])
+    plane.sums[y, x] = total - _abs(now[0])
 
 
 @compiled
@@ -178,27 +201,21 @@ def _inner_count(memory: Memory, wire: Wire, plane: Plane, counts: Array, y: int
     if len(plane.twin) > 1:
         twin = _count_inside(plane.twin[y, x])
     start = hashed(_INNER_COUNT, min(kind, 1))
-    luma = _level(luma)
-    keys[:] = start
-    keys[0] = hashed(start, mean)
-    keys[1] = hashed(start, left << 6 | above)
-    keys[2] = hashed(start, twin << 4 | luma)
-    keys[3] = hashed(start, (mean // 4) << 6 | twin)
-    keys[4] = hashed(start, (mean // 2) << 4 | luma)
-    keys[5] = hashed(start, left + above << 8 | far)
-    keys[6] = hashed(start, right + above << 8 | corner + left)
-    keys[7] = hashed(start, mean + far)
-    keys[8] = hashed(start, left << 4 | luma)
-    keys[9] = hashed(start, above << 4 | luma)
-    keys[10] = hashed(start, left << 8 | _level(plane.steps[27]))
-    keys[11] = hashed(start, above << 8 | int(counts[y - 1, x, 1]) << 4 | int(counts[y, x - 1, 2]))
-    keys[12] = hashed(start, mean // 3 << 8 | int(counts[y, x - 1, 1]) << 4 | int(counts[y - 1, x, 2]))
-    keys[13] = hashed(start, twin << 8 | left + above)
+    lumas, luma = luma, _level(luma)
+    keys[0] = hashed(start, left << 6 | above)
+    keys[1] = hashed(start, twin << 4 | luma)
+    keys[2] = hashed(start, (mean // 2) << 4 | luma)
+    keys[3] = hashed(start, left + above << 8 | far)
+    keys[4] = hashed(start, right + above << 8 | corner + left)
+    keys[5] = hashed(start, left << 4 | luma)
+    keys[6] = hashed(start, above << 4 | luma)
+    keys[7] = hashed(start, twin << 8 | left + above)
+    reach(memory, CONTEXTS)
+    see_inner_count(memory, plane, counts, y, x, lumas, twin)
+    asked(memory, plane, COUNT, value, 0)
     choose = memory.chooser
     choose[0] = kind * 64
     choose[1] = min(mean // 6, 63)
-    choose[2] = kind * 16 + luma
-    choose[3] = _level(twin)
     return code_count(memory, wire, 6, value)
 
 
@@ -219,7 +236,7 @@ def _edge_count(
             if now[step * index + other * depth]:
                 beyond = index
         at = 8 + index if step == 1 else index
-        if _abs(memory.borders[at]) > 96 * plane.steps[step * index]:
+        if _abs(memory.borders[0, at]) > 96 * plane.steps[step * index]:
             expected = expected << 1 | 1
         else:
             expected = expected << 1
@@ -232,27 +249,20 @@ def _edge_count(
         )
     first = int(counts[y, x, 1]) if which == 2 else 0
     mean = 2 * left + 2 * above + corner + right
-    keys[:] = start
-    keys[0] = hashed(start, mean)
-    keys[1] = hashed(start, left << 12 | above << 8 | inner)
-    keys[2] = hashed(start, near)
-    keys[3] = hashed(start, expected)
-    keys[4] = hashed(start, beyond << 8 | inner)
-    keys[5] = hashed(start, beyond << 8 | mean)
-    keys[6] = hashed(start, twin << 8 | luma << 4 | left)
-    keys[7] = hashed(start, inner << 8 | mean)
-    keys[8] = hashed(start, first << 8 | inner)
-    keys[9] = hashed(start, first << 8 | mean)
-    keys[10] = hashed(start, expected << 8 | beyond << 4 | first)
-    keys[11] = hashed(start, expected << 8 | mean)
-    keys[12] = hashed(start, near << 8 | left + above)
-    keys[13] = hashed(start, twin << 8 | mean)
-    keys[14] = hashed(start, _level(plane.steps[step * 3]) << 8 | mean)
+    keys[0] = hashed(start, left << 12 | above << 8 | inner)
+    keys[1] = hashed(start, expected)
+    keys[2] = hashed(start, beyond << 8 | inner)
+    keys[3] = hashed(start, beyond << 8 | mean)
+    keys[4] = hashed(start, inner << 8 | mean)
+    keys[5] = hashed(start, first << 8 | inner)
+    keys[6] = hashed(start, expected << 8 | mean)
+    keys[7] = hashed(start, near << 8 | left + above)
+    reach(memory, CONTEXTS)
+    see_edge_count(memory, plane, counts, y, x, step, inner, luma, twin)
+    asked(memory, plane, EDGE_COUNT + which - 1, value, 0)
     choose = memory.chooser
     choose[0] = kind * 64 + which
     choose[1] = inner
-    choose[2] = kind * 16 + min(mean // 3, 15)
-    choose[3] = beyond
     return code_count(memory, wire, 3, value)
 
 
@@ -282,7 +292,9 @@ def _sign(value: int) -> int:
 
 
 @compiled
-def _inside(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, column: int, count: int) -> None:
+def _inside(
+    memory: Memory, wire: Wire, plane: Plane, counts: Array, block: Array, row: int, column: int, count: int
+) -> None:
     """The coefficients that neither row nor column 0 has."""
     keys, now, choose, kind = memory.keys, memory.now, memory.chooser, plane.kind
     y, x = MARGIN + row, MARGIN + column
@@ -291,7 +303,7 @@ def _inside(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, co
     for index in range(49):
         if rest == 0:
             break
-        place = _INNER[index]
+        place = INNER[index]
         u, v = place >> 3, place & 7
         a, b = _abs(int(above[place])), _abs(int(left[place]))
         around = _around(plane, y, x, place)
@@ -305,40 +317,38 @@ def _inside(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, co
         start = hashed(_INNER_VALUE, min(kind, 1))
         here = place << 8
         levels = _level(around)
-        step = _level(plane.steps[place])
         keys[0] = hashed(start, here | rest)
-        keys[1] = hashed(start, here | min(around, 255))
-        keys[2] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
-        keys[3] = hashed(start, rest << 8 | 49 - index)
-        keys[4] = hashed(start, here | min(_abs(now[place - 8]), 7) << 4 | min(_abs(now[place - 1]), 7))
-        keys[5] = hashed(start, levels << 8 | _level(before) << 4 | _level(nearby))
-        keys[6] = hashed(start, here | _level(luma) << 4 | min(_abs(twin), 15))
-        keys[7] = hashed(start, here << 8 | rest << 4 | levels)
-        keys[8] = hashed(start, here | _level(nearby))
-        keys[9] = hashed(start, here | count)
-        keys[10] = hashed(start, here | levels << 4 | _level(before))
-        keys[11] = hashed(start, here << 8 | step << 4 | levels)
-        keys[12] = hashed(start, rest << 12 | _level(nearby) << 8 | _level(before) << 4 | (u + v))
-        keys[13] = hashed(start, here << 8 | min(one, 7) << 8 | min(two, 7) << 5 | min(rest, 31))
-        keys[14] = hashed(start, 49 - index << 12 | rest << 6 | min(levels + _level(nearby), 31))
-        keys[15] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | rest)
-        keys[16] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | u + v)
-        keys[17] = hashed(start, here | _level(_abs(twin)) << 4 | levels)
+        keys[1] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
+        keys[2] = hashed(start, here | min(_abs(now[place - 8]), 7) << 4 | min(_abs(now[place - 1]), 7))
+        keys[3] = hashed(start, levels << 8 | _level(before) << 4 | _level(nearby))
+        keys[4] = hashed(start, here | _level(luma) << 4 | min(_abs(twin), 15))
+        keys[5] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | rest)
+        reach(memory, 6)
+        value = int(block[place])
+        see_inside(memory, plane, counts, y, x, place, rest, count, one, two, around, nearby, before, luma, twin)
+        asked(memory, plane, INSIDE + index, value, 1 if value < 0 else 0)
+        said = memory.nets.said
+        some_said, more_said, most_said = coarse(said[MORE]), coarse(said[MORE + 1]), coarse(said[MORE + 2])
+        keys[6] = hashed(start, here << 10 | some_said << 5 | more_said)
+        keys[7] = hashed(start, some_said << 10 | more_said << 5 | most_said)
         settle(memory, CONTEXTS, 0)
         choose[0] = kind * 64 + place
         choose[1] = rest
-        choose[2] = kind * 16 + levels
-        choose[3] = _level(before)
-        value = int(block[place])
         some = 1
         if rest < 49 - index:
-            some = decision(memory, wire, 1, 0, 1 if value else 0)
+            some = decision(memory, wire, 1, 0, 0, 1 if value else 0)
         size = 0
         if some:
             rest -= 1
             size = code_size(memory, wire, _abs(value), 0, 0)
             _signs(memory, plane, y, x, place, twin, size, 0)
-            if decision(memory, wire, 1 + place % 7, 15, 1 if value < 0 else 0):
+            main = memory.borders[0, 8 + v]
+            see_sign(memory, plane, y, x, place, rest, size, twin, main)
+            asked(memory, plane, SIGN, value, 1 if (value < 0) == (main < 0) else 0)
+            if main >= 0:
+                memory.nets.said[IS_NEGATIVE] = -memory.nets.said[IS_NEGATIVE]
+            settle(memory, SIGN_CONTEXTS, 0)
+            if decision(memory, wire, 1 + place % 7, 15, IS_NEGATIVE, 1 if value < 0 else 0):
                 _take(memory, plane, place, -size)
             else:
                 _take(memory, plane, place, size)
@@ -354,12 +364,11 @@ def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, 
     start = hashed(hashed(99, place // 7), min(plane.kind, 1))
     a, b = _sign(int(values[y - 1, x, place])), _sign(int(values[y, x - 1, place]))
     step = plane.steps[place] * 64
-    upper, lefter = memory.borders[8 + v] // step, memory.borders[u] // step
+    upper, lefter = memory.borders[0, 8 + v] // step, memory.borders[0, u] // step
     upper, lefter = min(max(upper, -15), 15) + 16, min(max(lefter, -15), 15) + 16
     c = _sign(twin)
     size = min(size, 3)
     near = min(max(expected, -40), 40) + 64
-    far = min(max(expected // 4, -40), 40) + 64
     left_of, over, more = 0, 0, 0
     if v > 0:
         left_of = _sign(now[place - 1])
@@ -371,33 +380,40 @@ def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, 
         more = more << 4 | _sign(now[place - 16])
     keys[0] = hashed(start, a << 4 | b)
     keys[1] = hashed(start, c << 8 | min(max(twin, -7), 7) + 8)
-    keys[2] = hashed(start, upper << 2 | size)
-    keys[3] = hashed(start, lefter << 2 | size)
-    keys[4] = hashed(start, upper << 8 | lefter)
-    keys[5] = hashed(start, near << 2 | size)
-    keys[6] = hashed(start, far << 8 | a << 4 | b)
-    keys[7] = hashed(start, more << 8 | left_of << 4 | over)
-    keys[8] = hashed(start, near << 8 | (upper if u else lefter))
-    settle(memory, SIGN_CONTEXTS, 0)
+    keys[2] = hashed(start, upper << 8 | lefter)
+    keys[3] = hashed(start, near << 2 | size)
+    keys[4] = hashed(start, more << 8 | left_of << 4 | over)
+    keys[5] = hashed(start, near << 8 | (upper if u else lefter))
+    reach(memory, SIGN_CONTEXTS)
 
 
 @compiled
 def _edge(
-    memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, column: int, step: int, inner: int, count: int
+    memory: Memory,
+    wire: Wire,
+    plane: Plane,
+    counts: Array,
+    block: Array,
+    row: int,
+    column: int,
+    step: int,
+    inner: int,
+    count: int,
 ) -> None:
     """The coefficients of row 0 (step 1) or column 0 (step 8)."""
     keys, now, choose, kind = memory.keys, memory.now, memory.chooser, plane.kind
     y, x = MARGIN + row, MARGIN + column
     above, left = plane.values[y - 1, x], plane.values[y, x - 1]
     other = 9 - step
-    rest, one, two = count, 0, 0
+    rest, one = count, 0
     for index in range(1, 8):
         if rest == 0:
             break
         place = step * index
         u, v = place >> 3, place & 7
-        border = memory.borders[8 + index] if step == 1 else memory.borders[index]
-        expected = border // (16 * plane.steps[place])  # 1 / 8
+        at = 8 + index if step == 1 else index
+        expected = memory.borders[0, at] // (16 * plane.steps[place])  # 1 / 8
+        sloped = memory.borders[1, at] // (16 * plane.steps[place])
         size_of = min(_abs(expected), 1023)
         a, b = _abs(int(above[place])), _abs(int(left[place]))
         around = _around(plane, y, x, place)
@@ -409,48 +425,67 @@ def _edge(
         start = hashed(_EDGE_VALUE, min(kind, 1))
         here = place << 8
         levels = _level(around)
-        wide = _level(plane.steps[place])
         expects = _level(size_of)
-        keys[0] = hashed(start, here << 4 | rest << 8 | expects)
-        keys[1] = hashed(start, here | min(size_of, 255))
-        keys[2] = hashed(start, here | levels << 4 | rest)
-        keys[3] = hashed(start, here << 8 | min(size_of >> 2, 63) << 4 | levels)
-        keys[4] = hashed(start, here << 8 | inner << 4 | expects)
-        keys[5] = hashed(start, here << 8 | min(_abs(now[place + other]), 15) << 8 | expects << 4 | rest)
-        keys[6] = hashed(start, here << 4 | min(one, 15) << 8 | min(two, 15) << 4 | rest)
-        keys[7] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
-        keys[8] = hashed(start, here << 4 | _level(luma) << 8 | min(_abs(twin), 15) << 4 | rest)
-        keys[9] = hashed(start, here << 8 | wide << 8 | expects << 4 | rest)
-        keys[10] = hashed(start, here | 7 - index << 4 | rest)
-        keys[11] = hashed(start, here | _level(before) << 4 | levels)
-        keys[12] = hashed(start, here << 6 | expects << 6 | _level(nearby) << 2)
-        keys[13] = hashed(start, min(size_of, 511) << 8 | levels << 4 | wide)
-        keys[14] = hashed(start, min(size_of, 511) << 8 | _level(before) << 4 | rest)
-        keys[15] = hashed(start, here << 8 | expects << 8 | _level(before) << 4 | levels)
-        keys[16] = hashed(start, here << 8 | _level(_abs(twin)) << 8 | expects << 4 | rest)
-        keys[17] = hashed(start, here << 8 | inner << 4 | rest)
+        keys[0] = hashed(start, here | min(size_of, 255))
+        keys[1] = hashed(start, here | levels << 4 | rest)
+        keys[2] = hashed(start, here << 8 | min(size_of >> 2, 63) << 4 | levels)
+        keys[3] = hashed(start, here << 8 | min(_abs(now[place + other]), 15) << 8 | expects << 4 | rest)
+        keys[4] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
+        keys[5] = hashed(start, here << 4 | _level(luma) << 8 | min(_abs(twin), 15) << 4 | rest)
+        reach(memory, 6)
+        value, number = int(block[place]), index - 1 + (7 if step == 8 else 0)
+        see_edge(
+            memory,
+            plane,
+            counts,
+            y,
+            x,
+            place,
+            other,
+            rest,
+            inner,
+            one,
+            around,
+            nearby,
+            before,
+            luma,
+            twin,
+            expected,
+            sloped,
+        )
+        asked(memory, plane, EDGE + number, value, 1 if (value < 0) == (expected < 0) else 0)
+        said = memory.nets.said
+        some_said, more_said, most_said = coarse(said[MORE]), coarse(said[MORE + 1]), coarse(said[MORE + 2])
+        keys[6] = hashed(start, here << 10 | some_said << 5 | more_said)
+        keys[7] = hashed(start, some_said << 10 | more_said << 5 | most_said)
         settle(memory, CONTEXTS, 0)
         choose[0] = kind * 64 + place
         choose[1] = rest << 3 | 7 - index
-        choose[2] = kind * 16 + expects
-        choose[3] = levels
-        value = int(block[place])
         some = 1
         if rest < 8 - index:
-            some = decision(memory, wire, 1, 0, 1 if value else 0)
+            some = decision(memory, wire, 1, 0, 0, 1 if value else 0)
         size = 0
         if some:
             rest -= 1
-            size = _signed(memory, wire, plane, y, x, place, twin, expected, value)
+            size = _signed(memory, wire, plane, y, x, place, twin, expected, sloped, value, SIZE + number)
             _take(memory, plane, place, size)
             size = _abs(size)
-        two = one
         one = size
 
 
 @compiled
 def _signed(
-    memory: Memory, wire: Wire, plane: Plane, y: int, x: int, place: int, twin: int, expected: int, value: int
+    memory: Memory,
+    wire: Wire,
+    plane: Plane,
+    y: int,
+    x: int,
+    place: int,
+    twin: int,
+    expected: int,
+    sloped: int,
+    value: int,
+    net: int,
 ) -> int:
     """Code sign and size of a coefficient that is not zero; the sign first, since more is known of it."""
     keys = memory.keys
@@ -458,10 +493,15 @@ def _signed(
     for number in range(len(keys)):
         kept[number], kept[CONTEXTS + number] = keys[number], memory.places[number]
     _signs(memory, plane, y, x, place, twin, 0, expected)
-    negative = decision(memory, wire, 1 + place % 7, 15, 1 if value < 0 else 0)
+    if expected >= 0:
+        memory.nets.said[IS_NEGATIVE] = -memory.nets.said[IS_NEGATIVE]
+    settle(memory, SIGN_CONTEXTS, 0)
+    negative = decision(memory, wire, 1 + place % 7, 15, IS_NEGATIVE, 1 if value < 0 else 0)
+    see_signs(memory, plane, y, x, place, twin, expected, sloped, -1 if negative else 1)
+    asked(memory, plane, net, value, 0)
     for number in range(len(keys)):
         keys[number], memory.places[number] = kept[number], kept[CONTEXTS + number]
-    memory.count[0] = CONTEXTS
+    memory.many[0] = CONTEXTS
     tag = 0
     if expected:
         tag = 1 if (expected < 0) == (negative == 1) else 2
@@ -470,11 +510,19 @@ def _signed(
 
 
 @compiled
-def _dc(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, column: int, inner: int) -> None:
+def _dc(
+    memory: Memory, wire: Wire, plane: Plane, counts: Array, block: Array, row: int, column: int, inner: int
+) -> None:
     keys, choose, kind = memory.keys, memory.chooser, plane.kind
     y, x = MARGIN + row, MARGIN + column
     unit = 128 * plane.steps[0]
-    side, top = memory.borders[0] * 8 // unit, memory.borders[8] * 8 // unit  # 1 / 8
+    side, top = memory.borders[0, 0] * 8 // unit, memory.borders[0, 8] * 8 // unit  # 1 / 8
+    rough, steep = 0, 0
+    for index in range(1, 8):
+        rough += _abs(memory.borders[0, index])
+        steep += _abs(memory.borders[0, 8 + index])
+    rough = 1 + min(rough // (64 * plane.steps[0]), _ROUGHEST)
+    steep = 1 + min(steep // (64 * plane.steps[0]), _ROUGHEST)
     if row == 0 and column == 0:
         guess = 0
     elif row == 0:
@@ -482,7 +530,7 @@ def _dc(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, column
     elif column == 0:
         guess = top
     else:
-        guess = (side + top) >> 1
+        guess = (side * steep + top * rough) // (rough + steep)
     expected = min(max((guess + 4) >> 3, -32767), 32767)
     apart = _level(_abs(side - top)) if row and column else 15
     e = plane.errors
@@ -492,31 +540,27 @@ def _dc(memory: Memory, wire: Wire, plane: Plane, block: Array, row: int, column
     if len(plane.twin) > 1:
         twin = plane.twin_errors[y, x]
     start = hashed(_DC_VALUE, min(kind, 1))
-    wide = _level(plane.steps[0])
-    keys[:] = start
-    keys[0] = hashed(start, apart)
-    keys[1] = hashed(start, _level(near))
-    keys[2] = hashed(start, _level(more) << 4 | apart)
-    keys[3] = hashed(start, inner)
-    keys[4] = hashed(start, apart << 4 | _level(inner))
-    keys[5] = hashed(start, _level(_abs(twin)) << 4 | apart)
-    keys[6] = hashed(start, min(max(twin, -30), 30) + 31)
-    keys[7] = hashed(start, wide << 4 | apart)
-    keys[8] = hashed(start, min(_abs(e[y, x - 1]), 31) << 5 | min(_abs(e[y - 1, x]), 31))
-    keys[9] = hashed(start, _sign(e[y, x - 1]) << 8 | _sign(e[y - 1, x]) << 4 | _level(near))
-    keys[10] = hashed(start, min(max(side - top, -60), 60) + 64)
-    keys[11] = hashed(start, (guess & 7) << 4 | apart)
-    keys[12] = hashed(start, min(max(side - top, -60) // 8, 60) + 64 << 8 | min(max(twin, -30), 30) + 31)
-    keys[13] = hashed(start, _level(more) << 8 | apart << 4 | _level(inner))
+    keys[0] = hashed(start, _level(more) << 4 | apart)
+    keys[1] = hashed(start, apart << 4 | _level(inner))
+    keys[2] = hashed(start, min(max(twin, -30), 30) + 31)
+    keys[3] = hashed(start, min(_abs(e[y, x - 1]), 31) << 5 | min(_abs(e[y - 1, x]), 31))
+    keys[4] = hashed(start, min(max(side - top, -60), 60) + 64)
+    keys[5] = hashed(start, min(max(side - top, -60) // 8, 60) + 64 << 8 | min(max(twin, -30), 30) + 31)
+    keys[6] = hashed(start, _level(more) << 8 | apart << 4 | _level(inner))
     choose[0] = kind * 64
     choose[1] = apart
-    choose[2] = kind * 16 + _level(near)
-    choose[3] = _level(inner)
     error = int(block[0]) - expected
-    size = 0
+    size, difference = 0, side - top
+    reach(memory, 7)
+    see_dc(memory, plane, counts, y, x, difference, guess, twin, inner, rough, steep)
+    asked(memory, plane, DC, error, 1 if (error < 0) == (difference < 0) else 0)
+    if difference >= 0:
+        memory.nets.said[IS_NEGATIVE] = -memory.nets.said[IS_NEGATIVE]
+    said = memory.nets.said
+    keys[7] = hashed(start, coarse(said[MORE]) << 10 | coarse(said[MORE + 1]) << 5 | coarse(said[MORE + 2]))
     settle(memory, CONTEXTS, 0)
-    if decision(memory, wire, 1, 1, 1 if error else 0):
-        negative = decision(memory, wire, 2, 2, 1 if error < 0 else 0)
+    if decision(memory, wire, 1, 1, 0, 1 if error else 0):
+        negative = decision(memory, wire, 2, 2, IS_NEGATIVE, 1 if error < 0 else 0)
         settle(memory, CONTEXTS, 1 + negative)
         size = code_size(memory, wire, _abs(error), 0, 2)
         if negative:

@@ -13,23 +13,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.coding.decisions import PER_CONTEXT, WEIGHT_ONE, Mixing, hashed, mixing
+from bfncodec.coding.decisions import hashed
 from bfncodec.errors import CorruptFile
 from bfncodec.exact import tables
 from bfncodec.exact.compiled import compiled
+from bfncodec.exact.vectors import fetch
 from bfncodec.models import zoo
+from bfncodec.models.jpeg import networks
+from bfncodec.models.jpeg.mixers import INPUTS, MIXERS, WEIGHT_ONE, Mixing, mixing
+from bfncodec.models.jpeg.networks import SEEN, Networks
 
 Array = NDArray[Any]
 
-CONTEXTS = 18  # of a symbol, at most
-SIGN_CONTEXTS = 9
+CONTEXTS = 8  # of a symbol, at most
+SIGN_CONTEXTS = 6
 BUCKET_BITS = 14  # buckets of a table
 BUCKET = 8  # numbers of a bucket: the hash that it belongs to, and seven slots
 MET_BITS = 10  # of a slot: how often it was met; above them its chance, of a one, 1 / 2**22
 UNKNOWN = 1 << 31  # a slot
-INPUTS = 40  # of mixers: two of a context, one that is always the same, and none
-USED = PER_CONTEXT * CONTEXTS + 1
-SETS = (3 * 64 * 16, 64 * 16, 3 * 16 * 16, 16 * 16)
+USED = 2 * CONTEXTS + 3  # inputs of mixers: two of a context, one that is always the same, two of a network
+SETS = (3 * 64 * 16, 64 * 16, 32 * 32)
 LAST = 3 * 16
 RATE = 6  # of learning, of mixers
 FIRST = WEIGHT_ONE // 12  # weight of mixers that were not trained
@@ -47,13 +50,19 @@ class Memory(NamedTuple):
     mixing: Mixing
     shares: Array  # int32 [2**MET_BITS]: of an error that a chance takes over, 1 / 2**16, by how often it was met
     trusts: Array  # int32 [2**MET_BITS]: how much a slot is believed, 1 / 2**8
-    count: Array  # int64 [1]: how many contexts the symbol has
+    many: Array  # int64 [1]: how many contexts the symbol has
     keys: Array  # int64 [CONTEXTS]: hashes of them
+    hashes: Array  # int64 [CONTEXTS]: the same, of the buckets in use
     kept: Array  # int64 [2 * CONTEXTS]: keys and places that are put aside
     places: Array  # int64 [CONTEXTS]: buckets of the symbol
-    chooser: Array  # int64 [4]: what mixers are chosen by
+    chooser: Array  # int64 [2]: what mixers are chosen by, as well as by the network
     now: Array  # int64 [64]: the block so far
-    borders: Array  # int64 [16]: what is missing at the left border, by row, and at the upper one, by column
+    energy: Array  # int64 [16]: sums of absolute coefficients so far, by row and by column
+    nets: Networks
+    notes: Array  # uint8 [n, SEEN + 3]: all that networks see, for training; none otherwise
+    noted: Array  # int64 [1]: how much that is
+    borders: Array  # int64 [2, 16]: what is missing at the left border, by row, and at the upper one, by column, if
+    # the border is smooth where blocks meet, and if slopes are the same on both sides
 
 
 class Start(NamedTuple):
@@ -62,14 +71,16 @@ class Start(NamedTuple):
     tables: Array  # as in `Memory`
     weights: Array  # as in `Mixing`
     last: Array
+    nets: Networks
 
 
 def untrained() -> Start:
     """Nothing at all."""
     empty = np.full((CONTEXTS, 1 << BUCKET_BITS, BUCKET), UNKNOWN, np.uint32)
     empty[:, :, 0] = 0
-    first = mixing(INPUTS, SETS, LAST, RATE, _LIMIT, FIRST)
-    return Start(empty.reshape(CONTEXTS, -1), first.weights, first.last)
+    weights = np.full((sum(SETS), INPUTS), FIRST, np.int32)
+    last = np.full((LAST, MIXERS), WEIGHT_ONE // MIXERS, np.int32)
+    return Start(empty.reshape(CONTEXTS, -1), weights, last, networks.untrained())
 
 
 @zoo.per_file
@@ -106,7 +117,7 @@ def started(model: Mapping[str, Array]) -> Start:
     every[places, 0], every[places, 1:] = keys, slots
     blank.weights[sets, :USED] = model["jpeg.weights"].astype(np.int32) * WEIGHT_UNIT
     blank.last[:] = model["jpeg.last"]
-    return blank
+    return blank._replace(nets=networks.started(model))
 
 
 def memory(start: Start, rate: int = RATE) -> Memory:
@@ -114,20 +125,31 @@ def memory(start: Start, rate: int = RATE) -> Memory:
     met = np.arange(1 << MET_BITS)
     shares = (2 << 16) // (2 * np.minimum(met, _LIMIT) + 3)
     trusts = np.where(met == 0, 0, 64 + 192 * np.minimum(met, _SURE) // _SURE)
-    mixers = mixing(INPUTS, SETS, LAST, rate, _LIMIT, FIRST)
     return Memory(
         start.tables.copy(),
-        mixers._replace(weights=start.weights.copy(), last=start.last.copy()),
+        mixing(start.weights.copy(), start.last.copy(), rate),
         shares.astype(np.int32),
         trusts.astype(np.int32),
         np.zeros(1, np.int64),
         np.zeros(CONTEXTS, np.int64),
+        np.zeros(CONTEXTS, np.int64),
         np.zeros(2 * CONTEXTS, np.int64),
         np.zeros(CONTEXTS, np.int64),
-        np.zeros(4, np.int64),
+        np.zeros(2, np.int64),
         np.zeros(64, np.int64),
         np.zeros(16, np.int64),
+        start.nets.copy(),
+        np.zeros((0, SEEN + 3), np.uint8),
+        np.zeros(1, np.int64),
+        np.zeros((2, 16), np.int64),
     )
+
+
+@compiled
+def reach(memory: Memory, count: int) -> None:
+    """Fetch the buckets of the first keys, which `settle` will look at."""
+    for number in range(count):
+        fetch(memory.tables[number], (memory.keys[number] >> (32 - BUCKET_BITS)) * BUCKET)
 
 
 @compiled
@@ -136,19 +158,26 @@ def settle(memory: Memory, count: int, more: int) -> None:
 
     Where there is none, the one of two that was met less in its first slot is taken from another context.
     """
-    slots = memory.tables
-    memory.count[0] = count
+    slots, keys, places = memory.tables, memory.keys, memory.places
+    memory.many[0] = count
+    if len(memory.notes):
+        return
     for number in range(count):
-        key = hashed(memory.keys[number], more)
-        place = (key >> (32 - BUCKET_BITS)) * BUCKET
-        if slots[number, place] != key:
+        key = keys[number]
+        if more:
+            key = hashed(key, more)
+        memory.hashes[number], places[number] = key, (key >> (32 - BUCKET_BITS)) * BUCKET
+        fetch(slots[number], places[number])
+    for number in range(count):
+        key, place, own = memory.hashes[number], places[number], slots[number]
+        if own[place] != key:
             other = place ^ BUCKET
-            if slots[number, other] == key:
+            if own[other] == key:
                 place = other
             else:
-                if slots[number, other + 1] & _MET_MASK < slots[number, place + 1] & _MET_MASK:
+                if own[other + 1] & _MET_MASK < own[place + 1] & _MET_MASK:
                     place = other
-                slots[number, place] = key
+                own[place] = key
                 for slot in range(1, BUCKET):
-                    slots[number, place + slot] = UNKNOWN
-        memory.places[number] = place
+                    own[place + slot] = UNKNOWN
+            places[number] = place

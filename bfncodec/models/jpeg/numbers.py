@@ -6,28 +6,35 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bfncodec.coding.decisions import Wire, adapt, decide, mix
+from bfncodec.coding.decisions import Wire, decide
 from bfncodec.exact.compiled import compiled
+from bfncodec.exact.tables import LOGIT_MAX
 from bfncodec.models.jpeg.memory import CONTEXTS, MET_BITS, SETS, Memory, settle
+from bfncodec.models.jpeg.mixers import adapt, mix, ready
+from bfncodec.models.jpeg.networks import HEADS, MORE, NEXT, TOP, coarse
 
 Array = NDArray[Any]
 
-_ONE, _TWO, _THREE = SETS[0], SETS[0] + SETS[1], SETS[0] + SETS[1] + SETS[2]
+_ONE, _TWO = SETS[0], SETS[0] + SETS[1]
 _LONGEST = 17
 _MASK = (1 << MET_BITS) - 1
 _CHANCE_BITS = 32 - MET_BITS
 
 
 @compiled
-def decision(memory: Memory, wire: Wire, slot: int, group: int, bit: int) -> int:
-    """Code a bit under a slot, 1 .. 7, of all buckets. group: 0 .. 15, its kind."""
-    mixing, choose = memory.mixing, memory.chooser
-    _opine(memory, slot)
+def decision(memory: Memory, wire: Wire, slot: int, group: int, head: int, bit: int) -> int:
+    """Code a bit under a slot, 1 .. 7, of all buckets. group: 0 .. 15, its kind; head: of the network."""
+    if len(memory.notes):
+        return bit
+    mixing, choose, said = memory.mixing, memory.chooser, memory.nets.said[head]
     mixing.chosen[0] = choose[0] * 16 + group
     mixing.chosen[1] = _ONE + choose[1] * 16 + group
-    mixing.chosen[2] = _TWO + choose[2] * 16 + group
-    mixing.chosen[3] = _THREE + choose[3] * 16 + group
+    mixing.chosen[2] = _TWO + (coarse(said) * 16 + group) * 2 + (1 if choose[0] > 63 else 0)
     mixing.ends[0] = choose[0] // 64 * 16 + group
+    mixing.inputs[2 * CONTEXTS + 1] = said
+    mixing.inputs[2 * CONTEXTS + 2] = int(mixing.squash[said + LOGIT_MAX]) - 32768 >> 6
+    ready(mixing)
+    _opine(memory, slot)
     bit = decide(wire, mix(mixing), bit)
     adapt(mixing, bit)
     _learn(memory, slot, bit)
@@ -37,10 +44,10 @@ def decision(memory: Memory, wire: Wire, slot: int, group: int, bit: int) -> int
 @compiled
 def _opine(memory: Memory, at: int) -> None:
     """What all contexts say of a decision."""
-    tables, places, stretch, inputs = memory.tables, memory.places, memory.mixing.curves.stretch, memory.mixing.inputs
-    for number in range(2 * memory.count[0], 2 * CONTEXTS):
+    tables, places, stretch, inputs = memory.tables, memory.places, memory.mixing.stretch, memory.mixing.inputs
+    for number in range(2 * memory.many[0], 2 * CONTEXTS):
         inputs[number] = 0
-    for number in range(memory.count[0]):
+    for number in range(memory.many[0]):
         slot = int(tables[number, places[number] + at])
         chance, trust = slot >> MET_BITS, int(memory.trusts[slot & _MASK])
         inputs[2 * number] = int(stretch[chance >> (_CHANCE_BITS - 12)]) * trust >> 8
@@ -53,7 +60,7 @@ def _learn(memory: Memory, at: int, bit: int) -> None:
     """Let all contexts learn the outcome."""
     tables, places, shares = memory.tables, memory.places, memory.shares
     target = bit << _CHANCE_BITS
-    for number in range(memory.count[0]):
+    for number in range(memory.many[0]):
         slot = int(tables[number, places[number] + at])
         chance, met = slot >> MET_BITS, slot & _MASK
         chance += (target - chance) * int(shares[met]) >> 16
@@ -70,7 +77,8 @@ def code_count(memory: Memory, wire: Wire, bits: int, value: int) -> int:
         if node > 7:
             settle(memory, CONTEXTS, node)
             node = 1
-        bit = decision(memory, wire, node, min(12 + bits - 1 - place, 15), value >> place & 1)
+        head = 1 << bits - 1 - place | known
+        bit = decision(memory, wire, node, min(12 + bits - 1 - place, 15), head, value >> place & 1)
         node = node << 1 | bit
         known = known << 1 | bit
     return known
@@ -94,7 +102,8 @@ def code_size(memory: Memory, wire: Wire, value: int, tag: int, first: int) -> i
             settle(memory, CONTEXTS, 256 + tag)
         if length > 3:
             slot = min(length - 3, 7)
-        more = decision(memory, wire, slot, min(first + length, 8), 1 if size > length else 0)
+        head = MORE + length if length < 7 else HEADS
+        more = decision(memory, wire, slot, min(first + length, 8), head, 1 if size > length else 0)
         if not more:
             break
         length += 1
@@ -109,6 +118,11 @@ def code_size(memory: Memory, wire: Wire, value: int, tag: int, first: int) -> i
         if depth > 2:
             settle(memory, CONTEXTS, 1024 + tag * 1024 + length * 32 + place)
             slot = 1
-        bit = decision(memory, wire, slot, min(9 + depth, 11), value >> place & 1)
+        head = HEADS
+        if length < 7 and depth == 0:
+            head = TOP + length - 2
+        elif length < 7 and depth == 1:
+            head = NEXT + 2 * (length - 3) + (known & 1)
+        bit = decision(memory, wire, slot, min(9 + depth, 11), head, value >> place & 1)
         known = known << 1 | bit
     return known

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.jpeg import Component, Frame, blocks
+from bfncodec.jpeg import Component, Frame
 
 Array = NDArray[Any]
 
@@ -26,10 +26,11 @@ class Plane(NamedTuple):
     down: int  # of its blocks for one of these
     across: int
     twin: Array  # int16, as `values`: of a component before that looks alike; one block of zeros where there is none
-    rights: Array  # int64 [8]: of the block to the left, by row of frequencies: what it says of the border
-    bottoms: Array  # int64 [columns, 8]: of the blocks above, by column of frequencies
+    rights: Array  # int64 [2, 8]: of the block to the left, by row of frequencies: what it says of the border
+    bottoms: Array  # int64 [columns, 2, 8]: of the blocks above, by column of frequencies
     errors: Array  # int64 [MARGIN + rows, 2 * MARGIN + columns]: of the prediction of DC
     twin_errors: Array  # as `errors`
+    sums: Array  # as `errors`: of absolute coefficients of a block, DC aside
 
 
 def padded(component: Component, rows: int) -> Array:
@@ -62,10 +63,11 @@ def planes(frame: Frame, quantisers: Array, units: range) -> list[Plane]:
                 first.down // component.down if fits else 1,
                 first.across // component.across if fits else 1,
                 made[-1].values if twin else nothing,
-                np.zeros(8, np.int64),
-                np.zeros((component.stored_columns, 8), np.int64),
+                np.zeros((2, 8), np.int64),
+                np.zeros((component.stored_columns, 2, 8), np.int64),
                 errors,
                 made[-1].errors if twin else np.zeros((1, 1), np.int64),
+                np.zeros_like(errors),
             )
         )
     return made

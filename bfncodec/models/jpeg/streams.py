@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
-from bfncodec.coding.decisions import Wire
+from bfncodec.coding.decisions import Wire, notes
 from bfncodec.coding.ledger import Ledger
 from bfncodec.coding.outcomes import Outcome, OutcomeSink, OutcomeSource
 from bfncodec.errors import CorruptFile
 from bfncodec.exact import threads
 from bfncodec.jpeg import Frame, blocks
 from bfncodec.models.jpeg.blocks import KINDS, code_plane
-from bfncodec.models.jpeg.memory import Memory, Start, memory
+from bfncodec.models.jpeg.memory import Memory, Start, memory, untrained
+from bfncodec.models.jpeg.networks import PLACES, SEEN
 from bfncodec.models.jpeg.planes import inside, planes
 from bfncodec.spans import Data
 
@@ -37,7 +38,10 @@ class Segment(Outcome):
         """known: all coefficients of the frame, of an encoder."""
         self.planes, self.memory = planes(frame, quantisers, units), memory
         self._shapes = [inside(plane.values).shape[:2] for plane in self.planes]
-        self.turns, self.most = sum(rows for rows, _ in self._shapes), MOST * max(columns for _, columns in self._shapes)
+        self.turns, self.most = (
+            sum(rows for rows, _ in self._shapes),
+            MOST * max(columns for _, columns in self._shapes),
+        )
         self._counts = [np.zeros((*plane.values.shape[:2], 3), np.uint8) for plane in self.planes]
         self._parts = [slice(units.start * one.down, units.stop * one.down) for one in frame.components]
         self._components = frame.components
@@ -113,6 +117,15 @@ def decode(start: Start, frame: Frame, quantisers: Array, rows: Sequence[int], s
 
     threads.each(one, list(zip(ranges(rows), streams, strict=True)))
     return coefficients
+
+
+def seen(frame: Frame, quantisers: Array, units: range, coefficients: Array) -> Array:
+    """All that networks see of a segment, uint8 [n, SEEN + 3], see `seeing.asked`."""
+    most = sum(len(units) * one.down * one.stored_columns for one in frame.components)
+    room = memory(untrained())._replace(notes=np.empty((PLACES * most, SEEN + 3), np.uint8))
+    segment = Segment(frame, quantisers, units, room, coefficients)
+    segment.code(notes(1), 0, segment.turns)
+    return room.notes[: room.noted[0]]
 
 
 def ranges(rows: Sequence[int]) -> list[range]:

@@ -1,7 +1,8 @@
-"""Where the model of JPEG files starts: contexts that came often in other files, and weights of mixers.
+"""Where the model of JPEG files starts: networks, contexts that came often in other files, and weights of mixers.
 
-A first pass over files learns as coding does, and never forgets. The contexts that were met most are kept. A second
-pass starts every segment with these alone, as coding will; the mixers go on learning.
+Networks are trained first, on what they see in the files. Then a pass over files learns as coding does, and never
+forgets. The contexts that were met most are kept. Another pass starts every segment with these alone, as coding will;
+the mixers go on learning.
 """
 
 from __future__ import annotations
@@ -17,28 +18,49 @@ from numpy.typing import NDArray
 from bfncodec import jpeg
 from bfncodec.exact import tables
 from bfncodec.models.jpeg import memory as memories
-from bfncodec.models.jpeg.memory import BUCKET, BUCKET_BITS, CONTEXTS, MET_BITS, UNKNOWN, USED, WEIGHT_UNIT, Memory, Start
-from bfncodec.models.jpeg.streams import Segment, cuts, ranges
+from bfncodec.models.jpeg.memory import (
+    BUCKET,
+    BUCKET_BITS,
+    CONTEXTS,
+    MET_BITS,
+    USED,
+    WEIGHT_UNIT,
+    Memory,
+)
+from bfncodec.models.jpeg.networks import COUNT, PLACES, SEEN, started
+from bfncodec.models.jpeg.streams import Segment, cuts, ranges, seen
 from bfncodec.train import checkpoint
+from bfncodec.train.jpeg import networks
 
 Array = NDArray[Any]
 
-BUCKETS = 9000  # that are kept
+BUCKETS = 18000  # that are kept
+EPOCHS = 3  # of networks
+_FEW, _MANY = 30000, 50000  # numbers that networks see of a file: how many are not zero and DC, coefficients
 RATES = (12, 6, 6, 4)  # of mixers, in the halves of both passes
 
 
-def train(data: Path, output: Path, *, buckets: int = BUCKETS, seed: int = 0, log: Callable[[str], None]) -> None:
+def train(
+    data: Path,
+    output: Path,
+    *,
+    buckets: int = BUCKETS,
+    epochs: float = EPOCHS,
+    seed: int = 0,
+    log: Callable[[str], None],
+) -> None:
     """Train on all JPEG files in a folder, and write a model file."""
     checkpoint.check_name(output)
     files = sorted(path for path in data.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     random.Random(seed).shuffle(files)
-    memory, known = memories.memory(memories.untrained()), None
+    nets = networks.train(_seen(files, seed), epochs, seed, log)
+    memory, known = memories.memory(memories.untrained()._replace(nets=started(nets))), None
     uses = np.zeros(CONTEXTS << BUCKET_BITS, np.int64)
     costs = []
     for number, rate in enumerate(RATES):
         if number == 2:
             known = _most_used(memory.tables, uses, buckets)
-            kept = _quantised(known)
+            kept = _quantised(nets | known, memory.mixing.last)
         half = files[: len(files) // 2] if number % 2 == 0 else files[len(files) // 2 :]
         memory.mixing.ends[2] = rate
         bits, size = 0.0, 0
@@ -50,7 +72,25 @@ def train(data: Path, output: Path, *, buckets: int = BUCKETS, seed: int = 0, lo
         log(f"pass {number // 2 + 1}, half {number % 2 + 1}: {costs[-1]:.4f} of {size} bytes")
     assert known is not None
     card = {"kind": "jpeg", "files": len(files), "seed": seed, "rates": RATES, "shares": costs}
-    checkpoint.write_model(output, known | _mixers(memory), card)
+    checkpoint.write_model(output, nets | known | _mixers(memory), card)
+
+
+def _seen(files: list[Path], seed: int) -> Array:
+    """What networks see in the files: some of it, uint8 [n, SEEN + 3]."""
+    draw, kept = np.random.default_rng(seed), [np.zeros((0, SEEN + 3), np.uint8)]
+    for path in files:
+        content = path.read_bytes()
+        parsed = jpeg.parse(content)
+        if parsed is None:
+            continue
+        image, frame = parsed[0], parsed[0].frame()
+        assert frame is not None
+        parts = ranges(cuts(frame, len(content), image.coefficients))
+        own = seen(frame, image.quantisers(), parts[len(parts) // 2], image.coefficients)
+        others = own[:, SEEN] % PLACES >= COUNT
+        for which, most in ((others, _FEW), (~others, _MANY)):
+            kept.append(own[draw.permutation(np.flatnonzero(which))[:most]])
+    return np.concatenate(kept)
 
 
 def _pass(content: bytes, memory: Memory, uses: Array, tables: Array | None) -> float:
@@ -95,10 +135,13 @@ def _most_used(slots: Array, uses: Array, count: int) -> dict[str, Array]:
     }
 
 
-def _quantised(known: dict[str, Array]) -> Array:
-    """The tables that a model file with these buckets starts with."""
-    blank = memories.untrained()
-    nothing = {"jpeg.sets": np.empty(0, np.uint16), "jpeg.weights": np.empty((0, USED), np.int8), "jpeg.last": blank.last}
+def _quantised(known: dict[str, Array], last: Array) -> Array:
+    """The tables that a model file with these networks and buckets starts with."""
+    nothing: dict[str, Array] = {
+        "jpeg.sets": np.empty(0, np.uint16),
+        "jpeg.weights": np.empty((0, USED), np.int8),
+        "jpeg.last": last,
+    }
     return memories.started(known | nothing).tables
 
 
