@@ -19,8 +19,8 @@ from bfncodec.container import Block, File
 from bfncodec.models import zoo
 from bfncodec.models.text import streams
 
-LANES = (1, 2, 4, 8, 16)
-SLICES = {10_000: 4, 100_000: 1, 1_000_000: 1}  # how many, by size
+LANES = (1, 2, 4)
+SLICES = {1_000_000: 2, 4_000_000: 1, 8_000_000: 1}  # how many, by size
 
 
 def encode(data: bytes, lanes: int) -> Block:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 MAX_PIXELS = 1 << 28  # of an image
 MAX_OUTPUT = 1 << 34  # bytes
-# Images: fast, lattice, default, max. Texts: blocks, default. The other medium takes the default.
+# Images: fast, lattice, default, max. Texts: fast, blocks, default. The other medium takes the default.
 EFFORTS = ("fast", "lattice", "blocks", "default", "max")
 # How a file is coded: as pixels if it is an image that is modelled, or else as bytes; as pixels only; as bytes by
 # the text model; as bytes by whatever is smallest.

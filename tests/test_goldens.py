@@ -105,7 +105,7 @@ def test_every_feature_of_the_format_is_in_a_golden() -> None:
     }
     assert {entry["batch"] for entry in single} == {1, 2}
     assert {entry.get("lanes") for entry in GOOD.values()} >= {1, 3, None}
-    schedules = {"WAVEFRONT", "LATTICE", "EXACT", "COEFFICIENTS", "BYTEWISE", "BLOCKWISE", None}
+    schedules = {"WAVEFRONT", "LATTICE", "EXACT", "COEFFICIENTS", "BYTEWISE", "BLOCKWISE", "FAST", None}
     assert {entry.get("schedule") for entry in GOOD.values()} == schedules
     assert {bool(entry["exceptions"]) for entry in GOOD.values() if "space" in entry} == {False, True}
     assert {entry["colours"] for entry in GOOD.values() if "colours" in entry} == set(COLOURS)

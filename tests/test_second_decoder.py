@@ -63,7 +63,7 @@ def test_sizes() -> None:
     for size in [*range(1, 3000), *(1 << bits for bits in range(40)), *((1 << bits) - 1 for bits in range(1, 40))]:
         assert reference_text.bucket_bits(size) == bytewise.slot_bits(size)
     assert reference_text.SECTION == bytewise.SECTION == 1 << 22
-    assert f"max(1, 2^{bytewise.SECTION.bit_length() - 1} // lanes)" in TEXT
+    assert f"sections of 2^{bytewise.SECTION.bit_length() - 1} bytes" in TEXT
 
 
 def test_shares_of_logits() -> None:
@@ -75,7 +75,7 @@ def test_shares_of_logits() -> None:
     st.lists(st.binary(max_size=40) | st.sampled_from([b"A word, ", b"(E\xc3\x89t\xc3\xa9)\r\n", b"\n"])).map(b"".join)
 )
 def test_states_hashes_and_rows(data: bytes) -> None:
-    lane, state = reference_text.Lane(0), np.zeros(contexts.STATE, np.int64)
+    lane, state = reference_text.Lane(), np.zeros(contexts.STATE, np.int64)
     hashes, rows = np.zeros(contexts.HASHED, np.int64), np.zeros(contexts.CONTEXTS, np.int64)
     for byte in data:
         lane.take(byte)
@@ -97,10 +97,15 @@ def test_numbers_of_the_page() -> None:
     assert {*histories._KEPT[9:]} == {5} and kept.endswith("5 | 6")
     shapes = {row[0]: row[1:3] for row in table("| tensor | type | shape | values |\n")}
     for name, tensor in make_tiny_text.tensors().items():
-        if name.startswith("mixing"):
+        if f"`{name}`" in shapes and not name.startswith(("text", "blocks")):
             assert shapes[f"`{name}`"] == [str(tensor.dtype), ", ".join(map(str, tensor.shape))]
     assert shapes["`text.table`"] == ["int8", f"{contexts.ROWS}, dimensions"]
-    assert f"A bit has {memory.INPUTS} inputs" in TEXT and f"1 to {text_blocks.LANE_LIMIT} " in PAGE
+    assert f"A bit has {memory.FULL.inputs} inputs" in TEXT and f"A bit has {memory.FAST.inputs} inputs" in TEXT
+    *most, last = map(str, memory.FAST.contexts)
+    assert f"with the numbers {', '.join(most)} and {last} of" in TEXT
+    assert list(memory.FAST.contexts) == reference_text.FAST
+    assert f"max({text_blocks.FEW_LANES}, size // 2^{text_blocks.LANE_BYTES.bit_length() - 1})" in PAGE
+    assert f"1 to {text_blocks.LANE_LIMIT} " in PAGE
     assert f"steps of a block, at most {text_blocks.STEP_LIMIT} " in PAGE
     assert f"adds {log_ratio(blockwise.SHARE, 256, LOG_STEPS)} to" in TEXT
     assert text_streams.BLOCK_PART == reference_text.PART and "parts of 2^22 bytes" in TEXT
@@ -111,8 +116,8 @@ def test_numbers_of_the_page() -> None:
     [
         (b"ab" * 150 + b"abc" * 40, 1, 1 << 22),
         (make_goldens.random_bytes(200) * 2 + bytes(100), 3, 100),
-        (make_goldens.ENGLISH[:300] + bytes(range(256)), 7, 64),
-        (b"\n" * 90 + b"A B " * 30, 200, 1),
+        (make_goldens.ENGLISH[:300] + bytes(range(256)), 4, 64),
+        (b"\n" * 90 + b"A B " * 30, 70, 1),
     ],
 )
 def test_lanes_and_sections(monkeypatch: pytest.MonkeyPatch, data: bytes, lanes: int, section: int) -> None:
@@ -122,6 +127,8 @@ def test_lanes_and_sections(monkeypatch: pytest.MonkeyPatch, data: bytes, lanes:
     monkeypatch.setenv("BFNCODEC_MODEL_DIR", str(make_goldens.DATA))
     streams = make_goldens.lane_streams(data, lanes)
     assert reference_text.decode(GOLDEN_MODEL.read_bytes(), len(data), lanes, streams) == data
+    streams = make_goldens.lane_streams(data, lanes, memory.FAST)
+    assert reference_text.decode(GOLDEN_MODEL.read_bytes(), len(data), lanes, streams, fast=True) == data
 
 
 @given(st.lists(st.integers(0, 255) | st.sampled_from([0, 255]), max_size=text_blocks.STEP_LIMIT))

@@ -112,12 +112,13 @@ def is_hopeful(data: Data, packed: int, choices: Choices) -> bool:
     Repeats over long distances are LZMA's; whatever it makes tiny is not worth the model's time.
     """
     from bfncodec.models.text import streams
+    from bfncodec.models.text.memory import FAST, FULL
 
-    size = len(data)
+    size, kit = len(data), FAST if choices.effort == "fast" else FULL
     if packed * 50 < size:
         return False
     sample = _sample(data, PROBE_BYTES)
-    return streams.bits_a_byte(text.model(choices), sample) * size / 8 <= min(1.25 * packed, 0.985 * size)
+    return streams.bits_a_byte(text.model(choices), sample, kit) * size / 8 <= min(1.25 * packed, 0.985 * size)
 
 
 def _sample(data: Data, count: int) -> bytes:

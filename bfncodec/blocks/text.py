@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # the models are imported where they are used: compiled code 
     from bfncodec.coding.ledger import Ledger
 
 LANE_LIMIT = 256
+FEW_LANES, LANE_BYTES = 4, 1 << 20  # where each has a memory of its own, more have at least so many bytes
 STEP_LIMIT = 16  # of blocks
 TEXT_LIMIT = 1 << 30  # bytes of a block
 STREAM_BYTES = 1 << 20  # of text at least in every stream but the last
@@ -28,9 +29,10 @@ class TextSchedule(IntEnum):
 
     BYTEWISE = 0
     BLOCKWISE = 1
+    FAST = 2
 
 
-_FEWEST_BITS = {TextSchedule.BYTEWISE: 46, TextSchedule.BLOCKWISE: 360}  # that a byte can cost, 2**-16
+_FEWEST_BITS = {TextSchedule.BYTEWISE: 46, TextSchedule.BLOCKWISE: 360, TextSchedule.FAST: 46}  # of a byte, 2**-16
 
 
 @dataclass
@@ -63,6 +65,8 @@ class Text(Form):
         text = cls(header.take(MODEL_BYTES), header.varint(), TextSchedule(schedule))
         if not 0 < text.lanes <= LANE_LIMIT or not size:
             raise CorruptFile("a text's size and lanes contradict each other")
+        if text.schedule is not TextSchedule.BLOCKWISE and text.lanes > max(FEW_LANES, size // LANE_BYTES):
+            raise CorruptFile("a text's size and lanes contradict each other")
         if text.schedule is TextSchedule.BLOCKWISE:
             text.steps, text.quiet = header.varint(), header.varint()
             if text.steps > STEP_LIMIT:
@@ -70,7 +74,7 @@ class Text(Form):
         if size > TEXT_LIMIT:
             raise LimitExceeded(f"the text claims {size} bytes; the limit is {TEXT_LIMIT}")
         streams = header.varint()
-        if streams > size // STREAM_BYTES + 1:
+        if streams > size // STREAM_BYTES + text.lanes:
             raise CorruptFile("a text's size and streams contradict each other")
         text.streams = [payload.skip(header.varint()) for _ in range(streams)]
         if not text.holds(size):
@@ -92,26 +96,32 @@ class Text(Form):
 
     def decode(self, block: Block, device: str) -> Iterator[Content]:
         from bfncodec.models.text import streams
+        from bfncodec.models.text.memory import FAST, FULL
 
         path = zoo.find_hash(self.model)
         if self.schedule is TextSchedule.BLOCKWISE:
             setting = self.lanes, self.steps, self.quiet
             data = streams.decode_blocks(path, device, block.size, *setting, self.streams)
         else:
-            data = streams.decode_bytewise(path, block.size, self.lanes, self.streams)
+            kit = FAST if self.schedule is TextSchedule.FAST else FULL
+            data = streams.decode_bytewise(path, block.size, self.lanes, self.streams, kit)
         yield iter([checked(data, block)])
 
 
 def encode(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block:
     """One item, or a part of one, of at most TEXT_LIMIT bytes and at least one."""
     from bfncodec.models.text import streams
+    from bfncodec.models.text.memory import FAST, FULL
 
     path = model(choices)
     if choices.effort == "blocks":
         coded, lanes, quiet = streams.encode_blocks(path, choices.device, data, ledger)
         form = Text(zoo.digest(path), lanes, TextSchedule.BLOCKWISE, streams.BLOCK_STEPS, quiet, list(coded))
     else:
-        form = Text(zoo.digest(path), 1, streams=list(streams.encode_bytewise(path, data, 1, ledger)))
+        fast, lanes = choices.effort == "fast", streams.lanes_of(len(data))
+        coded = streams.encode_bytewise(path, data, lanes, ledger, FAST if fast else FULL)
+        schedule = TextSchedule.FAST if fast else TextSchedule.BYTEWISE
+        form = Text(zoo.digest(path), lanes, schedule, streams=list(coded))
     return Block(1, len(data), hasher(data).digest(), form)
 
 

@@ -158,10 +158,23 @@ def pop_between(stack: Ints, words: Ints, below: int, width: int) -> None:
 
 def push_bits(coder: Coder, bits: Ints, probabilities: Ints) -> None:
     """Push bits [n] with probabilities of a one [n], 1 / 2**16, so that `pop_bit` gives them in this order."""
-    for stop in range(len(bits), 0, -_CHUNK):
-        part = slice(max(0, stop - _CHUNK), stop)
-        ones = probabilities[part].astype(np.int64) << (TOTAL_BITS - CHANCE_BITS)
-        coder.push(bits[part], np.stack([TOTAL - ones, ones], axis=1))
+    _push_bits(*coder.opened(len(bits) // 2 + 1), bits, probabilities)
+
+
+@compiled
+def _push_bits(stack: Ints, words: Ints, bits: Ints, probabilities: Ints) -> None:
+    """The inverse of `pop_bit`, from the last to the first."""
+    state, count = stack[0], stack[1]
+    for index in range(len(bits) - 1, -1, -1):
+        ones = np.uint64(probabilities[index]) << _UP
+        below, width = np.uint64(0), _TOTAL - ones
+        if bits[index]:
+            below, width = width, ones
+        if state >> _FULL >= width:
+            words[count] = state & _WORD_MASK
+            state, count = state >> _WORD, count + _ONE
+        state = (state // width << _SHIFT) + state % width + below
+    stack[0], stack[1] = state, count
 
 
 def costs_of_bits(bits: Ints, probabilities: Ints) -> NDArray[Any]:

@@ -96,8 +96,44 @@ def _slow_turned(values: Array, weights: Array, sums: Array) -> None:
     _slow(np.ascontiguousarray(values.T).view(kind), weights, sums)
 
 
+def _sparse(blocks: int) -> Inline:
+    def make() -> Any:
+        from bfncodec.exact import tiles
+
+        return tiles.sparse(blocks)
+
+    return Inline(make)
+
+
+_one_block, _four_blocks = _sparse(1), _sparse(4)
+
+
+def _fast_sparse(values: Array, weights: Array, sums: Array) -> None:
+    """Sums int32 [blocks * BLOCK] of values uint8 [a multiple of BLOCK], most of them 0, times woven weights.
+
+    Behind the values another byte can be read.
+    """
+    words, blocks = (len(weights) - 1) // BLOCK, weights.shape[1] // BLOCK
+    stride, block = weights.strides[0], 0
+    while block < blocks:
+        own, to = weights.ctypes.data + block * BLOCK, sums.ctypes.data + 4 * block * BLOCK
+        if block + 4 <= blocks:
+            _four_blocks(values.ctypes.data, words, own, to, stride)
+            block += 4
+        else:
+            _one_block(values.ctypes.data, words, own, to, stride)
+            block += 1
+
+
+def _slow_sparse(values: Array, weights: Array, sums: Array) -> None:
+    """`sparse_product` in NumPy."""
+    plain = weights.reshape(len(weights), -1, 4, 4, 4).transpose(0, 1, 3, 2, 4).reshape(weights.shape)
+    sums[: weights.shape[1]] = values[: len(weights) - 1].astype(np.int64) @ plain[:-1]
+
+
 _DISABLED = instructions() == "none"
 product = _slow if _DISABLED else compiled(_fast)
+sparse_product = _slow_sparse if _DISABLED else compiled(_fast_sparse)
 turned_product = _slow_turned if _DISABLED else compiled(_fast_turned)
 
 
@@ -108,6 +144,18 @@ def packed(weights: Array) -> NDArray[np.int8]:
     wide = np.zeros((blocks * BLOCK, groups * GROUP), np.int8)
     wide[:outputs, :inputs] = weights
     return np.ascontiguousarray(wide.reshape(blocks, BLOCK, groups, GROUP).transpose(0, 2, 1, 3))
+
+
+def woven(weights: Array) -> NDArray[np.int8]:
+    """Weights int [out, in] as `sparse_product` wants them, int8 [in + 1, out]; both filled with zeros up to BLOCK.
+
+    Within a block of outputs, parts 4 * part + number stand where parts 4 * number + part would, of four bytes each.
+    """
+    outputs, inputs = weights.shape
+    blocks, words = -(-outputs // BLOCK), -(-inputs // BLOCK)
+    wide = np.zeros((words * BLOCK + 1, blocks * BLOCK), np.int8)
+    wide[:inputs, :outputs] = weights.T
+    return np.ascontiguousarray(wide.reshape(len(wide), blocks, 4, 4, 4).transpose(0, 1, 3, 2, 4).reshape(wide.shape))
 
 
 class SumRoom(NamedTuple):

@@ -1,13 +1,13 @@
 """Tiles of products of bytes, written with LLVM's instructions: what `products` compiles into its loops."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 
 from bfncodec.exact.kinds import Value, View
-from bfncodec.exact.products import BLOCK, GROUP, LANES
+from bfncodec.exact.products import BLOCK, GROUP, LANES, instructions
 
 _BYTE, _SHORT, _INT, _WORD = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _SUMS = ir.VectorType(_INT, LANES)
@@ -118,6 +118,96 @@ def tile(instructions: str, rows: int, vectors: int) -> Callable[..., Any]:
         return into.call(None, f"@{name}", [f"i64 {one.text}" for one in arguments])
 
     return tile
+
+
+def sparse(blocks: int) -> Callable[..., Any]:
+    """What writes sums of values that are mostly 0, and so many blocks of outputs, into a function that is compiled."""
+
+    def sparse(into: Any, *arguments: Value) -> Any:
+        name = f"sparse_{instructions()}_{blocks}"
+        if name not in into.program.others:
+            into.program.others[name] = _sparse_text(name, _KINDS[instructions()](False), blocks)
+        into.program.declared.add(f"declare void @{name}({', '.join(['i64'] * len(arguments))})")
+        return into.call(None, f"@{name}", [f"i64 {one.text}" for one in arguments])
+
+    return sparse
+
+
+def _sparse_text(name: str, kind: _Plain, blocks: int) -> str:
+    """The function: address of values, how many times BLOCK they are, addresses of weights and sums, stride of rows."""
+    module = ir.Module(name)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_WORD] * 5), name)
+    builder = ir.IRBuilder(function.append_basic_block("start"))
+    values, words, weights, sums, stride = function.args
+    values, weights, sums = (builder.inttoptr(one, _BYTE.as_pointer()) for one in (values, weights, sums))
+    totals = [[builder.alloca(one) for one in kind.sums] for _ in range(blocks * GROUP)]
+    for slot in (one for vector in totals for one in vector):
+        builder.store(ir.Constant(slot.type.pointee, None), slot)
+    counter, left = builder.alloca(_WORD), builder.alloca(_WORD)
+    builder.store(_WORD(0), counter)
+    test, body, more, four, end = (function.append_basic_block(one) for one in ("test", "body", "more", "four", "end"))
+    builder.branch(test)
+    builder.position_at_end(test)
+    word = builder.load(counter)
+    builder.cbranch(builder.icmp_signed("<", word, words), body, end)
+    builder.position_at_end(body)
+    whole = ir.VectorType(_BYTE, BLOCK)
+    start = builder.mul(word, _WORD(BLOCK))
+    own = builder.gep(values, [start])
+    vector = builder.load(builder.bitcast(own, whole.as_pointer()), align=1)
+    mask = builder.bitcast(builder.icmp_unsigned("!=", vector, ir.Constant(whole, None)), _WORD)
+    builder.store(mask, left)
+    builder.store(builder.add(word, _WORD(1)), counter)
+    builder.branch(more)
+    builder.position_at_end(more)
+    builder.cbranch(builder.icmp_signed("!=", builder.load(left), _WORD(0)), four, test)
+    builder.position_at_end(four)
+    mask, group, rows = builder.load(left), _INT(0), []
+    for place in range(GROUP):
+        # Where none is left, the value counts as 0, whatever the row behind says.
+        index = _call(builder, "llvm.cttz.i64", _WORD, mask, ir.IntType(1)(0))
+        value = builder.zext(builder.load(builder.gep(own, [index])), _INT)
+        value = builder.select(builder.icmp_unsigned("!=", mask, _WORD(0)), value, _INT(0))
+        group = builder.or_(group, builder.shl(value, _INT(8 * place)))
+        rows.append(builder.gep(weights, [builder.mul(builder.add(start, index), stride)]))
+        mask = builder.and_(mask, builder.sub(mask, _WORD(1)))
+    builder.store(mask, left)
+    spread = kind.spread(builder, group)
+    for block in range(blocks):
+        lines = []
+        for row in rows:
+            address = builder.gep(row, [_WORD(block * BLOCK)])
+            lines.append(builder.load(builder.bitcast(address, whole.as_pointer()), align=1))
+        for number, weaved in enumerate(_weaved(builder, lines)):
+            slots = totals[block * GROUP + number]
+            added = kind.add(builder, [builder.load(one) for one in slots], spread, weaved)
+            for slot, total in zip(slots, added, strict=True):
+                builder.store(total, slot)
+    builder.branch(more)
+    builder.position_at_end(end)
+    for number, slots in enumerate(totals):
+        total = kind.end(builder, [builder.load(one) for one in slots])
+        address = builder.bitcast(builder.gep(sums, [_WORD(4 * number * LANES)]), _SUMS.as_pointer())
+        builder.store(total, address, align=4)
+    builder.ret_void()
+    return str(module)
+
+
+def _weaved(builder: Any, lines: list[Any]) -> Iterator[Any]:
+    """Bytes of four lines side by side, by LANES; within parts of 16 bytes, as processors do it: `products.woven`."""
+
+    def unpacked(one: Any, other: Any, size: int, first: int) -> Any:
+        places = []
+        for part in range(first, BLOCK + first, 16):
+            for unit in range(part, part + 8, size):
+                places += [*range(unit, unit + size), *range(BLOCK + unit, BLOCK + unit + size)]
+        mask = ir.Constant(ir.VectorType(_INT, BLOCK), places)
+        return builder.shuffle_vector(one, other, mask)
+
+    for half in (0, 8):
+        one, other = (unpacked(lines[first], lines[first + 1], 1, half) for first in (0, 2))
+        for quarter in (0, 8):
+            yield unpacked(one, other, 2, quarter)
 
 
 def _text(name: str, kind: _Plain, rows: int, vectors: int) -> str:

@@ -1,11 +1,8 @@
-"""Vectors of sixteen int32 in compiled functions: sums of products, and products that are added.
+"""Whole vectors of int16: what mixers say, and how they learn. Compiled for the processor at hand; all give the same.
 
-What overflows int32 is wrong, so callers keep it small. Plain Python gives the same integers.
+Sums are of int32 and wrap around, as the processor's do. Rows have a multiple of LANES numbers.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,35 +12,39 @@ from bfncodec.exact.compiled import Inline
 
 Array = NDArray[Any]
 
-LANES = 16
+LANES = 32  # numbers of the widest vector
 
 
-def _made(name: str) -> Callable[[], Any]:
+def _made(name: str) -> Inline:
     def make() -> Any:
-        from bfncodec.exact import lanes
+        from bfncodec.exact import vector_code
 
-        return getattr(lanes, name)
+        return getattr(vector_code, name)
 
-    return make
-
-
-def _dot(one: Array, other: Array, count: int, down: int) -> int:
-    return int((one[:count].astype(np.int64) * other[:count] >> down).sum())
+    return Inline(make, globals()[f"_{name}"])
 
 
-def _add_products(target: Array, source: Array, factor: int, count: int, down: int, most: int) -> None:
-    moved = target[:count].astype(np.int64) + (source[:count].astype(np.int64) * factor + (1 << down - 1) >> down)
-    target[:count] = np.clip(moved, -most, most)
+def _dots(inputs: Array, weights: Array, chosen: Array, out: Array, width: int) -> None:
+    for place, row in enumerate(chosen):
+        total = int(inputs[:width].astype(np.int64) @ weights[row].astype(np.int64))
+        out[place] = (total + (1 << 31)) % (1 << 32) - (1 << 31)
 
 
-def _fetch(array: Array, place: int) -> None:
-    """Plain Python has no use for it."""
+def _teach(inputs: Array, weights: Array, chosen: Array, steps: Array, width: int) -> None:
+    for row, step in zip(chosen, steps, strict=True):
+        moved = weights[row].astype(np.int64) + (inputs[:width].astype(np.int64) * int(step) + (1 << 14) >> 15)
+        weights[row] = moved.clip(-(1 << 15), (1 << 15) - 1)
 
 
-# dot(one, other, count, down): the sum of the first products, each shifted down. int32 arrays; count: of LANES.
-dot = Inline(_made("dot"), _dot)
-# add_products(target, source, factor, count, down, most): products, shifted down and rounded, are added to the target,
-# which stays between -most and most.
-add_products = Inline(_made("add_products"), _add_products)
-# fetch(array, place): a dense array's number there will soon be wanted.
-fetch = Inline(_made("fetch"), _fetch)
+def _prefetch(array: Array, *indices: int) -> None:
+    pass
+
+
+# dots(inputs, weights, chosen, out, width): products int64 [n] of inputs int16 [width] and rows of weights
+# int16 [rows, width], those that are chosen, int64 [n].
+dots = _made("dots")
+# teach(inputs, weights, chosen, steps, width): add inputs times steps int64 [n], of 16 bits but not the smallest, to
+# the rows, rounded, in 1 / 2**15; weights stay within int16.
+teach = _made("teach")
+# prefetch(array, *indices): bring what stands there near to the processor.
+prefetch = _made("prefetch")

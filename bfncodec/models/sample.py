@@ -20,6 +20,7 @@ from bfncodec.models.image.wavefront import WavefrontSink
 from bfncodec.models.paper import solvers
 from bfncodec.models.paper.single import AnyPredictor
 from bfncodec.models.paper.spec import Spec
+from bfncodec.models.text import network
 from bfncodec.models.text.bytewise import Bytewise
 
 Pixels = NDArray[np.uint8]
@@ -64,10 +65,10 @@ def _decoded(
 def text(kernel: Kernel, tensors: Tensors, length: int, seed: int = 0) -> bytes:
     """Bytes of a text model."""
     rng = np.random.default_rng(seed)
-    model = Bytewise(kernel, tensors, np.zeros(length, np.uint8), 1)
+    model = Bytewise(network.load(kernel, tensors), tensors, np.zeros(length, np.uint8))
     for section in model.sinks():
-        protocol.decode(_random(rng, 16 * len(section.positions)), section)
-    return model.data.tobytes()
+        protocol.decode(_random(rng, 16 * len(section.span)), section)
+    return model.memory.data.tobytes()
 
 
 def pictures(kernel: Kernel, tensors: Tensors, items: int, side: int, seed: int = 0) -> Pixels:

@@ -148,14 +148,15 @@ def read_block(fields: Reader, payload: Reader, archive: int) -> Block:
         return block
     if mode == 3:
         block.schedule, block.model, block.lanes = fields.byte(), fields.take(4), fields.varint()
-        require(items == 1 and block.size > 0 and block.schedule in (0, 1) and 1 <= block.lanes <= 256)
+        require(items == 1 and block.size > 0 and block.schedule in (0, 1, 2) and 1 <= block.lanes <= 256)
+        require(block.schedule == 1 or block.lanes <= max(4, block.size >> 20))
         if block.schedule == 1:
             block.steps, block.quiet = fields.varint(), fields.varint()
             require(block.steps <= 16)
         count = fields.varint()
-        require(block.size <= 2**30 and count <= block.size // 2**20 + 1)
+        require(block.size <= 2**30 and count <= block.size // 2**20 + block.lanes)
         block.streams = [payload.take(fields.varint()) for _ in range(count)]
-        require((46, 360)[block.schedule] * block.size <= 2**16 * (8 * sum(map(len, block.streams)) + 64 * count))
+        require((46, 360, 46)[block.schedule] * block.size <= 2**16 * (8 * sum(map(len, block.streams)) + 64 * count))
         return block
     if mode == 4:
         read_single(block, fields, payload)
@@ -1359,7 +1360,8 @@ def decode_block(block: Block, models: Sequence[Path]) -> list[Item]:
             quiet = (block.steps, block.quiet)
             content = reference_text.decode_blocks(weights, block.size, block.lanes, *quiet, block.streams)
         else:
-            content = reference_text.decode(weights, block.size, block.lanes, block.streams)
+            fast = block.schedule == 2
+            content = reference_text.decode(weights, block.size, block.lanes, block.streams, fast=fast)
         check_digest(block, content)
         return [Item(content=content)]
     if block.plan is not None:

@@ -46,13 +46,11 @@ def byte_class(v: int) -> int:
 
 
 class Lane:
-    """A lane's state and its two matches."""
+    """A lane's state."""
 
-    def __init__(self, first: int) -> None:
-        self.first = first
+    def __init__(self) -> None:
         self.near = self.far = self.word = self.previous = self.before = 0
         self.classes = self.column = self.line = 0
-        self.places, self.lengths = [0, 0], [0, 0]
 
     def take(self, v: int) -> None:
         k = byte_class(v)
@@ -142,7 +140,7 @@ def read_weights(data: bytes) -> Tensors:
 
 def table(tensors: Tensors, name: str, kind: str, shape: list[int]) -> list[list[int]]:
     """A tensor that is counted on from: a copy."""
-    tensor = tensors[f"mixing.{name}"]
+    tensor = tensors[name]
     require(tensor.kind == kind and tensor.shape == shape)
     return tensor.rows()
 
@@ -214,6 +212,10 @@ def stretch(p: int) -> int:
     return -stretch(2**16 - p) if p else -2815
 
 
+def odds(p: int) -> int:
+    return stretch(16 * (p >> 4) + 8)
+
+
 History = tuple[int, int, int]
 KEPT = [0, 1, 2, 2, 3, 3, 4, 4, 4, 5, 5, 5, 5, 5, 5]
 MOST = [48, 30, 14, 10, 8, 7, 6, 5]
@@ -243,14 +245,14 @@ def histories() -> tuple[list[tuple[int, int]], list[int]]:
 
 class Correction:
     def __init__(self) -> None:
-        start = [squash(clip(176 * i - 2816, -2815, 2815)) for i in range(33)]
+        start = [squash(clip(8192 * i // 45 - 2816, -2815, 2815)) for i in range(32)]
         self.rows: defaultdict[int, list[int]] = defaultdict(lambda: list(start))
         self.knots, self.near = start, 0  # the row in use and its nearest knot
 
     def value(self, row: int, x: int) -> int:
-        i, f = divmod(x + 2816, 176)
-        self.knots, self.near = self.rows[row], i + (2 * f >= 176)
-        return (self.knots[i] * (176 - f) + self.knots[i + 1] * f) // 176
+        i, f = divmod((x + 2816) * 45 >> 5, 256)
+        self.knots, self.near = self.rows[row], i + (f >= 128)
+        return self.knots[i] * (256 - f) + self.knots[i + 1] * f >> 8
 
     def update(self, target: int) -> None:
         self.knots[self.near] += (target - self.knots[self.near]) >> 6
@@ -268,49 +270,57 @@ MIXERS = [0, 256, 512, 576, 1088, 1600, 2112]  # their first rows
 SHORTEST = (5, 11)
 
 
-class Text:
-    """A text while it is decoded: its memory, and what is at hand for the byte and bit."""
+FAST = [0, 1, 2, 3, 5, 7, 8, 14, 17]  # contexts of schedule 2
 
-    def __init__(self, tensors: Tensors, size: int, lanes: int) -> None:
+
+class Text:
+    """A lane while it is decoded: its memory, and what is at hand for the byte and bit."""
+
+    def __init__(self, tensors: Tensors, size: int, *, fast: bool = False) -> None:
         self.data = bytearray(size)
-        self.length = -(-size // lanes)
-        self.lanes = [Lane(i * self.length) for i in range(lanes)]
-        self.network = Network(tensors, "text", 256)
-        self.chances = table(tensors, "chances", "U16", [19, 256])
-        self.counts = table(tensors, "counts", "U8", [19, 256])
-        self.weights = [[16 * weight for weight in row] for row in table(tensors, "weights", "I16", [2624, 66])]
-        self.last = table(tensors, "last", "I32", [256, 7])
-        self.match_chances = table(tensors, "match_chances", "U16", [2, 64])
-        require(all(1 <= q <= 65535 for row in self.chances + self.match_chances for q in row))
+        self.lane = Lane()
+        self.network = None if fast else Network(tensors, "text", 256)
+        self.used = FAST if fast else list(range(19))
+        family, inputs = ("fast", 64) if fast else ("mixing", 96)
+        chances = table(tensors, f"{family}.chances", "U16", [len(self.used), 256])
+        self.counts = table(tensors, f"{family}.counts", "U8", [len(self.used), 256])
+        self.weights = table(tensors, f"{family}.weights", "I16", [2624, inputs])
+        self.last = table(tensors, f"{family}.last", "I32", [256, 7])
+        self.match_chances = table(tensors, f"{family}.match_chances", "U16", [2, 64])
+        require(all(1 <= q <= 65535 for row in chances + self.match_chances for q in row))
         require(all(r <= 127 for row in self.counts for r in row))
         require(all(abs(weight) <= 2**23 for row in self.last for weight in row))
+        self.chances = [[64 * q for q in row] for row in chances]
         self.mask = (1 << bucket_bits(size)) - 1
-        self.slots: list[defaultdict[int, list[int]]] = [defaultdict(lambda: [0] * 16) for _ in range(19)]
+        self.slots: list[defaultdict[int, list[int]]] = [defaultdict(lambda: [0] * 16) for _ in self.used]
         self.corrections = [Correction() for _ in range(4)]
         self.one_follower, self.two_followers = [0] * 2**8, [0] * 2**16
         self.found: list[dict[int, int]] = [{}, {}]
+        self.places, self.lengths = [0, 0], [0, 0]
         self.follow, self.evidence = histories()
 
-    def decode_byte(self, stack: Stack, lane: Lane, place: int) -> None:
-        self.begin(lane)
+    def decode_byte(self, stack: Stack, place: int) -> None:
+        self.begin()
         c = 1
         for b in range(8):
-            p = self.chance(lane, c, b)
+            p = self.chance(c, b)
             y = stack.pop([2**24 - 256 * p, 256 * p])
-            self.update(lane, c, y)
+            self.update(c, y)
             c = 2 * c + y
         self.data[place] = c - 256
-        self.end(lane, c - 256, place)
+        self.end(c - 256, place)
 
-    def begin(self, lane: Lane) -> None:
+    def begin(self) -> None:
         """15.4 and 15.6: what holds for all bits of a byte."""
-        self.hashes = lane.hashes()
-        weights = raw_weights(self.network.logits(self.network.embedded(lane.rows(self.hashes))))
-        self.tree = [0] * 256 + weights
-        for c in range(255, 0, -1):
-            self.tree[c] = self.tree[2 * c] + self.tree[2 * c + 1]
-        self.sure = min(7, 8 * max(weights) // self.tree[1])
-        last, two = lane.near % 2**8, lane.near % 2**16
+        self.hashes = self.lane.hashes()
+        self.tree = [0] * 512
+        if self.network:
+            weights = raw_weights(self.network.logits(self.network.embedded(self.lane.rows(self.hashes))))
+            self.tree[256:] = weights
+            for c in range(255, 0, -1):
+                self.tree[c] = self.tree[2 * c] + self.tree[2 * c + 1]
+            self.sure = min(7, 8 * max(weights) // self.tree[1])
+        last, two = self.lane.near % 2**8, self.lane.near % 2**16
         followers = self.two_followers[two]
         self.hashes += [
             mixed(23, self.one_follower[last], last),
@@ -329,129 +339,139 @@ class Text:
         taken[:] = [check] + [0] * 15
         return taken
 
-    def chance(self, lane: Lane, c: int, b: int) -> int:
+    def chance(self, c: int, b: int) -> int:
         """15.6 to 15.8: the number p."""
+        own = [self.hashes[number] for number in self.used]
         if b == 0:
-            self.buckets = [self.bucket(j, h) for j, h in enumerate(self.hashes)]
+            self.buckets = [self.bucket(j, h) for j, h in enumerate(own)]
         if b == 4:
-            self.buckets = [self.bucket(j, mix(h, c)) for j, h in enumerate(self.hashes)]
+            self.buckets = [self.bucket(j, mix(h, c)) for j, h in enumerate(own)]
         self.node = c if b < 4 else 2 ** (b - 4) + c % 2 ** (b - 4)
         x = []
         rank = longest = 0
         for j, bucket in enumerate(self.buckets):
             g = bucket[self.node]
             q = self.chances[j][g]
-            x += [stretch(q), (q - 2**15) >> 5, stretch(q) * min(self.evidence[g], 16) >> 4] if g else [0, 0, 0]
-            rank += j < 7 and g > 0
+            known = odds(q >> 6)
+            x += [known, (q - 2**21) >> 11, known * min(self.evidence[g], 16) >> 4, 0] if g else [0] * 4
+            rank += self.used[j] < 7 and g > 0
         self.expected = [0, 0]  # the bit, and its place in the table
         self.match_rows = [0, 0]
         for m in range(2):
-            if not lane.lengths[m]:
-                x += [0, 0]
+            if not self.lengths[m]:
+                x += [0] * 4
                 continue
-            r = min(lane.lengths[m], 31)
-            z = self.data[lane.places[m]] >> (7 - b) & 1
+            r = min(self.lengths[m], 31)
+            z = self.data[self.places[m]] >> (7 - b) & 1
             self.expected[m], self.match_rows[m] = z, 2 * r + z
             q = self.match_chances[m][2 * r + z]
-            x += [stretch(q), (q - 2**15) >> 5]
+            x += [odds(q), (q - 2**15) >> 5, 0, 0]
             longest = 1 + min(6, r >> 2)
-        zeros, ones = self.tree[2 * c], self.tree[2 * c + 1]
-        q = clip((ones * 2**16 + 2**15) // (zeros + ones + 1), 1, 65535)
-        last, two = lane.near % 2**8, lane.near % 2**16
+        x += [256, 0, 0, 0]
+        last, two = self.lane.near % 2**8, self.lane.near % 2**16
         spread = c * 0x9E3B % 2**16
-        opinions = [
-            self.corrections[0].value(256 * last + c, stretch(q)),
-            self.corrections[1].value(mix(21, two) >> 16 ^ spread, stretch(q)),
-        ]
-        x += [stretch(q), (q - 2**15) >> 5, stretch(opinions[0]), stretch(opinions[1]), 256]
+        if self.network:
+            zeros, ones = self.tree[2 * c], self.tree[2 * c + 1]
+            q = clip((ones * 2**16 + 2**15) // (zeros + ones + 1), 1, 65535)
+            one = self.corrections[0].value(256 * last + c, odds(q))
+            other = self.corrections[1].value(mix(21, two) >> 16 ^ spread, odds(q))
+            x += [odds(q), (q - 2**15) >> 5, odds(one), odds(other)]
+        else:
+            self.sure = longest
         chosen = [
             c,
             last,
             8 * self.sure + b,
             64 * rank + 8 * longest + self.sure,
-            8 * (lane.classes % 2**6) + b,
-            8 * (lane.word % 2**6) + b,
+            8 * (self.lane.classes % 2**6) + b,
+            8 * (self.lane.word % 2**6) + b,
             (self.hashes[1] ^ c * 0x9E3B5) % 2**9,
         ]
         self.x = [(i, value) for i, value in enumerate(x) if value]  # a zero changes nothing
         self.sets = [self.weights[first + number] for first, number in zip(MIXERS, chosen, strict=True)]
-        self.d = [clip(sum(value * weights[i] for i, value in self.x) >> 16, -2815, 2815) for weights in self.sets]
+        self.d = [
+            clip(wrapped(sum(value * weights[i] for i, value in self.x)) >> 15, -2815, 2815) for weights in self.sets
+        ]
         total = clip(sum(map(mul, self.d, self.last[c])) >> 16, -2815, 2815)
         self.final = squash(total)
         corrected = self.corrections[2].value(256 * last + c, total)
         corrected += self.corrections[3].value(self.hashes[3] >> 16 ^ spread, total)
         return clip((2 * self.final + corrected + 2) >> 2, 4, 65532)
 
-    def update(self, lane: Lane, c: int, y: int) -> None:
+    def update(self, c: int, y: int) -> None:
         """15.9: the bit was y."""
         target = 65535 * y
         for k, (d, weights) in enumerate(zip(self.d, self.sets, strict=True)):
             moved = self.last[c][k] + ((d * (target - self.final) * 14 + 2**21) >> 22)
             self.last[c][k] = clip(moved, -(2**23), 2**23)
-            step = (target - squash(d)) * 30
+            step = (target - squash(d)) * 30 >> 8
             for i, value in self.x:
-                weights[i] = clip(weights[i] + ((value * step + 2**21) >> 22), -(2**23), 2**23)
+                weights[i] = clip(weights[i] + ((value * step + 2**14) >> 15), -(2**15), 2**15 - 1)
         for j, bucket in enumerate(self.buckets):
             g = bucket[self.node]
             if g:
                 q, r = self.chances[j][g], self.counts[j][g]
-                self.chances[j][g] = clip(q + ((target - q) * (2**16 // (r + 2)) >> 16), 1, 65535)
+                self.chances[j][g] = q + ((64 * target - q) * (2**16 // (r + 2)) >> 16)
                 self.counts[j][g] = min(r + 1, 127)
             bucket[self.node] = self.follow[g][y]
         for m in range(2):
-            if lane.lengths[m]:
+            if self.lengths[m]:
                 row = self.match_rows[m]
                 q = self.match_chances[m][row]
                 self.match_chances[m][row] = clip(q + ((target - q) >> 6), 1, 65535)
                 if self.expected[m] != y:
-                    lane.lengths[m] = 0
-        for correction in self.corrections:
+                    self.lengths[m] = 0
+        for correction in self.corrections[0 if self.network else 2 :]:
             correction.update(target)
 
-    def end(self, lane: Lane, v: int, place: int) -> None:
+    def end(self, v: int, place: int) -> None:
         """15.10: the byte at a place was v."""
+        lane = self.lane
         last, two = lane.near % 2**8, lane.near % 2**16
         self.one_follower[last] = (self.one_follower[last] << 8 | v) % 2**24
         self.two_followers[two] = (self.two_followers[two] << 8 | v) % 2**24
         lane.take(v)
-        known = place + 1 - lane.first
+        older = sum(self.data[place - 10 + k] << 8 * k for k in range(3)) if place >= 10 else 0
+        hashes = mixed(22, lane.near, lane.far % 2**8), mixed(22, lane.near, lane.far, older)
         for m, shortest in enumerate(SHORTEST):
-            if lane.lengths[m]:
-                lane.lengths[m] += 1
-                lane.places[m] += 1
-                if lane.places[m] == len(self.data):
-                    lane.lengths[m] = 0
-            if known < shortest:
+            if self.lengths[m]:
+                self.lengths[m] += 1
+                self.places[m] += 1
+            if place + 1 < shortest:
                 continue
-            h = mixed(22, *(self.data[place - k] for k in range(shortest))) >> 14
-            found = self.found[m].get(h, 0)
-            if not lane.lengths[m] and 0 < found < len(self.data):
-                most = min(40, found - (found - 1) // self.length * self.length, known)
+            h = hashes[m] >> 14
+            if not self.lengths[m]:
+                found = self.found[m].get(h, 0)
                 j = 0
-                while j < most and self.data[found - 1 - j] == self.data[place - j]:
+                while j < min(40, found) and self.data[found - 1 - j] == self.data[place - j]:
                     j += 1
                 if j >= shortest:
-                    lane.lengths[m], lane.places[m] = j, found
+                    self.lengths[m], self.places[m] = j, found
             self.found[m][h] = place + 1
+
+
+def wrapped(value: int) -> int:
+    return (value + 2**31) % 2**32 - 2**31
 
 
 # 15.1 Lanes and streams
 
 
-def decode(weights: bytes, size: int, lanes: int, streams: list[bytes]) -> bytes:
+def decode(weights: bytes, size: int, lanes: int, streams: list[bytes], *, fast: bool = False) -> bytes:
     """The bytes of a text block."""
-    text = Text(read_weights(weights), size, lanes)
-    step = max(1, SECTION // lanes)
-    starts = range(0, text.length, step)
-    require(len(streams) == len(starts))
-    for start, stream in zip(starts, streams, strict=True):
-        stack = Stack(stream)
-        for t in range(start, min(start + step, text.length)):
-            for lane in text.lanes:
-                if lane.first + t < size:
-                    text.decode_byte(stack, lane, lane.first + t)
-        stack.end()
-    return bytes(text.data)
+    left, data = iter(streams), b""
+    length = -(-size // lanes)
+    for first in range(0, lanes * length, length):
+        own = clip(size - first, 0, length)
+        text = Text(read_weights(weights), own, fast=fast)
+        for start in range(0, own, SECTION):
+            stack = Stack(next(left))
+            for place in range(start, min(start + SECTION, own)):
+                text.decode_byte(stack, place)
+            stack.end()
+        data += text.data
+    require(next(left, None) is None)
+    return data
 
 
 # 15.12 Schedule 1: blocks of bytes
@@ -481,7 +501,7 @@ class Part:
     def __init__(self, tensors: Tensors, size: int, lanes: int) -> None:
         self.data = bytearray(size)
         self.starts = [i * size // lanes for i in range(lanes + 1)]
-        self.lanes = [Lane(first) for first in self.starts[:-1]]
+        self.lanes = [Lane() for _ in self.starts[:-1]]
         self.views = tensors["blocks.views"].rows()
         inputs = len(tensors["text.table"].row(0)) * len(ROW_BITS)
         self.block = (tensors["blocks.first.weight"].shape[1] - inputs) // len(self.views[0])

@@ -49,6 +49,7 @@ from bfncodec.models.jpeg import memory as jpeg_memory
 from bfncodec.models.jpeg import streams as jpeg_streams
 from bfncodec.models.text import streams as text_streams
 from bfncodec.models.text.blockwise import Blockwise
+from bfncodec.models.text.memory import FULL, Kit
 from bfncodec.picture import Layout, Origin
 from bfncodec.presets import Choices
 
@@ -340,6 +341,7 @@ def texts() -> dict[str, tuple[Input, str]]:
         "text-utf8": (Input("txt", signs.encode()), "default"),
         "text-binary": (Input("bin", records + random_bytes(200) * 2 + ramp + bytes(40) + records[64:96]), "default"),
         "text-blocks": (Input("txt", MORE_ENGLISH), "blocks"),
+        "text-fast": (Input("txt", ENGLISH + MORE_ENGLISH[:200]), "fast"),
     }
 
 
@@ -459,8 +461,8 @@ def text_file(data: bytes, text: Text) -> bytes:
     return container.write(File([Block(1, len(data), digest(data), text)]))
 
 
-def lane_streams(data: bytes, lanes: int) -> list[bytes]:
-    return text_streams.encode_bytewise(zoo.find(TEXT_MODEL), data, lanes)
+def lane_streams(data: bytes, lanes: int, kit: Kit = FULL) -> list[bytes]:
+    return text_streams.encode_bytewise(zoo.find(TEXT_MODEL), data, lanes, kit=kit)
 
 
 def in_blocks(data: bytes, lanes: int, steps: int, quiet: int) -> bytes:
@@ -668,6 +670,7 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "text-payload": (flipped(short, len(short) - 9), "CorruptFile"),
         "text-no-lane": (retold(lanes=lambda old: 0), "CorruptFile"),
         "text-many-lanes": (retold(lanes=lambda old: 257), "CorruptFile"),
+        "text-short-lanes": (retold(lanes=lambda old: text_blocks.FEW_LANES + 1), "CorruptFile"),
         "text-other-lanes": (retold(lanes=lambda old: 2), "CorruptFile"),
         "text-no-stream": (retold(streams=lambda old: []), "CorruptFile"),
         "text-two-streams": (retold(streams=lambda old: [*old, b""]), "CorruptFile"),

@@ -27,7 +27,12 @@ def tensors(dimensions: int = 1, width: int = 8, hidden: int = 8, seed: int = 0)
     pattern = random.integers(-60, 61, (PATTERN, dimensions)).astype(np.int8)
     made = {"text.table": np.resize(pattern, (contexts.ROWS, dimensions))}
     made |= _layers(random, "text", [contexts.CONTEXTS * dimensions, width, hidden, 256])
-    return made | memory_text.exported(memory_text.fresh(None, np.zeros(0, np.uint8), 0))
+    return made | ignorant(memory_text.FULL) | ignorant(memory_text.FAST)
+
+
+def ignorant(kit: memory_text.Kit) -> dict[str, np.ndarray]:
+    """What a memory begins with that has seen nothing."""
+    return memory_text.exported(memory_text.fresh(None, np.zeros(0, np.uint8), 0, kit), kit)
 
 
 def blocks(
@@ -68,9 +73,12 @@ def taught() -> dict[str, np.ndarray]:
     made["blocks.first.shift"] -= 2
     made["blocks.last.shift"][:] = 7
     made["blocks.last.bias"] = np.tile(units, 2) << 7
-    memory = memory_text.fresh(made, text, bytewise.slot_bits(len(text)))
-    bytewise.dry_run(network.load(kernels.kernel("bytes"), made), memory, text)
-    return made | memory_text.exported(memory)
+    layers = network.load(kernels.kernel("bytes"), made)
+    for kit in (memory_text.FULL, memory_text.FAST):
+        memory = memory_text.fresh(made, text, bytewise.slot_bits(len(text)), kit)
+        bytewise.dry_run(layers, memory, text, kit)
+        made |= memory_text.exported(memory, kit)
+    return made
 
 
 def make(path: Path) -> None:

@@ -17,7 +17,7 @@ from bfncodec.coding.decisions import hashed
 from bfncodec.errors import CorruptFile
 from bfncodec.exact import tables
 from bfncodec.exact.compiled import compiled
-from bfncodec.exact.vectors import fetch
+from bfncodec.exact.vectors import prefetch
 from bfncodec.models import zoo
 from bfncodec.models.jpeg import networks
 from bfncodec.models.jpeg.mixers import INPUTS, MIXERS, WEIGHT_ONE, Mixing, mixing
@@ -149,7 +149,7 @@ def memory(start: Start, rate: int = RATE) -> Memory:
 def reach(memory: Memory, count: int) -> None:
     """Fetch the buckets of the first keys, which `settle` will look at."""
     for number in range(count):
-        fetch(memory.tables[number], (memory.keys[number] >> (32 - BUCKET_BITS)) * BUCKET)
+        prefetch(memory.tables[number], (memory.keys[number] >> (32 - BUCKET_BITS)) * BUCKET)
 
 
 @compiled
@@ -167,7 +167,7 @@ def settle(memory: Memory, count: int, more: int) -> None:
         if more:
             key = hashed(key, more)
         memory.hashes[number], places[number] = key, (key >> (32 - BUCKET_BITS)) * BUCKET
-        fetch(slots[number], places[number])
+        prefetch(slots[number], places[number])
     for number in range(count):
         key, place, own = memory.hashes[number], places[number], slots[number]
         if own[place] != key:

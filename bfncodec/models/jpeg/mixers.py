@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from bfncodec.exact import tables
 from bfncodec.exact.compiled import compiled
+from bfncodec.exact.int32_vectors import LANES, add_products, dot
 from bfncodec.exact.tables import CHANCE_ONE, LOGIT_MAX
-from bfncodec.exact.vectors import LANES, add_products, dot, fetch
+from bfncodec.exact.vectors import prefetch
 
 Array = NDArray[Any]
 
@@ -52,7 +53,7 @@ def ready(mixing: Mixing) -> None:
     """Fetch the sets in use, which will soon be wanted."""
     for mixer in range(MIXERS):
         for start in range(0, INPUTS, LANES):
-            fetch(mixing.weights[mixing.chosen[mixer]], start)
+            prefetch(mixing.weights[mixing.chosen[mixer]], start)
 
 
 @compiled

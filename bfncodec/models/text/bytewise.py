@@ -1,9 +1,8 @@
 """The `blocks` schedule with B = 1: every byte from all bytes before it, in compiled loops.
 
-The bytes are cut into lanes, segments that are coded side by side: step t codes byte t of
-every lane, lane after lane, and all lanes share what is learnt. A section of steps is one
-group; its output distribution is the product of the bits' conditional probabilities, so
-its loss is -log2 p and there are no noisy steps: the autoregressive limit.
+The bytes are cut into lanes, each with a memory of its own, that are coded side by side. A section of a lane is one
+group; its output distribution is the product of the bits' conditional probabilities, so its loss is -log2 p and there
+are no noisy steps: the autoregressive limit.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from numpy.typing import NDArray
 
 from bfncodec.coding import ans
 from bfncodec.coding.ans import Coder, pop_bit
+from bfncodec.exact import threads
 from bfncodec.exact.compiled import compiled
-from bfncodec.exact.kernels import Kernel
 from bfncodec.exact.layers import Tensors
 from bfncodec.flow.schedule import Group
 from bfncodec.flow.theta import AnyTheta
 from bfncodec.models.text import network
-from bfncodec.models.text.contexts import rows
-from bfncodec.models.text.memory import Lanes, Memory, Scratch, fresh, fresh_lanes, fresh_scratch
-from bfncodec.models.text.mixing import end_byte, predict, start_byte, update
-from bfncodec.models.text.network import Layers, weigh
+from bfncodec.models.text.memory import FULL, Kit, Memory, Scratch, fresh, fresh_scratch
+from bfncodec.models.text.mixing import end_byte, find, predict, start_byte, update
+from bfncodec.models.text.network import FORESEEN, Layers, foresee, foretell
 
 Bytes = NDArray[np.uint8]
 Array = NDArray[Any]
 
 SECTION = 1 << 22  # bytes of a stream: what an encoder keeps the probabilities of at once
+_AHEAD = 1 << 10  # bytes that the network is asked about at once, where they are known
 
 
 def slot_bits(size: int) -> int:
@@ -39,41 +38,32 @@ def slot_bits(size: int) -> int:
 
 
 class Bytewise:
-    """What the lanes of one text share.
+    """A lane of a text. data: its bytes, or room for those that are decoded."""
 
-    data: the bytes, or room for those that are decoded; lanes: how many segments.
-    """
-
-    def __init__(self, kernel: Kernel, tensors: Tensors, data: Bytes, lanes: int) -> None:
-        self.layers = network.load(kernel, tensors)
-        self.length = -(-len(data) // lanes)
-        self.memory = fresh(tensors, data, slot_bits(len(data)))
-        self.data = self.memory.data
-        self.lanes = fresh_lanes(lanes)
+    def __init__(self, layers: Layers, tensors: Tensors, data: Bytes, kit: Kit = FULL) -> None:
+        self.layers, self.network = network.own(layers), kit.network
+        self.memory = fresh(tensors, data, slot_bits(len(data)), kit)
 
     def sources(self) -> Iterator[SectionSource]:
-        """The text to encode in parts with a stream each; the learning goes on from one to the next."""
-        return (SectionSource(self, steps) for steps in self._cuts())
+        """The lane to encode in parts with a stream each; the learning goes on from one to the next."""
+        return (SectionSource(self, span) for span in self._cuts())
 
     def sinks(self) -> Iterator[SectionSink]:
         """The same parts to decode."""
-        return (SectionSink(self, steps) for steps in self._cuts())
+        return (SectionSink(self, span) for span in self._cuts())
 
     def _cuts(self) -> Iterator[range]:
-        step = max(1, SECTION // len(self.lanes.states))
-        for first in range(0, self.length, step):
-            yield range(first, min(first + step, self.length))
+        size = len(self.memory.data)
+        for first in range(0, size, SECTION):
+            yield range(first, min(first + SECTION, size))
 
 
 class Section:
-    """Some steps of a text as a schedule of one group."""
+    """Some bytes of a lane as a schedule of one group."""
 
-    def __init__(self, text: Bytewise, steps: range) -> None:
-        self.text, self.steps = text, steps
-        starts = np.arange(len(text.lanes.states)) * text.length
-        positions = (np.arange(steps.start, steps.stop)[:, None] + starts).reshape(-1)
-        self.positions = positions[positions < len(text.data)]
-        self.groups = [Group(len(self.positions))]
+    def __init__(self, text: Bytewise, span: range) -> None:
+        self.text, self.span = text, span
+        self.groups = [Group(len(span))]
 
     def spans(self) -> Iterable[range]:
         return [range(1)]
@@ -83,12 +73,12 @@ class SectionSource(Section):
     """A section to encode: a `coding.protocol.Source`."""
 
     def values(self, span: range) -> Bytes:
-        """The bytes in coding order."""
-        return self.text.data[self.positions]
+        """The bytes."""
+        return self.text.memory.data[self.span.start : self.span.stop]
 
     def output(self, span: range, theta: AnyTheta | None) -> Foreseen:
-        text, steps = self.text, self.steps
-        return _foreseen(text.layers, text.memory, text.lanes, steps, text.length, len(self.positions))
+        text = self.text
+        return _foreseen(text.layers, text.memory, self.span, text.network)
 
 
 class Foreseen:
@@ -111,60 +101,71 @@ class SectionSink(Section):
         return self
 
     def pop(self, coder: Coder) -> Bytes:
-        """Pop bytes uint8 [n] in coding order, all that the coder holds, to where they stand in the text."""
-        text, steps = self.text, self.steps
-        nowhere = np.empty(0, np.uint16)
-        _code(
-            text.layers, text.memory, text.lanes, fresh_scratch(), steps.start, steps.stop, text.length,
-            nowhere, *coder.opened(),
-        )  # fmt: skip
-        return text.data[self.positions]
+        """Pop bytes uint8 [n], all that the coder holds, to where they stand in the lane."""
+        text, span = self.text, self.span
+        known, nowhere = np.empty((0, FORESEEN if text.network else 0), np.int32), np.empty(0, np.uint16)
+        scratch = fresh_scratch(text.memory)
+        _code(text.layers, text.memory, scratch, span.start, span.stop, known, nowhere, *coder.opened())
+        return text.memory.data[span.start : span.stop]
 
     def reveal(self, group: int, values: Bytes) -> None:
         """Decoded bytes are in their place already."""
 
 
-def dry_run(layers: Layers, memory: Memory, text: Bytes) -> float:
-    """Bits of a memory's text in one lane, the memory learning on the way: for training."""
-    return _foreseen(layers, memory, fresh_lanes(1), range(len(text)), len(text), len(text)).cost(text)
+def dry_run(layers: Layers, memory: Memory, text: Bytes, kit: Kit = FULL) -> float:
+    """Bits of a memory's text, the memory learning on the way: for training."""
+    return _foreseen(layers, memory, range(len(text)), kit.network).cost(text)
 
 
-def _foreseen(layers: Layers, memory: Memory, lanes: Lanes, steps: range, length: int, count: int) -> Foreseen:
-    """The `count` bytes of some steps, all known."""
-    probabilities, stack = np.empty(8 * count, np.uint16), np.empty(0, np.uint64)
-    _code(layers, memory, lanes, fresh_scratch(), steps.start, steps.stop, length, probabilities, stack, stack)
+def _foreseen(layers: Layers, memory: Memory, span: range, network: bool) -> Foreseen:
+    """Some bytes, all known."""
+    probabilities, nothing, scratch = np.empty(8 * len(span), np.uint16), np.empty(0, np.uint64), fresh_scratch(memory)
+    parts = threads.ahead(_network(layers, memory, span)) if network else [(span, np.empty((len(span), 0), np.int32))]
+    for part, known in parts:
+        out = probabilities[8 * (part.start - span.start) :]
+        _code(layers, memory, scratch, part.start, part.stop, known, out, nothing, nothing)
     return Foreseen(probabilities)
+
+
+def _network(layers: Layers, memory: Memory, span: range) -> Iterator[tuple[range, Array]]:
+    """What the network says of known bytes, a part at a time."""
+    state = memory.state.copy()
+    for first in range(span.start, span.stop, _AHEAD):
+        part = range(first, min(first + _AHEAD, span.stop))
+        known = np.empty((len(part), FORESEEN), np.int32)
+        foresee(layers, memory.data, state, first, known)
+        yield part, known
 
 
 @compiled
 def _code(
-    layers: Layers, memory: Memory, lane: Lanes, scratch: Scratch, first: int, last: int, length: int,
-    out: Array, stack: Array, words: Array,
+    layers: Layers, memory: Memory, scratch: Scratch, first: int, last: int, known: Array, out: Array,
+    stack: Array, words: Array,
 ) -> None:  # fmt: skip
-    """Code steps first .. last - 1 of all lanes, learning on the way.
+    """Code bytes first .. last - 1, learning on the way.
 
-    Without a stack the bytes are known, and the probabilities of their bits go to `out`, in coding order; with one
-    (`Coder.opened`), each bit is popped from it with its probability, and the bytes go to the memory.
+    Without a stack the bytes are known, and what the network says of them; the probabilities of their bits go to
+    `out`, in order. With one (`Coder.opened`), each bit is popped from it with its probability, and the bytes go to
+    the memory.
     """
-    done = 0
-    for step in range(first, last):
-        for number in range(len(lane.states)):
-            position = number * length + step
-            if position >= len(memory.data):
-                continue
-            rows(lane.states[number], scratch.rows)
-            weigh(layers, scratch.rows, scratch.weights)
-            start_byte(memory, scratch, lane.states[number])
-            partial = 1
-            for bit in range(8):
-                chance = predict(memory, lane, number, scratch, partial, bit)
-                if len(stack):
-                    value = pop_bit(stack, words, chance)
-                else:
-                    value = (int(memory.data[position]) >> (7 - bit)) & 1
-                    out[done] = chance
-                    done += 1
-                update(memory, lane, number, scratch, partial, bit, value)
-                partial = partial << 1 | value
+    for position in range(first, last):
+        start_byte(memory, scratch)
+        foreseen = scratch.foreseen[: known.shape[1]]
+        if len(known):
+            foreseen = known[position - first]
+        elif len(foreseen):
+            foretell(layers, memory.state, foreseen)
+        find(memory, scratch)
+        partial = 1
+        for bit in range(8):
+            chance = predict(memory, scratch, foreseen, partial, bit)
+            if len(stack):
+                value = pop_bit(stack, words, chance)
+            else:
+                value = (int(memory.data[position]) >> (7 - bit)) & 1
+                out[8 * (position - first) + bit] = chance
+            update(memory, scratch, foreseen, partial, bit, value)
+            partial = partial << 1 | value
+        if len(stack):
             memory.data[position] = partial & 0xFF
-            end_byte(memory, lane, number, length, position)
+        end_byte(memory, position)

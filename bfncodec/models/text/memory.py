@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.errors import CorruptFile
-from bfncodec.exact import tables
+from bfncodec.exact import room, tables
+from bfncodec.exact.compiled import compiled
 from bfncodec.exact.layers import Tensors
 from bfncodec.exact.tables import LOGIT_MAX
 from bfncodec.models.text import contexts, histories
 from bfncodec.models.text.contexts import HASHED
+from bfncodec.models.text.network import FORESEEN
 
 Array = NDArray[Any]
 
@@ -24,21 +26,48 @@ SLOTS = HASHED + 3  # contexts with slots: the hashed ones, and three of what fo
 SETS = (256, 256, 64, 512, 512, 512, 512)  # weight sets of the mixers, by what chooses them
 OFFSETS = (0, 256, 512, 576, 1088, 1600, 2112, 2624)
 MIXERS = len(SETS)
-INPUTS = 3 * SLOTS + 2 * MATCHES + 5
-KNOTS = 33  # of a correction table
-SPACING = 176  # log-odds between two knots
-HALF = 16 * SPACING
+PER = 4  # inputs of a context, or of a match; of the network two times as many, some of them always 0
+KNOTS = 32  # of a correction table
+KNOT_BITS, KNOT_SCALE = 13, 45  # log-odds times the scale, without so many bits, are knots
+HALF = 2816
 CORRECTED = 1 << 16  # contexts of a correction table
-WEIGHT_MAX = 1 << 23  # of a mixer's weights: no data can make a sum overflow
+WEIGHT_MAX = 1 << 23  # of the last mixer's weights: no data can make a sum overflow
 COUNT_LIMIT = 127  # of what a history's probability is averaged over
+COUNT_BITS = 10  # of a history's state: over how many bits; above them its probability, 1 / 2**22
+CHANCE_SHIFT = 32 - COUNT_BITS - tables.CHANCE_BITS  # what it has more than others
+
+
+class Kit(NamedTuple):
+    """What is in use."""
+
+    family: str  # of tensors in models
+    contexts: tuple[int, ...]  # among SLOTS
+    network: bool
+    inputs: int  # of mixers
+
+    @property
+    def learnt(self) -> dict[str, tuple[int, ...]]:
+        """What serves other files: tensors of a model, and their shapes."""
+        return {
+            "chances": (len(self.contexts), 256),
+            "counts": (len(self.contexts), 256),
+            "weights": (OFFSETS[-1], self.inputs),
+            "last": (256, MIXERS),
+            "match_chances": (MATCHES, 64),
+        }
+
+
+FULL = Kit("mixing", tuple(range(SLOTS)), True, 96)
+FAST = Kit("fast", (0, 1, 2, 3, 5, 7, 8, 14, 17), False, 64)
+KEPT = ("states", "opinions", "weights", "last", "match_chances")  # what serves other files, as memories have it
 
 
 class Tables(NamedTuple):
     """What never changes."""
 
     squash: Array  # int32 [2 * LOGIT_MAX + 1]: `exact.tables.squash_table`
-    stretch: Array  # int32 [2**16]: `exact.tables.stretch_table`
-    following: Array  # uint8 [256, 2]: the history after a bit
+    stretch: Array  # int16 [2**12]: `exact.tables.stretch_table`, by the upper bits of a probability
+    following: Array  # uint8 [512]: the histories after a bit 0 and 1, one history after the other
     totals: Array  # uint8 [256]: how much evidence a history holds
     confidence: Array  # int32 [256]: the same, limited, 1 / 16
     shares: Array  # int32 [256]: of a bit in a probability, by the bits before
@@ -49,8 +78,8 @@ def _tables() -> Tables:
     totals = histories.totals()
     return Tables(
         squash=tables.squash_table().astype(np.int32),
-        stretch=tables.stretch_table().astype(np.int32),
-        following=histories.next_table(),
+        stretch=tables.stretch_table()[8::16].astype(np.int16),
+        following=histories.next_table().reshape(-1),
         totals=totals,
         confidence=np.minimum(totals, 16).astype(np.int32),
         shares=np.array([65536 // (count + 2) for count in range(256)], np.int32),
@@ -58,129 +87,152 @@ def _tables() -> Tables:
 
 
 class Memory(NamedTuple):
-    """What is learnt, shared by all lanes."""
+    """What is learnt, and where the coding stands."""
 
     tables: Tables
-    slots: Array  # uint8 [SLOTS, buckets, 16]: check, then a state for each node of four bits
-    chances: Array  # int64 [SLOTS, 256]: probability by history
-    counts: Array  # int64 [SLOTS, 256]: over how many bits, limited
-    weights: Array  # int32 [sum of SETS, INPUTS], 1 / 2**16
+    used: Array  # int64 [C]: the contexts in use
+    slots: Array  # uint8 [C * buckets * 16]: check, then a history for each node of four bits
+    states: Array  # uint32 [C * 256]: of histories: probability, and over how many bits, limited
+    opinions: Array  # int64 [C * 256]: inputs of mixers that these make, PER int16
+    weights: Array  # int16 [sum of SETS, inputs], 1 / 2**15
     last: Array  # int32 [256, MIXERS], 1 / 2**16
     match_chances: Array  # int64 [MATCHES, 64]: by length and expected bit
     match_table: Array  # int32 [MATCHES, 2**MATCH_BITS]: position after the last like string
-    corrections: Array  # int32 [4, CORRECTED, KNOTS]: two of the network's opinion, two of the result
-    followers: Array  # int64 [256 + 2**16]: the last three bytes that followed a byte, or two
+    corrections: Array  # uint16 [4 * CORRECTED * KNOTS]: two of the network's opinion, two of the result
+    followers: Array  # int32 [256 + 2**16]: the last three bytes that followed a byte, or two
+    state: Array  # int64 [STATE], see `contexts`
+    matched: Array  # int64 [MATCHES]: the position that follows a match
+    lengths: Array  # int64 [MATCHES]
     data: Array  # uint8 [n]: the bytes themselves; where they are decoded, so far
-
-
-class Lanes(NamedTuple):
-    """Where each lane stands."""
-
-    states: Array  # int64 [lanes, STATE]
-    matched: Array  # int64 [lanes, MATCHES]: the position that follows a match
-    lengths: Array  # int64 [lanes, MATCHES]
 
 
 class Scratch(NamedTuple):
     """Numbers of the byte and the bit at hand, from its prediction until its update."""
 
-    rows: Array  # int64 [CONTEXTS] of the network's table
-    weights: Array  # int64 [256]: the network's
+    foreseen: Array  # int32 [FORESEEN], see `network`
     hashes: Array  # int64 [SLOTS]
-    buckets: Array  # int64 [SLOTS]
-    tree: Array  # int64 [512]: sums of the network's weights over partial bytes
-    inputs: Array  # int64 [INPUTS]
+    buckets: Array  # int64 [C]: where they begin among all slots
+    checks: Array  # int64 [C]
+    histories: Array  # int64 [C]: of the node, with the context above
+    inputs: Array  # int16 [inputs]
     chosen: Array  # int64 [MIXERS]: rows of Memory.weights
     outputs: Array  # int64 [MIXERS], log-odds
-    knots: Array  # int64 [4, 2]: context and nearest knot of the corrections
+    steps: Array  # int64 [MIXERS]: of learning
+    knots: Array  # int64 [4]: nearest knots of the corrections
     scalars: Array  # int64 [4], by the constants of `mixing`
 
 
-LEARNT = {  # what serves other files, and its shape
-    "chances": (SLOTS, 256),
-    "counts": (SLOTS, 256),
-    "weights": (OFFSETS[-1], INPUTS),
-    "last": (256, MIXERS),
-    "match_chances": (MATCHES, 64),
-}
 _LIMITS = {
     "chances": (1, tables.CHANCE_ONE - 1),
     "counts": (0, COUNT_LIMIT),
+    "weights": (-1 << 15, (1 << 15) - 1),
     "last": (-WEIGHT_MAX, WEIGHT_MAX),
     "match_chances": (1, tables.CHANCE_ONE - 1),
 }
 
 
-def fresh(tensors: Tensors | None, data: Array, bits: int) -> Memory:
-    """The memory at the start of a file of these bytes, or of as many that are not known yet.
+def fresh(tensors: Tensors | None, data: Array, bits: int, kit: Kit = FULL) -> Memory:
+    """The memory at the start of a file of these bytes, or of room for as many that are not known yet.
 
     tensors: a model's; None for one that knows nothing. bits: 2**bits buckets a context.
     """
-    knots = np.arange(KNOTS) * SPACING - HALF
-    line = _tables().squash[np.clip(knots, -LOGIT_MAX, LOGIT_MAX) + LOGIT_MAX]
+    count = len(kit.contexts)
     if tensors is None:
         start = np.arange(32)
         chances = np.stack([32768 // (start + 2), 65535 - 32768 // (start + 2)], axis=1).reshape(-1)
-        learnt: dict[str, Array] = {
-            "chances": np.tile(histories.first_guesses(), (SLOTS, 1)),
-            "counts": np.zeros((SLOTS, 256), np.int64),
-            "weights": np.full((OFFSETS[-1], INPUTS), 65536 // 8, np.int32),
-            "last": np.full((256, MIXERS), 65536 // MIXERS, np.int32),
+        parts: dict[str, Array] = {
+            "chances": np.tile(histories.first_guesses(), (count, 1)),
+            "counts": np.zeros((count, 256), np.int64),
+            "weights": np.full((OFFSETS[-1], kit.inputs), 32768 // 8, np.int64),
+            "last": np.full((256, MIXERS), 65536 // MIXERS, np.int64),
             "match_chances": np.tile(chances, (MATCHES, 1)),
         }
     else:
-        learnt = _loaded(tensors)
-    return Memory(
+        parts = _loaded(tensors, kit)
+    states = parts["chances"] << CHANCE_SHIFT + COUNT_BITS | parts["counts"]
+    memory = Memory(
         tables=_tables(),
-        slots=np.zeros((SLOTS, 1 << bits, 16), np.uint8),
-        **learnt,
-        match_table=np.zeros((MATCHES, 1 << MATCH_BITS), np.int32),
-        corrections=np.tile(line, (4, CORRECTED, 1)),
-        followers=np.zeros(256 + (1 << 16), np.int64),
-        data=data.copy(),
+        used=np.array(kit.contexts, np.int64),
+        slots=room.zeros((count * 16 << bits,), np.uint8),
+        states=states.reshape(-1).astype(np.uint32),
+        opinions=room.zeros((count * 256,), np.int64),
+        weights=room.placed(parts["weights"].astype(np.int16)),
+        last=parts["last"].astype(np.int32),
+        match_chances=parts["match_chances"],
+        match_table=room.zeros((MATCHES, 1 << MATCH_BITS), np.int32),
+        corrections=_corrections(),
+        followers=room.zeros((256 + (1 << 16),), np.int32),
+        state=np.zeros(contexts.STATE, np.int64),
+        matched=np.zeros(MATCHES, np.int64),
+        lengths=np.zeros(MATCHES, np.int64),
+        data=data,
     )
+    _opine(memory)
+    return memory
 
 
-def _loaded(tensors: Tensors) -> dict[str, Array]:
-    parts = {name: tensors.get(f"mixing.{name}", np.zeros(0, np.int8)).astype(np.int64) for name in LEARNT}
-    if any(parts[name].shape != shape for name, shape in LEARNT.items()):
+def _corrections() -> Array:
+    """Tables that correct nothing."""
+    knots = np.arange(KNOTS) * (1 << KNOT_BITS) // KNOT_SCALE - HALF
+    corrections = room.zeros((4 * CORRECTED, KNOTS), np.uint16)
+    corrections[:] = _tables().squash[np.clip(knots, -LOGIT_MAX, LOGIT_MAX) + LOGIT_MAX]
+    return corrections.reshape(-1)
+
+
+@compiled
+def opinion(known: Tables, chance: int, history: int) -> int:
+    """Inputs of mixers, side by side, by a history's probability, 1 / 2**22."""
+    odds = int(known.stretch[chance >> 10])
+    sure = odds * int(known.confidence[history]) >> 4
+    return odds & 0xFFFF | ((chance - (1 << 21)) >> 11 & 0xFFFF) << 16 | (sure & 0xFFFF) << 32
+
+
+@compiled
+def _opine(memory: Memory) -> None:
+    """Opinions of all states but the first of a context, which says nothing."""
+    for place in range(len(memory.states)):
+        if place & 0xFF:
+            chance = int(memory.states[place]) >> COUNT_BITS
+            memory.opinions[place] = opinion(memory.tables, chance, place & 0xFF)
+
+
+def _loaded(tensors: Tensors, kit: Kit) -> dict[str, Array]:
+    empty = np.zeros(0, np.int8)
+    parts = {name: tensors.get(f"{kit.family}.{name}", empty).astype(np.int64) for name in kit.learnt}
+    if any(parts[name].shape != shape for name, shape in kit.learnt.items()):
         raise CorruptFile("the model's mixing weights have the wrong shape")
     if any(parts[name].min() < least or parts[name].max() > most for name, (least, most) in _LIMITS.items()):
         raise CorruptFile("the model's mixing weights are out of range")
-    return parts | {"weights": parts["weights"].astype(np.int32) << 4, "last": parts["last"].astype(np.int32)}
+    return parts
 
 
-def exported(memory: Memory) -> dict[str, Array]:
+def exported(memory: Memory, kit: Kit = FULL) -> dict[str, Array]:
     """What a memory has learnt that serves other files, as tensors of a model."""
-    return {
-        "mixing.chances": memory.chances.astype(np.uint16),
-        "mixing.counts": memory.counts.astype(np.uint8),
-        "mixing.weights": np.clip(memory.weights >> 4, -32768, 32767).astype(np.int16),
-        "mixing.last": memory.last.astype(np.int32),
-        "mixing.match_chances": memory.match_chances.astype(np.uint16),
+    chances = memory.states >> np.uint32(COUNT_BITS + CHANCE_SHIFT)
+    counts = memory.states & np.uint32((1 << COUNT_BITS) - 1)
+    parts: dict[str, Array] = {
+        "chances": chances.clip(1).astype(np.uint16).reshape(-1, 256),
+        "counts": counts.astype(np.uint8).reshape(-1, 256),
+        "weights": memory.weights.copy(),
+        "last": memory.last.copy(),
+        "match_chances": memory.match_chances.astype(np.uint16),
     }
+    return {f"{kit.family}.{name}": part for name, part in parts.items()}
 
 
-def fresh_lanes(count: int) -> Lanes:
-    """So many lanes at their start."""
-    return Lanes(
-        np.zeros((count, contexts.STATE), np.int64),
-        np.zeros((count, MATCHES), np.int64),
-        np.zeros((count, MATCHES), np.int64),
-    )
-
-
-def fresh_scratch() -> Scratch:
+def fresh_scratch(memory: Memory) -> Scratch:
     """Room for the numbers of one byte and one bit."""
+    count = len(memory.used)
     return Scratch(
-        rows=np.zeros(contexts.CONTEXTS, np.int64),
-        weights=np.zeros(256, np.int64),
+        foreseen=np.zeros(FORESEEN, np.int32),
         hashes=np.zeros(SLOTS, np.int64),
-        buckets=np.zeros(SLOTS, np.int64),
-        tree=np.zeros(512, np.int64),
-        inputs=np.zeros(INPUTS, np.int64),
+        buckets=np.zeros(count, np.int64),
+        checks=np.zeros(count, np.int64),
+        histories=np.zeros(count, np.int64),
+        inputs=room.zeros((memory.weights.shape[1],), np.int16),
         chosen=np.zeros(MIXERS, np.int64),
         outputs=np.zeros(MIXERS, np.int64),
-        knots=np.zeros((4, 2), np.int64),
+        steps=np.zeros(MIXERS, np.int64),
+        knots=np.zeros(4, np.int64),
         scalars=np.zeros(4, np.int64),
     )

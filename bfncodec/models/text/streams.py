@@ -10,41 +10,72 @@ from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
 from bfncodec.coding.ledger import Ledger
 from bfncodec.errors import CorruptFile
-from bfncodec.exact import kernels
+from bfncodec.exact import kernels, threads
 from bfncodec.models import zoo
+from bfncodec.models.text import bytewise, network
 from bfncodec.models.text.blockwise import BlockNetwork, Blockwise, lanes_for
-from bfncodec.models.text.bytewise import Bytewise, dry_run
+from bfncodec.models.text.bytewise import Bytewise
+from bfncodec.models.text.memory import FULL, Kit
+from bfncodec.models.text.network import Layers
 from bfncodec.spans import Data
 
 Bytes = NDArray[np.uint8]
 
 BLOCK_STEPS = 2  # noisy steps of effort blocks
 BLOCK_PART = 1 << 22  # bytes of a text in blocks that share a stream
+SPLIT_FROM = 1 << 22  # bytes of a text in two lanes with a memory each: they cost 0.6 %
 QUIET = 128  # bytes at the end of a lane that are tried without noisy steps first
 
 
-def encode_bytewise(path: Path, data: bytes, lanes: int, ledger: Ledger | None = None) -> list[bytes]:
-    """The streams of a text that is coded byte by byte under the model at `path`."""
+def encode_bytewise(path: Path, data: bytes, lanes: int, ledger: Ledger | None = None, kit: Kit = FULL) -> list[bytes]:
+    """The streams of a text that is coded byte by byte under the model at `path`, lane after lane."""
+    values = np.frombuffer(data, np.uint8)
+
+    def encode(lane: range) -> tuple[list[bytes], Ledger | None]:
+        made, written = [], ledger.blank() if ledger is not None else None
+        for section in _bytewise(path, values[lane.start : lane.stop], kit).sources():
+            coder = Coder()
+            protocol.encode(coder, section, written)
+            made.append(coder.data())
+        return made, written
+
     streams = []
-    for section in _bytewise(path, np.frombuffer(data, np.uint8), lanes).sources():
-        coder = Coder()
-        protocol.encode(coder, section, ledger)
-        streams.append(coder.data())
+    for made, written in threads.each(encode, cut(len(data), lanes)):
+        streams += made
+        if ledger is not None and written is not None:
+            ledger.extend(written)
     return streams
 
 
-def decode_bytewise(path: Path, size: int, lanes: int, streams: Iterable[Data]) -> bytes:
+def decode_bytewise(path: Path, size: int, lanes: int, streams: Iterable[Data], kit: Kit = FULL) -> bytes:
     """The inverse of `encode_bytewise`; CorruptFile if the streams are damaged."""
-    text = _bytewise(path, np.zeros(size, np.uint8), lanes)
-    left = iter(streams)
-    for section in text.sinks():
-        stream = next(left, None)
-        if stream is None:
-            raise CorruptFile("the payload is damaged: a stream is missing")
-        _decode(stream, section)
-    if next(left, None) is not None:
-        raise CorruptFile("the payload is damaged: a stream is left")
-    return text.data.tobytes()
+    data, given = np.empty(size, np.uint8), list(streams)
+    jobs, first = [], 0
+    for lane in cut(size, lanes):
+        count = -(-len(lane) // bytewise.SECTION)
+        jobs.append((lane, given[first : first + count]))
+        first += count
+    if len(given) != first:
+        raise CorruptFile("a text's size, lanes and streams contradict each other")
+
+    def decode(job: tuple[range, list[Data]]) -> None:
+        lane, own = job
+        for section, stream in zip(_bytewise(path, data[lane.start : lane.stop], kit).sinks(), own, strict=True):
+            _decode(stream, section)
+
+    threads.each(decode, jobs)
+    return data.tobytes()
+
+
+def lanes_of(size: int) -> int:
+    """How many lanes with a memory each serve a text of `size` bytes."""
+    return 1 if size < SPLIT_FROM else 2
+
+
+def cut(size: int, lanes: int) -> list[range]:
+    """The lanes of a text: as long as each other, but for the last ones."""
+    length = -(-size // lanes)
+    return [range(min(first * length, size), min((first + 1) * length, size)) for first in range(lanes)]
 
 
 def encode_blocks(path: Path, kernel: str, data: bytes, ledger: Ledger | None = None) -> tuple[list[bytes], int, int]:
@@ -86,11 +117,11 @@ def decode_blocks(path: Path, kernel: str, size: int, lanes: int, steps: int, qu
     return b"".join(data)
 
 
-def bits_a_byte(path: Path, data: bytes) -> float:
+def bits_a_byte(path: Path, data: bytes, kit: Kit = FULL) -> float:
     """What a short text costs under the model at `path`."""
     values = np.frombuffer(data, np.uint8)
-    text = _bytewise(path, values, 1)
-    return dry_run(text.layers, text.memory, values) / len(data)
+    text = _bytewise(path, values, kit)
+    return bytewise.dry_run(text.layers, text.memory, values, kit) / len(data)
 
 
 def block_parts(size: int) -> list[range]:
@@ -110,5 +141,10 @@ def _block_network(path: Path, kernel: str) -> BlockNetwork:
     return BlockNetwork(kernels.kernel(kernel), zoo.tensors(path))
 
 
-def _bytewise(path: Path, values: Bytes, lanes: int) -> Bytewise:
-    return Bytewise(kernels.kernel("bytes"), zoo.tensors(path), values, lanes)
+@zoo.per_file
+def _layers(path: Path) -> Layers:
+    return network.load(kernels.kernel("bytes"), zoo.tensors(path))
+
+
+def _bytewise(path: Path, values: Bytes, kit: Kit = FULL) -> Bytewise:
+    return Bytewise(_layers(path), zoo.tensors(path), values, kit)

@@ -18,7 +18,7 @@ from bfncodec.exact.kernels import ACTIVATION_MAX
 from bfncodec.exact.layers import INPUT_MAX, Tensors
 from bfncodec.models import zoo
 from bfncodec.models.text import bytewise, contexts, network
-from bfncodec.models.text.memory import LEARNT, exported, fresh
+from bfncodec.models.text.memory import FAST, FULL, KEPT, Kit, exported, fresh
 from bfncodec.models.text.network import LOGIT_STEPS
 from bfncodec.train import checkpoint, distributed
 from bfncodec.train.freeze import array, freeze
@@ -197,7 +197,13 @@ def frozen_layers(
 
 
 def learn_mixing(
-    tensors: Tensors, corpus: Corpus, plan: TextPlan, pieces: int, log: Log, start: Tensors | None = None
+    tensors: Tensors,
+    corpus: Corpus,
+    plan: TextPlan,
+    pieces: int,
+    log: Log,
+    start: Tensors | None = None,
+    kit: Kit = FULL,
 ) -> dict[str, NDArray[Any]]:
     """Mixing weights and chances of histories, learnt by coding pieces of text in turn; start: those to start from."""
     rng = np.random.default_rng([plan.seed, 1 << 40])
@@ -206,13 +212,13 @@ def learn_mixing(
     bits, size = 0.0, 0
     for number in range(pieces):
         text = corpus.window(rng, PIECES[number % len(PIECES)] - WARM, plan.crlf)
-        memory = fresh(start, text, bytewise.slot_bits(len(text)))._replace(**learnt)
-        bits += bytewise.dry_run(layers, memory, text)
-        learnt = {name: getattr(memory, name) for name in LEARNT}
+        memory = fresh(start, text, bytewise.slot_bits(len(text)), kit)._replace(**learnt)
+        bits += bytewise.dry_run(layers, memory, text, kit)
+        learnt = {name: getattr(memory, name) for name in KEPT}
         size += len(text)
         if number % 20 == 19:
             log(f"mixing: {number + 1} pieces, {bits / size:.4f} bpb")
-    return exported(memory)
+    return exported(memory, kit)
 
 
 def train(
@@ -247,6 +253,7 @@ def train(
     bits = training.validate()
     log(f"{bits:.4f} bits per byte on held-out text, without what is learnt inside a file")
     tensors = training.tensors()
-    tensors |= learn_mixing(tensors, corpus, plan, pieces, log, start)
+    for kit in (FULL, FAST):
+        tensors |= learn_mixing(tensors, corpus, plan, pieces, log, start, kit)
     card = {"plan": asdict(plan), "held_out_bits": round(bits, 4), "bytes": corpus.bytes, "pieces": pieces}
     checkpoint.write_model(output, tensors, card)

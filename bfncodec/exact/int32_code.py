@@ -1,12 +1,12 @@
-"""`vectors`, as compiled functions do it."""
+"""`int32_vectors`, as compiled functions do it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from bfncodec.exact.int32_vectors import LANES
 from bfncodec.exact.kinds import INT, Thing, Unsupported, Value, View
 from bfncodec.exact.places import Places
-from bfncodec.exact.vectors import LANES
 
 _VECTOR = f"<{LANES} x i32>"
 
@@ -60,11 +60,4 @@ def add_products(
         moved = _call(into, "smin", _VECTOR, moved, _splat(limit))
         moved = _call(into, "smax", _VECTOR, moved, _splat(-limit))
         into.do(f"store {_VECTOR} {moved}, ptr {address}, align 4")
-    return Thing(None)
-
-
-def fetch(into: Places, array: View, place: Value) -> Any:
-    into.declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-    address = into.part(into.at(array, [place]), 0)
-    into.do(f"call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 3, i32 1)")
     return Thing(None)
