@@ -148,8 +148,8 @@ def _code(
     `out`, in order. With one (`Coder.opened`), each bit is popped from it with its probability, and the bytes go to
     the memory.
     """
+    start_byte(memory, scratch)
     for position in range(first, last):
-        start_byte(memory, scratch)
         foreseen = scratch.foreseen[: known.shape[1]]
         if len(known):
             foreseen = known[position - first]
@@ -168,4 +168,4 @@ def _code(
             partial = partial << 1 | value
         if len(stack):
             memory.data[position] = partial & 0xFF
-        end_byte(memory, position)
+        end_byte(memory, scratch, position)

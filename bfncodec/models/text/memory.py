@@ -112,7 +112,8 @@ class Scratch(NamedTuple):
     foreseen: Array  # int32 [FORESEEN], see `network`
     hashes: Array  # int64 [SLOTS]
     buckets: Array  # int64 [C]: where they begin among all slots
-    checks: Array  # int64 [C]
+    coming: Array  # int64 [C]: where the next ones may begin
+    checks: Array  # int64 [C]: of these
     histories: Array  # int64 [C]: of the node, with the context above
     inputs: Array  # int16 [inputs]
     chosen: Array  # int64 [MIXERS]: rows of Memory.weights
@@ -227,6 +228,7 @@ def fresh_scratch(memory: Memory) -> Scratch:
         foreseen=np.zeros(FORESEEN, np.int32),
         hashes=np.zeros(SLOTS, np.int64),
         buckets=np.zeros(count, np.int64),
+        coming=np.zeros(count, np.int64),
         checks=np.zeros(count, np.int64),
         histories=np.zeros(count, np.int64),
         inputs=room.zeros((memory.weights.shape[1],), np.int16),

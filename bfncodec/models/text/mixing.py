@@ -53,7 +53,7 @@ _NODE, _FINAL, _HASH_TWO = range(3)  # of Scratch.scalars
 
 @compiled
 def start_byte(memory: Memory, scratch: Scratch) -> None:
-    """Prepare for a byte: what can be done before the network's weights are known."""
+    """Prepare for a byte: what can be done before the network's weights are known. Doing it twice changes nothing."""
     state = memory.state
     hashes(state, scratch.hashes)
     last, two = state[contexts.NEAR] & 0xFF, state[contexts.NEAR] & 0xFFFF
@@ -67,7 +67,7 @@ def start_byte(memory: Memory, scratch: Scratch) -> None:
 
 @compiled
 def _seek(memory: Memory, scratch: Scratch, partial: int) -> None:
-    """Where the buckets of all contexts may be, for `find`."""
+    """Where the next buckets of all contexts may be, for `find`."""
     buckets = len(memory.slots) // (16 * len(memory.used))
     for context in range(len(memory.used)):
         hashed = scratch.hashes[memory.used[context]]
@@ -75,7 +75,7 @@ def _seek(memory: Memory, scratch: Scratch, partial: int) -> None:
             hashed = mix(hashed, partial)
         first = (context * buckets + ((hashed >> 8) & (buckets - 1))) << 4
         prefetch(memory.slots, first)
-        scratch.buckets[context] = first
+        scratch.coming[context] = first
         scratch.checks[context] = max(hashed & 0xFF, 1)
 
 
@@ -85,7 +85,7 @@ def find(memory: Memory, scratch: Scratch) -> None:
     slots, totals = memory.slots, memory.tables.totals
     words = shaped(slots, 0, np.int64, (len(slots) >> 3,))
     for context in range(len(memory.used)):
-        first, check = scratch.buckets[context], scratch.checks[context]
+        first, check = scratch.coming[context], scratch.checks[context]
         found = first
         if slots[first] != check:
             second = first ^ 16
@@ -117,7 +117,6 @@ def predict(memory: Memory, scratch: Scratch, foreseen: Array, partial: int, bit
     x, scalars, state = scratch.inputs, scratch.scalars, memory.state
     stretch, squash = memory.tables.stretch, memory.tables.squash
     if bit == 4:
-        _seek(memory, scratch, partial)
         find(memory, scratch)
     node = partial if bit < 4 else partial & ((1 << (bit - 4)) - 1) | 1 << (bit - 4)
     scalars[_NODE] = node
@@ -204,6 +203,8 @@ def update(memory: Memory, scratch: Scratch, foreseen: Array, partial: int, bit:
     node, known = scratch.scalars[_NODE], memory.tables
     if bit < 7:
         _expect(memory, scratch, partial << 1 | value)
+    if bit == 3:
+        _seek(memory, scratch, partial << 1 | value)
     target = 65535 * value
     error = (target - scratch.scalars[_FINAL]) * LAST_RATE
     for mixer in range(MIXERS):
@@ -242,13 +243,14 @@ def update(memory: Memory, scratch: Scratch, foreseen: Array, partial: int, bit:
 
 
 @compiled
-def end_byte(memory: Memory, position: int) -> None:
-    """Take the byte at `position` of the data into contexts and match models."""
+def end_byte(memory: Memory, scratch: Scratch, position: int) -> None:
+    """Take the byte at `position` of the data into contexts and match models, and prepare for the next one."""
     data, followers, state = memory.data, memory.followers, memory.state
     byte, near = int(data[position]), state[contexts.NEAR]
     for index in (near & 0xFF, 256 + (near & 0xFFFF)):
         followers[index] = (int(followers[index]) << 8 | byte) & 0xFFFFFF
     advance(state, byte)
+    start_byte(memory, scratch)
     near, far, older = state[contexts.NEAR], state[contexts.FAR], 0
     for back in range(8, min(11, position + 1)):
         older = older << 8 | int(data[position - back])
