@@ -235,8 +235,8 @@ def read_frame(body: bytes, progressive: bool) -> Frame:
     require(all(1 <= part.across <= 4 and 1 <= part.down <= 4 and part.table <= 3 for part in parts))
     most = max(part.across for part in parts), max(part.down for part in parts)
     for part in parts:
-        part.columns = -(-(-(-width * part.across // most[0])) // 8)
-        part.rows = -(-(-(-height * part.down // most[1])) // 8)
+        columns, rows = -(-width * part.across // most[0]), -(-height * part.down // most[1])
+        part.columns, part.rows = -(-columns // 8), -(-rows // 8)
     return Frame(progressive, -(-width // (8 * most[0])), -(-height // (8 * most[1])), parts)
 
 
@@ -849,7 +849,8 @@ class Segment:
         seen = [fine(m // unit), fine(size), 4 * rest, 32 * u, 32 * v, fine(self.q[p])]
         compared = [
             self.left[u] // unit, self.borders[1][u] // unit, self.borders[3][v] // unit,
-            around["A"][p], around["L"][p], t, self.c[p - 1], self.c[p - 8], self.c[p - 2] if v > 1 else 0, self.c[p - 16] if u > 1 else 0,
+            around["A"][p], around["L"][p], t, self.c[p - 1], self.c[p - 8],
+            self.c[p - 2] if v > 1 else 0, self.c[p - 16] if u > 1 else 0,
             around["A"][v], around["L"][8 * u], around["L"][v], around["A"][8 * u],
         ]  # fmt: skip
         for value in compared:
