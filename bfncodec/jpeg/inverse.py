@@ -26,7 +26,8 @@ _LIKELY = 0.15  # what they must say
 _LUMA = np.array([0.299, 0.587, 0.114])
 _ROUNDS = 3
 _GOOD = 256  # if no more than one pixel in so many is wrong, other colours are not looked at
-_HOPELESS = 0.6  # of a colour difference's blocks that are wrong at first
+_WORSE = 0.1  # of these blocks: how many more than of the best colours others may have
+_HOPELESS = 0.85  # of a colour difference's blocks that are wrong at first
 _PLAUSIBLE = 0.12  # mean square of what samples leave unexplained; rounding alone leaves less than 1/12
 
 
@@ -53,8 +54,9 @@ def find(image: Array, integers: Array | None, known: Array | None = None) -> Fo
     sure = _sure(image) if known is None else _sure(image) & known
     starts = [_parts(image, integers, sure, colours) for colours in _plausible(integers, sure)]
     best: Found | None = None
-    for share, parts in sorted(starts, key=lambda one: one[0]):
-        if share > _HOPELESS:
+    starts.sort(key=lambda one: one[0])
+    for share, parts in starts:
+        if share > _HOPELESS or (best is not None and share > starts[0][0] + _WORSE):
             break
         found = _found(image, integers, sure, parts)
         if found is not None and (best is None or len(found.wrong) < len(best.wrong)):
@@ -175,13 +177,13 @@ class _Plane:
         more = [(0, all_of - own) for all_of, own in zip(self.samples.shape, wanted.shape, strict=True)]
         return np.pad(wanted, more, "edge")
 
-    def mend(self, low: Array, high: Array) -> None:
+    def mend(self, low: Array, high: Array, again: bool) -> None:
         """Make the pixels fit their bounds uint8 [height, width], as far as that is possible."""
         if self.colours.across * self.colours.down == 1:
             least, most = np.full(self.samples.shape, -mending.FREE), np.full(self.samples.shape, mending.FREE)
             least[: self.shape[0], : self.shape[1]] = np.where(low > 0, low - 0.5, -mending.FREE)
             most[: self.shape[0], : self.shape[1]] = np.where(high < 255, high + 0.5, mending.FREE)
-            mending.mend(self.values, self.steps, least, most, self.samples)
+            mending.mend(self.values, self.steps, least, most, self.samples, again)
             return
         wanted = self._refined(low, high)
         whole = np.full(self.samples.shape, np.nan)
@@ -252,11 +254,11 @@ def _found(image: Array, integers: Array, sure: Array, parts: list[_Plane]) -> F
             _differences(image, integers, sure, parts[0].whole(), turn, low, high)
             for number in (1, 2):
                 own_low, own_high = np.ascontiguousarray(low[..., number]), np.ascontiguousarray(high[..., number])
-                parts[number].mend(own_low, own_high)
+                parts[number].mend(own_low, own_high, turn > 0)
             _lights(image, parts[1].whole(), parts[2].whole(), low, high)
-            parts[0].mend(np.ascontiguousarray(low[..., 0]), np.ascontiguousarray(high[..., 0]))
+            parts[0].mend(np.ascontiguousarray(low[..., 0]), np.ascontiguousarray(high[..., 0]), turn > 0)
         else:
-            parts[0].mend(image[..., 0], image[..., 0])
+            parts[0].mend(image[..., 0], image[..., 0], False)
         coefficients = np.concatenate([part.values.reshape(-1) for part in parts])
         given = pixels.pixels(coefficients, np.stack([part.steps for part in parts]), shape, colours)
         wrong = np.flatnonzero((given != image).any(axis=2))

@@ -17,9 +17,10 @@ FREE = 1.0e6  # of a bound that is none
 _MOVES = 24  # changes of a block that are made one after another
 _PAIRS = 16  # changes that are tried two at a time
 _TURNS = 6  # guesses of a block, the later ones with more choices
+_HOPELESS = 24  # one pixel in so many may stay wrong
 _LONG = 16  # blocks that may take all of them, besides some of an image
 _FEW, _KEPT = 32, 256  # choices that go on side by side
-_CHANGED = 8  # of them that are changed at the end
+_CHANGED = 4  # of them that are changed at the end
 _TRIED = 12  # changes of a block of samples that are tried
 _BACK = 3  # of them that are tried both ways
 _SWEEPS = 3  # over blocks of samples
@@ -49,19 +50,23 @@ def _work() -> Work:
     )  # fmt: skip
 
 
-def mend(values: Array, steps: Array, least: Array, most: Array, plane: Array) -> int:
+def mend(values: Array, steps: Array, least: Array, most: Array, plane: Array, again: bool = False) -> int:
     """Better coefficients int16 [rows, columns, 64] for a plane uint8 [8 * rows, 8 * columns] that they give.
 
-    least, most: float64, as the plane: what numbers before rounding may be; +-FREE where all may be. Returns how many
-    blocks stay wrong.
+    least, most: float64, as the plane: what numbers before rounding may be; +-FREE where all may be. again: whether
+    little time is spent on a block. Returns how many stay wrong.
     """
-    return int(_mend(values, steps, least, most, plane, _LONG + values.shape[0] * values.shape[1] // 32, _work()))
+    count = values.shape[0] * values.shape[1]
+    longer, enough = 0 if again else _LONG + count // 32, plane.size // _HOPELESS
+    return int(_mend(values, steps, least, most, plane, longer, enough, _work()))
 
 
 @compiled
-def _mend(values: Array, steps: Array, least: Array, most: Array, plane: Array, longer: int, work: Work) -> int:
-    """longer: how many blocks may take a long time."""
-    count = 0
+def _mend(
+    values: Array, steps: Array, least: Array, most: Array, plane: Array, longer: int, enough: int, work: Work
+) -> int:
+    """longer: how many blocks may take a long time. enough: wrong pixels with which all is given up."""
+    count, wrong = 0, 0
     for row in range(values.shape[0]):
         for column in range(values.shape[1]):
             y, x = 8 * row, 8 * column
@@ -71,6 +76,9 @@ def _mend(values: Array, steps: Array, least: Array, most: Array, plane: Array, 
             block = values[row, column]
             if not _solved(block, steps, low, high, own, _TURNS if count < longer else 3, work):
                 count += 1
+                wrong += _wrong(own, low, high)
+                if wrong > enough:
+                    return count
     return count
 
 
@@ -98,7 +106,10 @@ def _solved(block: Array, steps: Array, low: Array, high: Array, own: Array, tur
     for turn in range(turns):
         if known == 64 and turn % 3:
             continue
-        _condition(steps, low, high, turn % 3, work)
+        if known == 64:
+            _transformed(low, high, work)
+        else:
+            _condition(steps, low, high, turn % 3, work)
         if _guessed(block, steps, low, high, own, _FEW if turn < 3 else _KEPT, work):
             return True
         _light(block, steps, work)
@@ -115,6 +126,19 @@ def _descended(block: Array, steps: Array, low: Array, high: Array, own: Array, 
         if not _moved(block, steps, low, high, work):
             return False
     return False
+
+
+@compiled
+def _transformed(low: Array, high: Array, work: Work) -> None:
+    """Mean and covariances of coefficients where all pixels are known."""
+    for f in range(64):
+        total = 0.0
+        for at in range(64):
+            total += work.basis[f, at] * (0.5 * (low[at >> 3, at & 7] + high[at >> 3, at & 7]) - 128.0)
+        work.mean[f] = total
+        for g in range(64):
+            work.spread[f, g] = 0.0
+        work.spread[f, f] = _ROUNDING
 
 
 @compiled
@@ -338,11 +362,12 @@ def mend_samples(plane: Filled, wanted: Array, spread: float) -> int:
     unsure = np.isnan(wanted)
     reach = 3**0.5 * spread
     low, high = np.where(unsure, -FREE, wanted - reach), np.where(unsure, FREE, wanted + reach)
-    return int(_mend_samples(plane, low, high, _work()))
+    return int(_mend_samples(plane, low, high, 2 * _LONG + plane.values.shape[0] * plane.values.shape[1] // 8, _work()))
 
 
 @compiled
-def _mend_samples(plane: Filled, low: Array, high: Array, work: Work) -> int:
+def _mend_samples(plane: Filled, low: Array, high: Array, longer: int, work: Work) -> int:
+    """longer: how many times a block may take a long time."""
     count = 0
     for turn in range(_SWEEPS):
         count = 0
@@ -352,7 +377,8 @@ def _mend_samples(plane: Filled, low: Array, high: Array, work: Work) -> int:
                 if least == 0:
                     continue
                 least = _lowered(plane, row, column, least, work)
-                if least and (turn or low[8 * row + 7, 8 * column + 7] < -1000.0):
+                if least and longer > 0 and (turn or low[8 * row + 7, 8 * column + 7] < -1000.0):
+                    longer -= 1
                     least = _replaced(plane, row, column, least, low, high, work)
                 if least:
                     count += 1
