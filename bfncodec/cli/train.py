@@ -139,7 +139,7 @@ def blocks(job: Job, model: str, kinds: Kinds, device: str, messages: Messages, 
 @click.option("--buckets", type=click.IntRange(1), help="Contexts to keep instead of the preset's, in buckets.")
 @options.loudness
 def jpeg(data: Path, output: Path, buckets: int | None, messages: Messages) -> None:
-    """Train the model of JPEG files from a folder of them: half an hour for 800 files.
+    """Train the model of JPEG files from a folder of them: an hour for 800 files.
 
     Its networks, and where contexts and mixers start. There are no checkpoints.
     """
