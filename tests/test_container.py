@@ -15,7 +15,7 @@ from bfncodec.blocks.image import Image
 from bfncodec.blocks.inside import Inside
 from bfncodec.blocks.plain import Lzma, Stored
 from bfncodec.blocks.single import Sender, Single
-from bfncodec.blocks.text import LANE_LIMIT, STEP_LIMIT, STREAM_BYTES, TEXT_LIMIT, Text, TextSchedule
+from bfncodec.blocks.text import FEW_LANES, LANE_LIMIT, STEP_LIMIT, STREAM_BYTES, TEXT_LIMIT, Text, TextSchedule
 from bfncodec.container import Block, File, Form, Reader
 from bfncodec.errors import BadMagic, BfnError, CorruptFile, LimitExceeded, TruncatedFile, UnsupportedFeature
 from bfncodec.models.image.passes import Pass, Sampling, Schedule, Space, pass_channels
@@ -116,7 +116,7 @@ def test_the_plain_image_header_is_good() -> None:
     assert isinstance(image, Image) and image.passes == [Pass(constant=b"abc")]
 
 
-@pytest.mark.parametrize("lanes", [1, LANE_LIMIT])
+@pytest.mark.parametrize("lanes", [1, FEW_LANES])
 def test_the_plain_text_header_is_good(lanes: int) -> None:
     """As is the image's."""
     block = decoding.read(sealed(text_header(lanes=lanes), b"abc")).blocks[0]
@@ -345,7 +345,8 @@ def test_any_header_gives_a_file_or_an_error(header: bytes, flags: int, payload:
         (b"", b""),
         (text_header(size=0), b"abc"),
         (text_header(lanes=0), b"abc"),
-        (text_header(lanes=LANE_LIMIT + 1), b"abc"),
+        (text_header(lanes=FEW_LANES + 1), b"abc"),
+        (text_header(schedule=1, lanes=LANE_LIMIT + 1, rest=b"\0\0\1\3"), b"abc"),
         (text_header(), b"ab"),
         (text_header(), b"abcd"),
         (text_header(rest=b"\2\3"), b"abc"),
@@ -361,6 +362,7 @@ def test_any_header_gives_a_file_or_an_error(header: bytes, flags: int, payload:
         "text-size",
         "no-lanes",
         "lanes",
+        "lanes-of-blocks",
         "short-stream",
         "long-stream",
         "streams",
@@ -561,9 +563,9 @@ def texts(draw: st.DrawFn) -> Block:
     """Any text block that `read` takes."""
     count = draw(st.integers(1, 3))
     streams = draw(st.lists(st.binary(min_size=720 if count > 1 else 0, max_size=760), min_size=count, max_size=count))
-    text = Text(draw(st.binary(min_size=4, max_size=4)), draw(st.integers(1, LANE_LIMIT)), streams=streams)
+    text = Text(draw(st.binary(min_size=4, max_size=4)), draw(st.integers(1, FEW_LANES)), streams=streams)
     if draw(st.booleans()):
-        text.schedule = TextSchedule.BLOCKWISE
+        text.schedule, text.lanes = TextSchedule.BLOCKWISE, draw(st.integers(1, LANE_LIMIT))
         text.steps, text.quiet = draw(st.integers(0, STEP_LIMIT)), draw(_numbers)
     fewest = 360 if text.schedule is TextSchedule.BLOCKWISE else 46
     most = (8 * sum(map(len, streams)) + 64 * count << 16) // fewest
