@@ -25,7 +25,7 @@ from bfncodec.spans import Data
 Array = NDArray[Any]
 
 MOST = 64 * 32  # decisions that a block may take
-_LARGE = 3 << 16  # bytes of a file from which on there are two segments; eight times as many have twice as many
+_LARGE = 3 << 14  # bytes of a file from which on there are two segments; eight times as many have twice as many
 SEGMENTS = 256  # at most
 
 

@@ -56,13 +56,13 @@ def test_cuts_follow_from_the_size_and_balance_what_is_coded(images: Iterator[Jp
     image = next(images)
     frame = image.frame()
     counts = []
-    for size in (100, 3 << 16, 3 << 19, 3 << 22, 3 << 40):
+    for size in (100, 3 << 14, 3 << 17, 3 << 20, 3 << 40):
         rows = streams.cuts(frame, size, image.coefficients)
         assert sum(rows) == frame.units_down and min(rows) > 0
         counts.append(len(rows))
     assert counts[:4] == [1, 2, 4, 8] and counts[4] <= frame.units_down
     image.coefficients[len(image.coefficients) // 5 :] = 0
-    first, _ = streams.cuts(frame, 3 << 16, image.coefficients)
+    first, _ = streams.cuts(frame, 3 << 14, image.coefficients)
     assert first < frame.units_down // 2
 
 
