@@ -517,7 +517,7 @@ def coefficient_images(draw: st.DrawFn) -> Image:
     colours = draw(st.integers(0, 7)) if layout is Layout.RGB else 0
     steps = st.binary(min_size=64, max_size=64).map(lambda table: table.replace(b"\0", b"\1"))
     tables = draw(st.lists(st.integers(1, 100) | steps, min_size=3, max_size=3))[: 3 if colours else 1]
-    image.inside = Inside(colours, tables, draw(st.integers(0, image.width * image.height // 32)), draw(_bytes))
+    image.inside = Inside(colours, tables, draw(st.integers(0, image.width * image.height // 8)), draw(_bytes))
     units = image.inside.units(image.height)
     first = draw(st.integers(1, units))
     image.inside.rows = [first, units - first] if first < units else [units]

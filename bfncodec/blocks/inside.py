@@ -12,7 +12,7 @@ from bfncodec.blocks import plain
 from bfncodec.container import Reader, varint
 from bfncodec.errors import CorruptFile, UnsupportedFeature
 from bfncodec.models import zoo
-from bfncodec.models.image.passes import EXCEPTIONS, Pixels
+from bfncodec.models.image.passes import Pixels
 from bfncodec.picture import Layout, Picture
 from bfncodec.presets import Choices
 from bfncodec.spans import Data
@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # compiled code takes its time
 
 SEGMENT_LIMIT = 256
 SIDE_LIMIT = 65535  # pixels
+MOST_WRONG = 8  # one pixel in so many may be another one than the coefficients give
+DOUBTFUL = 32  # if more than one in so many is, other ways may take fewer bytes
 FEWEST = 1 << 12  # pixels of a picture that is looked at
 COLOURS = ["grey", "4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:2:2, repeated", "4:2:0, repeated", "4:4:0, repeated"]
 _FEWEST_BITS = 40  # that a block can cost, 2**-16
@@ -68,7 +70,7 @@ class Inside:
         inside = cls(colours, [_table(header) for _ in range(3 if colours else 1)], header.varint())
         inside.listed = payload.skip(header.varint())
         segments = header.varint()
-        if not 0 < segments <= SEGMENT_LIMIT or inside.wrong > height * width // EXCEPTIONS:
+        if not 0 < segments <= SEGMENT_LIMIT or inside.wrong > height * width // MOST_WRONG:
             raise CorruptFile("the image's number of segments or exceptions is damaged")
         for _ in range(segments):
             inside.rows.append(header.varint())

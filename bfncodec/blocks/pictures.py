@@ -41,25 +41,32 @@ Way = Callable[[list[Picture], Choices, "Ledger | None"], Block]
 
 def encode(pictures: list[Picture], choices: Choices, ledger: Ledger | None = None) -> Block:
     """Pictures of one size and kind as one block, the smallest of those that look worth a try."""
+    candidates: list[Candidate] = []
     if len(pictures) == 1 and choices.effort != "lattice" and zoo.chosen(choices.model, "images") is None:
         account = ledger.blank() if ledger is not None else None
-        block = _coefficients(pictures[0], choices, account)
-        if block is not None:
-            return smallest([Candidate([block], account)], ledger)[0]
-    candidates = [tried(partial(way, pictures, choices), ledger) for way in _ways(pictures, choices)]
+        found = _coefficients(pictures[0], choices, account)
+        if found is not None:
+            block, sure = found
+            candidates.append(Candidate([block], account))
+            if sure:
+                return smallest(candidates, ledger)[0]
+    candidates += [tried(partial(way, pictures, choices), ledger) for way in _ways(pictures, choices)]
     (block,) = smallest(candidates, ledger)
     return block
 
 
-def _coefficients(picture: Picture, choices: Choices, ledger: Ledger | None) -> Block | None:
-    """By the coefficients of the JPEG file that a picture was decoded from; None if it was not."""
+def _coefficients(picture: Picture, choices: Choices, ledger: Ledger | None) -> tuple[Block, bool] | None:
+    """By the coefficients of the JPEG file that a picture was decoded from, None if it was not; and whether no other
+    way has to be tried.
+    """
     found = inside.find(picture, choices, ledger)
     if found is None:
         return None
     height, width, _ = picture.pixels.shape
     form = Image(picture.origin, picture.layout, Schedule.COEFFICIENTS, width, height, found[0])
     form.metadata, form.inside = pack_metadata([picture]), found[1]
-    return Block(1, picture.pixels.size, digest([picture]), form)
+    block = Block(1, picture.pixels.size, digest([picture]), form)
+    return block, found[1].wrong * inside.DOUBTFUL <= height * width
 
 
 def _ways(pictures: list[Picture], choices: Choices) -> list[Way]:

@@ -19,10 +19,11 @@ from bfncodec.jpeg.pixels import BLUE, GREEN_BLUE, GREEN_RED, LARGEST, RED, Colo
 
 Array = NDArray[Any]
 
-WRONG = 32  # one pixel in so many may be another one than the coefficients give
+WRONG = 8  # one pixel in so many may be another one than the coefficients give
 _CLIPPED = 0.05  # what a pixel that was clipped is worth, beside one that was not
 _FEWEST, _MOST = 96, 2048  # blocks that tell whether to look on
 _LIKELY = 0.15  # what they must say
+_FAR = 512  # more than a difference can add
 _LUMA = np.array([0.299, 0.587, 0.114])
 _ROUNDS = 3
 _GOOD = 256  # if no more than one pixel in so many is wrong, other colours are not looked at
@@ -249,13 +250,14 @@ def _found(image: Array, integers: Array, sure: Array, parts: list[_Plane]) -> F
     colours = parts[-1].colours if len(parts) > 1 else Colours.GREY
     best: tuple[Array, Array] | None = None
     low, high = np.empty_like(integers), np.empty_like(integers)
+    boxes = _boxes(image, integers, sure) if colours else (low, high)
     for turn in range(_ROUNDS if colours else 1):
         if colours:
-            _differences(image, integers, sure, parts[0].whole(), turn, low, high)
+            _differences(image, boxes, parts[0].whole(), turn, low, high)
             for number in (1, 2):
                 own_low, own_high = np.ascontiguousarray(low[..., number]), np.ascontiguousarray(high[..., number])
                 parts[number].mend(own_low, own_high, turn > 0)
-            _lights(image, parts[1].whole(), parts[2].whole(), low, high)
+            _lights(image, boxes, parts[1].whole(), parts[2].whole(), low, high)
             parts[0].mend(np.ascontiguousarray(low[..., 0]), np.ascontiguousarray(high[..., 0]), turn > 0)
         else:
             parts[0].mend(image[..., 0], image[..., 0], False)
@@ -274,8 +276,8 @@ def _found(image: Array, integers: Array, sure: Array, parts: list[_Plane]) -> F
 
 
 @compiled
-def _lights(image: Array, blue: Array, red: Array, low: Array, high: Array) -> None:
-    """Fill in bounds of luma, given both differences; all may be where nothing fits."""
+def _lights(image: Array, boxes: tuple[Array, Array], blue: Array, red: Array, low: Array, high: Array) -> None:
+    """Fill in bounds of luma, given both differences; those of any differences where nothing fits."""
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
             b, r = int(blue[y, x]), int(red[y, x])
@@ -292,27 +294,61 @@ def _lights(image: Array, blue: Array, red: Array, low: Array, high: Array) -> N
                 if value < 255:
                     most = min(most, value - more)
             if least > most:
-                least, most = 0, 255
+                least, most = int(boxes[0][y, x, 0]), int(boxes[1][y, x, 0])
             low[y, x, 0], high[y, x, 0] = least, most
 
 
+def _boxes(image: Array, integers: Array, sure: Array) -> tuple[Array, Array]:
+    """Bounds of luma and both differences, uint8 [height, width, 3], of all that give a pixel."""
+    low, high = integers.copy(), integers.copy()
+    firsts = np.stack([np.searchsorted(table, np.arange(-_FAR, _FAR)) for table in (RED, BLUE)])
+    _fill_boxes(image, sure, firsts, low, high)
+    return low, high
+
+
 @compiled
-def _differences(image: Array, integers: Array, sure: Array, light: Array, turn: int, low: Array, high: Array) -> None:
-    """Fill in bounds of both differences; from the second turn on luma tells those of clipped pixels."""
+def _fill_boxes(image: Array, sure: Array, firsts: Array, low: Array, high: Array) -> None:
+    """firsts: int64 [2, 2 * _FAR], for red and blue: the first difference that adds so much or more, from -_FAR on."""
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            if sure[y, x]:
+                continue
+            red, green, blue = int(image[y, x, 0]), int(image[y, x, 1]), int(image[y, x, 2])
+            least_y, most_y, least_b, most_b, least_r, most_r = 255, 0, 255, 0, 255, 0
+            for light in range(256):
+                r_from = firsts[0, red - light + _FAR] if red > 0 else 0
+                r_to = firsts[0, red - light + 1 + _FAR] if red < 255 else 256
+                b_from = firsts[1, blue - light + _FAR] if blue > 0 else 0
+                b_to = firsts[1, blue - light + 1 + _FAR] if blue < 255 else 256
+                if r_from >= r_to or b_from >= b_to:
+                    continue
+                top = light + ((GREEN_RED[r_from] + GREEN_BLUE[b_from]) >> 16)
+                bottom = light + ((GREEN_RED[r_to - 1] + GREEN_BLUE[b_to - 1]) >> 16)
+                if min(max(top, 0), 255) < green or min(max(bottom, 0), 255) > green:
+                    continue
+                least_y, most_y = min(least_y, light), max(most_y, light)
+                least_r, most_r = min(least_r, r_from), max(most_r, r_to - 1)
+                least_b, most_b = min(least_b, b_from), max(most_b, b_to - 1)
+            if least_y > most_y:
+                least_y, most_y, least_b, most_b, least_r, most_r = 0, 255, 0, 255, 0, 255
+            low[y, x, 0], low[y, x, 1], low[y, x, 2] = least_y, least_b, least_r
+            high[y, x, 0], high[y, x, 1], high[y, x, 2] = most_y, most_b, most_r
+
+
+@compiled
+def _differences(image: Array, boxes: tuple[Array, Array], light: Array, turn: int, low: Array, high: Array) -> None:
+    """Fill in bounds of both differences; from the second turn on luma tells more of those of clipped pixels."""
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
             for number in (1, 2):
-                if sure[y, x]:
-                    low[y, x, number] = high[y, x, number] = integers[y, x, number]
-                    continue
-                low[y, x, number], high[y, x, number] = 0, 255
-                if turn == 0:
-                    continue
-                value, own = int(image[y, x, 4 - 2 * number]), int(light[y, x])
-                least, most = 256, -1
-                for difference in range(256):
-                    more = RED[difference] if number == 2 else BLUE[difference]
-                    if abs(min(max(own + more, 0), 255) - value) <= 1:
-                        least, most = min(least, difference), max(most, difference)
-                if least <= most:
-                    low[y, x, number], high[y, x, number] = least, most
+                least, most = int(boxes[0][y, x, number]), int(boxes[1][y, x, number])
+                if turn and least < most:
+                    value, own = int(image[y, x, 4 - 2 * number]), int(light[y, x])
+                    first, last = 256, -1
+                    for difference in range(least, most + 1):
+                        more = RED[difference] if number == 2 else BLUE[difference]
+                        if abs(min(max(own + more, 0), 255) - value) <= 1:
+                            first, last = min(first, difference), max(last, difference)
+                    if first <= last:
+                        least, most = first, last
+                low[y, x, number], high[y, x, number] = least, most

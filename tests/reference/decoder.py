@@ -223,7 +223,7 @@ def read_inside(block: Block, fields: Reader, payload: Reader) -> None:
     block.inside = inside = reference_jpeg.Inside(colours, tables, fields.varint())
     inside.listed = payload.take(fields.varint())
     segments = fields.varint()
-    require(1 <= segments <= 256 and inside.exceptions <= block.width * block.height // 32)
+    require(1 <= segments <= 256 and inside.exceptions <= block.width * block.height // 8)
     for _ in range(segments):
         inside.rows.append(fields.varint())
         inside.streams.append(payload.take(fields.varint()))

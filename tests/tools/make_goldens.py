@@ -659,7 +659,7 @@ def bad(good: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
         "inside-cut-stream": (insides(streams=lambda old: [old[0][:-4]]), "CorruptFile"),
         "inside-redundant-zero": (insides(streams=lambda old: [old[0] + b"\0"]), "CorruptFile"),
         "inside-more": (insides(wrong=lambda old: old + 1), "CorruptFile"),
-        "inside-too-many": (insides(wrong=lambda old: 19 * 18 // 32 + 1), "CorruptFile"),
+        "inside-too-many": (insides(wrong=lambda old: 19 * 18 // 8 + 1), "CorruptFile"),
         "inside-cut": (insides(listed=lambda old: old[:-3]), "CorruptFile"),
         "inside-space": (insides(space=lambda old: Space.JFIF), "CorruptFile"),
         "inside-no-model": (insides(model=lambda old: bytes(4)), "MissingModel"),
