@@ -79,8 +79,8 @@ def cuts(frame: Frame, size: int, coefficients: Array) -> list[int]:
         used = np.count_nonzero(blocks(coefficients, component), axis=(1, 2))
         weights += used.reshape(frame.units_down, component.down).sum(axis=1) + component.stored_columns
     ends = np.searchsorted(np.cumsum(weights), np.arange(1, count) * weights.sum() // count) + 1
-    ends = np.unique(np.minimum(np.append(ends, frame.units_down), frame.units_down))
-    return np.diff(ends, prepend=0).tolist()
+    rows = np.diff(np.minimum(np.append(ends, frame.units_down), frame.units_down), prepend=0)
+    return rows[rows > 0].tolist()
 
 
 def encode(
