@@ -23,7 +23,7 @@ from tools import make_goldens, make_goldens_paper, make_tiny_jpeg, make_tiny_pa
 
 import bfncodec
 from bfncodec import api, decoding, errors
-from bfncodec.blocks.inside import COLOURS
+from bfncodec.jpeg.pixels import Colours
 from bfncodec.media import build
 from bfncodec.models import zoo
 from bfncodec.models.paper.spec import from_card
@@ -108,7 +108,7 @@ def test_every_feature_of_the_format_is_in_a_golden() -> None:
     schedules = {"WAVEFRONT", "LATTICE", "EXACT", "COEFFICIENTS", "BYTEWISE", "BLOCKWISE", "FAST", None}
     assert {entry.get("schedule") for entry in GOOD.values()} == schedules
     assert {bool(entry["exceptions"]) for entry in GOOD.values() if "space" in entry} == {False, True}
-    assert {entry["colours"] for entry in GOOD.values() if "colours" in entry} == set(COLOURS)
+    assert {entry["colours"] for entry in GOOD.values() if "colours" in entry} == {colours.text for colours in Colours}
     samplings = {entry.get("sampling") for entry in GOOD.values() if "space" in entry}
     assert samplings == {None, "EVEN_EVEN", "EVEN_ODD", "ODD_EVEN", "TRIANGLES"}
     assert any(entry.get("steps") and entry["lanes"] > 1 for entry in GOOD.values())

@@ -220,7 +220,7 @@ LAYERS: dict[str, set[str]] = {
     "media": {"container", "errors", "exact", "picture", "spans"},
     "train": {"errors", "exact", "flow", "jpeg", "models"},
     "models": {"coding", "errors", "exact", "flow", "jpeg", "spans"},
-    "jpeg": {"exact"},
+    "jpeg": {"container", "exact"},
     "coding": {"errors", "exact", "flow"},
     "flow": {"exact"},
     "exact": {"errors"},

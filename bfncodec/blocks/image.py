@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.blocks import plain
-from bfncodec.blocks.inside import COLOURS, Inside
+from bfncodec.blocks.inside import Inside
 from bfncodec.container import MODEL_BYTES, Block, Content, Form, Limits, Reader, hasher, varint
 from bfncodec.errors import CorruptFile, LimitExceeded, UnsupportedFeature
 from bfncodec.exact import threads
@@ -174,7 +174,7 @@ class Image(Form):
         frames = {"frames": self.frames} if self.frames > 1 or self.origin is Origin.GIF else {}
         model = {"model": self.model.hex()} if self.model is not None else {}
         if self.inside is not None:
-            space = {"decoded_from": f"JPEG, {COLOURS[self.inside.colours]}", "exceptions": self.inside.wrong}
+            space = {"decoded_from": f"JPEG, {self.inside.sampling.text}", "exceptions": self.inside.wrong}
         return {
             "width": self.width,
             "height": self.height // self.frames,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bfncodec.blocks import plain
+from bfncodec.blocks import plain, segments
 from bfncodec.container import Reader, varint
 from bfncodec.errors import CorruptFile, UnsupportedFeature
 from bfncodec.models import zoo
@@ -22,14 +22,11 @@ if TYPE_CHECKING:  # compiled code takes its time
 
     from bfncodec.coding.ledger import Ledger
     from bfncodec.jpeg.inverse import Found
+    from bfncodec.jpeg.pixels import Colours
 
-SEGMENT_LIMIT = 256
-SIDE_LIMIT = 65535  # pixels
 MOST_WRONG = 8  # one pixel in so many may be another one than the coefficients give
 DOUBTFUL = 32  # if more than one in so many is, other ways may take fewer bytes
 FEWEST = 1 << 12  # pixels of a picture that is looked at
-COLOURS = ["grey", "4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:2:2, repeated", "4:2:0, repeated", "4:4:0, repeated"]
-_FEWEST_BITS = 40  # that a block can cost, 2**-16
 
 
 @dataclass
@@ -52,49 +49,51 @@ class Inside:
         header.append(self.colours)
         for table in self.tables:
             header += bytes([table]) if isinstance(table, int) else b"\0" + table
-        header += varint(self.wrong) + varint(len(self.listed)) + varint(len(self.streams))
-        for rows, stream in zip(self.rows, self.streams, strict=True):
-            header += varint(rows) + varint(len(stream))
+        header += varint(self.wrong) + varint(len(self.listed)) + segments.pack(self.rows, self.streams)
         return [self.listed, *self.streams]
 
     @classmethod
     def read(cls, header: Reader, payload: Reader, layout: Layout, height: int, width: int) -> Inside:
         """The inverse of `write`; CorruptFile, UnsupportedFeature."""
+        from bfncodec.jpeg.pixels import LARGEST, Colours
+
         colours = header.byte()
-        if colours >= len(COLOURS) or layout not in (Layout.L, Layout.RGB):
+        if colours >= len(Colours) or layout not in (Layout.L, Layout.RGB):
             raise UnsupportedFeature(
                 f"colours {colours:#04x} of a JPEG file's pixels are not supported by this version"
             )
-        if max(height, width) > SIDE_LIMIT or (layout is Layout.L and colours):
+        if max(height, width) > LARGEST or (layout is Layout.L and colours):
             raise CorruptFile("the image's colours contradict its other fields")
         inside = cls(colours, [_table(header) for _ in range(3 if colours else 1)], header.varint())
         inside.listed = payload.skip(header.varint())
-        segments = header.varint()
-        if not 0 < segments <= SEGMENT_LIMIT or inside.wrong > height * width // MOST_WRONG:
-            raise CorruptFile("the image's number of segments or exceptions is damaged")
-        for _ in range(segments):
-            inside.rows.append(header.varint())
-            inside.streams.append(payload.skip(header.varint()))
+        inside.rows, inside.streams = segments.read(header, payload)
+        if inside.wrong > height * width // MOST_WRONG:
+            raise CorruptFile("the image's number of exceptions is damaged")
         if not all(inside.rows) or sum(inside.rows) != inside.units(height) or not inside.holds(height, width):
             raise CorruptFile("the image's segments contradict its size")
         return inside
 
+    @property
+    def sampling(self) -> Colours:
+        """The colours, as the decoder of pixels knows them."""
+        from bfncodec.jpeg.pixels import Colours
+
+        return Colours(self.colours)
+
     def units(self, height: int) -> int:
         """Rows of units."""
-        return -(-height // (16 if COLOURS[self.colours][:5] in ("4:2:0", "4:4:0") else 8))
+        return -(-height // (8 * self.sampling.down))
 
     def holds(self, height: int, width: int) -> bool:
-        """True if the streams can hold the picture: a small file cannot ask for hours of decoding."""
-        across = 16 if COLOURS[self.colours][:5] in ("4:2:0", "4:2:2") else 8
-        blocks = self.units(height) * -(-width // across)
-        return blocks * _FEWEST_BITS <= (8 * self.coded_bytes + 64 * len(self.streams)) << 16
+        """True if the streams can hold the picture."""
+        return segments.hold(self.units(height) * -(-width // (8 * self.sampling.across)), self.streams)
 
     def pixels(self, model: bytes, layout: Layout, height: int, width: int) -> Pixels:
         """Pixels uint8 [1, height, width, channels]; CorruptFile if there are none."""
         from bfncodec.jpeg import pixels
         from bfncodec.models.jpeg import memory, streams
 
-        colours = pixels.Colours(self.colours)
+        colours = self.sampling
         frame, quantisers = pixels.frame(height, width, colours), self.quantisers()
         start = memory.start(zoo.find_hash(model))
         coefficients = streams.decode(start, frame, quantisers, self.rows, self.streams)
@@ -136,11 +135,11 @@ def find(picture: Picture, choices: Choices, ledger: Ledger | None) -> tuple[byt
     if picture.layout not in (Layout.L, Layout.RGB) or picture.depth != 8 or picture.frames > 1:
         return None
     shape = picture.pixels.shape[:2]
-    if max(shape) > SIDE_LIMIT or shape[0] * shape[1] < FEWEST:
+    if shape[0] * shape[1] < FEWEST:
         return None
-    from bfncodec.jpeg import inverse
+    from bfncodec.jpeg import inverse, pixels
 
-    if not inverse.is_likely(picture.pixels):
+    if max(shape) > pixels.LARGEST or not inverse.is_likely(picture.pixels):
         return None
     found = _found(picture.pixels)
     if found is None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bfncodec.blocks import segments
 from bfncodec.container import MODEL_BYTES, Block, Content, Form, Limits, Reader, checked, hasher, varint
 from bfncodec.errors import CorruptFile, LimitExceeded
 from bfncodec.models import zoo
@@ -20,8 +21,6 @@ if TYPE_CHECKING:  # compiled code takes its time
 
 MAGIC = b"\xff\xd8\xff"
 IMAGE_LIMIT = 64  # in a file
-SEGMENT_LIMIT = 256  # of an image
-_FEWEST_BITS = 40  # that a block can cost, 2**-16
 _GAP = 1 << 16  # bytes between two images of a file, at most
 
 
@@ -34,10 +33,6 @@ class Part:
     rest: Data  # see `jpeg.packed`
     rows: list[int]  # of units, by segment
     streams: list[Data]  # of coefficients, by segment
-
-    @property
-    def coded_bytes(self) -> int:
-        return sum(map(len, self.streams))
 
 
 @dataclass
@@ -56,10 +51,8 @@ class Jpeg(Form):
         header += self.model + varint(self.width) + varint(self.height) + varint(len(self.parts))
         payload: list[Data] = []
         for part, gap in zip(self.parts, self.gaps, strict=True):
-            header += varint(part.size) + varint(part.blocks)
-            header += varint(len(part.rest)) + varint(len(gap)) + varint(len(part.streams))
-            for rows, stream in zip(part.rows, part.streams, strict=True):
-                header += varint(rows) + varint(len(stream))
+            header += varint(part.size) + varint(part.blocks) + varint(len(part.rest)) + varint(len(gap))
+            header += segments.pack(part.rows, part.streams)
             payload += [part.rest, *part.streams, gap]
         return payload
 
@@ -70,13 +63,8 @@ class Jpeg(Form):
         if not 0 < count <= IMAGE_LIMIT:
             raise CorruptFile("a JPEG file's number of images is damaged")
         for _ in range(count):
-            own, blocks, rest, gap, segments = (header.varint() for _ in range(5))
-            if not 0 < segments <= SEGMENT_LIMIT:
-                raise CorruptFile("a JPEG image's number of segments is damaged")
-            rows = [(header.varint(), header.varint()) for _ in range(segments)]
-            part = Part(own, blocks, payload.skip(rest), [number for number, _ in rows], [])
-            part.streams += [payload.skip(length) for _, length in rows]
-            jpeg.parts.append(part)
+            own, blocks, rest, gap = (header.varint() for _ in range(4))
+            jpeg.parts.append(Part(own, blocks, payload.skip(rest), *segments.read(header, payload)))
             jpeg.gaps.append(payload.skip(gap))
         if size != sum(part.size for part in jpeg.parts) + sum(map(len, jpeg.gaps)) or not jpeg.holds():
             raise CorruptFile("a JPEG file's size and images contradict each other")
@@ -86,13 +74,11 @@ class Jpeg(Form):
 
     @property
     def coded_bytes(self) -> int:
-        return sum(part.coded_bytes for part in self.parts)
+        return sum(len(stream) for part in self.parts for stream in part.streams)
 
     def holds(self) -> bool:
-        """True if the streams can hold the images: a small file cannot ask for hours of decoding."""
-        return all(
-            part.blocks * _FEWEST_BITS <= (8 * part.coded_bytes + 64 * len(part.rows)) << 16 for part in self.parts
-        )
+        """True if the streams can hold the images."""
+        return all(segments.hold(part.blocks, part.streams) for part in self.parts)
 
     def describe(self, block: Block) -> dict[str, Any]:
         return {

@@ -1,6 +1,7 @@
 """Tiles of products of bytes, written with LLVM's instructions: what `products` compiles into its loops."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,8 @@ class _Plain:
         """Sums with the products of four values and weights [LANES, GROUP]."""
         (total,) = sums
         for place in range(GROUP):
-            own = _shuffled(builder, weights, range(place, LANES * GROUP, GROUP))
-            value = _shuffled(builder, spread, [place] * LANES)
+            own = shuffled(builder, weights, range(place, LANES * GROUP, GROUP))
+            value = shuffled(builder, spread, [place] * LANES)
             total = builder.add(total, builder.mul(value, self.wide(builder, own, _INT, value=False)))
         return [total]
 
@@ -55,18 +56,18 @@ class _Avx2(_Plain):
 
     def spread(self, builder: Any, four: Any) -> Any:
         values = self.wide(builder, builder.bitcast(four, ir.VectorType(_BYTE, GROUP)), _SHORT, value=True)
-        return _shuffled(builder, values, list(range(GROUP)) * 4)
+        return shuffled(builder, values, list(range(GROUP)) * 4)
 
     def add(self, builder: Any, sums: list[Any], spread: Any, weights: Any) -> list[Any]:
         added = []
         for place, total in enumerate(sums):
-            own = _shuffled(builder, weights, range(16 * place, 16 * place + 16))
+            own = shuffled(builder, weights, range(16 * place, 16 * place + 16))
             own = self.wide(builder, own, _SHORT, value=False)
-            added.append(builder.add(total, _call(builder, "llvm.x86.avx2.pmadd.wd", total.type, spread, own)))
+            added.append(builder.add(total, intrinsic(builder, "llvm.x86.avx2.pmadd.wd", total.type, spread, own)))
         return added
 
     def end(self, builder: Any, sums: list[Any]) -> Any:
-        halves = [builder.add(*(_shuffled(builder, one, range(first, 8, 2)) for first in range(2))) for one in sums]
+        halves = [builder.add(*(shuffled(builder, one, range(first, 8, 2)) for first in range(2))) for one in sums]
         low, high = (_joined(builder, *halves[first : first + 2]) for first in (0, 2))
         return _joined(builder, low, high)
 
@@ -74,19 +75,22 @@ class _Avx2(_Plain):
 class _Vnni(_Plain):
     def spread(self, builder: Any, four: Any) -> Any:
         one = builder.insert_element(ir.Constant(_SUMS, ir.Undefined), four, _INT(0))
-        return _shuffled(builder, one, [0] * LANES)
+        return shuffled(builder, one, [0] * LANES)
 
     def add(self, builder: Any, sums: list[Any], spread: Any, weights: Any) -> list[Any]:
         factors = spread, builder.bitcast(weights, _SUMS)
         return [
-            _call(builder, "llvm.x86.avx512.vpdpbusd.512", _SUMS, sums[0], *(factors[::-1] if self.signed else factors))
+            intrinsic(
+                builder, "llvm.x86.avx512.vpdpbusd.512", _SUMS, sums[0], *(factors[::-1] if self.signed else factors)
+            )
         ]
 
 
 _KINDS: dict[str, type[_Plain]] = {"plain": _Plain, "avx2": _Avx2, "vnni": _Vnni}
 
 
-def _shuffled(builder: Any, vector: Any, places: Any) -> Any:
+def shuffled(builder: Any, vector: Any, places: Any) -> Any:
+    """Numbers of a vector by their places."""
     mask = ir.Constant(ir.VectorType(_INT, len(places)), list(places))
     return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 
@@ -96,10 +100,28 @@ def _joined(builder: Any, low: Any, high: Any) -> Any:
     return builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(_INT, count), list(range(count))))
 
 
-def _call(builder: Any, name: str, result: Any, *values: Any) -> Any:
+def intrinsic(builder: Any, name: str, result: Any, *values: Any) -> Any:
+    """A call of one of LLVM's own functions."""
     known = builder.module.globals
     kind = ir.FunctionType(result, [value.type for value in values])
     return builder.call(known[name] if name in known else ir.Function(builder.module, kind, name), values)
+
+
+@contextmanager
+def each(builder: Any, function: Any, count: Any) -> Iterator[Any]:
+    """A loop over the numbers below `count`."""
+    counter = builder.alloca(_WORD)
+    builder.store(_WORD(0), counter)
+    test, body, end = (function.append_basic_block(one) for one in ("test", "body", "end"))
+    builder.branch(test)
+    builder.position_at_end(test)
+    index = builder.load(counter)
+    builder.cbranch(builder.icmp_signed("<", index, count), body, end)
+    builder.position_at_end(body)
+    yield index
+    builder.store(builder.add(index, _WORD(1)), counter)
+    builder.branch(test)
+    builder.position_at_end(end)
 
 
 def tile(instructions: str, rows: int, vectors: int) -> Callable[..., Any]:
@@ -165,7 +187,7 @@ def _sparse_text(name: str, kind: _Plain, blocks: int) -> str:
     mask, group, rows = builder.load(left), _INT(0), []
     for place in range(GROUP):
         # Where none is left, the value counts as 0, whatever the row behind says.
-        index = _call(builder, "llvm.cttz.i64", _WORD, mask, ir.IntType(1)(0))
+        index = intrinsic(builder, "llvm.cttz.i64", _WORD, mask, ir.IntType(1)(0))
         value = builder.zext(builder.load(builder.gep(own, [index])), _INT)
         value = builder.select(builder.icmp_unsigned("!=", mask, _WORD(0)), value, _INT(0))
         group = builder.or_(group, builder.shl(value, _INT(8 * place)))
@@ -220,32 +242,22 @@ def _text(name: str, kind: _Plain, rows: int, vectors: int) -> str:
     totals = [[[builder.alloca(one) for one in kind.sums] for _ in range(vectors)] for _ in range(rows)]
     for slot in (one for row in totals for vector in row for one in vector):
         builder.store(ir.Constant(slot.type.pointee, None), slot)
-    counter = builder.alloca(_WORD)
-    builder.store(_WORD(0), counter)
-    test, body, end = (function.append_basic_block(one) for one in ("test", "body", "end"))
-    builder.branch(test)
-    builder.position_at_end(test)
-    index = builder.load(counter)
-    builder.cbranch(builder.icmp_signed("<", index, groups), body, end)
-    builder.position_at_end(body)
-    start = builder.gep(weights, [builder.mul(index, _WORD(BLOCK * GROUP))])
-    own = []
-    for vector in range(vectors):
-        address = builder.gep(start, [_WORD(vector * LANES * GROUP)])
-        whole = ir.VectorType(_BYTE, LANES * GROUP)
-        own.append(builder.load(builder.bitcast(address, whole.as_pointer()), align=1))
-    for row in range(rows):
-        place = builder.add(builder.mul(_WORD(row), stride), builder.mul(index, step))
-        address = builder.bitcast(builder.gep(values, [place]), _INT.as_pointer())
-        spread = kind.spread(builder, builder.load(address, align=1))
+    with each(builder, function, groups) as index:
+        start = builder.gep(weights, [builder.mul(index, _WORD(BLOCK * GROUP))])
+        own = []
         for vector in range(vectors):
-            slots = totals[row][vector]
-            added = kind.add(builder, [builder.load(one) for one in slots], spread, own[vector])
-            for slot, total in zip(slots, added, strict=True):
-                builder.store(total, slot)
-    builder.store(builder.add(index, _WORD(1)), counter)
-    builder.branch(test)
-    builder.position_at_end(end)
+            address = builder.gep(start, [_WORD(vector * LANES * GROUP)])
+            whole = ir.VectorType(_BYTE, LANES * GROUP)
+            own.append(builder.load(builder.bitcast(address, whole.as_pointer()), align=1))
+        for row in range(rows):
+            place = builder.add(builder.mul(_WORD(row), stride), builder.mul(index, step))
+            address = builder.bitcast(builder.gep(values, [place]), _INT.as_pointer())
+            spread = kind.spread(builder, builder.load(address, align=1))
+            for vector in range(vectors):
+                slots = totals[row][vector]
+                added = kind.add(builder, [builder.load(one) for one in slots], spread, own[vector])
+                for slot, total in zip(slots, added, strict=True):
+                    builder.store(total, slot)
     for row in range(rows):
         for vector in range(vectors):
             total = kind.end(builder, [builder.load(one) for one in totals[row][vector]])

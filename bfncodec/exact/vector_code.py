@@ -1,7 +1,6 @@
 """Vectors of int16 in LLVM's instructions: what `vectors` compiles into its callers."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -9,6 +8,7 @@ from llvmlite import ir
 from bfncodec.exact.kinds import Value, View
 from bfncodec.exact.places import Places
 from bfncodec.exact.products import instructions
+from bfncodec.exact.tiles import each, intrinsic, shuffled
 
 _BYTE, _SHORT, _INT, _WORD = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _WIDE = {"vnni": 32, "avx2": 16, "plain": 8}  # numbers of a vector
@@ -57,20 +57,20 @@ def _text(name: str, write: Callable[..., None], width: int) -> str:
 def _dots(builder: Any, function: Any, width: int) -> None:
     inputs, weights, chosen, out, count = function.args
     own = [_read(builder, inputs, place) for place in _places(width)]
-    with _each(builder, function, count) as index:
+    with each(builder, function, count) as index:
         row = builder.gep(weights, [builder.mul(_at(builder, chosen, index), _WORD(width))])
         total: Any = None
         for place, one in zip(_places(width), own, strict=True):
             pairs = _pairs(builder, one, _read(builder, row, place))
             total = builder.add(total, pairs) if total else pairs
         name = f"llvm.vector.reduce.add.v{total.type.count}i32"
-        builder.store(builder.sext(_call(builder, name, _INT, total), _WORD), builder.gep(out, [index]))
+        builder.store(builder.sext(intrinsic(builder, name, _INT, total), _WORD), builder.gep(out, [index]))
 
 
 def _teach(builder: Any, function: Any, width: int) -> None:
     inputs, weights, chosen, steps, count = function.args
     own = [_read(builder, inputs, place) for place in _places(width)]
-    with _each(builder, function, count) as index:
+    with each(builder, function, count) as index:
         step = builder.trunc(_at(builder, steps, index), _SHORT)
         with builder.if_then(builder.icmp_signed("!=", step, _SHORT(0))):
             row = builder.gep(weights, [builder.mul(_at(builder, chosen, index), _WORD(width))])
@@ -79,7 +79,9 @@ def _teach(builder: Any, function: Any, width: int) -> None:
                 address = _address(builder, row, place)
                 more = _rounded(builder, one, spread)
                 name = f"llvm.sadd.sat.v{one.type.count}i16"
-                builder.store(_call(builder, name, one.type, builder.load(address, align=2), more), address, align=2)
+                builder.store(
+                    intrinsic(builder, name, one.type, builder.load(address, align=2), more), address, align=2
+                )
 
 
 def _places(width: int) -> range:
@@ -101,51 +103,25 @@ def _at(builder: Any, array: Any, index: Any) -> Any:
 
 def _spread(builder: Any, value: Any, kind: Any) -> Any:
     one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, _INT(0))
-    mask = ir.Constant(ir.VectorType(_INT, kind.count), [0] * kind.count)
-    return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), mask)
+    return shuffled(builder, one, [0] * kind.count)
 
 
 def _pairs(builder: Any, one: Any, other: Any) -> Any:
     """Sums of the products of two numbers side by side, int32."""
     kind = ir.VectorType(_INT, one.type.count // 2)
     if instructions() in _PAIRS:
-        return _call(builder, _PAIRS[instructions()], kind, one, other)
+        return intrinsic(builder, _PAIRS[instructions()], kind, one, other)
     wide = ir.VectorType(_INT, one.type.count)
     products = builder.mul(builder.sext(one, wide), builder.sext(other, wide))
     sides = (range(first, one.type.count, 2) for first in range(2))
-    undefined = ir.Constant(wide, ir.Undefined)
-    mask = ir.VectorType(_INT, kind.count)
-    return builder.add(*(builder.shuffle_vector(products, undefined, ir.Constant(mask, list(side))) for side in sides))
+    return builder.add(*(shuffled(builder, products, side) for side in sides))
 
 
 def _rounded(builder: Any, one: Any, other: Any) -> Any:
     """Products in 1 / 2**15, rounded."""
     if instructions() in _ROUNDED:
-        return _call(builder, _ROUNDED[instructions()], one.type, one, other)
+        return intrinsic(builder, _ROUNDED[instructions()], one.type, one, other)
     wide = ir.VectorType(_INT, one.type.count)
     product = builder.mul(builder.sext(one, wide), builder.sext(other, wide))
     half, down = (ir.Constant(wide, [number] * wide.count) for number in (1 << 14, 15))
     return builder.trunc(builder.ashr(builder.add(product, half), down), one.type)
-
-
-def _call(builder: Any, name: str, result: Any, *values: Any) -> Any:
-    known = builder.module.globals
-    kind = ir.FunctionType(result, [value.type for value in values])
-    return builder.call(known[name] if name in known else ir.Function(builder.module, kind, name), values)
-
-
-@contextmanager
-def _each(builder: Any, function: Any, count: Any) -> Iterator[Any]:
-    """A loop over the numbers below `count`."""
-    counter = builder.alloca(_WORD)
-    builder.store(_WORD(0), counter)
-    test, body, end = (function.append_basic_block(one) for one in ("test", "body", "end"))
-    builder.branch(test)
-    builder.position_at_end(test)
-    index = builder.load(counter)
-    builder.cbranch(builder.icmp_signed("<", index, count), body, end)
-    builder.position_at_end(body)
-    yield index
-    builder.store(builder.add(index, _WORD(1)), counter)
-    builder.branch(test)
-    builder.position_at_end(end)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec.exact.compiled import compiled
-from bfncodec.jpeg.pixels import Colours, Filling, filled, filling, part
+from bfncodec.jpeg.pixels import Colours, Filling, filled, filling, other, part
 from bfncodec.jpeg.transform import ROUNDING
 
 Array = NDArray[Any]
@@ -109,13 +109,13 @@ def _turn(
         row = y // way.down
         beyond = row
         if way.down == 2 and way.triangles:
-            beyond = min(max(row - 1 + 2 * (y & 1), 0), rows - 1)
+            beyond = other(y, rows)
         down = 0.25 if way.down == 2 and way.triangles else 0.0
         for x in range(plane.shape[1]):
             column = x // way.across
             beside = column
             if way.across == 2 and way.triangles:
-                beside = min(max(column - 1 + 2 * (x & 1), 0), columns - 1)
+                beside = other(x, columns)
             right = 0.25 if way.across == 2 and way.triangles else 0.0
             near = (1.0 - down) * found[row, column] + down * found[beyond, column]
             far = (1.0 - down) * found[row, beside] + down * found[beyond, beside]

@@ -155,6 +155,12 @@ def _line(work: Array, at: int, step: int, shift: int) -> None:
 
 
 @compiled
+def other(at: int, count: int) -> int:
+    """The sample beside its own, of so many, that a pixel of a triangle has a part of."""
+    return min(max((at >> 1) - 1 + 2 * (at & 1), 0), count - 1)
+
+
+@compiled
 def filled(plane: Array, way: Filling, y: int, x: int) -> int:
     """A pixel of a plane of samples: its sixteenths, with what they are rounded by."""
     row, column = y, x
@@ -167,9 +173,9 @@ def filled(plane: Array, way: Filling, y: int, x: int) -> int:
         return 16 * own
     beyond, beside = row, column
     if way.down == 2:
-        beyond = min(max(row - 1 + 2 * (y & 1), 0), plane.shape[0] - 1)
+        beyond = other(y, plane.shape[0])
     if way.across == 2:
-        beside = min(max(column - 1 + 2 * (x & 1), 0), plane.shape[1] - 1)
+        beside = other(x, plane.shape[1])
     if way.down == 1:
         return 4 * (3 * own + int(plane[row, beside]) + 1 + (x & 1))
     if way.across == 1:

@@ -9,6 +9,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from bfncodec.container import varint
 from bfncodec.jpeg.files import SCAN_LIMIT, Jpeg
 from bfncodec.jpeg.layout import ZIGZAG
 from bfncodec.jpeg.writing import HABITS
@@ -62,15 +63,15 @@ def _dictionary() -> bytes:
 
 def packed(image: Jpeg) -> bytes:
     """The image without coefficients and size."""
-    out = bytearray(_varint(image.scans) + _varint(image.units) + _varint(image.habit) + _varint(image.pad + 1))
+    out = bytearray(varint(image.scans) + varint(image.units) + varint(image.habit) + varint(image.pad + 1))
     if image.pad < 0:
         for pads in image.pads:
-            out += _varint(len(pads)) + pads
-    out += _varint(len(image.notes))
+            out += varint(len(pads)) + pads
+    out += varint(len(image.notes))
     for number, notes in image.notes.items():
-        out += _varint(number) + _varint(len(notes))
+        out += varint(number) + varint(len(notes))
         for step in np.diff(notes, prepend=0).tolist():
-            out += _varint(step)
+            out += varint(step)
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zdict=_dictionary())
     return compressor.compress(bytes(out) + image.head) + compressor.flush()
 
@@ -122,12 +123,3 @@ class _Reader:
             if byte < 0x80:
                 break
         return value
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

@@ -73,8 +73,9 @@ def test_damaged_blocks_are_refused() -> None:
             api.decode(bytes(changed))
 
 
-def test_names_of_colours_are_those_of_the_decoder() -> None:
-    assert [colours.text for colours in Colours] == inside.COLOURS
+def test_names_of_colours() -> None:
+    plain, repeated = ["4:2:2", "4:2:0", "4:4:0"], ["4:2:2, repeated", "4:2:0, repeated", "4:4:0, repeated"]
+    assert [colours.text for colours in Colours] == ["grey", "4:4:4", *plain, *repeated]
 
 
 def test_a_small_file_cannot_ask_for_hours() -> None:

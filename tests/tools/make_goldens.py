@@ -29,7 +29,7 @@ from bfncodec.blocks import smallest
 from bfncodec.blocks import text as text_blocks
 from bfncodec.blocks.image import Image, pack_metadata
 from bfncodec.blocks.image import digest as image_digest
-from bfncodec.blocks.inside import COLOURS, Inside, made
+from bfncodec.blocks.inside import Inside, made
 from bfncodec.blocks.text import Text, TextSchedule
 from bfncodec.coding import protocol
 from bfncodec.coding.ans import Coder
@@ -747,7 +747,7 @@ def make(folder: Path) -> None:
             if form.schedule is Schedule.EXACT:
                 entry |= {"layout": form.layout.name, "depth": form.depth, "signed": form.signed}
             if form.inside is not None:
-                entry |= {"colours": COLOURS[form.inside.colours], "exceptions": form.inside.wrong}
+                entry |= {"colours": form.inside.sampling.text, "exceptions": form.inside.wrong}
             entry["passes"] = [shown(one) for one in form.passes]
             if form.space:
                 entry |= {"space": form.space.name, "exceptions": form.exceptions}

@@ -267,6 +267,16 @@ def _edge_count(
 
 
 @compiled
+def _settle_said(memory: Memory, start: int, here: int) -> None:
+    """The last two keys of a coefficient, from what its network says; then all are settled."""
+    keys, said = memory.keys, memory.nets.said
+    some, more, most = coarse(said[MORE]), coarse(said[MORE + 1]), coarse(said[MORE + 2])
+    keys[6] = hashed(start, here << 10 | some << 5 | more)
+    keys[7] = hashed(start, some << 10 | more << 5 | most)
+    settle(memory, CONTEXTS, 0)
+
+
+@compiled
 def _around(plane: Plane, y: int, x: int, place: int) -> int:
     """Absolute coefficients of the blocks around, weighted: 1 / 13 of their mean."""
     values = plane.values
@@ -327,11 +337,7 @@ def _inside(
         value = int(block[place])
         see_inside(memory, plane, counts, y, x, place, rest, count, one, two, around, nearby, before, luma, twin)
         asked(memory, plane, INSIDE + index, value, 1 if value < 0 else 0)
-        said = memory.nets.said
-        some_said, more_said, most_said = coarse(said[MORE]), coarse(said[MORE + 1]), coarse(said[MORE + 2])
-        keys[6] = hashed(start, here << 10 | some_said << 5 | more_said)
-        keys[7] = hashed(start, some_said << 10 | more_said << 5 | most_said)
-        settle(memory, CONTEXTS, 0)
+        _settle_said(memory, start, here)
         choose[0] = kind * 64 + place
         choose[1] = rest
         some = 1
@@ -454,11 +460,7 @@ def _edge(
             sloped,
         )
         asked(memory, plane, EDGE + number, value, 1 if (value < 0) == (expected < 0) else 0)
-        said = memory.nets.said
-        some_said, more_said, most_said = coarse(said[MORE]), coarse(said[MORE + 1]), coarse(said[MORE + 2])
-        keys[6] = hashed(start, here << 10 | some_said << 5 | more_said)
-        keys[7] = hashed(start, some_said << 10 | more_said << 5 | most_said)
-        settle(memory, CONTEXTS, 0)
+        _settle_said(memory, start, here)
         choose[0] = kind * 64 + place
         choose[1] = rest << 3 | 7 - index
         some = 1
