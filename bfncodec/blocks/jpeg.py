@@ -141,7 +141,10 @@ def _blocks(frame: Frame) -> int:
 
 
 def encode(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block | None:
-    """One item, None if it is not a JPEG file that comes back to the last byte."""
+    """One item, None if it is not a JPEG file that comes back to the last byte.
+
+    LimitExceeded for more pixels than were allowed where images are wanted; otherwise None then, too.
+    """
     from bfncodec import jpeg
     from bfncodec.models.jpeg import memory, streams
 
@@ -156,6 +159,9 @@ def encode(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block
         frame = image.frame()
         assert frame is not None
         if 64 * _blocks(frame) > 4 * choices.max_pixels:
+            if choices.media == "image":
+                size = f"{frame.width}x{frame.height} pixels"
+                raise LimitExceeded(f"the image has {size}; the limit is {choices.max_pixels} (--max-pixels)")
             break
         if not form.model:
             path = zoo.chosen(choices.model, "jpeg") or zoo.find("jpeg")

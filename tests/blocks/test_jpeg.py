@@ -84,6 +84,8 @@ def test_limits_of_pixels() -> None:
     with pytest.raises(LimitExceeded, match="--max-pixels"):
         decoding.read(encoded, max_pixels=400)
     assert api.info(api.encode(small(), max_pixels=400))["blocks"][0]["mode"] != "jpeg"
+    with pytest.raises(LimitExceeded, match="50x37 pixels; the limit is 400"):
+        api.encode(small(), media="image", max_pixels=400)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
