@@ -33,6 +33,7 @@ from bfncodec.models.jpeg.networks import (
 Array = NDArray[Any]
 
 CHUNK = 128  # rows of one place
+_FEWEST_STEPS = 10  # of a schedule of rates: it rises over a tenth of them
 CHUNKS = 32  # of a step
 _INPUT, _FIRST, _ACTIVE, _SECOND, _SAID = 64, 64, 32, 32, 256  # units in one of inputs, weights, activations, answers
 
@@ -158,7 +159,8 @@ def _fit(net: Net, notes: Array, kind: int, epochs: float, seed: int, log: Calla
     counts = [max(len(group) // CHUNK, 1) if len(group) else 0 for group in groups]
     steps = max(1, int(epochs * sum(counts) / CHUNKS))
     optimiser = torch.optim.Adam(net.parameters(), 4e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps + 1, pct_start=0.1)
+    total_steps = max(steps, _FEWEST_STEPS) + 1
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=total_steps, pct_start=0.1)
     step, total, number = 0, 0.0, 0
     while step < steps and any(counts):
         chunks = [

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bfncodec import jpeg
+from bfncodec.errors import BfnError
 from bfncodec.exact import tables
 from bfncodec.models.jpeg import memory as memories
 from bfncodec.models.jpeg.memory import (
@@ -49,11 +50,14 @@ def train(
     seed: int = 0,
     log: Callable[[str], None],
 ) -> None:
-    """Train on all JPEG files in a folder, and write a model file."""
+    """Train on all JPEG files in a folder, and write a model file; BfnError if there are none."""
     checkpoint.check_name(output)
     files = sorted(path for path in data.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     random.Random(seed).shuffle(files)
-    nets = networks.train(_seen(files, seed), epochs, seed, log)
+    notes = _seen(files, seed)
+    if not len(notes):
+        raise BfnError(f"{data} holds no JPEG files to train on")
+    nets = networks.train(notes, epochs, seed, log)
     memory, known = memories.memory(memories.untrained()._replace(nets=started(nets))), None
     uses = np.zeros(CONTEXTS << BUCKET_BITS, np.int64)
     costs = []
