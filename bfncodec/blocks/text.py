@@ -16,6 +16,7 @@ from bfncodec.spans import Data
 
 if TYPE_CHECKING:  # the models are imported where they are used: compiled code takes its time
     from bfncodec.coding.ledger import Ledger
+    from bfncodec.models.text.memory import Kit
 
 LANE_LIMIT = 256
 FEW_LANES, LANE_BYTES = 4, 1 << 20  # where each has a memory of its own, more have at least so many bytes
@@ -63,9 +64,9 @@ class Text(Form):
         if schedule not in list(TextSchedule):
             raise UnsupportedFeature(f"text schedule {schedule} is not supported by this version")
         text = cls(header.take(MODEL_BYTES), header.varint(), TextSchedule(schedule))
-        if not 0 < text.lanes <= LANE_LIMIT or not size:
-            raise CorruptFile("a text's size and lanes contradict each other")
-        if text.schedule is not TextSchedule.BLOCKWISE and text.lanes > max(FEW_LANES, size // LANE_BYTES):
+        apart = text.schedule is not TextSchedule.BLOCKWISE
+        most = min(max(FEW_LANES, size // LANE_BYTES), LANE_LIMIT) if apart else LANE_LIMIT
+        if not 0 < text.lanes <= most or not size:
             raise CorruptFile("a text's size and lanes contradict each other")
         if text.schedule is TextSchedule.BLOCKWISE:
             text.steps, text.quiet = header.varint(), header.varint()
@@ -96,31 +97,35 @@ class Text(Form):
 
     def decode(self, block: Block, device: str) -> Iterator[Content]:
         from bfncodec.models.text import streams
-        from bfncodec.models.text.memory import FAST, FULL
 
         path = zoo.find_hash(self.model)
         if self.schedule is TextSchedule.BLOCKWISE:
             setting = self.lanes, self.steps, self.quiet
             data = streams.decode_blocks(path, device, block.size, *setting, self.streams)
         else:
-            kit = FAST if self.schedule is TextSchedule.FAST else FULL
-            data = streams.decode_bytewise(path, block.size, self.lanes, self.streams, kit)
+            data = streams.decode_bytewise(path, block.size, self.lanes, self.streams, _kit(self.schedule))
         yield iter([checked(data, block)])
+
+
+def _kit(schedule: TextSchedule) -> Kit:
+    """What is in use where bytes come one after the other."""
+    from bfncodec.models.text.memory import FAST, FULL
+
+    return FAST if schedule is TextSchedule.FAST else FULL
 
 
 def encode(data: bytes, choices: Choices, ledger: Ledger | None = None) -> Block:
     """One item, or a part of one, of at most TEXT_LIMIT bytes and at least one."""
     from bfncodec.models.text import streams
-    from bfncodec.models.text.memory import FAST, FULL
 
     path = model(choices)
     if choices.effort == "blocks":
         coded, lanes, quiet = streams.encode_blocks(path, choices.device, data, ledger)
         form = Text(zoo.digest(path), lanes, TextSchedule.BLOCKWISE, streams.BLOCK_STEPS, quiet, list(coded))
     else:
-        fast, lanes = choices.effort == "fast", streams.lanes_of(len(data))
-        coded = streams.encode_bytewise(path, data, lanes, ledger, FAST if fast else FULL)
-        schedule = TextSchedule.FAST if fast else TextSchedule.BYTEWISE
+        schedule = TextSchedule.FAST if choices.effort == "fast" else TextSchedule.BYTEWISE
+        lanes = streams.lanes_of(len(data))
+        coded = streams.encode_bytewise(path, data, lanes, ledger, _kit(schedule))
         form = Text(zoo.digest(path), lanes, schedule, streams=list(coded))
     return Block(1, len(data), hasher(data).digest(), form)
 
