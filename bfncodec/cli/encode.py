@@ -36,7 +36,7 @@ def encode(
       default  0.49, 3 s
       max      0.49, 8 s   everything learns, at the better of two paces
     For texts (English, bits a byte):
-      fast     1.9, 500 kB a second and more
+      fast     1.9, 500 kB a second
       blocks   3.0         few network calls; LZMA is smaller, so it takes
                            --media text to be chosen
       default  1.6, 200 kB a second
