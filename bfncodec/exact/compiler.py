@@ -48,5 +48,4 @@ def _machine() -> llvm.TargetMachine:
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_triple(llvm.get_process_triple())
     name, features = code_cache.processor()
-    reloc = "static" if target.name.startswith("x86") else "default"
-    return target.create_target_machine(name, features, _SPEED, reloc, "jitdefault", jit=True)
+    return target.create_target_machine(name, features, _SPEED, "pic", "small", jit=True)
