@@ -91,8 +91,14 @@ def _state() -> str:
 
     variables = [os.environ.get("BFNCODEC_" + name) for name in ("CPU_NAME", "CPU_FEATURES", "CHECKED")]
     known = hashlib.sha256(repr((llvmlite.__version__, np.__version__, sys.version, _host(), variables)).encode())
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        known.update(os.fsencode(path.relative_to(_PACKAGE)) + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    for folder, folders, names in os.walk(_PACKAGE):
+        folders.sort()
+        for name in sorted(names):
+            if name.endswith(".py"):
+                path = os.path.join(folder, name)
+                with open(path, "rb", 0) as file:
+                    content = file.read()
+                known.update(os.fsencode(f"{os.path.relpath(path, _PACKAGE)}\0{len(content)}\0") + content)
     return known.hexdigest()[:16]
 
 

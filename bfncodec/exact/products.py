@@ -149,12 +149,12 @@ turned_product = _slow_turned if DISABLED else compiled(_fast_turned)
 
 
 def packed(weights: Array) -> NDArray[np.int8]:
-    """Weights int [out, in] as `product` wants them; BLOCK and GROUP are filled with zeros."""
-    outputs, inputs = weights.shape
+    """Weights int [..., out, in] as `product` wants them; BLOCK and GROUP are filled with zeros."""
+    *many, outputs, inputs = weights.shape
     blocks, groups = -(-outputs // BLOCK), -(-inputs // GROUP)
-    wide = np.zeros((blocks * BLOCK, groups * GROUP), np.int8)
-    wide[:outputs, :inputs] = weights
-    return np.ascontiguousarray(wide.reshape(blocks, BLOCK, groups, GROUP).transpose(0, 2, 1, 3))
+    wide = np.zeros((*many, blocks * BLOCK, groups * GROUP), np.int8)
+    wide[..., :outputs, :inputs] = weights
+    return np.ascontiguousarray(wide.reshape(*many, blocks, BLOCK, groups, GROUP).swapaxes(-3, -2))
 
 
 def woven(weights: Array) -> NDArray[np.int8]:
