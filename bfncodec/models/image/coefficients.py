@@ -23,7 +23,7 @@ def choose(planes: NDArray[Any], prior: NDArray[np.int64]) -> NDArray[np.int64]:
     sample = np.ascontiguousarray(canvas[:, : RADIUS + 512, : 2 * RADIUS + 512])
     inner = np.s_[:, RADIUS:, RADIUS:-RADIUS, :3]
     levels = 16 * sample[inner].astype(np.int64)
-    before, after = (abs(levels - linear.fields(sample, one).bases[inner]) + _FLOOR for one in (prior, fitted))
+    before, after = (abs(levels - linear.bases(sample, one)[inner]) + _FLOOR for one in (prior, fitted))
     share = np.log2(before / after).mean()
     # About half of the difference in log-size survives the network, which corrects its base.
     gain = 0.5 * share * planes.size
