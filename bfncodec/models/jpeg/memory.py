@@ -169,28 +169,26 @@ def memory(start: Start, rate: int = RATE) -> Memory:
 
 
 @compiled
-def reach(memory: Memory, count: int) -> None:
-    """Fetch the buckets of the first keys, which `settle` will look at."""
-    for number in range(count):
-        prefetch(memory.tables[number], (memory.keys[number] >> (32 - BUCKET_BITS)) * BUCKET)
+def reach(memory: Memory, first: int, last: int, more: int) -> None:
+    """Fetch the buckets of some keys, and of a number more, which `settle` will look at."""
+    for number in range(first, last):
+        key = memory.keys[number]
+        if more:
+            key = hashed(key, more)
+        memory.hashes[number], memory.places[number] = key, (key >> (32 - BUCKET_BITS)) * BUCKET
+        prefetch(memory.tables[number], memory.places[number])
 
 
 @compiled
-def settle(memory: Memory, count: int, more: int) -> None:
-    """Find the buckets of the first `count` of memory.keys, and of a number more: those that decisions are made with.
+def settle(memory: Memory, count: int) -> None:
+    """Find the buckets of the first keys, which `reach` has fetched: those that decisions are made with.
 
     Where there is none, the one of two that was met less in its first slot is taken from another context.
     """
-    slots, keys, places = memory.tables, memory.keys, memory.places
+    slots, places = memory.tables, memory.places
     memory.many[0] = count
     if len(memory.notes):
         return
-    for number in range(count):
-        key = keys[number]
-        if more:
-            key = hashed(key, more)
-        memory.hashes[number], places[number] = key, (key >> (32 - BUCKET_BITS)) * BUCKET
-        prefetch(slots[number], places[number])
     for number in range(count):
         key, place, own = memory.hashes[number], places[number], slots[number]
         if own[place] != key:
@@ -204,3 +202,10 @@ def settle(memory: Memory, count: int, more: int) -> None:
                 for slot in range(1, BUCKET):
                     own[place + slot] = UNKNOWN
             places[number] = place
+
+
+@compiled
+def settle_anew(memory: Memory, more: int) -> None:
+    """Fetch and find the buckets of all keys and a number more."""
+    reach(memory, 0, CONTEXTS, more)
+    settle(memory, CONTEXTS)
