@@ -17,7 +17,7 @@ from bfncodec.coding.decisions import Wire, hashed
 from bfncodec.exact.compiled import compiled
 from bfncodec.models.jpeg.memory import CONTEXTS, SIGN_CONTEXTS, Memory, reach, settle, settle_anew
 from bfncodec.models.jpeg.networks import COUNT, DC, EDGE, EDGE_COUNT, INSIDE, IS_NEGATIVE, MORE, SIGN, SIZE, coarse
-from bfncodec.models.jpeg.numbers import code_count, code_size, decision
+from bfncodec.models.jpeg.numbers import code_count, code_size, decision, plain_decision
 from bfncodec.models.jpeg.planes import MARGIN, Plane
 from bfncodec.models.jpeg.seeing import (
     asked,
@@ -349,14 +349,12 @@ def _inside(
         if some:
             rest -= 1
             size = code_size(memory, wire, _abs(value), 0, 0)
-            _signs(memory, plane, y, x, place, twin, size, 0)
             main = memory.borders[0, 8 + v]
             see_sign(memory, plane, y, x, place, rest, size, twin, main)
             asked(memory, plane, SIGN, value, 1 if (value < 0) == (main < 0) else 0)
             if main >= 0:
                 memory.nets.said[IS_NEGATIVE] = -memory.nets.said[IS_NEGATIVE]
-            settle(memory, SIGN_CONTEXTS)
-            if decision(memory, wire, 1 + place % 7, 15, IS_NEGATIVE, 1 if value < 0 else 0):
+            if plain_decision(memory, wire, IS_NEGATIVE, 1 if value < 0 else 0):
                 _take(memory, plane, place, -size)
             else:
                 _take(memory, plane, place, size)
@@ -365,8 +363,8 @@ def _inside(
 
 
 @compiled
-def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, size: int, expected: int) -> None:
-    """Contexts of a sign."""
+def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, expected: int) -> None:
+    """Contexts of a sign of row or column 0."""
     keys, now, values = memory.keys, memory.now, plane.values
     u, v = place >> 3, place & 7
     start = hashed(hashed(99, place // 7), min(plane.kind, 1))
@@ -375,7 +373,6 @@ def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, 
     upper, lefter = memory.borders[0, 8 + v] // step, memory.borders[0, u] // step
     upper, lefter = min(max(upper, -15), 15) + 16, min(max(lefter, -15), 15) + 16
     c = _sign(twin)
-    size = min(size, 3)
     near = min(max(expected, -40), 40) + 64
     left_of, over, more = 0, 0, 0
     if v > 0:
@@ -389,7 +386,7 @@ def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, 
     keys[0] = hashed(start, a << 4 | b)
     keys[1] = hashed(start, c << 8 | min(max(twin, -7), 7) + 8)
     keys[2] = hashed(start, upper << 8 | lefter)
-    keys[3] = hashed(start, near << 2 | size)
+    keys[3] = hashed(start, near << 2)
     keys[4] = hashed(start, more << 8 | left_of << 4 | over)
     keys[5] = hashed(start, near << 8 | (upper if u else lefter))
     reach(memory, 0, SIGN_CONTEXTS, 0)
@@ -496,7 +493,7 @@ def _signed(
     kept = memory.kept
     for number in range(len(keys)):
         kept[number], kept[CONTEXTS + number] = keys[number], memory.places[number]
-    _signs(memory, plane, y, x, place, twin, 0, expected)
+    _signs(memory, plane, y, x, place, twin, expected)
     if expected >= 0:
         memory.nets.said[IS_NEGATIVE] = -memory.nets.said[IS_NEGATIVE]
     settle(memory, SIGN_CONTEXTS)

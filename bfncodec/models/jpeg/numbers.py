@@ -10,7 +10,7 @@ from bfncodec.coding.decisions import Wire, decide
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.tables import LOGIT_MAX
 from bfncodec.models.jpeg.memory import CONTEXTS, MET_BITS, SETS, Memory, settle, settle_anew
-from bfncodec.models.jpeg.mixers import adapt, mix, ready
+from bfncodec.models.jpeg.mixers import adapt, chance, mix, ready
 from bfncodec.models.jpeg.networks import HEADS, MORE, NEXT, TOP, coarse
 
 Array = NDArray[Any]
@@ -39,6 +39,12 @@ def decision(memory: Memory, wire: Wire, slot: int, group: int, head: int, bit: 
     adapt(mixing, bit)
     _learn(memory, slot, bit)
     return bit
+
+
+@compiled
+def plain_decision(memory: Memory, wire: Wire, head: int, bit: int) -> int:
+    """Code a bit as the network says alone; nothing is learnt."""
+    return bit if len(memory.notes) else decide(wire, chance(memory.mixing, memory.nets.said[head]), bit)
 
 
 @compiled
