@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -155,6 +156,7 @@ def each(
 ) -> None:
     """Do the work for every name, then finish; go on after a failure; exit with 1 at the end if there was one."""
     failed = False
+    gc.enable()
     for name in names or (STANDARD,):
         try:
             with notice.listening(messages.compiling):

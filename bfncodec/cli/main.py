@@ -1,5 +1,6 @@
 """The bfncodec command. Each subcommand is imported when it is used."""
 
+import gc
 import os
 import signal
 import sys
@@ -65,6 +66,7 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 def run() -> None:
     """Entry point: click's errors as exit codes, nothing printed after a broken pipe."""
+    gc.disable()  # until work begins, see `files.each`: modules stay
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
         signal.signal(signal.SIGTERM, _stop)
     try:
@@ -79,3 +81,5 @@ def run() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    finally:
+        gc.freeze()  # Python's last collection has nothing to look at, which saves a tenth of a short process

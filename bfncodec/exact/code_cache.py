@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,9 +26,9 @@ _DIGEST = hashlib.sha256().digest_size
 class Code(NamedTuple):
     """Machine code of a function."""
 
-    symbol: str  # its name there
     result: str  # i: int64, b: bool, else nothing
-    machine: bytes  # an object file
+    entry: int | str  # where it begins in one piece of code, or its name in an object file, which LLVM has to load
+    machine: bytes
 
 
 def read(name: str, kind: str) -> Code | None:
@@ -39,15 +39,15 @@ def read(name: str, kind: str) -> Code | None:
         if hashlib.sha256(content).digest() != digest:
             return None
         header, machine = content.split(b"\n", 1)
-        *known, symbol, result = json.loads(header)
-        return Code(symbol, result, machine) if known == [name, kind] else None
+        *known, result, entry = json.loads(header)
+        return Code(result, entry, machine) if known == [name, kind] else None
     except (OSError, ValueError, TypeError):
         return None
 
 
 def write(name: str, kind: str, code: Code) -> None:
     """Keep the code, where that is possible."""
-    content = json.dumps([name, kind, code.symbol, code.result]).encode() + b"\n" + code.machine
+    content = json.dumps([name, kind, code.result, code.entry]).encode() + b"\n" + code.machine
     with suppress(OSError, TypeError):
         path = _path(name, kind)
         handle, temporary = tempfile.mkstemp(dir=path.parent)
@@ -75,14 +75,30 @@ def processor() -> tuple[str, str]:
     return name or "", features or ""
 
 
+def _host() -> Any:
+    """What tells this processor from others: the system's words where it has any, which cost less than LLVM's."""
+    try:
+        with open("/proc/cpuinfo", "rb", 0) as file:
+            lines = file.read(1 << 14).partition(b"\n\n")[0].split(b"\n")
+    except OSError:
+        lines = []
+    return [line for line in lines if line.startswith((b"vendor", b"cpu family", b"model", b"flags"))] or processor()
+
+
 def _state() -> str:
     """A name for all sources of the package, the versions of what compiles them, the processor, and checks."""
     import llvmlite
 
-    checks = os.environ.get("BFNCODEC_CHECKED", "0")
-    known = hashlib.sha256(repr((llvmlite.__version__, np.__version__, sys.version, processor(), checks)).encode())
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        known.update(os.fsencode(path.relative_to(_PACKAGE)) + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    variables = [os.environ.get("BFNCODEC_" + name) for name in ("CPU_NAME", "CPU_FEATURES", "CHECKED")]
+    known = hashlib.sha256(repr((llvmlite.__version__, np.__version__, sys.version, _host(), variables)).encode())
+    for folder, folders, names in os.walk(_PACKAGE):
+        folders.sort()
+        for name in sorted(names):
+            if name.endswith(".py"):
+                path = os.path.join(folder, name)
+                with open(path, "rb", 0) as file:
+                    content = file.read()
+                known.update(os.fsencode(f"{os.path.relpath(path, _PACKAGE)}\0{len(content)}\0") + content)
     return known.hexdigest()[:16]
 
 

@@ -11,6 +11,7 @@ slowly.
 """
 
 import ctypes
+import mmap
 import os
 from collections.abc import Callable
 from functools import partial, update_wrapper
@@ -28,7 +29,7 @@ from bfncodec.exact.code_cache import Code
 DISABLED = os.environ.get("BFNCODEC_PLAIN", "0") not in ("", "0")
 _LOCK = Lock()
 _RESULTS: dict[str, Any] = {"i": ctypes.c_int64, "b": ctypes.c_bool, "f": ctypes.c_double}
-_engines: list[Any] = []  # of LLVM: code lives as long as they do
+_kept: list[Any] = []  # what code lives in
 
 
 class Inline:
@@ -120,16 +121,35 @@ def _call(function: Any, layout: Struct, result: str, name: str, flat: list[Any]
 
 def _loaded(code: Code) -> Any:
     """Machine code as a function of addresses and numbers."""
+    address = _linked(code) if isinstance(code.entry, str) else _mapped(code.machine) + code.entry
+    return ctypes.CFUNCTYPE(ctypes.c_int)(address)
+
+
+def _mapped(machine: bytes) -> int:
+    """The address of a piece of code."""
+    size, readable = len(machine), mmap.PROT_READ
+    pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, readable | mmap.PROT_WRITE)
+    pages.write(machine)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+    system = ctypes.CDLL(None, use_errno=True)
+    if system.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(size), readable | mmap.PROT_EXEC):
+        raise OSError(ctypes.get_errno(), "the system runs no code that was made here")
+    _kept.append(pages)
+    return address
+
+
+def _linked(code: Code) -> int:
+    """The address of a function of an object file."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine, True)  # all of an object in one place
     engine.add_object_file(llvm.ObjectFileRef.from_data(code.machine))
     engine.finalize_object()
-    _engines.append(engine)
-    return ctypes.CFUNCTYPE(ctypes.c_int)(engine.get_function_address(code.symbol))
+    _kept.append(engine)
+    return int(engine.get_function_address(code.entry))
 
 
 def _made(name: str) -> Callable[[], Any]:

@@ -8,6 +8,7 @@ import llvmlite.binding as llvm
 from bfncodec.exact import code_cache, kinds
 from bfncodec.exact.code_cache import Code
 from bfncodec.exact.language import ENTRY, Program
+from bfncodec.exact.piece import piece
 
 _LONG = 25  # instructions; longer functions stay functions: parts of others cost LLVM much time, and gain nothing
 _SPEED = 2  # of 3; like loops unrolled or woven together, the last costs much time, and code is no faster for it
@@ -25,7 +26,8 @@ def code(function: FunctionType, arguments: tuple[Any, ...]) -> Code:
     options.loop_vectorization, options.loop_unrolling, options.loop_interleaving = True, False, False
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
-    return Code(ENTRY, _RESULTS[result], machine.emit_object(module))
+    file = machine.emit_object(module)
+    return Code(_RESULTS[result], *piece(file) or (ENTRY, file))
 
 
 def _module(program: Program) -> llvm.ModuleRef:
@@ -48,5 +50,4 @@ def _machine() -> llvm.TargetMachine:
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_triple(llvm.get_process_triple())
     name, features = code_cache.processor()
-    reloc = "static" if target.name.startswith("x86") else "default"
-    return target.create_target_machine(name, features, _SPEED, reloc, "jitdefault", jit=True)
+    return target.create_target_machine(name, features, _SPEED, "pic", "small", jit=True)

@@ -46,6 +46,7 @@ from bfncodec.exact.kinds import (
 from bfncodec.exact.numbers import CHECKED
 
 ENTRY = "entry"
+_ALONE = '"no-builtins"'  # loops do not become calls of the C library's functions
 _MOST = 4096  # numbers of a table that becomes part of the code
 
 
@@ -65,7 +66,7 @@ class Program:
     def entry(self, function: FunctionType, kinds: tuple[Kind, ...]) -> Any:
         """Write a function, and ENTRY, which takes its arguments from memory; returns the type of its result."""
         name, result = self.function(function, kinds)
-        body = [f"define i32 @{ENTRY}(ptr %result, ptr %words) {{"]
+        body = [f"define i32 @{ENTRY}(ptr %result, ptr %words) {_ALONE} {{"]
         given: list[str] = []
         place = 0
         for kind in kinds:
@@ -164,7 +165,7 @@ class _Function(Expressions):
         result = result_type(self.result)
         if CHECKED:
             self.do("failed:\nstore i32 1, ptr @failed\nret " + result + (" zeroinitializer" if self.result else ""))
-        head = f"define internal {result} @{name}({', '.join(self._parameters)}) nounwind {{\nhead:"
+        head = f"define internal {result} @{name}({', '.join(self._parameters)}) nounwind {_ALONE} {{\nhead:"
         return "\n".join([head, *self.head, "br label %start", "start:", *self.body, "}"])
 
     # Statements

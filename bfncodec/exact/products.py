@@ -42,19 +42,31 @@ def _slow(values: Array, weights: Array, sums: Array) -> None:
     sums[: len(values), : blocks * BLOCK] = values[:, : groups * GROUP].astype(np.int64) @ plain
 
 
-_ROWS, _VECTORS = _TILES.get(instructions(), (1, 1))
+def _tile(rows: int | None) -> Inline:
+    """Products of so many rows, or of as many as a tile has."""
 
-
-def _tile(rows: int) -> Inline:
     def make() -> Any:
         from bfncodec.exact import tiles
 
-        return tiles.tile(instructions(), rows, _VECTORS)
+        most, vectors = _TILES[instructions()]
+        return tiles.tile(instructions(), rows or most, vectors)
 
     return Inline(make)
 
 
-_tall, _flat = _tile(_ROWS), _tile(1)
+def _extent(which: int) -> Inline:
+    """How many rows or vectors a tile has: a number that is known when code is made, and no sooner."""
+
+    def make() -> Any:
+        from bfncodec.exact import kinds
+
+        return lambda _: kinds.number(kinds.INT, _TILES[instructions()][which])
+
+    return Inline(make)
+
+
+_tall, _flat = _tile(None), _tile(1)
+_rows, _vectors = _extent(0), _extent(1)
 
 
 def _fast(values: Array, weights: Array, sums: Array) -> None:
@@ -69,10 +81,10 @@ def _fast(values: Array, weights: Array, sums: Array) -> None:
 def _tiles(values: int, count: int, stride: int, leap: int, weights: Array, sums: Array) -> None:
     """The same of values at an address; leap: bytes from one group to the next."""
     blocks, groups = weights.shape[:2]
-    width, step = sums.strides[0], _VECTORS * LANES
+    most, step, width = _rows(), _vectors() * LANES, sums.strides[0]
     row = 0
     while row < count:
-        rows = _ROWS if row + _ROWS <= count else 1
+        rows = most if row + most <= count else 1
         source, target = values + row * stride, sums.ctypes.data + row * width
         for block in range(blocks):
             for part in range(0, BLOCK, step):
@@ -131,19 +143,18 @@ def _slow_sparse(values: Array, weights: Array, sums: Array) -> None:
     sums[: weights.shape[1]] = values[: len(weights) - 1].astype(np.int64) @ plain[:-1]
 
 
-_DISABLED = instructions() == "none"
-product = _slow if _DISABLED else compiled(_fast)
-sparse_product = _slow_sparse if _DISABLED else compiled(_fast_sparse)
-turned_product = _slow_turned if _DISABLED else compiled(_fast_turned)
+product = _slow if DISABLED else compiled(_fast)
+sparse_product = _slow_sparse if DISABLED else compiled(_fast_sparse)
+turned_product = _slow_turned if DISABLED else compiled(_fast_turned)
 
 
 def packed(weights: Array) -> NDArray[np.int8]:
-    """Weights int [out, in] as `product` wants them; BLOCK and GROUP are filled with zeros."""
-    outputs, inputs = weights.shape
+    """Weights int [..., out, in] as `product` wants them; BLOCK and GROUP are filled with zeros."""
+    *many, outputs, inputs = weights.shape
     blocks, groups = -(-outputs // BLOCK), -(-inputs // GROUP)
-    wide = np.zeros((blocks * BLOCK, groups * GROUP), np.int8)
-    wide[:outputs, :inputs] = weights
-    return np.ascontiguousarray(wide.reshape(blocks, BLOCK, groups, GROUP).transpose(0, 2, 1, 3))
+    wide = np.zeros((*many, blocks * BLOCK, groups * GROUP), np.int8)
+    wide[..., :outputs, :inputs] = weights
+    return np.ascontiguousarray(wide.reshape(*many, blocks, BLOCK, groups, GROUP).swapaxes(-3, -2))
 
 
 def woven(weights: Array) -> NDArray[np.int8]:

@@ -73,6 +73,7 @@ CHANCE_ONE = 1 << CHANCE_BITS
 LOGIT_MAX = 2815  # 11 nats: one in 60,000
 
 
+@cache
 def squash_table() -> Ints:
     """Probabilities of the log-odds -LOGIT_MAX .. LOGIT_MAX: int64 [2 * LOGIT_MAX + 1]."""
     tail = exp_negative(np.arange(LOGIT_MAX + 1, dtype=np.int64), 256)
@@ -80,6 +81,7 @@ def squash_table() -> Ints:
     return np.concatenate([(CHANCE_ONE - upper)[:0:-1], upper])
 
 
+@cache
 def stretch_table() -> Ints:
     """Nearest log-odds of the probabilities 0 .. 2**16 - 1, odd around one half: int64 [2**16]."""
     upper = squash_table()[LOGIT_MAX:]

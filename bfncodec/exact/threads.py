@@ -3,7 +3,6 @@
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
@@ -34,6 +33,8 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
     if count() == 1:
         yield from items
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1) as pool:
         source = iter(items)
         coming = pool.submit(list, islice(source, 1))
@@ -46,6 +47,8 @@ def each(function: Callable[[S], T], items: list[S]) -> list[T]:
     """The function's results for all items, made beside each other."""
     if min(count(), len(items)) <= 1:
         return [function(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor  # it takes its time
+
     with ThreadPoolExecutor(min(count(), len(items)), initializer=_begin) as pool:
         return list(pool.map(function, items))
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import platform
 import resource
 import shutil
 import subprocess
@@ -12,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding as llvm
 import pytest
 
 from bfncodec.cli import files
-from bfncodec.exact import code_cache, compiled, kinds, notice
+from bfncodec.exact import code_cache, compiled, kinds, notice, piece
 
 pytestmark = pytest.mark.skipif(os.environ.get("BFNCODEC_PLAIN") == "1", reason="nothing is compiled")
 
@@ -176,11 +178,12 @@ def test_compiling_that_fails_ends_too(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_what_is_kept_needs_no_compiler(tmp_path: Path) -> None:
-    """A second process loads machine code by LLVM alone."""
+    """A second process makes no machine code, and loads it without LLVM where it is in one piece."""
     program = (
         "import sys, numpy as np; from bfncodec import api; "
         "image = np.arange(20 * 20 * 3, dtype=np.uint8).reshape(20, 20, 3); "
-        "assert np.array_equal(api.decode(api.encode(image)), image); print('bfncodec.exact.compiler' in sys.modules)"
+        "assert np.array_equal(api.decode(api.encode(image)), image); "
+        "print([name in sys.modules for name in ('bfncodec.exact.compiler', 'llvmlite.binding')])"
     )
     told = []
     for _ in range(2):
@@ -193,7 +196,25 @@ def test_what_is_kept_needs_no_compiler(tmp_path: Path) -> None:
             timeout=300,
         )
         told.append(done.stdout.strip())
-    assert told == ["True", "False"]
+    whole = sys.platform == "linux" and platform.machine() == "x86_64"
+    assert told == ["[True, True]", str([False, not whole])]
+
+
+def test_only_simple_code_becomes_one_piece() -> None:
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+
+    def made(text: str, triple: str = "x86_64-linux-gnu") -> tuple[int, bytes] | None:
+        machine = llvm.Target.from_triple(triple).create_target_machine(reloc="pic", codemodel="small")
+        return piece.piece(machine.emit_object(llvm.parse_assembly(text)))
+
+    lone = "define i32 @entry() nounwind { ret i32 0 }"
+    start, code = made(lone) or (-1, b"")
+    assert 0 <= start < len(code)
+    assert made(lone, "aarch64-linux-gnu") is None
+    assert made(lone, "x86_64-pc-windows-msvc") is None
+    assert made("declare i32 @other() define i32 @entry() { %x = call i32 @other() ret i32 %x }") is None
+    assert made("@seen = global i32 0 define i32 @entry() { %x = load i32, ptr @seen ret i32 %x }") is None
 
 
 class Terminal(io.StringIO):

@@ -840,7 +840,9 @@ class Segment:
                 rest -= 1
                 size = self.size(0, 0)
                 self.see_sign(p, rest, size, t)
-                self.take(p, -size if self.sign(p, t, 0, min(size, 3), self.top[v]) else size)
+                self.turn(self.top[v])
+                negative = pop(self.stack, clip(squash(self.said[20]), 3, 2**16 - 3))
+                self.take(p, -size if negative else size)
             one, two = size, one
 
     def see_sign(self, p: int, rest: int, size: int, t: int) -> None:
@@ -899,14 +901,14 @@ class Segment:
             if rest >= 8 - i or self.bit(1, 0, 0):
                 rest -= 1
                 found, keys = self.memory.found, self.keys
-                negative = self.sign(p, t, e, 0, e)
+                negative = self.sign(p, t, e)
                 self.memory.found, self.keys = found, keys
                 self.ask(place + 14, [*seen, *signs(-1 if negative else 1), self.sums["L"], self.sums["A"], *inner])
                 size = self.size((1 if (e < 0) == bool(negative) else 2) if e else 0, 0)
                 self.take(p, -size if negative else size)
             one = size
 
-    def sign(self, p: int, t: int, e: int, z: int, m: int) -> int:
+    def sign(self, p: int, t: int, e: int) -> int:
         u, v = divmod(p, 8)
         a, b = sgn(self.around["A"][p]), sgn(self.around["L"][p])
         up = clip(self.top[v] // (64 * self.q[p]), -15, 15) + 16
@@ -919,11 +921,11 @@ class Segment:
             more = 16 * more | sgn(self.c[p - 16])
         start = fold(fold(99, p // 7), self.both)
         numbers = [
-            16 * a | b, 256 * sgn(t) | clip(t, -7, 7) + 8, 256 * up | le, 4 * x | z, 256 * more | 16 * g | o,
+            16 * a | b, 256 * sgn(t) | clip(t, -7, 7) + 8, 256 * up | le, 4 * x, 256 * more | 16 * g | o,
             256 * x | (up if u else le),
         ]  # fmt: skip
         self.memory.settle([fold(start, number) for number in numbers], 0)
-        self.turn(m)
+        self.turn(e)
         return self.bit(1 + p % 7, 15, 20)
 
     def turn(self, m: int) -> None:

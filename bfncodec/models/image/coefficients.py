@@ -11,6 +11,7 @@ from bfncodec.models.image.canvas import RADIUS, filled
 
 _SIZE = linear.REGRESSORS * 3 + 3
 _LONGEST = 1 << 17  # ones of a code at most
+_SAMPLED = 128, 512  # rows in the middle, and columns, that tell whether coefficients pay
 _FLOOR = 12  # 1/16 level: errors below this scale tell little
 
 
@@ -20,10 +21,11 @@ def choose(planes: NDArray[Any], prior: NDArray[np.int64]) -> NDArray[np.int64]:
         return prior
     canvas = filled(planes)
     fitted = linear.solve(linear.normal_equations(canvas), prior)
-    sample = np.ascontiguousarray(canvas[:, : RADIUS + 512, : 2 * RADIUS + 512])
+    top = max(planes.shape[1] - _SAMPLED[0], 0) // 2
+    sample = np.ascontiguousarray(canvas[:, top : top + RADIUS + _SAMPLED[0], : 2 * RADIUS + _SAMPLED[1]])
     inner = np.s_[:, RADIUS:, RADIUS:-RADIUS, :3]
     levels = 16 * sample[inner].astype(np.int64)
-    before, after = (abs(levels - linear.fields(sample, one).bases[inner]) + _FLOOR for one in (prior, fitted))
+    before, after = (abs(levels - linear.bases(sample, one)[inner]) + _FLOOR for one in (prior, fitted))
     share = np.log2(before / after).mean()
     # About half of the difference in log-size survives the network, which corrects its base.
     gain = 0.5 * share * planes.size

@@ -237,14 +237,22 @@ def innovation_inputs(frame: Frame, known: Canvases, at: int, steps: Ints, input
 
 
 @compiled
-def settle_all(frame: Frame, known: Canvases, predicted: int) -> None:
-    """Settle all pixels of filled canvases, row by row; unless bases are `predicted` already, predict them before."""
+def predict_all(frame: Frame, known: Canvases) -> None:
+    """Predict all pixels of filled canvases."""
     for image in range(frame.images):
         for y in range(frame.height):
             start = (image * (frame.height + RADIUS) + y + RADIUS) * frame.row + RADIUS
             for x in range(frame.width):
-                if not predicted:
-                    predict_at(frame, known, start + x)
+                predict_at(frame, known, start + x)
+
+
+@compiled
+def settle_all(frame: Frame, known: Canvases) -> None:
+    """Settle all pixels of filled canvases whose bases are known, row by row."""
+    for image in range(frame.images):
+        for y in range(frame.height):
+            start = (image * (frame.height + RADIUS) + y + RADIUS) * frame.row + RADIUS
+            for x in range(frame.width):
                 settle(frame, known, start + x, y, x)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from bfncodec.exact.compiled import compiled
 from bfncodec.models.image.canvas import RADIUS, SLOPE
 from bfncodec.models.image.passes import STRIDE
 
@@ -25,27 +26,25 @@ class Diagonals:
         self.longest = count * int((self._ends - self._tops).max())  # pixels, the thumbnail's included
         thumbnail = np.where(number % STRIDE == 0, -(-self._ends // STRIDE) + -self._tops // STRIDE, 0)
         sizes = self._ends - self._tops - thumbnail
-        self._numbers: list[int] = np.flatnonzero(sizes).tolist()
+        self._numbers = np.flatnonzero(sizes)
         self.sizes = (count * sizes[self._numbers]).tolist()  # pixels of group 1, 2, ...
 
-    def addresses(self, group: int) -> Addresses:
-        """Canvas addresses of a group's pixels, image after image."""
-        number = self._numbers[group - 1]
-        y = np.arange(self._tops[number], self._ends[number])
-        # SLOPE * y and x are multiples of STRIDE together.
-        y = y[(y % STRIDE > 0) | (number % STRIDE > 0)]
-        one = (y + RADIUS) * self.row + number - SLOPE * y + RADIUS
-        image = np.arange(self.count)[:, None] * ((self.height + RADIUS) * self.row)
-        return (one + image).reshape(-1)
+    def addresses(self, groups: range) -> Addresses:
+        """Canvas addresses of the pixels of groups, group after group, image after image."""
+        first, last = groups.start - 1, groups.stop - 1
+        found = np.empty(sum(self.sizes[first:last]), np.int64)
+        images = np.arange(self.count) * ((self.height + RADIUS) * self.row)
+        _addresses(self._numbers[first:last], self._tops, self._ends, images, self.row, found)
+        return found
 
     def reach(self, chunk: range) -> range:
         """The diagonals of a run of groups, and those before it that have no pixel to code."""
-        first = self._numbers[chunk[0] - 2] + 1 if chunk[0] > 1 else 0
-        return range(first, self._numbers[chunk[-1] - 1] + 1)
+        first = int(self._numbers[chunk[0] - 2]) + 1 if chunk[0] > 1 else 0
+        return range(first, int(self._numbers[chunk[-1] - 1]) + 1)
 
     def positions(self, group: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows and columns of the pixels of a group, the images one below the other."""
-        rows, columns = np.divmod(self.addresses(group), self.row)
+        rows, columns = np.divmod(self.addresses(range(group, group + 1)), self.row)
         image, y = np.divmod(rows, self.height + RADIUS)
         return image * self.height + y - RADIUS, columns - RADIUS
 
@@ -57,3 +56,18 @@ class Diagonals:
             if size >= pixels or group == len(self.sizes):
                 yield range(first, group + 1)
                 first, size = group + 1, 0
+
+
+@compiled
+def _addresses(
+    numbers: Addresses, tops: Addresses, ends: Addresses, images: Addresses, row: int, out: Addresses
+) -> None:
+    """Fill in addresses for the diagonals of these numbers; images: where each begins."""
+    count = 0
+    for index in range(len(numbers)):
+        number = numbers[index]
+        for image in range(len(images)):
+            for y in range(tops[number], ends[number]):
+                if y % STRIDE or number % STRIDE:  # SLOPE * y and x are multiples of STRIDE together
+                    out[count] = images[image] + (y + RADIUS) * row + number - SLOPE * y + RADIUS
+                    count += 1

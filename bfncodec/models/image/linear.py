@@ -14,7 +14,7 @@ from bfncodec.exact.compiled import compiled, room
 from bfncodec.exact.products import sums_of_products
 from bfncodec.models.image import canvas as canvas_image
 from bfncodec.models.image import compiled_features, features
-from bfncodec.models.image.compiled_features import Canvases, settle_all
+from bfncodec.models.image.compiled_features import Canvases, Frame, predict_all, settle_all
 from bfncodec.models.image.local import equations, follow
 
 REGRESSORS = features.DIFFERENCES + 1
@@ -142,14 +142,28 @@ def blank_fields(area: tuple[int, int, int]) -> Fields:
 
 def fields(canvas: NDArray[np.int16], coefficients: NDArray[Any], *, local: bool = False, channels: int = 3) -> Fields:
     """The fields of filled canvases; local: whether the base follows the image, of which there is one."""
-    count, height, width, _ = canvas.shape
-    area = count, height - canvas_image.RADIUS, width - 2 * canvas_image.RADIUS
-    frame, planes = compiled_features.frame(area, coefficients), blank_fields(area)
+    frame, planes = _blank(canvas, coefficients)
     known = flat(canvas, planes)
     if local:
         follow(frame, known, equations(frame, channels))
-    settle_all(frame, known, local)
+    else:
+        predict_all(frame, known)
+    settle_all(frame, known)
     return planes
+
+
+def bases(canvas: NDArray[np.int16], coefficients: NDArray[Any]) -> NDArray[np.int16]:
+    """The bases of such fields alone."""
+    frame, planes = _blank(canvas, coefficients)
+    predict_all(frame, flat(canvas, planes))
+    return planes.bases
+
+
+def _blank(canvas: NDArray[np.int16], coefficients: NDArray[Any]) -> tuple[Frame, Fields]:
+    """Of filled canvases."""
+    count, height, width, _ = canvas.shape
+    area = count, height - canvas_image.RADIUS, width - 2 * canvas_image.RADIUS
+    return compiled_features.frame(area, coefficients), blank_fields(area)
 
 
 def flat(canvas: NDArray[np.int16], planes: Fields) -> Canvases:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.decisions import Wire, hashed
 from bfncodec.exact.compiled import compiled
-from bfncodec.models.jpeg.memory import CONTEXTS, SIGN_CONTEXTS, Memory, reach, settle
+from bfncodec.models.jpeg.memory import CONTEXTS, SIGN_CONTEXTS, Memory, reach, settle, settle_anew
 from bfncodec.models.jpeg.networks import COUNT, DC, EDGE, EDGE_COUNT, INSIDE, IS_NEGATIVE, MORE, SIGN, SIZE, coarse
-from bfncodec.models.jpeg.numbers import code_count, code_size, decision
+from bfncodec.models.jpeg.numbers import code_count, code_size, decision, plain_decision
 from bfncodec.models.jpeg.planes import MARGIN, Plane
 from bfncodec.models.jpeg.seeing import (
     asked,
@@ -210,7 +210,7 @@ def _inner_count(memory: Memory, wire: Wire, plane: Plane, counts: Array, y: int
     keys[5] = hashed(start, left << 4 | luma)
     keys[6] = hashed(start, above << 4 | luma)
     keys[7] = hashed(start, twin << 8 | left + above)
-    reach(memory, CONTEXTS)
+    reach(memory, 0, CONTEXTS, 0)
     see_inner_count(memory, plane, counts, y, x, lumas, twin)
     asked(memory, plane, COUNT, value, 0)
     choose = memory.chooser
@@ -257,7 +257,7 @@ def _edge_count(
     keys[5] = hashed(start, first << 8 | inner)
     keys[6] = hashed(start, expected << 8 | mean)
     keys[7] = hashed(start, near << 8 | left + above)
-    reach(memory, CONTEXTS)
+    reach(memory, 0, CONTEXTS, 0)
     see_edge_count(memory, plane, counts, y, x, step, inner, luma, twin)
     asked(memory, plane, EDGE_COUNT + which - 1, value, 0)
     choose = memory.chooser
@@ -273,7 +273,8 @@ def _settle_said(memory: Memory, start: int, here: int) -> None:
     some, more, most = coarse(said[MORE]), coarse(said[MORE + 1]), coarse(said[MORE + 2])
     keys[6] = hashed(start, here << 10 | some << 5 | more)
     keys[7] = hashed(start, some << 10 | more << 5 | most)
-    settle(memory, CONTEXTS, 0)
+    reach(memory, 6, CONTEXTS, 0)
+    settle(memory, CONTEXTS)
 
 
 @compiled
@@ -316,6 +317,12 @@ def _inside(
         place = INNER[index]
         u, v = place >> 3, place & 7
         a, b = _abs(int(above[place])), _abs(int(left[place]))
+        start = hashed(_INNER_VALUE, min(kind, 1))
+        here = place << 8
+        keys[0] = hashed(start, here | rest)
+        keys[1] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
+        keys[2] = hashed(start, here | min(_abs(now[place - 8]), 7) << 4 | min(_abs(now[place - 1]), 7))
+        reach(memory, 0, 3, 0)
         around = _around(plane, y, x, place)
         nearby = _nearby(above, u, v) + _nearby(left, u, v)
         before = 2 * (_abs(now[place - 8]) + _abs(now[place - 1])) + _abs(now[place - 9])
@@ -324,16 +331,11 @@ def _inside(
         if u < 7:
             before += _abs(now[place + 7])
         luma, twin = _luma(plane, row, column, u, v), _twin(plane, row, column, place)
-        start = hashed(_INNER_VALUE, min(kind, 1))
-        here = place << 8
         levels = _level(around)
-        keys[0] = hashed(start, here | rest)
-        keys[1] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
-        keys[2] = hashed(start, here | min(_abs(now[place - 8]), 7) << 4 | min(_abs(now[place - 1]), 7))
         keys[3] = hashed(start, levels << 8 | _level(before) << 4 | _level(nearby))
         keys[4] = hashed(start, here | _level(luma) << 4 | min(_abs(twin), 15))
         keys[5] = hashed(start, min(2 * around + 5 * nearby + 8 * before, 1023) << 6 | rest)
-        reach(memory, 6)
+        reach(memory, 3, 6, 0)
         value = int(block[place])
         see_inside(memory, plane, counts, y, x, place, rest, count, one, two, around, nearby, before, luma, twin)
         asked(memory, plane, INSIDE + index, value, 1 if value < 0 else 0)
@@ -347,14 +349,12 @@ def _inside(
         if some:
             rest -= 1
             size = code_size(memory, wire, _abs(value), 0, 0)
-            _signs(memory, plane, y, x, place, twin, size, 0)
             main = memory.borders[0, 8 + v]
             see_sign(memory, plane, y, x, place, rest, size, twin, main)
             asked(memory, plane, SIGN, value, 1 if (value < 0) == (main < 0) else 0)
             if main >= 0:
                 memory.nets.said[IS_NEGATIVE] = -memory.nets.said[IS_NEGATIVE]
-            settle(memory, SIGN_CONTEXTS, 0)
-            if decision(memory, wire, 1 + place % 7, 15, IS_NEGATIVE, 1 if value < 0 else 0):
+            if plain_decision(memory, wire, IS_NEGATIVE, 1 if value < 0 else 0):
                 _take(memory, plane, place, -size)
             else:
                 _take(memory, plane, place, size)
@@ -363,8 +363,8 @@ def _inside(
 
 
 @compiled
-def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, size: int, expected: int) -> None:
-    """Contexts of a sign."""
+def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, expected: int) -> None:
+    """Contexts of a sign of row or column 0."""
     keys, now, values = memory.keys, memory.now, plane.values
     u, v = place >> 3, place & 7
     start = hashed(hashed(99, place // 7), min(plane.kind, 1))
@@ -373,7 +373,6 @@ def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, 
     upper, lefter = memory.borders[0, 8 + v] // step, memory.borders[0, u] // step
     upper, lefter = min(max(upper, -15), 15) + 16, min(max(lefter, -15), 15) + 16
     c = _sign(twin)
-    size = min(size, 3)
     near = min(max(expected, -40), 40) + 64
     left_of, over, more = 0, 0, 0
     if v > 0:
@@ -387,10 +386,10 @@ def _signs(memory: Memory, plane: Plane, y: int, x: int, place: int, twin: int, 
     keys[0] = hashed(start, a << 4 | b)
     keys[1] = hashed(start, c << 8 | min(max(twin, -7), 7) + 8)
     keys[2] = hashed(start, upper << 8 | lefter)
-    keys[3] = hashed(start, near << 2 | size)
+    keys[3] = hashed(start, near << 2)
     keys[4] = hashed(start, more << 8 | left_of << 4 | over)
     keys[5] = hashed(start, near << 8 | (upper if u else lefter))
-    reach(memory, SIGN_CONTEXTS)
+    reach(memory, 0, SIGN_CONTEXTS, 0)
 
 
 @compiled
@@ -438,7 +437,7 @@ def _edge(
         keys[3] = hashed(start, here << 8 | min(_abs(now[place + other]), 15) << 8 | expects << 4 | rest)
         keys[4] = hashed(start, here | min(a, 15) << 4 | min(b, 15))
         keys[5] = hashed(start, here << 4 | _level(luma) << 8 | min(_abs(twin), 15) << 4 | rest)
-        reach(memory, 6)
+        reach(memory, 0, 6, 0)
         value, number = int(block[place]), index - 1 + (7 if step == 8 else 0)
         see_edge(
             memory,
@@ -494,10 +493,10 @@ def _signed(
     kept = memory.kept
     for number in range(len(keys)):
         kept[number], kept[CONTEXTS + number] = keys[number], memory.places[number]
-    _signs(memory, plane, y, x, place, twin, 0, expected)
+    _signs(memory, plane, y, x, place, twin, expected)
     if expected >= 0:
         memory.nets.said[IS_NEGATIVE] = -memory.nets.said[IS_NEGATIVE]
-    settle(memory, SIGN_CONTEXTS, 0)
+    settle(memory, SIGN_CONTEXTS)
     negative = decision(memory, wire, 1 + place % 7, 15, IS_NEGATIVE, 1 if value < 0 else 0)
     see_signs(memory, plane, y, x, place, twin, expected, sloped, -1 if negative else 1)
     asked(memory, plane, net, value, 0)
@@ -553,17 +552,18 @@ def _dc(
     choose[1] = apart
     error = int(block[0]) - expected
     size, difference = 0, side - top
-    reach(memory, 7)
+    reach(memory, 0, CONTEXTS - 1, 0)
     see_dc(memory, plane, counts, y, x, difference, guess, twin, inner, rough, steep)
     asked(memory, plane, DC, error, 1 if (error < 0) == (difference < 0) else 0)
     if difference >= 0:
         memory.nets.said[IS_NEGATIVE] = -memory.nets.said[IS_NEGATIVE]
     said = memory.nets.said
     keys[7] = hashed(start, coarse(said[MORE]) << 10 | coarse(said[MORE + 1]) << 5 | coarse(said[MORE + 2]))
-    settle(memory, CONTEXTS, 0)
+    reach(memory, CONTEXTS - 1, CONTEXTS, 0)
+    settle(memory, CONTEXTS)
     if decision(memory, wire, 1, 1, 0, 1 if error else 0):
         negative = decision(memory, wire, 2, 2, IS_NEGATIVE, 1 if error < 0 else 0)
-        settle(memory, CONTEXTS, 1 + negative)
+        settle_anew(memory, 1 + negative)
         size = code_size(memory, wire, _abs(error), 0, 2)
         if negative:
             size = -size

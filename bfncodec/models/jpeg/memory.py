@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from bfncodec.coding.decisions import hashed
 from bfncodec.errors import CorruptFile
-from bfncodec.exact import tables
+from bfncodec.exact import room, tables
 from bfncodec.exact.compiled import compiled
+from bfncodec.exact.tables import CHANCE_BITS, LOGIT_MAX
 from bfncodec.exact.vectors import prefetch
 from bfncodec.models import zoo
 from bfncodec.models.jpeg import networks
@@ -74,13 +75,14 @@ class Start(NamedTuple):
     nets: Networks
 
 
-def untrained() -> Start:
-    """Nothing at all."""
-    empty = np.full((CONTEXTS, 1 << BUCKET_BITS, BUCKET), UNKNOWN, np.uint32)
+def untrained(nets: Networks | None = None) -> Start:
+    """Nothing at all, but for networks."""
+    empty = room.zeros((CONTEXTS, 1 << BUCKET_BITS, BUCKET), np.uint32)
+    empty.fill(UNKNOWN)
     empty[:, :, 0] = 0
     weights = np.full((sum(SETS), INPUTS), FIRST, np.int32)
     last = np.full((LAST, MIXERS), WEIGHT_ONE // MIXERS, np.int32)
-    return Start(empty.reshape(CONTEXTS, -1), weights, last, networks.untrained())
+    return Start(empty.reshape(CONTEXTS, -1), weights, last, nets or networks.untrained())
 
 
 @zoo.per_file
@@ -94,33 +96,51 @@ def start(path: Path) -> Start:
 
 def started(model: Mapping[str, Array]) -> Start:
     """The same, of tensors by name; ValueError or IndexError if they are damaged."""
-    blank = untrained()
-    numbers = np.repeat(np.arange(CONTEXTS), model["jpeg.buckets"])
-    keys, sets = model["jpeg.keys"].astype(np.int64), model["jpeg.sets"].astype(np.int64)
-    count, odds = len(numbers), model["jpeg.chances"].astype(np.int64) * STEP
-    shapes = len(keys), odds.shape, model["jpeg.met"].shape, model["jpeg.weights"].shape, model["jpeg.last"].shape
-    wanted = count, (count, BUCKET - 1), (count,), (len(sets), USED), blank.last.shape
-    if shapes != wanted or np.abs(odds).max(initial=0) > tables.LOGIT_MAX or sets.max(initial=0) >= len(blank.weights):
+    blank = untrained(networks.started(model))
+    names = ("jpeg.buckets", "jpeg.keys", "jpeg.chances", "jpeg.met", "jpeg.sets", "jpeg.weights", "jpeg.last")
+    buckets, keys, odds, met, sets, weights, last = (model[name] for name in names)
+    buckets = buckets.astype(np.int64)
+    count = int(buckets.sum())
+    shapes = tuple(one.shape for one in (buckets, keys, odds, met, weights, last))
+    wanted = (CONTEXTS,), (count,), (count, BUCKET - 1), (count,), (len(sets), USED), blank.last.shape
+    most = LOGIT_MAX // STEP
+    if shapes != wanted or buckets.min() < 0 or odds.max(initial=0) > most or odds.min(initial=0) < -most:
         raise ValueError("tensors contradict each other")
-    chances = tables.squash_table()[odds + tables.LOGIT_MAX] << (32 - MET_BITS - tables.CHANCE_BITS)
-    met = MET[model["jpeg.met"][:, None] >> 2 * np.arange(BUCKET - 1) & 3]
-    slots = np.where(met > 0, chances << MET_BITS | met, UNKNOWN)
-    # A bucket has its place, or the one beside it where that is taken.
-    every = blank.tables.reshape(CONTEXTS << BUCKET_BITS, BUCKET)
-    places = numbers << BUCKET_BITS | keys >> (32 - BUCKET_BITS)
-    order = np.argsort(places, kind="stable")
-    places[order[1:][_repeated(places[order])]] ^= 1
-    if _repeated(np.sort(places)).any():
+    chances = tables.squash_table()[LOGIT_MAX - most * STEP :: STEP]
+    taken = np.zeros((CONTEXTS, 1 << BUCKET_BITS), np.bool_)
+    known = keys.astype(np.uint32), odds.astype(np.int8), met.astype(np.uint16)
+    if not _spread(blank.tables, taken, buckets, *known, chances):
         raise ValueError("too many contexts in one place")
-    every[places, 0], every[places, 1:] = keys, slots
-    blank.weights[sets, :USED] = model["jpeg.weights"].astype(np.int32) * WEIGHT_UNIT
-    blank.last[:] = model["jpeg.last"]
-    return blank._replace(nets=networks.started(model))
+    blank.weights[sets, :USED] = weights.astype(np.int32) * WEIGHT_UNIT
+    blank.last[:] = last
+    return blank
 
 
-def _repeated(numbers: Array) -> Array:
-    """Which of some numbers in order, but for the first, equal the one before. `np.unique` imports what takes time."""
-    return numbers[1:] == numbers[:-1]
+@compiled
+def _spread(slots: Array, taken: Array, buckets: Array, keys: Array, odds: Array, met: Array, chances: Array) -> bool:
+    """Put each bucket of a model file to its place, or beside it where that is taken; False if both are.
+
+    keys: uint32 [n]; odds: int8 [n, BUCKET - 1]; met: uint16 [n]; chances: int64 [odd], 1 / 2**CHANCE_BITS, by odds,
+    which are 0 in the middle.
+    """
+    first = 0
+    for number in range(CONTEXTS):
+        last = first + int(buckets[number])
+        for row in range(first, last):
+            place = int(keys[row]) >> (32 - BUCKET_BITS)
+            if taken[number, place]:
+                place = place ^ 1
+            if taken[number, place]:
+                return False
+            taken[number, place] = True
+            slots[number, place * BUCKET] = keys[row]
+            for slot in range(BUCKET - 1):
+                times = MET[int(met[row]) >> 2 * slot & 3]
+                if times:
+                    chance = chances[int(odds[row, slot]) + len(chances) // 2] << 32 - CHANCE_BITS
+                    slots[number, place * BUCKET + slot + 1] = chance | times
+        first = last
+    return True
 
 
 def memory(start: Start, rate: int = RATE) -> Memory:
@@ -129,7 +149,7 @@ def memory(start: Start, rate: int = RATE) -> Memory:
     shares = (2 << 16) // (2 * np.minimum(met, _LIMIT) + 3)
     trusts = np.where(met == 0, 0, 64 + 192 * np.minimum(met, _SURE) // _SURE)
     return Memory(
-        start.tables.copy(),
+        room.placed(start.tables),
         mixing(start.weights.copy(), start.last.copy(), rate),
         shares.astype(np.int32),
         trusts.astype(np.int32),
@@ -149,28 +169,26 @@ def memory(start: Start, rate: int = RATE) -> Memory:
 
 
 @compiled
-def reach(memory: Memory, count: int) -> None:
-    """Fetch the buckets of the first keys, which `settle` will look at."""
-    for number in range(count):
-        prefetch(memory.tables[number], (memory.keys[number] >> (32 - BUCKET_BITS)) * BUCKET)
+def reach(memory: Memory, first: int, last: int, more: int) -> None:
+    """Fetch the buckets of some keys, and of a number more, which `settle` will look at."""
+    for number in range(first, last):
+        key = memory.keys[number]
+        if more:
+            key = hashed(key, more)
+        memory.hashes[number], memory.places[number] = key, (key >> (32 - BUCKET_BITS)) * BUCKET
+        prefetch(memory.tables[number], memory.places[number])
 
 
 @compiled
-def settle(memory: Memory, count: int, more: int) -> None:
-    """Find the buckets of the first `count` of memory.keys, and of a number more: those that decisions are made with.
+def settle(memory: Memory, count: int) -> None:
+    """Find the buckets of the first keys, which `reach` has fetched: those that decisions are made with.
 
     Where there is none, the one of two that was met less in its first slot is taken from another context.
     """
-    slots, keys, places = memory.tables, memory.keys, memory.places
+    slots, places = memory.tables, memory.places
     memory.many[0] = count
     if len(memory.notes):
         return
-    for number in range(count):
-        key = keys[number]
-        if more:
-            key = hashed(key, more)
-        memory.hashes[number], places[number] = key, (key >> (32 - BUCKET_BITS)) * BUCKET
-        prefetch(slots[number], places[number])
     for number in range(count):
         key, place, own = memory.hashes[number], places[number], slots[number]
         if own[place] != key:
@@ -184,3 +202,10 @@ def settle(memory: Memory, count: int, more: int) -> None:
                 for slot in range(1, BUCKET):
                     own[place + slot] = UNKNOWN
             places[number] = place
+
+
+@compiled
+def settle_anew(memory: Memory, more: int) -> None:
+    """Fetch and find the buckets of all keys and a number more."""
+    reach(memory, 0, CONTEXTS, more)
+    settle(memory, CONTEXTS)

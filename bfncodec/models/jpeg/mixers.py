@@ -57,6 +57,12 @@ def ready(mixing: Mixing) -> None:
 
 
 @compiled
+def chance(mixing: Mixing, said: int) -> int:
+    """The chance of a one that log-odds tell of."""
+    return min(max(int(mixing.squash[said + LOGIT_MAX]), _LEAST), CHANCE_ONE - _LEAST)
+
+
+@compiled
 def mix(mixing: Mixing) -> int:
     """The chance of a one, after all inputs, `chosen` and the last set (`ends[0]`) are set."""
     total, last = 0, mixing.last[mixing.ends[0]]
@@ -67,7 +73,7 @@ def mix(mixing: Mixing) -> int:
         total += said * int(last[mixer])
     total = min(max(total >> 16, -LOGIT_MAX), LOGIT_MAX)
     mixing.ends[1] = total
-    return min(max(int(mixing.squash[total + LOGIT_MAX]), _LEAST), CHANCE_ONE - _LEAST)
+    return chance(mixing, total)
 
 
 @compiled

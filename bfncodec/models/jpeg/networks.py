@@ -82,9 +82,9 @@ def networks(first: Array, first_bias: Array, second: Array, second_bias: Array)
     kinds = np.searchsorted(STARTS, np.arange(PLACES), side="right") - 1
     return Networks(
         np.concatenate([kinds, KINDS + kinds]),
-        np.stack([packed(one) for one in first]),
+        packed(first),
         first_bias.astype(np.int32) << 5,
-        np.stack([packed(one) for one in second]),
+        packed(second),
         second_bias.astype(np.int32) << 2,
         np.zeros((1, SEEN), np.uint8),
         np.zeros((1, HIDDEN), np.uint8),

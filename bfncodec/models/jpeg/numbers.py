@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from bfncodec.coding.decisions import Wire, decide
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.tables import LOGIT_MAX
-from bfncodec.models.jpeg.memory import CONTEXTS, MET_BITS, SETS, Memory, settle
-from bfncodec.models.jpeg.mixers import adapt, mix, ready
+from bfncodec.models.jpeg.memory import CONTEXTS, MET_BITS, SETS, Memory, settle, settle_anew
+from bfncodec.models.jpeg.mixers import adapt, chance, mix, ready
 from bfncodec.models.jpeg.networks import HEADS, MORE, NEXT, TOP, coarse
 
 Array = NDArray[Any]
@@ -39,6 +39,12 @@ def decision(memory: Memory, wire: Wire, slot: int, group: int, head: int, bit: 
     adapt(mixing, bit)
     _learn(memory, slot, bit)
     return bit
+
+
+@compiled
+def plain_decision(memory: Memory, wire: Wire, head: int, bit: int) -> int:
+    """Code a bit as the network says alone; nothing is learnt."""
+    return bit if len(memory.notes) else decide(wire, chance(memory.mixing, memory.nets.said[head]), bit)
 
 
 @compiled
@@ -72,10 +78,10 @@ def _learn(memory: Memory, at: int, bit: int) -> None:
 def code_count(memory: Memory, wire: Wire, bits: int, value: int) -> int:
     """Code a number of 3 or 6 bits."""
     node, known = 1, 0
-    settle(memory, CONTEXTS, 0)
+    settle(memory, CONTEXTS)
     for place in range(bits - 1, -1, -1):
         if node > 7:
-            settle(memory, CONTEXTS, node)
+            settle_anew(memory, node)
             node = 1
         head = 1 << bits - 1 - place | known
         bit = decision(memory, wire, node, min(12 + bits - 1 - place, 15), head, value >> place & 1)
@@ -99,7 +105,7 @@ def code_size(memory: Memory, wire: Wire, value: int, tag: int, first: int) -> i
         if tag == 2:
             slot = length + 4
         if length == 4:
-            settle(memory, CONTEXTS, 256 + tag)
+            settle_anew(memory, 256 + tag)
         if length > 3:
             slot = min(length - 3, 7)
         head = MORE + length if length < 7 else HEADS
@@ -109,14 +115,14 @@ def code_size(memory: Memory, wire: Wire, value: int, tag: int, first: int) -> i
         length += 1
     known = 1
     if length > 1 and (tag or length > 3):
-        settle(memory, CONTEXTS, 512 + tag * 32 + length)
+        settle_anew(memory, 512 + tag * 32 + length)
     for place in range(length - 2, -1, -1):
         depth = length - 2 - place
         slot = known
         if tag == 0 and length < 4:
             slot = 3 + depth + length
         if depth > 2:
-            settle(memory, CONTEXTS, 1024 + tag * 1024 + length * 32 + place)
+            settle_anew(memory, 1024 + tag * 1024 + length * 32 + place)
             slot = 1
         head = HEADS
         if length < 7 and depth == 0:
