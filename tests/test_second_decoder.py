@@ -33,7 +33,7 @@ from bfncodec.models.graphics import candidates, escapes, predictors, regression
 from bfncodec.models.graphics import streams as graphics_streams
 from bfncodec.models.graphics.pixels import Pixels
 from bfncodec.models.paper import streams as paper_streams
-from bfncodec.models.text import blockwise, bytewise, contexts, histories, memory, network
+from bfncodec.models.text import blockwise, bytewise, contexts, histories, layout, memory, network
 from bfncodec.models.text import streams as text_streams
 
 PAGE = (Path(__file__).parents[1] / "docs" / "format.md").read_text()
@@ -83,6 +83,24 @@ def test_states_hashes_and_rows(data: bytes) -> None:
         contexts.hashes(state, hashes)
         contexts.rows(state, rows)
         assert lane.hashes() == hashes.tolist() and lane.rows(lane.hashes()) == rows.tolist()
+
+
+@given(st.lists(st.binary(max_size=60) | st.sampled_from([b"(a [b] {c} <d>", b"A word, ", b"\n"])), st.integers(1, 90))
+def test_layouts(parts: list[bytes], times: int) -> None:
+    """Records of any length, lines, brackets; bytes that are not known yet count for nothing."""
+    data = b"".join(parts) * times
+    lane, state, mine = reference_text.Lane(), np.zeros(contexts.STATE, np.int64), layout.fresh()
+    hashes, other = np.zeros(layout.CONTEXTS, np.int64), reference_text.Layout()
+    known, room = np.zeros(len(data), np.uint8), bytearray(len(data))
+    for place, byte in enumerate(data):
+        lane.take(byte)
+        contexts.advance(state, byte)
+        known[place] = room[place] = byte
+        other.take(lane, byte, place)
+        mine.places[layout.POSITION] += 1
+        layout.take(mine, state, byte)
+        layout.hashes(mine, known[: place + 1], state, byte, hashes)
+        assert other.hashes(lane, room, place + 1, byte) == hashes.tolist()
 
 
 def test_numbers_of_the_page() -> None:

@@ -99,11 +99,15 @@ def images(
 @_job
 @click.option("--init", metavar="MODEL", help="Fine-tune this model; 'default' is the packaged one.")
 @click.option("--table-rate", type=float, help="Learning rate of the table instead of the preset's.")
-@click.option("--pieces", type=click.IntRange(1), default=160, help="Pieces of text to learn the mixing on.")
+@click.option(
+    "--pieces",
+    type=click.IntRange(1),
+    help="Pieces of text to learn the mixing on. Default: 160; with --init the mixing stays as it is.",
+)
 @_kinds
 @_training
 def text(
-    job: Job, init: str | None, pieces: int, kinds: Kinds, device: str, messages: Messages, **plan: float | None
+    job: Job, init: str | None, pieces: int | None, kinds: Kinds, device: str, messages: Messages, **plan: float | None
 ) -> None:
     """Train a text model from a folder of text files or a text, or fine-tune one (--init) for texts of a kind."""
     from bfncodec.models import zoo

@@ -12,6 +12,8 @@ from bfncodec.exact.kernels import SUM_LIMIT
 
 WEIGHT_MAX = 127
 EXPONENT_MAX = 20
+_FINER = 4  # steps tried, from those that let the largest weight fit to an eighth of them
+_DAMPING = 0.01  # of the inputs' variances, so that none counts too much
 
 
 def freeze(name: str, weight: NDArray[Any], bias: NDArray[Any], bound: int = 0) -> dict[str, NDArray[Any]]:
@@ -41,6 +43,33 @@ def freeze(name: str, weight: NDArray[Any], bias: NDArray[Any], bound: int = 0) 
         f"{name}.bias": scaled.astype(np.int32),
         f"{name}.shift": exponent.astype(np.int8),
     }
+
+
+def settled(weight: NDArray[np.float64], inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights [out, in] that `freeze` need not round, chosen so that sums of inputs [n, in] change little.
+
+    One input after the other is rounded, and those that are left make up for it (GPTQ, arXiv:2210.17323); in steps for
+    each row that may be too small for its largest weights.
+    """
+    spread = np.cov(inputs, rowvar=False, bias=True)
+    spread[np.diag_indices_from(spread)] += _DAMPING * spread.trace() / len(spread) + 1e-9
+    upper = np.linalg.cholesky(np.linalg.inv(spread)).T
+    power = np.exp2(row_exponents(torch.from_numpy(weight)).numpy())
+    tries = np.stack([_settled(weight, upper, power * 2**finer) for finer in range(_FINER)])
+    errors = np.einsum("toi,ij,toj->to", tries - weight, spread, tries - weight, optimize=True)
+    best: NDArray[np.float64] = tries[errors.argmin(axis=0), range(len(weight))]
+    return best
+
+
+def _settled(
+    weight: NDArray[np.float64], upper: NDArray[np.float64], power: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    left, whole = weight.copy(), np.empty_like(weight)
+    for column in range(weight.shape[1]):
+        whole[:, column] = np.rint(left[:, column] * power[:, 0]).clip(-WEIGHT_MAX, WEIGHT_MAX) / power[:, 0]
+        error = (left[:, column] - whole[:, column]) / upper[column, column]
+        left[:, column + 1 :] -= error[:, None] * upper[column, column + 1 :]
+    return whole
 
 
 def array(values: Tensor) -> NDArray[np.float64]:

@@ -162,7 +162,7 @@ class Layer:
 
 
 class Network:
-    """What the networks of both schedules share: the table and three layers."""
+    """What the networks of all schedules share: the table and three layers."""
 
     def __init__(self, tensors: Tensors, family: str, outputs: int) -> None:
         self.table = tensors["text.table"]
@@ -179,6 +179,24 @@ class Network:
         for layer in (self.first, self.second):
             x = [clip(value, 0, 255) for value in layer(x)]
         return self.last(x)
+
+
+class Recurrent(Network):
+    """15.4: with levels that are carried from byte to byte."""
+
+    def __init__(self, tensors: Tensors) -> None:
+        super().__init__(tensors, "text", 256)
+        self.gate, self.candidate = Layer(tensors, "text.gate", 255), Layer(tensors, "text.candidate", 255)
+        self.levels = [0] * len(self.gate.weights)
+        require(len(self.candidate.weights) == len(self.levels))
+
+    def logits(self, x: list[int]) -> list[int]:
+        x = [clip(value, 0, 255) for value in self.first(x)]
+        for unit, (odds, candidate) in enumerate(zip(self.gate(x), self.candidate(x), strict=True)):
+            gate, goal = squash(clip(odds, -2815, 2815)), clip(candidate, 0, 4095) * 2**16
+            self.levels[unit] += (goal - self.levels[unit]) * gate >> 16
+        x += [min(level >> 16, 255) for level in self.levels]
+        return self.last([clip(value, 0, 255) for value in self.second(x)])
 
 
 def raw_weights(logits: list[int]) -> list[int]:
@@ -266,11 +284,72 @@ def bucket_bits(size: int) -> int:
     return clip(size.bit_length() - 1, 10, 20)
 
 
-MIXERS = [0, 256, 512, 576, 1088, 1600, 2112]  # their first rows
+MIXERS = [0, 256, 512, 576, 1088, 1600, 2112, 2624, 3136, 3392, 3904, 4160]  # their first rows
 SHORTEST = (5, 11)
 
 
+USED = [number for number in range(32) if number not in (9, 13)]  # contexts of schedule 0
 FAST = [0, 1, 2, 3, 5, 7, 8, 14, 17]  # contexts of schedule 2
+
+
+class Layout:
+    """Records, lines and brackets."""
+
+    def __init__(self) -> None:
+        self.close = self.distant = self.start = self.above = self.sign = self.open = 0
+        self.votes = [0] * 4096
+        self.seen: dict[int, int] = {}
+
+    def take(self, lane: Lane, v: int, place: int) -> None:
+        """The byte v at a place, which the lane's state has taken."""
+        position, h = place + 1, mix(31, lane.near % 2**24) >> 16
+        d = position - self.seen.get(h, 0)
+        self.seen[h] = position
+        if 2 <= d < min(4096, position):
+            self.votes[d] += 1
+            if d < 32 and self.votes[d] > self.votes[self.close]:
+                self.close = d
+            if d >= 32 and self.votes[d] > self.votes[self.distant]:
+                self.distant = d
+            if self.votes[d] >= 250:
+                self.votes = [count >> 1 for count in self.votes]
+        if v == 10:
+            self.above, self.start = self.start, position
+        if byte_class(v) in (0, 5, 6):
+            self.sign = v
+            if v in b"(<[{":
+                self.open = (self.open << 8 | v) % 2**24
+            if v in b")>]}":
+                self.open >>= 8
+
+    def hashes(self, lane: Lane, data: bytearray, position: int, expected: int) -> list[int]:
+        """Of the byte at a position."""
+
+        def at(place: int) -> int:
+            return data[place] if place >= 0 else 0
+
+        left, c, d = lane.near % 2**8, max(self.close, 1), max(self.distant, 32)
+        one, two = at(position - c), at(position - 2 * c)
+        up, higher, highest = (at(position - k * d) for k in (1, 2, 3))
+        before, after = at(position - d - 1), at(position - d + 1)
+        there = self.above + position - self.start
+        over = data[there] if there < self.start else 10
+        beside = data[there + 1] if there + 1 < self.start else 10
+        return [
+            mixed(33, one << 8 | two, c),
+            mixed(34, one, (position % c) << 8 | c),
+            mixed(36, up << 16 | after << 8 | left, d),
+            mixed(37, up << 16 | higher << 8 | left, d),
+            mixed(38, up << 16 | before << 8 | after, d),
+            mixed(39, up << 16 | higher << 8 | highest, d),
+            mix(40, over << 8 | left),
+            mix(41, over << 16 | beside << 8 | left),
+            mixed(51, expected, left),
+            mixed(53, lane.near % 2**24, lane.previous),
+            mixed(54, self.sign, lane.word),
+            mixed(55, lane.line, lane.classes % 2**24),
+            mixed(56, self.open % 2**8, mix(lane.word, left)),
+        ]
 
 
 class Text:
@@ -279,15 +358,16 @@ class Text:
     def __init__(self, tensors: Tensors, size: int, *, fast: bool = False) -> None:
         self.data = bytearray(size)
         self.lane = Lane()
-        self.network = None if fast else Network(tensors, "text", 256)
-        self.used = FAST if fast else list(range(19))
-        family, inputs = ("fast", 64) if fast else ("mixing", 96)
+        self.network = None if fast else Recurrent(tensors)
+        self.used = FAST if fast else USED
+        family, inputs, self.mixers, sets = ("fast", 64, 7, 2624) if fast else ("mixing", 160, 12, 4416)
         chances = table(tensors, f"{family}.chances", "U16", [len(self.used), 256])
         self.counts = table(tensors, f"{family}.counts", "U8", [len(self.used), 256])
-        self.weights = table(tensors, f"{family}.weights", "I16", [2624, inputs])
-        self.last = table(tensors, f"{family}.last", "I32", [256, 7])
-        self.match_chances = table(tensors, f"{family}.match_chances", "U16", [2, 64])
-        require(all(1 <= q <= 65535 for row in chances + self.match_chances for q in row))
+        self.weights = table(tensors, f"{family}.weights", "I16", [sets, inputs])
+        self.last = table(tensors, f"{family}.last", "I32", [256 if fast else 768, self.mixers])
+        self.match_chances = table(tensors, f"{family}.match_chances", "U16", [2, 128])
+        self.trusts = table(tensors, f"{family}.trusts", "U16", [2, 8192])
+        require(all(1 <= q <= 65535 for row in chances + self.match_chances + self.trusts for q in row))
         require(all(r <= 127 for row in self.counts for r in row))
         require(all(abs(weight) <= 2**23 for row in self.last for weight in row))
         self.chances = [[64 * q for q in row] for row in chances]
@@ -296,7 +376,8 @@ class Text:
         self.corrections = [Correction() for _ in range(4)]
         self.one_follower, self.two_followers = [0] * 2**8, [0] * 2**16
         self.found: list[dict[int, int]] = [{}, {}]
-        self.places, self.lengths = [0, 0], [0, 0]
+        self.places, self.lengths, self.missed = [0, 0], [0, 0], [0, 0]
+        self.layout, self.position = Layout(), 0
         self.follow, self.evidence = histories()
 
     def decode_byte(self, stack: Stack, place: int) -> None:
@@ -327,6 +408,12 @@ class Text:
             mixed(24, followers, last),
             mix(25, followers % 2**16),
         ]
+        self.awaited = 0
+        for m in range(2):
+            if self.lengths[m] and not self.missed[m]:
+                self.awaited = min(self.lengths[m], 32) // 8 * 512 + self.data[self.places[m]] + 1
+        if self.network:
+            self.hashes += self.layout.hashes(self.lane, self.data, self.position, self.awaited)
 
     def bucket(self, j: int, h: int) -> list[int]:
         first = (h >> 8) & self.mask
@@ -355,18 +442,20 @@ class Text:
             known = odds(q >> 6)
             x += [known, (q - 2**21) >> 11, known * min(self.evidence[g], 16) >> 4, 0] if g else [0] * 4
             rank += self.used[j] < 7 and g > 0
-        self.expected = [0, 0]  # the bit, and its place in the table
-        self.match_rows = [0, 0]
+        self.expected = [0, 0]  # the bit, and its places in the tables
+        self.match_rows, self.trust_rows = [0, 0], [0, 0]
         for m in range(2):
             if not self.lengths[m]:
                 x += [0] * 4
                 continue
-            r = min(self.lengths[m], 31)
-            z = self.data[self.places[m]] >> (7 - b) & 1
-            self.expected[m], self.match_rows[m] = z, 2 * r + z
-            q = self.match_chances[m][2 * r + z]
-            x += [odds(q), (q - 2**15) >> 5, 0, 0]
-            longest = 1 + min(6, r >> 2)
+            u, n = self.data[self.places[m]], self.lengths[m]
+            z = u >> (7 - b) & 1
+            self.expected[m], self.match_rows[m] = z, 2 * trusted(n, self.missed[m]) + z
+            self.trust_rows[m] = 32 * u + 4 * b + (0 if self.missed[m] else 1 if n < 12 else 2 if n < 24 else 3)
+            q = self.match_chances[m][self.match_rows[m]]
+            x += [odds(q), (q - 2**15) >> 5, odds(self.trusts[m][self.trust_rows[m]]), 0]
+            if not self.missed[m]:
+                longest = 1 + min(6, n >> 2)
         x += [256, 0, 0, 0]
         last, two = self.lane.near % 2**8, self.lane.near % 2**16
         spread = c * 0x9E3B % 2**16
@@ -386,25 +475,36 @@ class Text:
             8 * (self.lane.classes % 2**6) + b,
             8 * (self.lane.word % 2**6) + b,
             (self.hashes[1] ^ c * 0x9E3B5) % 2**9,
+            self.awaited % 2**9,
+            (self.lane.near >> 8) % 2**8,
+            8 * min(self.lane.column, 63) + b,
+            8 * (self.position % max(self.layout.close, 1)) + b,
+            self.layout.sign,
         ]
         self.x = [(i, value) for i, value in enumerate(x) if value]  # a zero changes nothing
-        self.sets = [self.weights[first + number] for first, number in zip(MIXERS, chosen, strict=True)]
+        pairs = list(zip(MIXERS, chosen, strict=True))[: self.mixers]
+        self.sets = [self.weights[first + number] for first, number in pairs]
         self.d = [
             clip(wrapped(sum(value * weights[i] for i, value in self.x)) >> 15, -2815, 2815) for weights in self.sets
         ]
-        total = clip(sum(map(mul, self.d, self.last[c])) >> 16, -2815, 2815)
-        self.final = squash(total)
+        self.rows = (c, 256 + chosen[3]) if self.network else (c,)
+        both = [clip(sum(map(mul, self.d, self.last[row])) >> 16, -2815, 2815) for row in self.rows]
+        self.finals = [squash(value) for value in both]
+        total = sum(both) // len(both)
         corrected = self.corrections[2].value(256 * last + c, total)
         corrected += self.corrections[3].value(self.hashes[3] >> 16 ^ spread, total)
-        return clip((2 * self.final + corrected + 2) >> 2, 4, 65532)
+        return clip((2 * squash(total) + corrected + 2) >> 2, 4, 65532)
 
     def update(self, c: int, y: int) -> None:
         """15.9: the bit was y."""
         target = 65535 * y
+        rate = 16 + 44 * 2**15 // (2**15 + self.position)
+        last_rate = 4 + 22 * 2**13 // (2**13 + self.position)
         for k, (d, weights) in enumerate(zip(self.d, self.sets, strict=True)):
-            moved = self.last[c][k] + ((d * (target - self.final) * 14 + 2**21) >> 22)
-            self.last[c][k] = clip(moved, -(2**23), 2**23)
-            step = (target - squash(d)) * 30 >> 8
+            for row, final in zip(self.rows, self.finals, strict=True):
+                moved = self.last[row][k] + ((d * (target - final) * last_rate + 2**21) >> 22)
+                self.last[row][k] = clip(moved, -(2**23), 2**23)
+            step = (target - squash(d)) * rate >> 8
             for i, value in self.x:
                 weights[i] = clip(weights[i] + ((value * step + 2**14) >> 15), -(2**15), 2**15 - 1)
         for j, bucket in enumerate(self.buckets):
@@ -419,8 +519,11 @@ class Text:
                 row = self.match_rows[m]
                 q = self.match_chances[m][row]
                 self.match_chances[m][row] = clip(q + ((target - q) >> 6), 1, 65535)
+                q = self.trusts[m][self.trust_rows[m]]
+                self.trusts[m][self.trust_rows[m]] = clip(q + ((target - q) >> 5), 1, 65535)
                 if self.expected[m] != y:
                     self.lengths[m] = 0
+                    self.missed[m] += 1
         for correction in self.corrections[0 if self.network else 2 :]:
             correction.update(target)
 
@@ -431,23 +534,40 @@ class Text:
         self.one_follower[last] = (self.one_follower[last] << 8 | v) % 2**24
         self.two_followers[two] = (self.two_followers[two] << 8 | v) % 2**24
         lane.take(v)
+        self.layout.take(lane, v, place)
+        self.position = place + 1
         older = sum(self.data[place - 10 + k] << 8 * k for k in range(3)) if place >= 10 else 0
         hashes = mixed(22, lane.near, lane.far % 2**8), mixed(22, lane.near, lane.far, older)
         for m, shortest in enumerate(SHORTEST):
-            if self.lengths[m]:
+            if self.places[m]:
                 self.lengths[m] += 1
                 self.places[m] += 1
+                if self.lengths[m] >= 16:
+                    self.missed[m] = 0
             if place + 1 < shortest:
                 continue
             h = hashes[m] >> 14
-            if not self.lengths[m]:
+            if not self.places[m] or self.missed[m]:
                 found = self.found[m].get(h, 0)
                 j = 0
                 while j < min(40, found) and self.data[found - 1 - j] == self.data[place - j]:
                     j += 1
                 if j >= shortest:
-                    self.lengths[m], self.places[m] = j, found
+                    self.places[m], self.lengths[m], self.missed[m] = found, j, 0
+                elif self.missed[m] > 8:
+                    self.places[m] = self.lengths[m] = self.missed[m] = 0
             self.found[m][h] = place + 1
+
+
+def trusted(length: int, missed: int) -> int:
+    """The number t of a match."""
+    if missed:
+        return 32 + min(length, 8) + 8 * min(missed - 1, 2)
+    if length < 16:
+        return length
+    if length < 32:
+        return 16 + (length - 16) // 4
+    return 20 + (length - 32) // 8 if length < 64 else min(22 + length // 32, 31)
 
 
 def wrapped(value: int) -> int:

@@ -21,12 +21,16 @@ DATA = Path(__file__).parents[1] / "data"
 LESSON = Path(__file__).parents[2] / "LICENSE"
 
 
-def tensors(dimensions: int = 1, width: int = 8, hidden: int = 8, seed: int = 0) -> dict[str, np.ndarray]:
+def tensors(
+    dimensions: int = 1, width: int = 8, hidden: int = 8, seed: int = 0, units: int = 6
+) -> dict[str, np.ndarray]:
     """A model's tensors, whatever the number of contexts and their rows."""
     random = np.random.default_rng(seed)
     pattern = random.integers(-60, 61, (PATTERN, dimensions)).astype(np.int8)
     made = {"text.table": np.resize(pattern, (contexts.ROWS, dimensions))}
-    made |= _layers(random, "text", [contexts.CONTEXTS * dimensions, width, hidden, 256])
+    made |= _layer(random, "text.first", contexts.CONTEXTS * dimensions, width)
+    made |= _layer(random, "text.gate", width, units) | _layer(random, "text.candidate", width, units)
+    made |= _layer(random, "text.second", width + units, hidden) | _layer(random, "text.last", hidden, 256)
     return made | ignorant(memory_text.FULL) | ignorant(memory_text.FAST)
 
 
@@ -56,11 +60,17 @@ def _layers(random: np.random.Generator, family: str, sizes: list[int]) -> dict[
     """Three layers between four sizes."""
     made = {}
     for name, before, size in zip(("first", "second", "last"), sizes, sizes[1:], strict=False):
-        made[f"{family}.{name}.weight"] = random.integers(-40, 41, (size, before)).astype(np.int8)
-        made[f"{family}.{name}.bias"] = random.integers(-2000, 2001, size).astype(np.int32)
-        # Products of random numbers grow with the root of their count.
-        made[f"{family}.{name}.shift"] = np.full(size, 4 + (before.bit_length() >> 1), np.int8)
+        made |= _layer(random, f"{family}.{name}", before, size)
     return made
+
+
+def _layer(random: np.random.Generator, name: str, before: int, size: int) -> dict[str, np.ndarray]:
+    return {
+        f"{name}.weight": random.integers(-40, 41, (size, before)).astype(np.int8),
+        f"{name}.bias": random.integers(-2000, 2001, size).astype(np.int32),
+        # Products of random numbers grow with the root of their count.
+        f"{name}.shift": np.full(size, 4 + (before.bit_length() >> 1), np.int8),
+    }
 
 
 def taught() -> dict[str, np.ndarray]:

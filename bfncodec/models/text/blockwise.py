@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from bfncodec.coding.protocol import Table
 from bfncodec.errors import CorruptFile
 from bfncodec.exact.compiled import compiled
-from bfncodec.exact.kernels import Kernel
-from bfncodec.exact.layers import Tensors
+from bfncodec.exact.kernels import ACTIVATION_MAX, Kernel
+from bfncodec.exact.layers import INPUT_MAX, Linear, Tensors
 from bfncodec.exact.pmf import LEVELS, TOTAL_BITS, normalise
 from bfncodec.flow.schedule import Draw, Group
 from bfncodec.flow.theta import AnyTheta, ClassTheta
 from bfncodec.models.text import contexts
 from bfncodec.models.text.contexts import advance, rows
-from bfncodec.models.text.network import TAIL, exponentials, three
+from bfncodec.models.text.network import TAIL, exponentials
 
 Bytes = NDArray[np.uint8]
 Array = NDArray[Any]
@@ -44,7 +44,11 @@ class BlockNetwork:
         self.views = tensors["blocks.views"].astype(np.int64)
         inputs = contexts.CONTEXTS * self.table.shape[1]
         self.block = (tensors["blocks.first.weight"].shape[1] - inputs) // self.views.shape[1]
-        self.layers = three(kernel, tensors, "blocks", inputs + self.block * self.views.shape[1])
+        bounds = np.full(inputs + self.block * self.views.shape[1], INPUT_MAX + 1, np.int64)
+        self.layers: list[Linear] = []
+        for name in ("first", "second", "last"):
+            self.layers.append(Linear(kernel, tensors, f"blocks.{name}", bounds))
+            bounds = np.full(len(self.layers[-1].integers.bias), ACTIVATION_MAX, np.int64)
         if len(self.table) != contexts.ROWS or len(self.layers[-1].integers.bias) != LEVELS * self.block:
             raise CorruptFile("the model's block network has the wrong shape")
         self.kernel = kernel

@@ -14,18 +14,20 @@ from bfncodec.exact import room, tables
 from bfncodec.exact.compiled import compiled
 from bfncodec.exact.layers import Tensors
 from bfncodec.exact.tables import LOGIT_MAX
-from bfncodec.models.text import contexts, histories
+from bfncodec.models.text import contexts, histories, layout
 from bfncodec.models.text.contexts import HASHED
+from bfncodec.models.text.layout import Layout
 from bfncodec.models.text.network import FORESEEN
 
 Array = NDArray[Any]
 
 MATCHES = 2  # match models, by the number of bytes that must agree
 MATCH_BITS = 18
-SLOTS = HASHED + 3  # contexts with slots: the hashed ones, and three of what followed
-SETS = (256, 256, 64, 512, 512, 512, 512)  # weight sets of the mixers, by what chooses them
-OFFSETS = (0, 256, 512, 576, 1088, 1600, 2112, 2624)
-MIXERS = len(SETS)
+TRUSTS = 4  # kinds of match, by the bytes that agreed
+FOLLOWED = 3  # contexts of what followed
+SLOTS = HASHED + FOLLOWED + layout.CONTEXTS  # contexts with slots
+SETS = (256, 256, 64, 512, 512, 512, 512, 512, 256, 512, 256, 256)  # weight sets of the mixers, by what chooses them
+OFFSETS = (0, 256, 512, 576, 1088, 1600, 2112, 2624, 3136, 3392, 3904, 4160, 4416)
 PER = 4  # inputs of a context, or of a match; of the network two times as many, some of them always 0
 KNOTS = 32  # of a correction table
 KNOT_BITS, KNOT_SCALE = 13, 45  # log-odds times the scale, without so many bits, are knots
@@ -43,7 +45,13 @@ class Kit(NamedTuple):
     family: str  # of tensors in models
     contexts: tuple[int, ...]  # among SLOTS
     network: bool
+    mixers: int  # the first ones
     inputs: int  # of mixers
+
+    @property
+    def lasts(self) -> int:
+        """Sets of the last mixers, one mixer after the other."""
+        return 256 + SETS[3] if self.network else 256
 
     @property
     def learnt(self) -> dict[str, tuple[int, ...]]:
@@ -51,15 +59,18 @@ class Kit(NamedTuple):
         return {
             "chances": (len(self.contexts), 256),
             "counts": (len(self.contexts), 256),
-            "weights": (OFFSETS[-1], self.inputs),
-            "last": (256, MIXERS),
-            "match_chances": (MATCHES, 64),
+            "weights": (OFFSETS[self.mixers], self.inputs),
+            "last": (self.lasts, self.mixers),
+            "match_chances": (MATCHES, 128),
+            "trusts": (MATCHES, 2048 * TRUSTS),
         }
 
 
-FULL = Kit("mixing", tuple(range(SLOTS)), True, 96)
-FAST = Kit("fast", (0, 1, 2, 3, 5, 7, 8, 14, 17), False, 64)
-KEPT = ("states", "opinions", "weights", "last", "match_chances")  # what serves other files, as memories have it
+_LEFT = {9, 13}  # of no use beside the others
+FULL = Kit("mixing", tuple(number for number in range(SLOTS) if number not in _LEFT), True, len(SETS), 160)
+FAST = Kit("fast", (0, 1, 2, 3, 5, 7, 8, 14, 17), False, 7, 64)
+# What serves other files, as memories have it.
+KEPT = ("states", "opinions", "weights", "last", "match_chances", "trusts")
 
 
 class Tables(NamedTuple):
@@ -94,15 +105,18 @@ class Memory(NamedTuple):
     slots: Array  # uint8 [C * buckets * 16]: check, then a history for each node of four bits
     states: Array  # uint32 [C * 256]: of histories: probability, and over how many bits, limited
     opinions: Array  # int64 [C * 256]: inputs of mixers that these make, PER int16
-    weights: Array  # int16 [sum of SETS, inputs], 1 / 2**15
-    last: Array  # int32 [256, MIXERS], 1 / 2**16
-    match_chances: Array  # int64 [MATCHES, 64]: by length and expected bit
+    weights: Array  # int16 [sum of the mixers' SETS, inputs], 1 / 2**15
+    last: Array  # int32 [lasts, mixers], 1 / 2**16
+    match_chances: Array  # int64 [MATCHES, 128]: by the bytes that agreed and the expected bit
+    trusts: Array  # int64 [MATCHES, 2048 * TRUSTS]: by the expected byte, the bit's number, and the kind of match
     match_table: Array  # int32 [MATCHES, 2**MATCH_BITS]: position after the last like string
     corrections: Array  # uint16 [4 * CORRECTED * KNOTS]: two of the network's opinion, two of the result
     followers: Array  # int32 [256 + 2**16]: the last three bytes that followed a byte, or two
     state: Array  # int64 [STATE], see `contexts`
+    layout: Layout
     matched: Array  # int64 [MATCHES]: the position that follows a match
-    lengths: Array  # int64 [MATCHES]
+    lengths: Array  # int64 [MATCHES]: bytes that agreed
+    missed: Array  # int64 [MATCHES]: bytes that did not, meanwhile
     data: Array  # uint8 [n]: the bytes themselves; where they are decoded, so far
 
 
@@ -116,11 +130,11 @@ class Scratch(NamedTuple):
     checks: Array  # int64 [C]: of these
     histories: Array  # int64 [C]: of the node, with the context above
     inputs: Array  # int16 [inputs]
-    chosen: Array  # int64 [MIXERS]: rows of Memory.weights
-    outputs: Array  # int64 [MIXERS], log-odds
-    steps: Array  # int64 [MIXERS]: of learning
+    chosen: Array  # int64 [mixers]: rows of Memory.weights
+    outputs: Array  # int64 [mixers], log-odds
+    steps: Array  # int64 [mixers]: of learning
     knots: Array  # int64 [4]: nearest knots of the corrections
-    scalars: Array  # int64 [4], by the constants of `mixing`
+    scalars: Array  # int64 [8], by the constants of `mixing`
 
 
 _LIMITS = {
@@ -129,6 +143,7 @@ _LIMITS = {
     "weights": (-1 << 15, (1 << 15) - 1),
     "last": (-WEIGHT_MAX, WEIGHT_MAX),
     "match_chances": (1, tables.CHANCE_ONE - 1),
+    "trusts": (1, tables.CHANCE_ONE - 1),
 }
 
 
@@ -144,9 +159,10 @@ def fresh(tensors: Tensors | None, data: Array, bits: int, kit: Kit = FULL) -> M
         parts: dict[str, Array] = {
             "chances": np.tile(histories.first_guesses(), (count, 1)),
             "counts": np.zeros((count, 256), np.int64),
-            "weights": np.full((OFFSETS[-1], kit.inputs), 32768 // 8, np.int64),
-            "last": np.full((256, MIXERS), 65536 // MIXERS, np.int64),
-            "match_chances": np.tile(chances, (MATCHES, 1)),
+            "weights": np.full((OFFSETS[kit.mixers], kit.inputs), 32768 // 8, np.int64),
+            "last": np.full((kit.lasts, kit.mixers), 65536 // kit.mixers, np.int64),
+            "match_chances": np.tile(chances, (MATCHES, 2)),
+            "trusts": np.full((MATCHES, 2048 * TRUSTS), 32768, np.int64),
         }
     else:
         parts = _loaded(tensors, kit)
@@ -160,12 +176,15 @@ def fresh(tensors: Tensors | None, data: Array, bits: int, kit: Kit = FULL) -> M
         weights=room.placed(parts["weights"].astype(np.int16)),
         last=parts["last"].astype(np.int32),
         match_chances=parts["match_chances"],
+        trusts=parts["trusts"],
         match_table=room.zeros((MATCHES, 1 << MATCH_BITS), np.int32),
         corrections=_corrections(),
         followers=room.zeros((256 + (1 << 16),), np.int32),
         state=np.zeros(contexts.STATE, np.int64),
+        layout=layout.fresh(),
         matched=np.zeros(MATCHES, np.int64),
         lengths=np.zeros(MATCHES, np.int64),
+        missed=np.zeros(MATCHES, np.int64),
         data=data,
     )
     _opine(memory)
@@ -217,13 +236,14 @@ def exported(memory: Memory, kit: Kit = FULL) -> dict[str, Array]:
         "weights": memory.weights.copy(),
         "last": memory.last.copy(),
         "match_chances": memory.match_chances.astype(np.uint16),
+        "trusts": memory.trusts.astype(np.uint16),
     }
     return {f"{kit.family}.{name}": part for name, part in parts.items()}
 
 
 def fresh_scratch(memory: Memory) -> Scratch:
     """Room for the numbers of one byte and one bit."""
-    count = len(memory.used)
+    count, mixers = len(memory.used), memory.last.shape[1]
     return Scratch(
         foreseen=np.zeros(FORESEEN, np.int32),
         hashes=np.zeros(SLOTS, np.int64),
@@ -232,9 +252,9 @@ def fresh_scratch(memory: Memory) -> Scratch:
         checks=np.zeros(count, np.int64),
         histories=np.zeros(count, np.int64),
         inputs=room.zeros((memory.weights.shape[1],), np.int16),
-        chosen=np.zeros(MIXERS, np.int64),
-        outputs=np.zeros(MIXERS, np.int64),
-        steps=np.zeros(MIXERS, np.int64),
+        chosen=np.zeros(mixers, np.int64),
+        outputs=np.zeros(mixers, np.int64),
+        steps=np.zeros(mixers, np.int64),
         knots=np.zeros(4, np.int64),
-        scalars=np.zeros(4, np.int64),
+        scalars=np.zeros(8, np.int64),
     )

@@ -17,22 +17,22 @@ from numpy.typing import NDArray
 from bfncodec.exact.compiled import compiled, shaped
 from bfncodec.exact.tables import LOGIT_MAX
 from bfncodec.exact.vectors import dots, prefetch, teach
-from bfncodec.models.text import contexts
+from bfncodec.models.text import contexts, layout
 from bfncodec.models.text.contexts import HASHED, advance, hashes, mix
+from bfncodec.models.text.matches import expected, follow, learn, say
 from bfncodec.models.text.memory import (
     CHANCE_SHIFT,
     CORRECTED,
     COUNT_BITS,
     COUNT_LIMIT,
     FAST,
+    FOLLOWED,
     FULL,
     HALF,
     KNOT_BITS,
     KNOT_SCALE,
     KNOTS,
-    MATCH_BITS,
     MATCHES,
-    MIXERS,
     OFFSETS,
     PER,
     WEIGHT_MAX,
@@ -43,12 +43,13 @@ from bfncodec.models.text.memory import (
 
 Array = NDArray[Any]
 
-SHORTEST = (5, 11)  # bytes that must agree, by match model
-LONGEST = 40  # bytes of a match that are counted
-RATE, LAST_RATE = 30, 14  # of the mixers, 2**-22
+# Of the mixers, and of the last ones, 2**-22: in the end; how much more at first; after how many bytes half of that.
+RATE, RATE_MORE, RATE_HALF = 16, 44, 1 << 15
+LAST_RATE, LAST_MORE, LAST_HALF = 4, 22, 1 << 13
+_FEWER = FAST.mixers
 _ORDERED = 7  # contexts of rising order, the first ones
 
-_NODE, _FINAL, _HASH_TWO = range(3)  # of Scratch.scalars
+_NODE, _HASH_TWO, _EXPECTED, _RATE, _LAST_RATE, _ONE, _OTHER, _FIELD = range(8)  # of Scratch.scalars
 
 
 @compiled
@@ -61,6 +62,13 @@ def start_byte(memory: Memory, scratch: Scratch) -> None:
     scratch.hashes[HASHED + 1] = mix(mix(24, int(memory.followers[256 + two])), last)
     scratch.hashes[HASHED + 2] = mix(25, int(memory.followers[256 + two]) & 0xFFFF)
     scratch.scalars[_HASH_TWO] = mix(21, two)
+    position = memory.layout.places[layout.POSITION]
+    scratch.scalars[_RATE] = RATE + (RATE_MORE * RATE_HALF) // (RATE_HALF + position)
+    scratch.scalars[_LAST_RATE] = LAST_RATE + (LAST_MORE * LAST_HALF) // (LAST_HALF + position)
+    if len(memory.used) == len(FULL.contexts):
+        scratch.scalars[_EXPECTED], scratch.scalars[_FIELD] = expected(memory), layout.field(memory.layout)
+        out = scratch.hashes[HASHED + FOLLOWED :]
+        layout.hashes(memory.layout, memory.data, state, scratch.scalars[_EXPECTED], out)
     _seek(memory, scratch, 0)
     _expect(memory, scratch, 1)
 
@@ -108,6 +116,15 @@ def _corrected(tables: Array, row: int, odds: int, knots: Array, which: int) -> 
 
 
 @compiled
+def _last(memory: Memory, scratch: Scratch, row: int) -> int:
+    """What a last mixer says by a set of its weights."""
+    total = 0
+    for mixer in range(len(scratch.chosen)):
+        total += scratch.outputs[mixer] * memory.last[row, mixer]
+    return min(max(total >> 16, -LOGIT_MAX), LOGIT_MAX)
+
+
+@compiled
 def predict(memory: Memory, scratch: Scratch, foreseen: Array, partial: int, bit: int) -> int:
     """Probability that the next bit is a one, in 1 .. 2**16 - 1.
 
@@ -130,21 +147,7 @@ def predict(memory: Memory, scratch: Scratch, foreseen: Array, partial: int, bit
     for context in range(count):
         if memory.used[context] < _ORDERED and scratch.histories[context] & 0xFF:
             order += 1
-    longest = 0
-    for match in range(MATCHES):
-        length = memory.lengths[match]
-        groups[count + match] = 0
-        if length > 0:
-            expected = int(memory.data[memory.matched[match]]) | 256
-            if expected >> (8 - bit) == partial:
-                row = 2 * min(length, 31) + ((expected >> (7 - bit)) & 1)
-                chance = memory.match_chances[match, row]
-                base = PER * (count + match)
-                x[base] = stretch[chance >> 4]
-                x[base + 1] = (chance - 32768) >> 5
-                longest = 1 + min(6, min(length, 31) >> 2)
-            else:
-                memory.lengths[match] = 0
+    longest = say(memory, x, count, partial, bit)
     base, sure = PER * (count + MATCHES), longest
     last_byte = state[contexts.NEAR] & 0xFF
     by_byte, more = partial | last_byte << 8, partial * 0x9E3B & 0xFFFF
@@ -168,21 +171,29 @@ def predict(memory: Memory, scratch: Scratch, foreseen: Array, partial: int, bit
     scratch.chosen[4] = OFFSETS[4] + (state[contexts.CLASSES] & 0x3F) * 8 + bit
     scratch.chosen[5] = OFFSETS[5] + (state[contexts.WORD] & 0x3F) * 8 + bit
     scratch.chosen[6] = OFFSETS[6] + ((scratch.hashes[1] ^ partial * 0x9E3B5) & 0x1FF)
+    if len(scratch.chosen) > _FEWER:
+        scratch.chosen[7] = OFFSETS[7] + (scalars[_EXPECTED] & 0x1FF)
+        scratch.chosen[8] = OFFSETS[8] + (state[contexts.NEAR] >> 8 & 0xFF)
+        scratch.chosen[9] = OFFSETS[9] + min(state[contexts.COLUMN], 63) * 8 + bit
+        scratch.chosen[10] = OFFSETS[10] + scalars[_FIELD] * 8 + bit
+        scratch.chosen[11] = OFFSETS[11] + memory.layout.places[layout.SIGN]
     if len(x) == FULL.inputs:
         dots(x, memory.weights, scratch.chosen, scratch.outputs, FULL.inputs)
     else:
         dots(x, memory.weights, scratch.chosen, scratch.outputs, FAST.inputs)
-    total = 0
-    for mixer in range(MIXERS):
-        dot = min(max(scratch.outputs[mixer] >> 15, -LOGIT_MAX), LOGIT_MAX)
-        scratch.outputs[mixer] = dot
-        total += dot * memory.last[partial, mixer]
-    total = min(max(total >> 16, -LOGIT_MAX), LOGIT_MAX)
-    mixed = int(squash[total + LOGIT_MAX])
-    scalars[_FINAL] = mixed
-    one = _corrected(corrections, 2 * CORRECTED + by_byte, total, scratch.knots, 0)
-    two = _corrected(corrections, 3 * CORRECTED + by_four, total, scratch.knots, 1)
-    return min(max((2 * mixed + one + two + 2) >> 2, 4), 65532)
+    for mixer in range(len(scratch.chosen)):
+        scratch.outputs[mixer] = min(max(scratch.outputs[mixer] >> 15, -LOGIT_MAX), LOGIT_MAX)
+    total = _last(memory, scratch, partial)
+    scalars[_ONE] = int(squash[total + LOGIT_MAX])
+    mixed = scalars[_ONE]
+    if len(scratch.chosen) > _FEWER:
+        other = _last(memory, scratch, 256 + scratch.chosen[3] - OFFSETS[3])
+        scalars[_OTHER] = int(squash[other + LOGIT_MAX])
+        total = (total + other) >> 1
+        mixed = int(squash[total + LOGIT_MAX])
+    mixed = 2 * mixed + _corrected(corrections, 2 * CORRECTED + by_byte, total, scratch.knots, 0)
+    mixed += _corrected(corrections, 3 * CORRECTED + by_four, total, scratch.knots, 1)
+    return min(max((mixed + 2) >> 2, 4), 65532)
 
 
 @compiled
@@ -206,12 +217,15 @@ def update(memory: Memory, scratch: Scratch, foreseen: Array, partial: int, bit:
     if bit == 3:
         _seek(memory, scratch, partial << 1 | value)
     target = 65535 * value
-    error = (target - scratch.scalars[_FINAL]) * LAST_RATE
-    for mixer in range(MIXERS):
-        said = scratch.outputs[mixer]
-        moved = int(memory.last[partial, mixer]) + ((said * error + (1 << 21)) >> 22)
-        memory.last[partial, mixer] = min(max(moved, -WEIGHT_MAX), WEIGHT_MAX)
-        scratch.steps[mixer] = (target - int(known.squash[said + LOGIT_MAX])) * RATE >> 8
+    rate, last_rate = scratch.scalars[_RATE], scratch.scalars[_LAST_RATE]
+    for which in range(2 if len(scratch.chosen) > _FEWER else 1):
+        row = partial if which == 0 else 256 + scratch.chosen[3] - OFFSETS[3]
+        error = (target - scratch.scalars[_ONE + which]) * last_rate
+        for mixer in range(len(scratch.chosen)):
+            moved = int(memory.last[row, mixer]) + ((scratch.outputs[mixer] * error + (1 << 21)) >> 22)
+            memory.last[row, mixer] = min(max(moved, -WEIGHT_MAX), WEIGHT_MAX)
+    for mixer in range(len(scratch.chosen)):
+        scratch.steps[mixer] = (target - int(known.squash[scratch.outputs[mixer] + LOGIT_MAX])) * rate >> 8
     if len(scratch.inputs) == FULL.inputs:
         teach(scratch.inputs, memory.weights, scratch.chosen, scratch.steps, FULL.inputs)
     else:
@@ -228,15 +242,7 @@ def update(memory: Memory, scratch: Scratch, foreseen: Array, partial: int, bit:
             chance += ((goal - chance) * int(known.shares[count])) >> 16
             states[place] = chance << COUNT_BITS | min(count + 1, COUNT_LIMIT)
             opinions[place] = opinion(known, chance, history)
-    for match in range(MATCHES):
-        length = memory.lengths[match]
-        if length > 0:
-            expected = (int(memory.data[memory.matched[match]]) >> (7 - bit)) & 1
-            row = 2 * min(length, 31) + expected
-            chance = memory.match_chances[match, row]
-            memory.match_chances[match, row] = min(max(chance + ((target - chance) >> 6), 1), 65535)
-            if expected != value:
-                memory.lengths[match] = 0
+    learn(memory, bit, value)
     for table in range(4 if len(foreseen) else 2):
         old = int(corrections[scratch.knots[table]])
         corrections[scratch.knots[table]] = old + ((target - old) >> 6)
@@ -250,25 +256,8 @@ def end_byte(memory: Memory, scratch: Scratch, position: int) -> None:
     for index in (near & 0xFF, 256 + (near & 0xFFFF)):
         followers[index] = (int(followers[index]) << 8 | byte) & 0xFFFFFF
     advance(state, byte)
+    memory.layout.places[layout.POSITION] = position + 1
+    if len(memory.used) == len(FULL.contexts):
+        layout.take(memory.layout, state, byte)
+    follow(memory, position)
     start_byte(memory, scratch)
-    near, far, older = state[contexts.NEAR], state[contexts.FAR], 0
-    for back in range(8, min(11, position + 1)):
-        older = older << 8 | int(data[position - back])
-    shorter = mix(mix(22, near), far & 0xFF)
-    longer = mix(mix(mix(22, near), far), older)
-    for match in range(MATCHES):
-        shortest = SHORTEST[match]
-        if memory.lengths[match] > 0:
-            memory.lengths[match] += 1
-            memory.matched[match] += 1
-        if position + 1 < shortest:
-            continue
-        hashed = (shorter if match == 0 else longer) >> (32 - MATCH_BITS)
-        if memory.lengths[match] == 0:
-            found, length = int(memory.match_table[match, hashed]), 0
-            while length < min(LONGEST, found) and data[found - 1 - length] == data[position - length]:
-                length += 1
-            if length >= shortest:
-                memory.lengths[match] = length
-                memory.matched[match] = found
-        memory.match_table[match, hashed] = position + 1

@@ -1,7 +1,8 @@
 """The static part of the text model: embedding rows -> integer weights of the next byte's 256 values.
 
-Weights are int8, activations 0 .. 255, sums proved below 2**24 (`exact.layers.Linear`); here
-one position at a time, compiled.
+Weights are int8, activations 0 .. 255, sums proved below 2**24 (`exact.layers.Linear`); here one position at a time,
+compiled. A minimal gated unit (arXiv:2410.01201) between the first two layers carries on what the rows do not reach:
+each of its levels moves towards a candidate, by a share that is its gate's, and both depend on the first layer alone.
 """
 
 from typing import Any, NamedTuple
@@ -13,9 +14,9 @@ from bfncodec.errors import CorruptFile
 from bfncodec.exact import room as tables_room
 from bfncodec.exact.compiled import compiled, room, shaped
 from bfncodec.exact.kernels import ACTIVATION_MAX, SUM_LIMIT, Kernel
-from bfncodec.exact.layers import INPUT_MAX, Linear, Tensors
+from bfncodec.exact.layers import INPUT_MAX, Integers, Linear, Tensors
 from bfncodec.exact.products import BLOCK, packed, product, sparse_product, woven
-from bfncodec.exact.tables import exp_negative
+from bfncodec.exact.tables import LOGIT_MAX, exp_negative, squash_table
 from bfncodec.exact.vectors import prefetch
 from bfncodec.models.text import contexts
 from bfncodec.models.text.contexts import advance, rows
@@ -23,8 +24,11 @@ from bfncodec.models.text.contexts import advance, rows
 Array = NDArray[Any]
 
 LOGIT_STEPS = 64  # steps per nat of the logits
+ODDS_STEPS = 256  # steps per nat of the gates' log-odds
 TAIL = 12 * LOGIT_STEPS  # differences to the largest logit are cut here: e**-12
 FORESEEN = 258  # numbers that are told of a byte
+CANDIDATE_MAX = (1 << 12) - 1  # levels are smaller than candidates: a mean over many bytes
+LEVEL_BITS = 16  # of a level's fraction, and of a gate
 _LIFT = 128  # of embeddings, to bytes without a sign
 
 
@@ -33,12 +37,14 @@ class Layers(NamedTuple):
 
     table: Array  # uint8 [ROWS, dimensions], _LIFT more than the embeddings
     first: Array  # uint8, packed
-    others: tuple[Array, ...]  # int8, woven: most of their inputs are 0
+    others: tuple[Array, ...]  # int8, woven: gates and candidates, second, last; most of their inputs are 0
     biases: tuple[Array, ...]  # int32 [out], rounding included; the first one for inputs with _LIFT added
     shifts: tuple[Array, ...]  # int32 [out]
+    squash: Array  # int32 [2 * LOGIT_MAX + 1]: gates by their log-odds
     exponentials: Array  # int32 [TAIL + 1], 2**16 + 1 and down
-    values: tuple[Array, ...]  # uint8 [in and more]: room for what goes into a layer
+    values: tuple[Array, ...]  # uint8 [in and more]: room for what goes into the first, second and last layer
     sums: Array  # int32 [widest]: room for what comes out
+    levels: Array  # int32 [units], 1 / 2**LEVEL_BITS: what is carried from byte to byte
 
 
 def load(kernel: Kernel, tensors: Tensors) -> Layers:
@@ -46,36 +52,48 @@ def load(kernel: Kernel, tensors: Tensors) -> Layers:
     table = tensors["text.table"]
     if table.dtype != np.int8 or table.ndim != 2 or len(table) != contexts.ROWS:
         raise CorruptFile("the model's table of embeddings has the wrong shape")
-    numbers = [layer.integers for layer in three(kernel, tensors, "text", contexts.CONTEXTS * table.shape[1])]
-    if len(numbers[-1].bias) != 256:
+    first, gates, candidates, second, last = (
+        layer.integers for layer in recurrent(kernel, tensors, contexts.CONTEXTS * table.shape[1])
+    )
+    if len(last.bias) != 256:
         raise CorruptFile("the model's last layer does not have 256 outputs")
-    first, *others = (layer.weight for layer in numbers)
-    woven_ones = [woven(weight) for weight in others]
-    lifted = [numbers[0].bias - _LIFT * first.sum(axis=1), *(layer.bias for layer in numbers[1:])]
-    inputs = [BLOCK * -(-first.shape[1] // BLOCK), *map(len, woven_ones)]
+    both = Integers(*map(np.concatenate, zip(gates, candidates, strict=True)))
+    woven_ones = [woven(layer.weight) for layer in (both, second, last)]
+    numbers = (first._replace(bias=first.bias - _LIFT * first.weight.sum(axis=1)), both, second, last)
+    inputs = [BLOCK * -(-first.weight.shape[1] // BLOCK), len(woven_ones[1]), len(woven_ones[2])]
     return Layers(
         tables_room.placed(table.view(np.uint8) ^ np.uint8(_LIFT)),
-        tables_room.placed(packed(first)),
+        tables_room.placed(packed(first.weight)),
         tuple(map(tables_room.placed, woven_ones)),
-        tuple(bias.astype(np.int32) for bias in lifted),
+        tuple(layer.bias.astype(np.int32) for layer in numbers),
         tuple(layer.shift.astype(np.int32) for layer in numbers),
+        squash_table().astype(np.int32),
         (exponentials() + 1).astype(np.int32),
         tuple(np.zeros(count, np.uint8) for count in inputs),
         np.zeros(max(BLOCK * -(-len(layer.bias) // BLOCK) for layer in numbers), np.int32),
+        np.zeros(len(gates.bias), np.int32),
     )
 
 
 def own(layers: Layers) -> Layers:
-    """The same with room of its own: for another thread."""
-    return layers._replace(values=tuple(map(np.zeros_like, layers.values)), sums=np.zeros_like(layers.sums))
+    """The same at the beginning of a text, with room of its own."""
+    return layers._replace(
+        values=tuple(map(np.zeros_like, layers.values)),
+        sums=np.zeros_like(layers.sums),
+        levels=np.zeros_like(layers.levels),
+    )
 
 
-def three(kernel: Kernel, tensors: Tensors, family: str, inputs: int) -> list[Linear]:
-    """The layers of the family "text" or "blocks", whose inputs are embeddings and the like."""
-    layers, bounds = [], np.full(inputs, INPUT_MAX + 1, np.int64)
-    for name in ("first", "second", "last"):
-        layers.append(Linear(kernel, tensors, f"{family}.{name}", bounds))
-        bounds = np.full(len(layers[-1].integers.bias), ACTIVATION_MAX, np.int64)
+def recurrent(kernel: Kernel, tensors: Tensors, inputs: int) -> list[Linear]:
+    """The layers of the family "text": first, gate, candidate, second, last."""
+    layers = [Linear(kernel, tensors, "text.first", np.full(inputs, INPUT_MAX + 1, np.int64))]
+    width = len(layers[0].integers.bias)
+    units = len(tensors["text.gate.bias"])
+    sizes = {"gate": width, "candidate": width, "second": width + units, "last": len(tensors["text.second.bias"])}
+    for name, size in sizes.items():
+        layers.append(Linear(kernel, tensors, f"text.{name}", np.full(size, ACTIVATION_MAX, np.int64)))
+    if len(layers[2].integers.bias) != units:
+        raise CorruptFile("the model's gates and candidates are not as many")
     return layers
 
 
@@ -109,9 +127,11 @@ def weigh(layers: Layers, found: Array, out: Array) -> None:
     product(shaped(values, 0, np.uint8, (1, len(values))), layers.first, shaped(sums, 0, np.int32, (1, BLOCK * count)))
     _activate(sums, layers.biases[0], layers.shifts[0], layers.values[1])
     sparse_product(layers.values[1], layers.others[0], sums)
-    _activate(sums, layers.biases[1], layers.shifts[1], layers.values[2])
-    sparse_product(layers.values[2], layers.others[1], sums)
-    _sum_up(sums, layers.biases[2], layers.shifts[2], layers.exponentials, out)
+    _carry(layers, layers.values[1][len(layers.biases[0]) :])
+    sparse_product(layers.values[1], layers.others[1], sums)
+    _activate(sums, layers.biases[2], layers.shifts[2], layers.values[2])
+    sparse_product(layers.values[2], layers.others[2], sums)
+    _sum_up(sums, layers.biases[3], layers.shifts[3], layers.exponentials, out)
 
 
 @compiled
@@ -119,6 +139,21 @@ def _activate(sums: Array, bias: Array, shift: Array, values: Array) -> None:
     """What goes into the next layer."""
     for index in range(len(bias)):
         values[index] = min(max((sums[index] + bias[index]) >> shift[index], 0), ACTIVATION_MAX)
+
+
+@compiled
+def _carry(layers: Layers, out: Array) -> None:
+    """Move the levels, by the sums of gates and candidates; what goes into the next layer of them."""
+    sums, bias, shift, units = layers.sums, layers.biases[1], layers.shifts[1], len(layers.levels)
+    for unit in range(units):
+        odds = (sums[unit] + bias[unit]) >> shift[unit]
+        gate = int(layers.squash[min(max(odds, -LOGIT_MAX), LOGIT_MAX) + LOGIT_MAX])
+        place = units + unit
+        candidate = int(min(max((sums[place] + bias[place]) >> shift[place], 0), CANDIDATE_MAX)) << LEVEL_BITS
+        level = int(layers.levels[unit])
+        level += (candidate - level) * gate >> LEVEL_BITS
+        layers.levels[unit] = level
+        out[unit] = min(level >> LEVEL_BITS, ACTIVATION_MAX)
 
 
 @compiled

@@ -23,7 +23,7 @@ from bfncodec.models.text import blockwise, contexts
 from bfncodec.train import checkpoint, distributed
 from bfncodec.train.loop import Log, Plan, Training, changed
 from bfncodec.train.text.corpus import WARM, Corpus
-from bfncodec.train.text.train import TextTrainingNetwork, frozen_layers
+from bfncodec.train.text.networks import LayersInTraining, frozen_layers
 
 _UNIT = 32.0  # int8 steps of table and views per float
 _VIEWS = 16  # inputs that a byte's theta becomes
@@ -43,7 +43,7 @@ class BlockPlan(Plan):
     crlf: float = 0.25
 
 
-class BlockTrainingNetwork(TextTrainingNetwork):
+class BlockTrainingNetwork(LayersInTraining):
     """Embedded contexts [n, C] and theta [n, B, 256] -> logits float32 [n, B, 256]; products in bfloat16."""
 
     def __init__(self, plan: BlockPlan, inputs: int) -> None:

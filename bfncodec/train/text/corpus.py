@@ -40,6 +40,7 @@ class Corpus:
     def __init__(self, data: Path, skip: frozenset[str] = frozenset(), mix: Path | None = None) -> None:
         known = _mix(mix) if mix is not None else None
         kinds: dict[str, list[NDArray[np.uint8]]] = {}
+        ends: dict[str, list[NDArray[np.uint8]]] = {}
         shares: dict[str, float] = {}
         self.held: list[NDArray[np.uint8]] = []
         for path in sorted(data.rglob("*")) if data.is_dir() else [data]:
@@ -55,25 +56,24 @@ class Corpus:
             kinds.setdefault(name, []).append(text[: len(text) - held])
             shares[name] = kind.share
             self.held.append(text[len(text) - held :])
+            if held > WARM:
+                ends.setdefault(name, []).append(self.held[-1])
         if not kinds:
             raise BfnError(f"{data} holds no text to train on")
-        self.files = list(kinds.values())
-        weights = np.array([shares[name] for name in kinds])
-        self.cumulative = np.cumsum(weights / weights.sum())
-        sizes = [np.array([len(text) for text in files]) for files in self.files]
-        self.inner = [np.cumsum(size / size.sum()) for size in sizes]
-        self.bytes = sum(int(size.sum()) for size in sizes)
+        self.seen, self.unseen = _Kinds(kinds, shares), _Kinds(ends or kinds, shares)
+        self.bytes = sum(len(text) for files in kinds.values() for text in files)
 
     def window(self, rng: np.random.Generator, length: int, crlf: float) -> NDArray[np.uint8]:
         """WARM + length bytes; files are read as if they began again at their end."""
-        kind = int(np.searchsorted(self.cumulative, rng.random()).clip(0, len(self.files) - 1))
-        number = int(np.searchsorted(self.inner[kind], rng.random()).clip(0, len(self.files[kind]) - 1))
-        text, size = np.asarray(self.files[kind][number]), WARM + length
+        text, size = self.seen.draw(rng), WARM + length
         start = int(rng.integers(len(text)))
-        window = np.take(text, range(start, start + size), mode="wrap")
-        if rng.random() < crlf and 13 not in window:
-            window = np.frombuffer(window.tobytes().replace(b"\n", b"\r\n"), np.uint8)[:size]
-        return window
+        return _ended(np.take(text, range(start, start + size), mode="wrap"), rng, crlf)
+
+    def unseen_window(self, rng: np.random.Generator, length: int, crlf: float) -> NDArray[np.uint8]:
+        """So many bytes of what is held out, or fewer; of what is not if no file is long enough to have such an end."""
+        text = self.unseen.draw(rng)
+        start = int(rng.integers(max(len(text) - length, 0) + 1))
+        return _ended(np.array(text[start : start + length]), rng, crlf)
 
     def held_out(self, pieces: int, length: int) -> Iterator[NDArray[np.uint8]]:
         """Pieces of WARM + length bytes at most of held-out text, the same ones each time."""
@@ -82,6 +82,32 @@ class Corpus:
         for number in rng.integers(0, len(texts), pieces) if texts else ():
             start = int(rng.integers(len(texts[number]) - WARM))
             yield np.array(texts[number][start : start + WARM + length])
+
+
+class _Kinds:
+    """Texts by kind, to draw from by the kinds' shares and the texts' sizes."""
+
+    def __init__(self, kinds: dict[str, list[NDArray[np.uint8]]], shares: dict[str, float]) -> None:
+        self.files = list(kinds.values())
+        self.cumulative = _cumulative([shares[name] for name in kinds])
+        self.inner = [_cumulative([len(text) for text in files]) for files in self.files]
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.uint8]:
+        kind = int(np.searchsorted(self.cumulative, rng.random()).clip(0, len(self.files) - 1))
+        number = int(np.searchsorted(self.inner[kind], rng.random()).clip(0, len(self.files[kind]) - 1))
+        return np.asarray(self.files[kind][number])
+
+
+def _cumulative(sizes: list[int] | list[float]) -> NDArray[np.float64]:
+    shares = np.array(sizes, np.float64)
+    return np.cumsum(shares / shares.sum())
+
+
+def _ended(window: NDArray[np.uint8], rng: np.random.Generator, crlf: float) -> NDArray[np.uint8]:
+    """A window whose lines may be made to end in CR LF."""
+    if rng.random() < crlf and 13 not in window:
+        return np.frombuffer(window.tobytes().replace(b"\n", b"\r\n"), np.uint8)[: len(window)]
+    return window
 
 
 def _mix(path: Path) -> dict[str, TextKind]:

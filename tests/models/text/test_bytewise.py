@@ -20,7 +20,7 @@ from bfncodec.blocks.text import FEW_LANES, Text, TextSchedule
 from bfncodec.coding.ledger import Ledger
 from bfncodec.container import Block, File
 from bfncodec.errors import CorruptFile
-from bfncodec.exact import kernels
+from bfncodec.exact import kernels, tables
 from bfncodec.exact.kernels import SUM_LIMIT
 from bfncodec.exact.layers import INPUT_MAX
 from bfncodec.exact.tables import exp_negative
@@ -36,13 +36,21 @@ LANES = (1, 2, 3, 4)
 
 
 def forward(tensors: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """The network's weights in NumPy's int64, as the formulas have them."""
-    values = tensors["text.table"].astype(np.int64)[rows].reshape(len(rows), -1)
-    for name in ("first", "second", "last"):
+    """The network's weights in NumPy's int64, as the formulas have them, row after row of a text."""
+
+    def layer(name: str, values: np.ndarray) -> np.ndarray:
         weight, bias, shift = (tensors[f"text.{name}.{part}"].astype(np.int64) for part in ("weight", "bias", "shift"))
-        values = values @ weight.T + bias + (1 << shift >> 1) >> shift
-        if name != "last":
-            values = values.clip(0, 255)
+        return values @ weight.T + bias + (1 << shift >> 1) >> shift
+
+    seen = layer("first", tensors["text.table"].astype(np.int64)[rows].reshape(len(rows), -1)).clip(0, 255)
+    gates = tables.squash_table()[layer("gate", seen).clip(-tables.LOGIT_MAX, tables.LOGIT_MAX) + tables.LOGIT_MAX]
+    goals = layer("candidate", seen).clip(0, 4095) << 16
+    levels = np.zeros_like(goals)
+    for place, (gate, goal) in enumerate(zip(gates, goals, strict=True)):
+        before = levels[place - 1]
+        levels[place] = before + ((goal - before) * gate >> 16)
+    values = layer("second", np.concatenate([seen, np.minimum(levels >> 16, 255)], axis=1)).clip(0, 255)
+    values = layer("last", values)
     below = np.minimum(values.max(axis=1, keepdims=True) - values, network.TAIL)
     return (exp_negative(below, network.LOGIT_STEPS) >> 14) + 1
 
@@ -100,7 +108,23 @@ def test_network_at_the_limit_of_its_range() -> None:
             network.load(kernels.kernel("bytes"), worse)
 
 
-@pytest.mark.parametrize("name", ["first", "second", "last"])
+def test_levels_begin_anew_with_every_text() -> None:
+    """And what is carried matters: the same rows say other things later."""
+    tensors = make_tiny_text.tensors()
+    tensors["text.candidate.shift"] -= 3
+    states, rows = some_states(4)
+    first = forward(tensors, np.repeat(rows[:1], 3, axis=0))
+    assert len(np.unique(first, axis=0)) > 1
+    layers = network.load(kernels.kernel("bytes"), tensors)
+    for _ in range(2):
+        own, out = network.own(layers), np.zeros((3, network.FORESEEN), np.int32)
+        for line in out:
+            network.foretell(own, states[0], line)
+        assert np.array_equal(np.diff(out[:, :257].astype(np.int64)), first)
+    assert not layers.levels.any()
+
+
+@pytest.mark.parametrize("name", ["first", "gate", "candidate", "second", "last"])
 def test_network_refuses_sums_that_could_overflow(name: str) -> None:
     tensors = make_tiny_text.tensors()
     tensors[f"text.{name}.bias"][-1] = SUM_LIMIT - 1
@@ -116,6 +140,9 @@ SHAPES = {
     "more dimensions": ("table", lambda part: np.repeat(part, 2, axis=1)),
     "fewer columns": ("first.weight", lambda part: part[:, 1:]),
     "fewer units": ("first.weight", lambda part: part[1:]),
+    "fewer gates": ("gate.weight", lambda part: part[1:]),
+    "narrower gates": ("gate.weight", lambda part: part[:, 1:]),
+    "wider candidates": ("candidate.weight", lambda part: np.repeat(part, 2, axis=1)),
     "other width": ("second.weight", lambda part: part[:, 1:]),
     "other biases": ("second.bias", lambda part: part[1:]),
     "a negative shift": ("second.shift", lambda part: -part),
@@ -128,6 +155,14 @@ def test_network_refuses_wrong_shapes(case: str) -> None:
     name, change = SHAPES[case]
     tensors = make_tiny_text.tensors()
     tensors[f"text.{name}"] = change(tensors[f"text.{name}"])
+    with pytest.raises((CorruptFile, ValueError)):
+        network.load(kernels.kernel("bytes"), tensors)
+
+
+def test_network_refuses_fewer_candidates_than_gates() -> None:
+    tensors = make_tiny_text.tensors()
+    for part in ("weight", "bias", "shift"):
+        tensors[f"text.candidate.{part}"] = tensors[f"text.candidate.{part}"][:-1]
     with pytest.raises((CorruptFile, ValueError)):
         network.load(kernels.kernel("bytes"), tensors)
 
@@ -154,8 +189,8 @@ def test_memory_is_bounded() -> None:
     assert numbers == sorted(numbers) and numbers[0] < numbers[-1]
 
     def taken(size: int) -> int:
-        _, *parts = memory.fresh(None, EMPTY, bytewise.slot_bits(size))
-        return sum(part.nbytes for part in parts)
+        made = memory.fresh(None, EMPTY, bytewise.slot_bits(size))
+        return sum(part.nbytes for part in (*made, *made.layout) if isinstance(part, np.ndarray))
 
     assert taken(1000) < 1 << 25
     assert taken(1 << 40) <= 1 << 29
@@ -199,6 +234,7 @@ MIXING = {
     "fewer weights": ("weights", lambda part: part[:, 1:]),
     "fewer mixers": ("last", lambda part: part[:, 1:]),
     "a match's chance of 0": ("match_chances", lambda part: part * 0),
+    "a byte's chance of 0": ("trusts", lambda part: part * 0),
 }
 
 

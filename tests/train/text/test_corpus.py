@@ -34,6 +34,10 @@ def test_held_out_parts_are_never_trained_on(tmp_path: Path, crlf: float) -> Non
         assert window.max() < 128
     pieces = list(made.held_out(20, 100))
     assert len(pieces) == 20 and all(len(piece) <= WARM + 100 and piece.min() >= 128 for piece in pieces)
+    rng = np.random.default_rng(0)
+    unseen = [made.unseen_window(rng, 200, crlf) for _ in range(50)]
+    assert all(len(window) == 200 and window.min() >= 128 for window in unseen), "of the long file's end"
+    assert made.unseen_window(rng, 10_000, crlf).min() >= 128
     again = list(made.held_out(20, 100))
     assert all(np.array_equal(one, other) for one, other in zip(pieces, again, strict=True))
 
@@ -44,6 +48,7 @@ def test_long_files_hold_out_so_much_and_no_more(tmp_path: Path, monkeypatch: py
     made = Corpus(tmp_path)
     assert made.bytes == 9900 and [len(text) for text in made.held] == [100]
     assert not list(made.held_out(5, 10)), "too short for a piece"
+    assert len(made.unseen_window(np.random.default_rng(0), 500, 0.0)) == 500, "of what is trained on, then"
 
 
 def test_short_files_begin_again(tmp_path: Path) -> None:
@@ -126,9 +131,9 @@ def test_a_mix_says_what_is_drawn_how_often(tmp_path: Path) -> None:
     """Kinds are folders or files, with shares; what matches none is left out, for evaluation."""
     files_of(tmp_path, SIZES)
     made = mixed(tmp_path, MIX)
-    assert [[len(text) for text in kind] for kind in made.files] == [[310], [62, 124], [620]]
+    assert [[len(text) for text in kind] for kind in made.seen.files] == [[310], [62, 124], [620]]
     assert made.bytes == 310 + 62 + 124 + 620
-    assert made.cumulative == pytest.approx([0.5, 0.7, 1.0])
+    assert made.seen.cumulative == pytest.approx([0.5, 0.7, 1.0])
     drawn = np.bincount([int(window[0]) for window in windows(made, 3000, 1)], minlength=8) / 3000
     assert drawn[[1, 2]] == pytest.approx([0.5, 0.3], abs=0.04)
     assert drawn[[3, 4]] == pytest.approx([0.2 / 3, 0.4 / 3], abs=0.03), "within a kind by size"
@@ -138,8 +143,8 @@ def test_a_mix_says_what_is_drawn_how_often(tmp_path: Path) -> None:
 def test_shares_are_those_of_what_is_there(tmp_path: Path) -> None:
     files_of(tmp_path, SIZES)
     made = mixed(tmp_path, MIX | {"nowhere": 9}, frozenset({"book.bin", "c.txt"}))
-    assert [[len(text) for text in kind] for kind in made.files] == [[124], [620]]
-    assert made.cumulative == pytest.approx([0.4, 1.0])
+    assert [[len(text) for text in kind] for kind in made.seen.files] == [[124], [620]]
+    assert made.seen.cumulative == pytest.approx([0.4, 1.0])
 
 
 def test_the_first_bytes_of_a_file(tmp_path: Path) -> None:
@@ -155,8 +160,8 @@ def test_the_first_bytes_of_a_file(tmp_path: Path) -> None:
 def test_the_longest_name_that_holds_a_file_is_its_kind(tmp_path: Path) -> None:
     files_of(tmp_path, {"a/b/c": 64, "a/d": 96, "a/b/e/f": 128})
     made = mixed(tmp_path, {"a": 1, "a/b/": 2, "a/b/e": 4})
-    assert [[len(text) for text in kind] for kind in made.files] == [[62], [124], [93]]
-    assert made.cumulative == pytest.approx(np.cumsum([2, 4, 1]) / 7)
+    assert [[len(text) for text in kind] for kind in made.seen.files] == [[62], [124], [93]]
+    assert made.seen.cumulative == pytest.approx(np.cumsum([2, 4, 1]) / 7)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +200,7 @@ def test_the_mix_of_the_packaged_model(tmp_path: Path) -> None:
     names = [name if name.endswith(".bin") else f"{name}/file" for name in shares]
     files_of(tmp_path, dict.fromkeys([*names, "other/file"], 640))
     made = Corpus(tmp_path, mix=path)
-    assert len(made.files) == len(shares) and made.bytes == 620 * len(shares)
-    found = dict(zip(sorted(shares), np.diff(made.cumulative, prepend=0), strict=True))
+    assert len(made.seen.files) == len(shares) and made.bytes == 620 * len(shares)
+    found = dict(zip(sorted(shares), np.diff(made.seen.cumulative, prepend=0), strict=True))
     total = sum(shares.values())
     assert found == pytest.approx({name: share / total for name, share in shares.items()})
