@@ -193,8 +193,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def full() -> None:
-    """Let this process write files of 500 bytes at most."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+    """Let this process write files of 200 bytes at most."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
 
 
 @pytest.mark.parametrize("arguments", ["encode words -o made", "decode coded.bfn -o made"])
