@@ -281,7 +281,7 @@ class Correction:
 
 def bucket_bits(size: int) -> int:
     """The number e."""
-    return clip(size.bit_length() - 1, 10, 19)
+    return clip(size.bit_length() - 2, 10, 19)
 
 
 MIXERS = [0, 256, 512, 576, 1088, 1600, 2112, 2624, 3136, 3392, 3904, 4160]  # their first rows

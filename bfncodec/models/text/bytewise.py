@@ -34,7 +34,7 @@ _AHEAD = 1 << 10  # bytes that the network is asked about at once, where they ar
 
 def slot_bits(size: int) -> int:
     """2**bits buckets a context serve a text of `size` bytes."""
-    return min(max(size.bit_length() - 1, 10), 19)
+    return min(max(size.bit_length() - 2, 10), 19)
 
 
 class Bytewise:

@@ -36,14 +36,14 @@ class Layers(NamedTuple):
     """The network's numbers, for compiled code, one thread at a time."""
 
     table: Array  # uint8 [ROWS, dimensions], _LIFT more than the embeddings
-    first: Array  # uint8, packed
-    others: tuple[Array, ...]  # int8, woven: gates and candidates, second, last; most of their inputs are 0
+    dense: tuple[Array, ...]  # int8, packed: first, and the second one's part for levels
+    others: tuple[Array, ...]  # int8, woven: gates and candidates, the other part, last; most of their inputs are 0
     biases: tuple[Array, ...]  # int32 [out], rounding included; the first one for inputs with _LIFT added
     shifts: tuple[Array, ...]  # int32 [out]
     squash: Array  # int32 [2 * LOGIT_MAX + 1]: gates by their log-odds
     exponentials: Array  # int32 [TAIL + 1], 2**16 + 1 and down
-    values: tuple[Array, ...]  # uint8 [in and more]: room for what goes into the first, second and last layer
-    sums: Array  # int32 [widest]: room for what comes out
+    values: tuple[Array, ...]  # uint8 [in and more]: room for what goes into first, second and last layer, and levels
+    sums: tuple[Array, ...]  # int32 [widest]: room for what comes out, and for what levels add
     levels: Array  # int32 [units], 1 / 2**LEVEL_BITS: what is carried from byte to byte
 
 
@@ -58,19 +58,27 @@ def load(kernel: Kernel, tensors: Tensors) -> Layers:
     if len(last.bias) != 256:
         raise CorruptFile("the model's last layer does not have 256 outputs")
     both = Integers(*map(np.concatenate, zip(gates, candidates, strict=True)))
-    woven_ones = [woven(layer.weight) for layer in (both, second, last)]
+    width = len(first.bias)
+    dense = [packed(first.weight), packed(second.weight[:, width:])]
+    woven_ones = [woven(weight) for weight in (both.weight, second.weight[:, :width], last.weight)]
     numbers = (first._replace(bias=first.bias - _LIFT * first.weight.sum(axis=1)), both, second, last)
-    inputs = [BLOCK * -(-first.weight.shape[1] // BLOCK), len(woven_ones[1]), len(woven_ones[2])]
+    inputs = [
+        BLOCK * -(-first.weight.shape[1] // BLOCK),
+        len(woven_ones[1]),
+        len(woven_ones[2]),
+        BLOCK * -(-len(gates.bias) // BLOCK),
+    ]
+    widest = max(BLOCK * -(-len(layer.bias) // BLOCK) for layer in numbers)
     return Layers(
         tables_room.placed(table.view(np.uint8) ^ np.uint8(_LIFT)),
-        tables_room.placed(packed(first.weight)),
+        tuple(map(tables_room.placed, dense)),
         tuple(map(tables_room.placed, woven_ones)),
         tuple(layer.bias.astype(np.int32) for layer in numbers),
         tuple(layer.shift.astype(np.int32) for layer in numbers),
         squash_table().astype(np.int32),
         (exponentials() + 1).astype(np.int32),
         tuple(np.zeros(count, np.uint8) for count in inputs),
-        np.zeros(max(BLOCK * -(-len(layer.bias) // BLOCK) for layer in numbers), np.int32),
+        (np.zeros(widest, np.int32), np.zeros(widest, np.int32)),
         np.zeros(len(gates.bias), np.int32),
     )
 
@@ -79,7 +87,7 @@ def own(layers: Layers) -> Layers:
     """The same at the beginning of a text, with room of its own."""
     return layers._replace(
         values=tuple(map(np.zeros_like, layers.values)),
-        sums=np.zeros_like(layers.sums),
+        sums=tuple(map(np.zeros_like, layers.sums)),
         levels=np.zeros_like(layers.levels),
     )
 
@@ -116,22 +124,32 @@ def weigh(layers: Layers, found: Array, out: Array) -> None:
 
     Sums of the weights, >= 1, of lower values than 0 .. 256, and how sure they are of the likeliest value, 0 .. 7.
     """
-    values, sums, width = layers.values[0], layers.sums, layers.table.shape[1]
+    values, sums, width = layers.values[0], layers.sums[0], layers.table.shape[1]
     for place in range(contexts.CONTEXTS):
         prefetch(layers.table, found[place], 0)
     for place in range(contexts.CONTEXTS):
         target, source = values[place * width :], layers.table[found[place]]
         for column in range(width):
             target[column] = source[column]
-    count = len(layers.first)
-    product(shaped(values, 0, np.uint8, (1, len(values))), layers.first, shaped(sums, 0, np.int32, (1, BLOCK * count)))
+    _multiply(values, layers.dense[0], sums)
     _activate(sums, layers.biases[0], layers.shifts[0], layers.values[1])
     sparse_product(layers.values[1], layers.others[0], sums)
-    _carry(layers, layers.values[1][len(layers.biases[0]) :])
+    _carry(layers, sums, layers.values[3])
     sparse_product(layers.values[1], layers.others[1], sums)
+    more = layers.sums[1]
+    _multiply(layers.values[3], layers.dense[1], more)
+    for index in range(len(layers.biases[2])):
+        sums[index] += more[index]
     _activate(sums, layers.biases[2], layers.shifts[2], layers.values[2])
     sparse_product(layers.values[2], layers.others[2], sums)
     _sum_up(sums, layers.biases[3], layers.shifts[3], layers.exponentials, out)
+
+
+@compiled
+def _multiply(values: Array, weights: Array, sums: Array) -> None:
+    """Sums of values times packed weights."""
+    inputs, outputs = shaped(values, 0, np.uint8, (1, len(values))), BLOCK * len(weights)
+    product(inputs, weights, shaped(sums, 0, np.int32, (1, outputs)))
 
 
 @compiled
@@ -142,18 +160,20 @@ def _activate(sums: Array, bias: Array, shift: Array, values: Array) -> None:
 
 
 @compiled
-def _carry(layers: Layers, out: Array) -> None:
+def _carry(layers: Layers, sums: Array, out: Array) -> None:
     """Move the levels, by the sums of gates and candidates; what goes into the next layer of them."""
-    sums, bias, shift, units = layers.sums, layers.biases[1], layers.shifts[1], len(layers.levels)
+    bias, shift, units = layers.biases[1], layers.shifts[1], len(layers.levels)
     for unit in range(units):
         odds = (sums[unit] + bias[unit]) >> shift[unit]
-        gate = int(layers.squash[min(max(odds, -LOGIT_MAX), LOGIT_MAX) + LOGIT_MAX])
+        sums[unit] = layers.squash[min(max(odds, -LOGIT_MAX), LOGIT_MAX) + LOGIT_MAX]
+    for unit in range(units):
         place = units + unit
         candidate = int(min(max((sums[place] + bias[place]) >> shift[place], 0), CANDIDATE_MAX)) << LEVEL_BITS
         level = int(layers.levels[unit])
-        level += (candidate - level) * gate >> LEVEL_BITS
+        level += (candidate - level) * int(sums[unit]) >> LEVEL_BITS
         layers.levels[unit] = level
-        out[unit] = min(level >> LEVEL_BITS, ACTIVATION_MAX)
+    for unit in range(units):
+        out[unit] = min(layers.levels[unit] >> LEVEL_BITS, ACTIVATION_MAX)
 
 
 @compiled
