@@ -39,7 +39,7 @@ def encode(
       fast     1.9, 500 kB a second
       blocks   3.0         few network calls; LZMA is smaller, so it takes
                            --media text to be chosen
-      default  1.6, 200 kB a second
+      default  1.5, 100 kB a second
     """
     from bfncodec.cli.coders import Encoder
 

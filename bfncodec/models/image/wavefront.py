@@ -165,9 +165,8 @@ class WavefrontSource(Wavefront):
     def values(self, span: range) -> Pixels:
         if span[0] == 0:
             return self.thumbnails().astype(np.int64).transpose(3, 0, 1, 2).reshape(-1)
-        return self.canvases.pixels[self.diagonals.addresses(span), self.channels.start : self.channels.stop].reshape(
-            -1
-        )
+        addresses = self.diagonals.addresses(span)
+        return self.canvases.pixels[addresses, self.channels.start : self.channels.stop].reshape(-1)
 
     def output(self, span: range, theta: AnyTheta | None) -> Pushable:
         if span[0] == 0:

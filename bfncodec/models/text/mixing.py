@@ -46,10 +46,21 @@ Array = NDArray[Any]
 # Of the mixers, and of the last ones, 2**-22: in the end; how much more at first; after how many bytes half of that.
 RATE, RATE_MORE, RATE_HALF = 16, 44, 1 << 15
 LAST_RATE, LAST_MORE, LAST_HALF = 4, 22, 1 << 13
-_FEWER = FAST.mixers
 _ORDERED = 7  # contexts of rising order, the first ones
 
 _NODE, _HASH_TWO, _EXPECTED, _RATE, _LAST_RATE, _ONE, _OTHER, _FIELD = range(8)  # of Scratch.scalars
+
+
+@compiled
+def _full(memory: Memory) -> bool:
+    """Whether all is in use, not what is fast."""
+    return len(memory.used) == len(FULL.contexts)
+
+
+@compiled
+def _other(scratch: Scratch) -> int:
+    """The set of the second last mixer, by what chooses the fourth mixer's."""
+    return 256 + scratch.chosen[3] - OFFSETS[3]
 
 
 @compiled
@@ -65,7 +76,7 @@ def start_byte(memory: Memory, scratch: Scratch) -> None:
     position = memory.layout.places[layout.POSITION]
     scratch.scalars[_RATE] = RATE + (RATE_MORE * RATE_HALF) // (RATE_HALF + position)
     scratch.scalars[_LAST_RATE] = LAST_RATE + (LAST_MORE * LAST_HALF) // (LAST_HALF + position)
-    if len(memory.used) == len(FULL.contexts):
+    if _full(memory):
         scratch.scalars[_EXPECTED], scratch.scalars[_FIELD] = expected(memory), layout.field(memory.layout)
         out = scratch.hashes[HASHED + FOLLOWED :]
         layout.hashes(memory.layout, memory.data, state, scratch.scalars[_EXPECTED], out)
@@ -171,13 +182,13 @@ def predict(memory: Memory, scratch: Scratch, foreseen: Array, partial: int, bit
     scratch.chosen[4] = OFFSETS[4] + (state[contexts.CLASSES] & 0x3F) * 8 + bit
     scratch.chosen[5] = OFFSETS[5] + (state[contexts.WORD] & 0x3F) * 8 + bit
     scratch.chosen[6] = OFFSETS[6] + ((scratch.hashes[1] ^ partial * 0x9E3B5) & 0x1FF)
-    if len(scratch.chosen) > _FEWER:
+    if _full(memory):
         scratch.chosen[7] = OFFSETS[7] + (scalars[_EXPECTED] & 0x1FF)
         scratch.chosen[8] = OFFSETS[8] + (state[contexts.NEAR] >> 8 & 0xFF)
         scratch.chosen[9] = OFFSETS[9] + min(state[contexts.COLUMN], 63) * 8 + bit
         scratch.chosen[10] = OFFSETS[10] + scalars[_FIELD] * 8 + bit
         scratch.chosen[11] = OFFSETS[11] + memory.layout.places[layout.SIGN]
-    if len(x) == FULL.inputs:
+    if _full(memory):
         dots(x, memory.weights, scratch.chosen, scratch.outputs, FULL.inputs)
     else:
         dots(x, memory.weights, scratch.chosen, scratch.outputs, FAST.inputs)
@@ -186,8 +197,8 @@ def predict(memory: Memory, scratch: Scratch, foreseen: Array, partial: int, bit
     total = _last(memory, scratch, partial)
     scalars[_ONE] = int(squash[total + LOGIT_MAX])
     mixed = scalars[_ONE]
-    if len(scratch.chosen) > _FEWER:
-        other = _last(memory, scratch, 256 + scratch.chosen[3] - OFFSETS[3])
+    if _full(memory):
+        other = _last(memory, scratch, _other(scratch))
         scalars[_OTHER] = int(squash[other + LOGIT_MAX])
         total = (total + other) >> 1
         mixed = int(squash[total + LOGIT_MAX])
@@ -201,7 +212,7 @@ def _expect(memory: Memory, scratch: Scratch, partial: int) -> None:
     """Bring near what `predict` will need."""
     by_byte, more = partial | (memory.state[contexts.NEAR] & 0xFF) << 8, partial * 0x9E3B & 0xFFFF
     by_two, by_four = (scratch.scalars[_HASH_TWO] >> 16) ^ more, (scratch.hashes[3] >> 16) ^ more
-    if len(memory.used) == len(FULL.contexts):
+    if _full(memory):
         prefetch(memory.corrections, by_byte * KNOTS)
         prefetch(memory.corrections, (CORRECTED + by_two) * KNOTS)
     prefetch(memory.corrections, (2 * CORRECTED + by_byte) * KNOTS)
@@ -218,15 +229,15 @@ def update(memory: Memory, scratch: Scratch, foreseen: Array, partial: int, bit:
         _seek(memory, scratch, partial << 1 | value)
     target = 65535 * value
     rate, last_rate = scratch.scalars[_RATE], scratch.scalars[_LAST_RATE]
-    for which in range(2 if len(scratch.chosen) > _FEWER else 1):
-        row = partial if which == 0 else 256 + scratch.chosen[3] - OFFSETS[3]
+    for which in range(2 if _full(memory) else 1):
+        row = partial if which == 0 else _other(scratch)
         error = (target - scratch.scalars[_ONE + which]) * last_rate
         for mixer in range(len(scratch.chosen)):
             moved = int(memory.last[row, mixer]) + ((scratch.outputs[mixer] * error + (1 << 21)) >> 22)
             memory.last[row, mixer] = min(max(moved, -WEIGHT_MAX), WEIGHT_MAX)
     for mixer in range(len(scratch.chosen)):
         scratch.steps[mixer] = (target - int(known.squash[scratch.outputs[mixer] + LOGIT_MAX])) * rate >> 8
-    if len(scratch.inputs) == FULL.inputs:
+    if _full(memory):
         teach(scratch.inputs, memory.weights, scratch.chosen, scratch.steps, FULL.inputs)
     else:
         teach(scratch.inputs, memory.weights, scratch.chosen, scratch.steps, FAST.inputs)
@@ -257,7 +268,7 @@ def end_byte(memory: Memory, scratch: Scratch, position: int) -> None:
         followers[index] = (int(followers[index]) << 8 | byte) & 0xFFFFFF
     advance(state, byte)
     memory.layout.places[layout.POSITION] = position + 1
-    if len(memory.used) == len(FULL.contexts):
+    if _full(memory):
         layout.take(memory.layout, state, byte)
     follow(memory, position)
     start_byte(memory, scratch)
